@@ -1,0 +1,119 @@
+"""What every benchmark shares: the machine in words, interleaved timing, tables, results on disk.
+
+Use: ``times = interleave({"ours": f, "peer": g}, rounds=10)`` runs f, g, f, g, … after one warm-up
+round and returns seconds per call; `report` prints medians with ratios to a base and writes JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scipy")
+
+
+def machine(*peers: str) -> dict[str, Any]:
+    """CPU, cores, threads, GPU, versions of the usual packages and of ``peers``, and the commit."""
+    import torch
+
+    versions = {}
+    for name in (*PACKAGES, *peers):
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    commit = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+    ).stdout.strip()
+    return {
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "versions": versions,
+        "commit": commit,
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((ln.split(":", 1)[1].strip() for ln in lines if ln.startswith("model name")), "")
+
+
+def interleave(
+    calls: Mapping[str, Callable[[], object]], rounds: int = 10, warmup: int = 1
+) -> dict[str, list[float]]:
+    """Seconds of each call in each round; the calls take turns, so that drift hits all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(-warmup, rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn >= 0:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratios(seconds: Mapping[str, list[float]], base: str) -> dict[str, float]:
+    """Median over the rounds of each call's time over the base's time in the same round."""
+    return {
+        name: statistics.median(a / b for a, b in zip(values, seconds[base], strict=True))
+        for name, values in seconds.items()
+    }
+
+
+def summary(seconds: Mapping[str, list[float]], base: str) -> list[dict[str, Any]]:
+    """One row per call: median, minimum and maximum seconds, and the paired ratio to ``base``."""
+    relative = ratios(seconds, base)
+    return [
+        {
+            "name": name,
+            "median_s": statistics.median(values),
+            "min_s": min(values),
+            "max_s": max(values),
+            f"over {base}": relative[name],
+        }
+        for name, values in seconds.items()
+    ]
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as a Markdown table; numbers with four significant digits."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    lines = ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
+    for row in rows:
+        cells = (row.get(column, "") for column in columns)
+        shown = (f"{cell:.4g}" if isinstance(cell, float) else str(cell) for cell in cells)
+        lines.append("| " + " | ".join(shown) + " |")
+    return "\n".join(lines)
+
+
+def arguments(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """A parser with ``--json PATH``, by default results/NAME.json beside this file."""
+    parser = argparse.ArgumentParser(description=doc)
+    parser.add_argument("--json", type=Path, default=RESULTS / f"{name}.json")
+    return parser
+
+
+def report(path: Path, about: dict[str, Any], tables: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Print the machine and every table, and write both as JSON to ``path``."""
+    print(json.dumps(about, indent=1))
+    for title, rows in tables.items():
+        print(f"\n{title}\n\n{table(rows)}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"machine": about, **tables}, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,72 @@
+"""Looking inside a user's network and leaving it as it was found.
+
+Hooks are removed on every path and fire for the calling thread alone; the training flag of every
+module is put back, also when several threads look into one model at the same time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_lock = threading.Lock()
+# model -> (how many threads are inside `evaluating`, the modules that were training before)
+_inside: WeakKeyDictionary[nn.Module, tuple[int, list[nn.Module]]] = WeakKeyDictionary()
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """``model`` in evaluation mode inside the block; afterwards each module's mode of before.
+
+    Nested and concurrent blocks on one model share one record: the first sets evaluation mode, the
+    last restores, so that no thread runs in training mode because another has finished.
+    """
+    with _lock:
+        depth, training = _inside.get(model, (0, []))
+        if depth == 0:
+            training = [module for module in model.modules() if module.training]
+            model.eval()
+        _inside[model] = (depth + 1, training)
+    try:
+        yield
+    finally:
+        with _lock:
+            depth, training = _inside.pop(model)
+            if depth > 1:
+                _inside[model] = (depth - 1, training)
+            else:
+                for module in training:
+                    module.training = True
+
+
+@contextmanager
+def watching(
+    modules: Mapping[str, nn.Module], see: Callable[[str, tuple[Any, ...], Any], Any]
+) -> Iterator[None]:
+    """Call ``see(name, inputs, output)`` after each forward of the named modules in this thread.
+
+    What ``see`` returns replaces the module's output, None keeps it. The hooks are gone after the
+    block, whatever happened inside.
+    """
+    thread = threading.get_ident()
+
+    def hook_for(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+            return see(name, inputs, output) if threading.get_ident() == thread else None
+
+        return hook
+
+    handles = []
+    try:
+        for name, module in modules.items():
+            handles.append(module.register_forward_hook(hook_for(name)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()

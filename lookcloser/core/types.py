@@ -1,0 +1,191 @@
+"""What every method answers with: one `Prediction` per image, one `Output` per network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from torch import Tensor
+
+Task = Literal["classification", "multilabel", "captioning"]
+Kind = Literal["map", "scale", "part", "step", "word"]
+Box = tuple[float, float, float, float]
+
+
+class Output(NamedTuple):
+    """What a network returns, the same in training and in evaluation.
+
+    Attributes:
+        logits: (B, C) before softmax or sigmoid.
+        maps: (B, C, h, w), one class map per class, before any normalisation.
+        boxes: (B, S, 4) one box per scale in [-1, 1].
+        tokens: (B, T) indices of labels or words.
+    """
+
+    logits: Tensor
+    maps: Tensor | None = None
+    boxes: Tensor | None = None
+    tokens: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Label:
+    """A name with its score in [0, 1] and its index among the classes of the model."""
+
+    name: str
+    score: float
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One piece of evidence: where in the picture the model looked for ``label``.
+
+    Attributes:
+        kind: What made it: a class "map", a "scale" (RA-CNN), a "part" (OSME), a "step" of a label
+            sequence, a "word" of a caption.
+        label: The name the evidence is for.
+        score: The score of that label in [0, 1].
+        box: (x0, y0, x1, y1) in pixels of the original image, x1 and y1 exclusive, or None.
+        heatmap: float32 (h, w) in [0, 1], covering the whole image, at the network's own
+            resolution, or None. All zeros means that there is no positive evidence.
+        step: The position in a sequence, or None.
+    """
+
+    kind: Kind
+    label: str
+    score: float
+    box: Box | None = None
+    heatmap: NDArray[np.float32] | None = None
+    step: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; the heatmap becomes nested lists rounded to 4 digits."""
+        heatmap = None if self.heatmap is None else self.heatmap.astype(float).round(4).tolist()
+        return {
+            "kind": self.kind,
+            "label": self.label,
+            "score": self.score,
+            "box": None if self.box is None else list(self.box),
+            "heatmap": heatmap,
+            "step": self.step,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """The answer for one image, with its evidence.
+
+    Attributes:
+        task: "classification", "multilabel" or "captioning".
+        labels: Best first.
+        caption: The sentence, for captioning.
+        regions: The evidence; for classification one region per label in ``labels``.
+        size: (width, height) of the original image in pixels.
+        path: The file, or None for an image given as an array.
+        error: Why there is no answer (an unreadable file), or None. Then ``labels`` is empty.
+        image: The picture itself where there is no path; kept for `plot` only.
+    """
+
+    task: Task
+    labels: tuple[Label, ...]
+    regions: tuple[Region, ...]
+    size: tuple[int, int]
+    path: Path | None = None
+    caption: str | None = None
+    error: str | None = None
+    image: Any = field(default=None, repr=False)
+
+    def plot(self, regions: int = 1) -> Image:
+        """The image beside its evidence: the first ``regions`` heatmaps with boxes and labels.
+
+        Returns:
+            A PIL image in RGB.
+
+        Raises:
+            LookcloserError: If the prediction failed, or its file is no longer there.
+        """
+        from lookcloser.core.drawing import plot_prediction
+
+        return plot_prediction(self, regions)
+
+    def save(self, path: str | Path) -> Path:
+        """Write `plot` to ``path`` (format by its ending, folders made); returns the path."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.plot().save(path)
+        return path
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: strings, numbers, lists and None only."""
+        return {
+            "task": self.task,
+            "path": None if self.path is None else str(self.path),
+            "size": list(self.size),
+            "labels": [
+                {"name": label.name, "score": label.score, "index": label.index}
+                for label in self.labels
+            ],
+            "caption": self.caption,
+            "regions": [region.to_dict() for region in self.regions],
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """A prediction beside the truth: one image of an evaluated split.
+
+    Attributes:
+        prediction: With one region for the best label and, where it differs, one for the truth.
+        truth: The true label names (one for classification).
+        boxes: True boxes in original pixels; empty where the data has none.
+        correct: Whether the best label is true.
+        iou: IoU of the box of the *true* label's map with the best matching true box; None without
+            true boxes.
+        loss: Cross-entropy of the truth, in nats: the worst mistakes have the highest.
+    """
+
+    prediction: Prediction
+    truth: tuple[str, ...]
+    boxes: tuple[Box, ...] = ()
+    correct: bool = False
+    iou: float | None = None
+    loss: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Everything measured on one split; what `report` draws.
+
+    Attributes:
+        task: As in `Prediction`.
+        split: The split's name.
+        names: Class names by index.
+        metrics: Fractions in [0, 1] (accuracies) or plain numbers, by their field-standard names.
+        intervals: 95 % bootstrap intervals (low, high) of some of ``metrics``.
+        per_class: name -> {"count", "accuracy", "precision", "recall", "f1"}.
+        confusion: (C, C) counts, rows true, columns predicted; None for other tasks.
+        calibration: Rows (mean confidence, accuracy, count) of equal-width confidence bins.
+        answers: One per image, in the order of the data.
+        settings: How the scores were taken, in words: threshold and where it was chosen, ...
+        skipped: (path, reason) of images that could not be read.
+    """
+
+    task: Task
+    split: str
+    names: tuple[str, ...]
+    metrics: Mapping[str, float]
+    answers: tuple[Answer, ...]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    per_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    confusion: NDArray[np.int64] | None = None
+    calibration: tuple[tuple[float, float, int], ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    skipped: tuple[tuple[str, str], ...] = ()

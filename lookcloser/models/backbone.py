@@ -1,0 +1,120 @@
+"""Any timm network as a map of features: (B, 3, H, W) -> (B, D, h, w)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from lookcloser.core.errors import LookcloserError, unknown
+
+
+class Backbone(nn.Module):
+    """A timm network without its pooling and classifier.
+
+    Tokens of transformers are put back on their grid (class and register tokens dropped), and
+    channels-last features are transposed. A norm that timm applies after pooling (ConvNeXt) is
+    applied at every position before it, so that a linear head on the pooled features still splits
+    into a class map.
+
+    Args:
+        name: A timm model name, e.g. ``"resnet50"``.
+        stride: Stop at the deepest stage whose stride is at most this, for finer maps; None takes
+            the whole network.
+        options: Further arguments of the timm model, e.g. ``{"pad_type": "same"}``.
+
+    Attributes:
+        net: The timm network; its state dict has timm's own keys.
+        width: D, the number of feature channels.
+
+    Raises:
+        LookcloserError: For a name timm does not know (near names are offered), arguments it does
+            not take, or a stride no stage has.
+    """
+
+    def __init__(
+        self, name: str, *, stride: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self.net = _create(name, dict(options or {}))
+        self.prefix_tokens = int(getattr(self.net, "num_prefix_tokens", 0) or 0)
+        self.channels_last = getattr(self.net, "output_fmt", "") == "NHWC"
+        self.stage: int | None = None
+        self.width = int(self.net.num_features)
+        if stride is not None:
+            self.stage, self.width = _stage_of_stride(self.net, name, stride)
+            self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
+        post_norm = getattr(getattr(self.net, "head", None), "norm", None)
+        self.norm = post_norm if isinstance(post_norm, nn.Module) and stride is None else None
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> features (B, D, h, w)."""
+        if self.stage is not None:
+            features: Tensor = self.net.forward_intermediates(
+                images, indices=[self.stage], stop_early=True, intermediates_only=True
+            )[0]
+            return features
+        features = self.net.forward_features(images)
+        if features.ndim == 3:
+            features = _tokens_to_grid(features[:, self.prefix_tokens :], images.shape[-2:])
+        elif self.channels_last:
+            features = features.permute(0, 3, 1, 2)
+        return features if self.norm is None else self.norm(features)
+
+
+def check_backbone(name: str) -> None:
+    """Raise the error with near names where timm does not know ``name``."""
+    if not timm.is_model(name):
+        raise unknown(name, "backbone", timm.list_models())
+
+
+def _create(name: str, options: dict[str, Any]) -> Any:
+    check_backbone(name)
+    # Transformers are built for one size; ask for any size in the ways that timm has for it.
+    fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
+    any_size: list[dict[str, Any]] = (
+        [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}]
+        if fixed
+        else []
+    )
+    for extra in any_size:
+        try:
+            return timm.create_model(name, num_classes=0, **extra, **options)
+        except TypeError:
+            continue
+    try:
+        return timm.create_model(name, num_classes=0, **options)
+    except TypeError as error:
+        raise LookcloserError(
+            f"{options}: not arguments of the backbone {name} ({error})",
+            fix="Mend --model-kwargs; the names are those of timm.create_model",
+        ) from error
+
+
+def _stage_of_stride(net: Any, name: str, stride: int) -> tuple[int, int]:
+    """(index, channels) of the deepest stage with at most this stride."""
+    info = getattr(net, "feature_info", None)
+    stages = list(info or [])
+    fitting = [index for index, stage in enumerate(stages) if stage["reduction"] <= stride]
+    if not fitting or not hasattr(net, "prune_intermediate_layers"):
+        has = sorted({stage["reduction"] for stage in stages})
+        raise LookcloserError(
+            f"stride {stride}: the backbone {name} has no stage as fine",
+            allowed=f"Its stages have strides {has}" if has else None,
+            fix="Leave --stride out for the whole network",
+        )
+    return fitting[-1], int(stages[fitting[-1]]["num_chs"])
+
+
+def _tokens_to_grid(tokens: Tensor, size: torch.Size) -> Tensor:
+    """Tokens (B, N, D) of an image of ``size`` (H, W) -> (B, D, h, w) with h·w = N."""
+    count = tokens.shape[1]
+    rows = max(1, round(math.sqrt(count * size[0] / size[1])))
+    while count % rows:
+        rows -= 1
+    return tokens.transpose(1, 2).unflatten(2, (rows, count // rows))
