@@ -43,13 +43,15 @@ def iou(first: ArrayLike, second: ArrayLike) -> Boxes:
     high = np.minimum(a[..., 2:], b[..., 2:])
     intersection = area(np.concatenate([low, high], axis=-1))
     union = area(a) + area(b) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    result: Boxes = np.divide(intersection, union, out=np.zeros_like(union), where=union > 0)
+    return result
 
 
 def clip(boxes: ArrayLike, size: tuple[float, float]) -> Boxes:
     """The part of each box inside an image of ``size`` (width, height); shape kept."""
     width, height = size
-    return np.clip(as_boxes(boxes), 0.0, np.array([width, height, width, height], dtype=float))
+    result: Boxes = np.clip(as_boxes(boxes), 0.0, np.array([width, height, width, height]))
+    return result
 
 
 def scale(
@@ -57,7 +59,8 @@ def scale(
 ) -> Boxes:
     """Boxes of an image of ``from_size`` in the pixels of the same image at ``to_size``."""
     x, y = to_size[0] / from_size[0], to_size[1] / from_size[1]
-    return as_boxes(boxes) * np.array([x, y, x, y])
+    result: Boxes = as_boxes(boxes) * np.array([x, y, x, y])
+    return result
 
 
 def to_normalized(boxes: ArrayLike, size: tuple[float, float]) -> Boxes:

@@ -55,16 +55,27 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, D, h, w)."""
         if self.stage is not None:
-            features: Tensor = self.net.forward_intermediates(
+            stages: list[Tensor] = self.net.forward_intermediates(
                 images, indices=[self.stage], stop_early=True, intermediates_only=True
-            )[0]
-            return features
-        features = self.net.forward_features(images)
+            )
+            return stages[0]
+        features: Tensor = self.net.forward_features(images)
         if features.ndim == 3:
-            features = _tokens_to_grid(features[:, self.prefix_tokens :], images.shape[-2:])
+            features = self._to_grid(features[:, self.prefix_tokens :], images.shape[-2:])
         elif self.channels_last:
             features = features.permute(0, 3, 1, 2)
-        return features if self.norm is None else self.norm(features)
+        if self.norm is not None:
+            features = self.norm(features)
+        return features
+
+    def _to_grid(self, tokens: Tensor, size: torch.Size) -> Tensor:
+        """Tokens (B, N, D) of images of ``size`` (H, W) -> (B, D, h, w) with h·w = N."""
+        count = tokens.shape[1]
+        grid_of = getattr(getattr(self.net, "patch_embed", None), "dynamic_feat_size", None)
+        rows = grid_of(tuple(size))[0] if grid_of else 0
+        if not rows or count % rows:  # networks that merge patches on the way, e.g. LeViT
+            rows = round(math.sqrt(count * size[0] / size[1]))
+        return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, count // rows)
 
 
 def check_backbone(name: str) -> None:
@@ -73,8 +84,25 @@ def check_backbone(name: str) -> None:
         raise unknown(name, "backbone", timm.list_models())
 
 
+# Arguments by which timm.create_model would read files or the network; a saved model's header may
+# come from anybody, and weights come in through `load_backbone_weights` alone.
+_RESERVED = (
+    "pretrained",
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "checkpoint_path",
+    "cache_dir",
+)
+
+
 def _create(name: str, options: dict[str, Any]) -> Any:
     check_backbone(name)
+    for reserved in _RESERVED:
+        if reserved in options:
+            raise LookcloserError(
+                f"{reserved}: not allowed among the backbone's arguments",
+                fix="Choose weights with --weights pretrained, none or FILE",
+            )
     # Transformers are built for one size; ask for any size in the ways that timm has for it.
     fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
     any_size: list[dict[str, Any]] = (
@@ -109,12 +137,3 @@ def _stage_of_stride(net: Any, name: str, stride: int) -> tuple[int, int]:
             fix="Leave --stride out for the whole network",
         )
     return fitting[-1], int(stages[fitting[-1]]["num_chs"])
-
-
-def _tokens_to_grid(tokens: Tensor, size: torch.Size) -> Tensor:
-    """Tokens (B, N, D) of an image of ``size`` (H, W) -> (B, D, h, w) with h·w = N."""
-    count = tokens.shape[1]
-    rows = max(1, round(math.sqrt(count * size[0] / size[1])))
-    while count % rows:
-        rows -= 1
-    return tokens.transpose(1, 2).unflatten(2, (rows, count // rows))

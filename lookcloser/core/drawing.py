@@ -1,0 +1,203 @@
+"""Pictures of evidence: heatmap overlays, labelled boxes, contact sheets.
+
+Every function returns a new RGB image and leaves its arguments as they are. Boxes are
+``(x0, y0, x1, y1)`` in pixels of the image that is drawn on, x1 and y1 exclusive. The built-in
+font of Pillow is used, so that no font file is needed; it covers Latin letters only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lookcloser.core import boxes as box_geometry
+from lookcloser.core.errors import LookcloserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lookcloser.core.types import Box, Prediction, Region
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+COLORMAP = "inferno"  # rises evenly in lightness, so it reads alike with every colour vision
+BOX_COLOUR = "#35d0ff"  # stands out from every colour of the map
+LONGEST_SIDE = (320, 640)  # pixels of a drawn picture: room for text, and no poster
+FONT_SIZE = 15
+MARGIN = 8
+PAPER, INK = "white", "#1b1f24"
+
+
+def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
+    """The picture beside its evidence, one panel for each of the first ``regions``.
+
+    The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap without any
+    positive value is named "no evidence" and leaves the picture as it is.
+
+    Raises:
+        LookcloserError: If the prediction failed, or its picture cannot be read (any more).
+    """
+    picture = _picture(prediction)
+    factor = _fitting_factor(picture.size)
+    width, height = (max(1, round(side * factor)) for side in picture.size)
+    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
+
+    name = prediction.path.name if prediction.path else "picture"
+    panels, titles = [picture], [prediction.caption or name]
+    for region in prediction.regions[:regions]:
+        panels.append(_evidence(picture, region, prediction.size))
+        titles.append(_title(region))
+    return contact_sheet(panels, titles, columns=min(len(panels), 4))
+
+
+def overlay(
+    image: Image.Image, heatmap: NDArray[np.float32], alpha: float = 0.7, colormap: str = COLORMAP
+) -> Image.Image:
+    """``image`` with ``heatmap`` painted over it.
+
+    A value v is painted with opacity ``alpha * v``: what has no evidence keeps its own colours.
+
+    Args:
+        image: RGB picture.
+        heatmap: (h, w) in [0, 1], covering the whole image. It is upsampled bilinearly with
+            ``align_corners=False``.
+        alpha: Opacity of the strongest evidence, in [0, 1].
+        colormap: Name of a colour map of matplotlib.
+    """
+    from matplotlib import colormaps  # half a second, and only drawing needs it
+
+    small = Image.fromarray(np.clip(heatmap, 0.0, 1.0).astype(np.float32))
+    values = np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
+    colours = colormaps[colormap](values)[..., :3] * 255.0
+    opacity = alpha * values[..., None]
+    mixed = np.asarray(image.convert("RGB")) * (1.0 - opacity) + colours * opacity
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def draw_box(image: Image.Image, box: Box, text: str = "", colour: str = BOX_COLOUR) -> Image.Image:
+    """``image`` with one box and its text, which stays inside the picture.
+
+    The line lies inside the box and has a dark inner edge, so that it shows on any picture.
+    """
+    result = image.convert("RGB")  # a copy, also of an RGB image
+    draw = ImageDraw.Draw(result)
+    x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, image.size).tolist())
+    line = max(2, round(max(image.size) / 200))
+    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline="black", width=line + 2)
+    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=line)
+    if text:
+        _tag(draw, text, (x0, y0), image.size, colour)
+    return result
+
+
+def contact_sheet(
+    images: Sequence[Image.Image], titles: Sequence[str] = (), columns: int = 4
+) -> Image.Image:
+    """``images`` in rows on white paper, each centred under its title.
+
+    Args:
+        images: At least one picture, of any sizes; the cells are as large as the largest.
+        titles: One for each image, or none at all. A title wraps onto a second line; what is
+            longer is cut and ends with "…".
+        columns: Pictures side by side.
+
+    Raises:
+        ValueError: If there is no image, or the number of titles differs.
+    """
+    if not images or (titles and len(titles) != len(images)):
+        raise ValueError(f"{len(images)} images and {len(titles)} titles: one title for each.")
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    width = max(160, *(image.width for image in images))
+    height = max(image.height for image in images)
+    font = ImageFont.load_default(FONT_SIZE)
+    wrapped = [_wrap(title, font, width) for title in titles]
+    line = FONT_SIZE + 4
+    head = max((len(lines) for lines in wrapped), default=0) * line
+
+    step_x, step_y = width + MARGIN, head + height + MARGIN
+    sheet = Image.new("RGB", (columns * step_x + MARGIN, rows * step_y + MARGIN), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        x, y = MARGIN + column * step_x, MARGIN + row * step_y
+        lines = wrapped[index] if titles else []
+        top = y + head - len(lines) * line
+        for number, text in enumerate(lines):
+            draw.text((x, top + number * line), text, INK, font)
+        sheet.paste(image, (x + (width - image.width) // 2, y + head))
+    return sheet
+
+
+def _picture(prediction: Prediction) -> Image.Image:
+    from lookcloser.core.images import load_image
+
+    name = str(prediction.path or "the picture")
+    if prediction.error is not None:
+        raise LookcloserError(f"{name}: nothing to draw, the prediction failed: {prediction.error}")
+    source = prediction.image if prediction.path is None else prediction.path
+    if source is None:
+        raise LookcloserError(f"{name}: nothing to draw, it was not kept with the prediction")
+    return load_image(source)
+
+
+def _fitting_factor(size: tuple[int, int]) -> float:
+    low, high = LONGEST_SIDE
+    longest = max(size)
+    return min(max(longest, low), high) / longest
+
+
+def _evidence(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
+    panel = picture if region.heatmap is None else overlay(picture, region.heatmap)
+    if region.box is None:
+        return panel
+    x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+    return draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
+
+
+def _title(region: Region) -> str:
+    if region.heatmap is not None and not region.heatmap.any():
+        return f"no evidence for {region.label} ({region.score:.2f})"
+    if region.step is not None:
+        return f"{region.kind} {region.step + 1}: {region.label} ({region.score:.2f})"
+    return f"evidence for {region.label} ({region.score:.2f})"
+
+
+def _tag(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    colour: str,
+) -> None:
+    """Text on a filled plate above the box; inside it, where there is no room above."""
+    font = ImageFont.load_default(FONT_SIZE)
+    text = _shorten(text, font, size[0] - 8)
+    width, height = math.ceil(font.getlength(text)) + 8, FONT_SIZE + 6
+    x = max(0, min(corner[0], size[0] - width))
+    y = corner[1] - height if corner[1] >= height else corner[1]
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
+    draw.text((x + 4, y + 1), text, "black", font)
+
+
+def _shorten(text: str, font: Font, width: float) -> str:
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "…") > width:
+        text = text[:-1]
+    return text + "…"
+
+
+def _wrap(text: str, font: Font, width: int) -> list[str]:
+    """``text`` on at most two lines of ``width`` pixels, broken at a space where there is one."""
+    if font.getlength(text) <= width:
+        return [text]
+    fitting = next(n for n in range(len(text), -1, -1) if font.getlength(text[:n]) <= width)
+    cut = text.rfind(" ", 0, fitting + 1)
+    cut = cut if cut > 0 else fitting
+    return [text[:cut], _shorten(text[cut:].lstrip(), font, width)]

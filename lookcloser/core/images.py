@@ -1,0 +1,184 @@
+"""Decoding of any image into 8-bit RGB, or a clear reason why not."""
+
+from __future__ import annotations
+
+import functools
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import (
+    IMAGE_SUFFIXES,
+    find_images,
+    list_images,
+    missing_path,
+    refuse_url,
+    walk_images,
+)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "ImageSource",
+    "find_images",
+    "list_images",
+    "load_image",
+    "walk_images",
+]
+
+ImageSource = str | Path | bytes | NDArray[Any] | Image.Image
+
+# Where Pillow itself refuses to go on (twice its MAX_IMAGE_PIXELS): 512 MiB as RGB.
+MAX_PIXELS = 178_956_970
+
+# Raster formats only: Pillow would hand PostScript, whatever its file name, to Ghostscript.
+_RASTER = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF")
+
+
+def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """``source`` as an upright 8-bit RGB image.
+
+    EXIF orientation is applied. Transparency is composited on white. 16-bit and 32-bit grey values
+    in 0…65535 are divided by 257; others, and floats outside [0, 1], are stretched from minimum to
+    maximum. Of an animation the first frame is taken. The caller's image or array is not changed.
+
+    Args:
+        source: A file, the bytes of one, a PIL image, or an array uint8 or float in [0, 1] of shape
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        max_pixels: Width × height above which the image is refused, before it is decoded.
+
+    Raises:
+        LookcloserError: If there is no such file, or it is empty, truncated, too large or no image;
+            if the array has another shape, type or range. It names the file and the reason.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source, max_pixels)
+    if isinstance(source, Image.Image):
+        return _read(source, "image", max_pixels)
+    if isinstance(source, bytes):
+        return _read(io.BytesIO(source), "image given as bytes", max_pixels)
+    if isinstance(source, str | Path):
+        return _read(_file(source), str(source), max_pixels)
+    raise LookcloserError(
+        f"{type(source).__name__}: not an image",
+        allowed="A path, bytes, a PIL image or a NumPy array of shape (H, W, 3)",
+        fix="For a tensor (3, H, W) in [0, 1] give `tensor.permute(1, 2, 0).numpy()`",
+    )
+
+
+def _file(source: str | Path) -> Path:
+    refuse_url(source)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise missing_path(source, "file")
+    if not path.is_file():
+        raise LookcloserError(f"{source}: not a file")
+    if path.stat().st_size == 0:
+        raise LookcloserError(f"{source}: the file is empty")
+    return path
+
+
+def _read(source: Path | io.BytesIO | Image.Image, name: str, max_pixels: int) -> Image.Image:
+    try:
+        if isinstance(source, Image.Image):
+            return _decode(source, name, max_pixels)
+        with Image.open(source, formats=_formats()) as image:
+            return _decode(image, name, max_pixels)
+    except LookcloserError:
+        raise
+    except UnidentifiedImageError as error:
+        raise LookcloserError(
+            f"{name}: not an image that can be read", allowed=f"Formats: {', '.join(_formats())}"
+        ) from error
+    except Exception as error:
+        # On broken data the format plugins raise whatever their parsing runs into.
+        raise LookcloserError(f"{name}: cannot be decoded: {error}") from error
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """The raster formats that this build of Pillow knows; naming an unknown one is a KeyError."""
+    Image.init()
+    return tuple(name for name in _RASTER if name in Image.OPEN)
+
+
+def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
+    if width == 0 or height == 0:
+        raise LookcloserError(f"{name}: size {width}×{height}, there are no pixels")
+    if width * height > max_pixels:
+        raise LookcloserError(
+            f"{name}: size {width}×{height} is too large",
+            allowed=f"At most {max_pixels:,} pixels, this has {width * height:,}",
+            fix="Make it smaller first",
+        )
+
+
+def _decode(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
+    _check_size(*image.size, name, max_pixels)
+    image.load()
+    return _rgb(_upright(image))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            return ImageOps.exif_transpose(image)
+    except Exception:
+        # A damaged EXIF block says nothing about the orientation; the pixels are sound.
+        return image
+    return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = Image.fromarray(_eight_bit(np.asarray(image)))
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return image.convert("RGB")
+
+
+def _eight_bit(grey: NDArray[Any]) -> NDArray[np.uint8]:
+    """Grey values of more than 8 bits as uint8; see `load_image` for the rule."""
+    values = np.asarray(grey, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise ValueError("grey values are not finite")
+    low, high = values.min(), values.max()
+    top = 1.0 if np.issubdtype(grey.dtype, np.floating) else 65535.0
+    if low >= 0 and high <= top:
+        low, high = 0.0, top
+    scaled: NDArray[np.uint8] = np.rint((values - low) * (255.0 / (high - low or 1.0))).astype("u1")
+    return scaled
+
+
+def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
+    shape = array.shape
+    if len(shape) == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4):
+        first = len(shape) == 3 and shape[0] in (1, 3, 4)
+        raise LookcloserError(
+            f"array of shape {shape}: not an image",
+            allowed="(H, W), (H, W, 1), (H, W, 3), (H, W, 4)",
+            fix="Channels seem to come first: `array.transpose(1, 2, 0)`" if first else None,
+        )
+    _check_size(array.shape[1], array.shape[0], f"array of shape {shape}", max_pixels)
+    if np.issubdtype(array.dtype, np.floating):
+        # Written so that a NaN fails too.
+        if not (array.min() >= 0 and array.max() <= 1):
+            raise LookcloserError(
+                f"array with values from {array.min():g} to {array.max():g}: not an image",
+                allowed="Floats in [0, 1], or uint8 in 0…255",
+            )
+        array = np.rint(array * 255.0).astype(np.uint8)
+    if array.dtype != np.uint8:
+        raise LookcloserError(
+            f"array of type {array.dtype}: not an image", allowed="uint8, or float in [0, 1]"
+        )
+    grey = array.shape[2] == 1
+    return _rgb(Image.fromarray(np.ascontiguousarray(array[:, :, 0] if grey else array)))

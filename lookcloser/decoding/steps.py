@@ -1,0 +1,66 @@
+"""What every decoder does with the output of one step: mask, check, pick the best."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lookcloser.core.errors import LookcloserError
+
+TOLERANCE = 1e-3  # A log-softmax in half precision may round to slightly more than 0.
+
+
+def check_limits(**limits: int | None) -> None:
+    """Raise a `LookcloserError` for a limit that is given and below 1."""
+    for name, value in limits.items():
+        if value is not None and value < 1:
+            raise LookcloserError(f"{name}={value}", allowed=f"{name} of 1 or more")
+
+
+def masked(log_probs: Tensor, paths: Tensor) -> Tensor:
+    """``log_probs`` (n, V) with -inf for the tokens of ``paths`` (n, t); the rest is not rescaled.
+
+    A copy: what ``step`` returned stays as it was.
+    """
+    return log_probs.scatter(1, paths.to(log_probs.device), -torch.inf)
+
+
+def best_tokens(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The ``count`` most probable tokens of each row, best first, equal ones by smaller index.
+
+    Args:
+        log_probs: (n, V), on any device.
+        count: At most this many columns come back, fewer where V is smaller.
+
+    Returns:
+        Log-probabilities, float64 and at most 0, and tokens, int64: (n, min(count, V)), on the CPU,
+        where the bookkeeping of every decoder happens.
+
+    Raises:
+        LookcloserError: For values above 0 or NaN.
+    """
+    # One more than asked for shows whether the last place is tied. `topk` promises no order among
+    # equals, so the few rows with a tie are sorted.
+    top, tokens = log_probs.topk(min(count + 1, log_probs.shape[1]))
+    values, tokens = top.cpu(), tokens.cpu()
+    tied = ((values[:, 1:] == values[:, :-1]) & values[:, 1:].isfinite()).any(dim=1)
+    if tied.any():
+        rows = log_probs[tied.to(log_probs.device)]
+        in_order, order = rows.sort(dim=1, descending=True, stable=True)
+        values[tied] = in_order[:, : values.shape[1]].cpu()
+        tokens[tied] = order[:, : values.shape[1]].cpu()
+    check_log_probs(values[:, 0])
+    return values[:, :count].double().clamp(max=0.0), tokens[:, :count]
+
+
+def check_log_probs(highest: Tensor) -> None:
+    """Raise a `LookcloserError` if the ``highest`` values of the rows cannot be log-probabilities.
+
+    Searches stop early because a path only loses probability; on logits they would be wrong.
+    """
+    if not bool((highest <= TOLERANCE).all()):
+        raise LookcloserError(
+            f"step returned a value of {highest.max().item():.4g}",
+            allowed="Log-probabilities, which are at most 0",
+            fix="Return logits.log_softmax(dim=-1)",
+        )

@@ -1,0 +1,188 @@
+"""Finding the last spatial features of any network, so that nobody has to name a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.hooks import evaluating, watching
+from lookcloser.explain.targets import logits_of
+
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class PooledHead:
+    """Where a network's features are pooled into its linear classifier.
+
+    Attributes:
+        layer: Name of the module that puts out the features.
+        classifier: Name of the linear layer (or 1×1 convolution) that puts out the logits.
+        relu: Whether a functional ReLU stands between the features and the pooling.
+    """
+
+    layer: str
+    classifier: str
+    relu: bool
+
+
+_pooled: WeakKeyDictionary[nn.Module, PooledHead] = WeakKeyDictionary()
+_spatial: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def module_named(model: nn.Module, name: str) -> nn.Module:
+    """``model.get_submodule(name)`` with an error that offers near names."""
+    modules = dict(model.named_modules())
+    if name not in modules:
+        raise unknown(name, "layer", (key for key in modules if key))
+    module: nn.Module = modules[name]
+    return module
+
+
+def as_map(output: Any, size: Grid) -> Tensor | None:
+    """Features as (B, D, h, w), or None where ``output`` has no spatial grid.
+
+    Maps (B, D, h, w) are taken as they are and (B, h, w, D) transposed: the grid is the pair with
+    the aspect ratio of the image, ``size`` being its (H, W). Tokens (B, N, D) lose the class and
+    register tokens that come before the largest grid of that ratio.
+    """
+    if not isinstance(output, Tensor):
+        return None
+    if output.ndim == 4:
+        if not _alike(output.shape[2:4], size):
+            output = output.permute(0, 3, 1, 2)
+        fits = _alike(output.shape[2:4], size) and output.shape[2] * output.shape[3] > 1
+        return output if fits else None
+    grid = _grid_of(output.shape[1], size) if output.ndim == 3 else None
+    if grid is None:
+        return None
+    rows, columns = grid
+    tokens = output[:, output.shape[1] - rows * columns :]
+    return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
+
+
+def _alike(grid: Sequence[int], size: Grid, cells: float = 2.0) -> bool:
+    """Whether a grid (h, w) may be one of an image of ``size``, up to ``cells`` at the borders."""
+    rows, columns = grid
+    return abs(rows * size[1] - columns * size[0]) < cells * max(size)
+
+
+def _grid_of(count: int, size: Grid, most_prefix: int = 8) -> Grid | None:
+    """(h, w) of at least 2×2 with the aspect ratio of ``size`` and up to 8 tokens to spare."""
+    for patches in range(count, max(count - most_prefix, 4) - 1, -1):
+        rows = max(1, round((patches * size[0] / size[1]) ** 0.5))
+        if patches % rows == 0 and _alike((rows, patches // rows), size, cells=1.0):
+            return rows, patches // rows
+    return None
+
+
+def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
+    """Features, average pooling and linear classifier, found by comparing values in one forward.
+
+    Raises:
+        LookcloserError: Where the logits are not a linear layer of averaged features.
+    """
+    known = _pooled.get(model)
+    names = dict(model.named_modules())
+    if known is not None and known.layer in names and known.classifier in names:
+        return known
+    probe = images[:1]
+    seen: list[tuple[str, Tensor, Tensor]] = []
+
+    def see(name: str, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
+            seen.append((name, inputs[0].detach().clone(), output.detach().clone()))
+
+    leaves = {name: module for name, module in names.items() if name}
+    with evaluating(model), torch.no_grad(), watching(leaves, see):
+        logits = logits_of(model(probe)).flatten()
+    size = (probe.shape[-2], probe.shape[-1])
+    found = _match(seen, names, logits, size)
+    if found is None:
+        raise LookcloserError(
+            f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
+            "it has no class activation map",
+            fix="Use gradcam, which asks nothing of the network",
+        )
+    _pooled[model] = found
+    return found
+
+
+def _match(
+    seen: list[tuple[str, Tensor, Tensor]],
+    modules: dict[str, nn.Module],
+    logits: Tensor,
+    size: Grid,
+) -> PooledHead | None:
+    heads = [
+        (name, taken.flatten())
+        for name, taken, given in seen
+        if classifier_weight(modules[name]) is not None
+        and given.numel() == logits.numel()
+        and torch.equal(given.flatten(), logits)
+    ]
+    for classifier, pooled in reversed(heads):
+        for name, _, given in reversed(seen):
+            features = as_map(given, size)
+            if features is None or features.shape[1] != pooled.numel():
+                continue
+            for relu in (False, True):
+                mean = (features.relu() if relu else features).float().mean(dim=(2, 3)).flatten()
+                if torch.allclose(mean, pooled.float(), rtol=1e-2, atol=1e-4):
+                    return PooledHead(name, classifier, relu)
+    return None
+
+
+def classifier_weight(module: nn.Module) -> Tensor | None:
+    """The (C, D) weight of a linear layer or 1×1 convolution, else None."""
+    if isinstance(module, nn.Linear):
+        return module.weight
+    if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1:
+        return module.weight.flatten(1)
+    return None
+
+
+def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
+    """Name of the last module with a spatial output from which the logits still depend on place.
+
+    That is the last convolutional stage of a CNN; in a transformer that answers from its class
+    token it is the last norm before an attention, since later patch tokens have no say.
+
+    Raises:
+        LookcloserError: Where no module has a spatial output with a gradient.
+    """
+    known = _spatial.get(model)
+    if known is not None and known in dict(model.named_modules()):
+        return known
+    probe = images[:1]
+    seen: list[tuple[str, Tensor]] = []
+
+    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
+        if as_map(output, (probe.shape[-2], probe.shape[-1])) is None:
+            return None
+        kept = output if output.requires_grad else output.detach().requires_grad_()
+        seen.append((name, kept))
+        return kept.clone()  # an in-place operation that follows changes the copy alone
+
+    leaves = {name: module for name, module in model.named_modules() if name}
+    with torch.inference_mode(False), torch.enable_grad(), evaluating(model), watching(leaves, see):
+        top = logits_of(model(probe.detach().clone())).amax(dim=1).sum()
+        gradients = (
+            torch.autograd.grad(top, [kept for _, kept in seen], allow_unused=True) if seen else ()
+        )
+    size = (probe.shape[-2], probe.shape[-1])
+    for (name, _), gradient in reversed(list(zip(seen, gradients, strict=True))):
+        grid = None if gradient is None else as_map(gradient, size)
+        if grid is not None and bool(grid.ne(0).any()):
+            _spatial[model] = name
+            return name
+    raise LookcloserError(
+        f"{type(model).__name__}: no layer puts out a map of features",
+        fix="Name the layer: gradcam(model, images, layer='…')",
+    )

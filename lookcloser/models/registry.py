@@ -1,0 +1,29 @@
+"""Which methods there are: a plain list of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lookcloser.core.errors import unknown
+from lookcloser.models.base import Model
+from lookcloser.models.cam import CAM
+
+MODELS: list[type[Model]] = [CAM]
+
+
+def model_class(name: str) -> type[Model]:
+    """The class of a method by its name.
+
+    Raises:
+        LookcloserError: For an unknown name; the message offers near ones or all.
+    """
+    for model in MODELS:
+        if model.name == name:
+            return model
+    raise unknown(name, "method", [model.name for model in MODELS])
+
+
+def build_model(method: str, arguments: Mapping[str, Any]) -> Model:
+    """A model with random weights: ``method`` from `MODELS`, its constructor's ``arguments``."""
+    return model_class(method)(**arguments)

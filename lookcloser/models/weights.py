@@ -1,0 +1,130 @@
+"""Where a backbone's first weights come from: timm's hub, a file, or nowhere."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.models.backbone import Backbone
+
+_OFFLINE_FIX = (
+    "Train from nothing with `--weights none`, or give a file with `--weights FILE.safetensors` "
+    "(fetched elsewhere with `timm.create_model(name, pretrained=True)`)"
+)
+
+
+def load_backbone_weights(backbone: Backbone, weights: str) -> str:
+    """Fill ``backbone`` in place.
+
+    Args:
+        backbone: The network to fill.
+        weights: "pretrained" (timm's default weights, from the cache or the network), "none", or
+            the path of a .safetensors file with timm's keys (a classifier in it is left out).
+
+    Returns:
+        What was loaded, in words, for the provenance.
+
+    Raises:
+        LookcloserError: Without a network or for a name without weights ("pretrained"); for a
+            missing, foreign or unfitting file.
+    """
+    if weights == "none":
+        return "none"
+    if weights == "pretrained":
+        return _from_hub(backbone)
+    return _from_file(backbone, Path(weights))
+
+
+def _from_hub(backbone: Backbone) -> str:
+    config = timm.get_pretrained_cfg(backbone.name)
+    if config is None or not config.has_weights:
+        raise LookcloserError(
+            f"{backbone.name}: timm has no pretrained weights for it",
+            fix="Use `--weights none`, or a backbone of `timm.list_models(pretrained=True)`",
+        )
+    repository = config.hf_hub_id
+    if repository and not _cached(repository) and not _hub_answers():
+        raise LookcloserError(
+            f"{backbone.name}: its pretrained weights are not in the cache and the hub cannot be "
+            "reached",
+            fix=_OFFLINE_FIX,
+        )
+    try:
+        pretrained = timm.create_model(backbone.name, pretrained=True, num_classes=0)
+    except (OSError, RuntimeError) as error:
+        raise LookcloserError(
+            f"{backbone.name}: its pretrained weights could not be fetched ({error})",
+            fix=_OFFLINE_FIX,
+        ) from error
+    _fill(backbone, pretrained.state_dict(), f"timm's {backbone.name}")
+    return f"timm {config.architecture}.{config.tag}"
+
+
+def _cached(repository: str) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+
+    files = ("model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors")
+    return any(isinstance(try_to_load_from_cache(repository, file), str) for file in files)
+
+
+def _hub_answers(seconds: float = 4.0) -> bool:
+    """One quick try; without it a missing network blocks for most of a minute."""
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
+        return False
+    from urllib.parse import urlparse
+
+    from huggingface_hub import constants
+
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
+        return True  # a proxy resolves names itself; let the download speak
+    address = urlparse(constants.ENDPOINT)
+    try:
+        with socket.create_connection((address.hostname, address.port or 443), timeout=seconds):
+            return True
+    except OSError:
+        return False
+
+
+def _from_file(backbone: Backbone, path: Path) -> str:
+    if not path.is_file():
+        raise LookcloserError(
+            f"{path}: no such file of weights", allowed="pretrained, none or a .safetensors file"
+        )
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise LookcloserError(
+            f"{path}: not a .safetensors file ({error})",
+            fix="Other formats may hold code; convert with `safetensors.torch.save_file`",
+        ) from error
+    # A saved lookcloser model keeps the timm network under this prefix.
+    prefix = "backbone.net."
+    own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    _fill(backbone, own or state, str(path))
+    return str(path)
+
+
+def _fill(backbone: Backbone, state: dict[str, torch.Tensor], source: str) -> None:
+    net: Any = backbone.net
+    wanted = net.state_dict()
+    fitting = {
+        name: value
+        for name, value in state.items()
+        if name in wanted and wanted[name].shape == value.shape
+    }
+    missing = [name for name in wanted if name not in fitting]
+    if missing:
+        raise LookcloserError(
+            f"{source}: {len(missing)} of {len(wanted)} tensors of {backbone.name} are missing or "
+            f"of another shape, e.g. {missing[0]}",
+            fix="Give the weights of this very backbone; keys and shapes must be timm's",
+        )
+    net.load_state_dict(fitting)

@@ -1,0 +1,107 @@
+"""One answer -> the card of its picture: what the template prints and what the page draws.
+
+A map travels as its raw grid, one byte a value, and the page colours it: a 7×7 map is 49 bytes
+where a picture of the overlay is 10,000.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookcloser.core import boxes as box_geometry
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.images import load_image
+from lookcloser.core.types import Answer, Box, Prediction, Region
+
+THUMBNAIL = 208  # longest side in pixels
+JPEG_QUALITY = 78
+LARGEST_GRID = 32  # finer maps, e.g. of saliency, are averaged down to it
+LABELS_SHOWN = 5
+
+
+def card_text(answer: Answer, index: int) -> dict[str, Any]:
+    """What the template prints of an answer; ``index`` is its position in the evaluation."""
+    prediction = answer.prediction
+    width, height = prediction.size
+    return {
+        "index": index,
+        "name": prediction.path.name if prediction.path else f"picture {index + 1}",
+        "path": str(prediction.path) if prediction.path else "",
+        "thumbnail": thumbnail(prediction),
+        "ratio": round(width / height, 4),
+        "correct": answer.correct,
+        "labels": [
+            {"name": label.name, "score": label.score, "true": label.name in answer.truth}
+            for label in prediction.labels[:LABELS_SHOWN]
+        ],
+        "truth": list(answer.truth),
+        "caption": prediction.caption,
+        "loss": answer.loss,
+        "iou": answer.iou,
+    }
+
+
+def card_data(answer: Answer) -> dict[str, Any]:
+    """What the page draws of an answer: boxes as fractions of the picture, maps as grids."""
+    prediction = answer.prediction
+    regions = [_region_data(region, prediction.size) for region in prediction.regions]
+    true = [i for i, region in enumerate(prediction.regions) if region.label in answer.truth]
+    return {
+        "ratio": round(prediction.size[0] / prediction.size[1], 4),
+        "boxes": [_fractions(box, prediction.size) for box in answer.boxes],
+        "regions": regions,
+        "true": true[0] if true else None,
+    }
+
+
+def encode_grid(heatmap: NDArray[np.floating[Any]]) -> dict[str, Any]:
+    """(h, w) in [0, 1] -> ``{"w", "h", "data"}``, data = base64 of one byte a value, row by row.
+
+    A map larger than `LARGEST_GRID` is reduced to it by averaging.
+    """
+    image = Image.fromarray(np.clip(heatmap, 0.0, 1.0).astype(np.float32))
+    size = (min(image.width, LARGEST_GRID), min(image.height, LARGEST_GRID))
+    if size != image.size:
+        image = image.resize(size, Image.Resampling.BOX)
+    values = (np.asarray(image) * 255.0).round().astype(np.uint8)
+    return {"w": size[0], "h": size[1], "data": base64.b64encode(values.tobytes()).decode()}
+
+
+def thumbnail(prediction: Prediction) -> str:
+    """The picture as a small JPEG in a data URI; empty where the picture is no longer there."""
+    source: Any = prediction.image if prediction.path is None else Path(prediction.path)
+    if source is None:
+        return ""
+    try:
+        image = load_image(source)
+    except LookcloserError:
+        return ""
+    image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+    heatmap = region.heatmap
+    return {
+        "kind": region.kind,
+        "label": region.label,
+        "score": round(region.score, 4),
+        "step": region.step,
+        "box": None if region.box is None else _fractions(region.box, size),
+        "grid": None if heatmap is None else encode_grid(heatmap),
+        "empty": heatmap is not None and not heatmap.any(),
+    }
+
+
+def _fractions(box: Box, size: tuple[int, int]) -> list[float]:
+    scaled: list[float] = box_geometry.scale(box, size, (1.0, 1.0)).round(4).tolist()
+    return scaled

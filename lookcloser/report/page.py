@@ -1,0 +1,165 @@
+"""One evaluation -> one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from lookcloser.core.files import write_text
+from lookcloser.core.types import Evaluation
+from lookcloser.report import cards, charts, galleries, scores, tables, words
+from lookcloser.version import __version__
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("heat.js", "gallery.js", "page.js")
+COLORMAPS = ("inferno", "viridis", "cividis")  # even in lightness: alike with every colour vision
+COLOUR_STEPS = 33
+FIRST_CARDS = 12  # cards shown before "show all"
+
+
+def write_report(
+    path: str | Path,
+    evaluation: Evaluation,
+    *,
+    history: Sequence[Mapping[str, float]] = (),
+    about: Mapping[str, str] | None = None,
+    data: Mapping[str, Any] | None = None,
+    title: str = "Evaluation",
+    max_images: int = 24,
+) -> Path:
+    """Write the report of an evaluation as one self-contained HTML file.
+
+    The file opens from disk and asks for nothing outside it; its content security policy forbids
+    it. Sections whose material is missing are left out. The same input gives the same bytes.
+
+    Args:
+        path: The file to write; written atomically, folders made.
+        evaluation: What was measured. Pictures are read again for their thumbnails; those that are
+            gone leave a blank card.
+        history: Rows of the training log, e.g. ``{"epoch": 0, "train_loss": 2.1, "val_acc": 0.4}``.
+        about: Method, backbone, data, seed, versions, in the order to show them; ``"command"`` is
+            the line that reproduces the run.
+        data: What a check of the data found: plain values, lists, and tables as mappings of
+            mappings.
+        title: Heading of the page.
+        max_images: Pictures in each gallery at most; one that is in several is stored once.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        LookcloserError: If the file cannot be written.
+    """
+    context = _summary(evaluation)
+    context |= _galleries(evaluation, max_images)
+    context |= _tables(evaluation, data or {})
+    context |= {
+        "title": title,
+        "version": __version__,
+        "curves": charts.learning_curves(history),
+        "about": {key: value for key, value in (about or {}).items() if key != "command"},
+        "command": (about or {}).get("command", ""),
+    }
+    path = Path(path)
+    write_text(path, render(context))
+    return path
+
+
+def render(context: Mapping[str, Any]) -> str:
+    """The page of a finished context; every string in it is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": scores.percent, "number": scores.number}
+    script = "\n".join(_source(name) for name in SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        **context, style=_source("report.css"), script=script, script_hash=f"sha256-{digest}"
+    )
+
+
+def _summary(evaluation: Evaluation) -> dict[str, Any]:
+    rows = scores.read_scores(evaluation.metrics, evaluation.intervals)
+    calibration = charts.reliability(evaluation.calibration)
+    answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
+    return {
+        "task": evaluation.task,
+        "split": evaluation.split,
+        "answered": len(answered),
+        "classes": len(evaluation.names),
+        "scores": rows,
+        "headline": scores.headline(rows),
+        "findings": words.findings(evaluation, calibration),
+        "calibration": calibration,
+        "calibration_word": words.calibration_word(calibration["gap"]) if calibration else "",
+        "localisation": [score for score in rows if score.localises],
+        "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
+        "settings": evaluation.settings,
+        "limits": words.LIMITS,
+        "map_sizes": words.map_sizes(evaluation),
+    }
+
+
+def _galleries(evaluation: Evaluation, limit: int) -> dict[str, Any]:
+    chosen = galleries.choose(evaluation.answers, limit)
+    members = list(dict.fromkeys(index for gallery in chosen for index in gallery.members))
+    shown = [evaluation.answers[index] for index in members]
+    regions = [region for answer in shown for region in answer.prediction.regions]
+    return {
+        "galleries": chosen,
+        "cards": [cards.card_text(evaluation.answers[index], index) for index in members],
+        "first_cards": FIRST_CARDS,
+        "has_maps": any(region.heatmap is not None for region in regions),
+        "has_true_boxes": any(answer.boxes for answer in shown),
+        "has_boxes": any(region.box is not None for region in regions),
+        "has_rivals": evaluation.task == "classification" and any(not a.correct for a in shown),
+        "colormaps": COLORMAPS,
+        "page_data": {
+            "cards": {str(index): cards.card_data(evaluation.answers[index]) for index in members},
+            "galleries": {gallery.key: gallery.members for gallery in chosen},
+            "colormaps": {name: colour_table(name) for name in COLORMAPS},
+            "names": evaluation.names,
+            "confusion": tables.confusion_cells(evaluation),
+        },
+    }
+
+
+def _tables(evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
+    columns = tables.class_columns(evaluation.per_class)
+    return {
+        "confusion_table": tables.confusion_table(evaluation),
+        "confused": tables.confused_pairs(evaluation),
+        "has_confusion": evaluation.confusion is not None,
+        "names": evaluation.names,
+        "class_columns": columns,
+        "class_rows": [
+            (name, [tables.class_cell(column, row.get(column)) for column in columns])
+            for name, row in evaluation.per_class.items()
+        ],
+        "facts": tables.data_facts(evaluation),
+        "skipped": tables.skipped_list(evaluation),
+        "audit": tables.audit(data),
+    }
+
+
+def colour_table(name: str) -> list[tuple[int, int, int]]:
+    """Evenly spaced colours (red, green, blue in 0–255) of a colour map of matplotlib."""
+    from matplotlib import colormaps
+
+    steps = [index / (COLOUR_STEPS - 1) for index in range(COLOUR_STEPS)]
+    colours = (colormaps[name](step)[:3] for step in steps)
+    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
+
+
+def _source(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
