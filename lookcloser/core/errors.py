@@ -35,7 +35,7 @@ def unknown(value: str, kind: str, choices: Iterable[str]) -> LookcloserError:
     close = close_matches(value, names)
     if close:
         fix = f"Close: {', '.join(close)}"
-    elif len(names) <= 20:  # noqa: SIM108 - a nested conditional expression would hide the cases
+    elif len(names) <= 20:
         fix = f"There are: {', '.join(names)}"
     else:
         fix = None

@@ -161,10 +161,12 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
     if known is not None and known in dict(model.named_modules()):
         return known
     probe = images[:1]
+    size = (probe.shape[-2], probe.shape[-1])
     seen: list[tuple[str, Tensor]] = []
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
-        if as_map(output, (probe.shape[-2], probe.shape[-1])) is None:
+        inner = isinstance(leaves[name], nn.Linear)  # a projection inside a block is no feature
+        if inner or as_map(output, size) is None:
             return None
         kept = output if output.requires_grad else output.detach().requires_grad_()
         seen.append((name, kept))
@@ -176,7 +178,6 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
         gradients = (
             torch.autograd.grad(top, [kept for _, kept in seen], allow_unused=True) if seen else ()
         )
-    size = (probe.shape[-2], probe.shape[-1])
     for (name, _), gradient in reversed(list(zip(seen, gradients, strict=True))):
         grid = None if gradient is None else as_map(gradient, size)
         if grid is not None and bool(grid.ne(0).any()):

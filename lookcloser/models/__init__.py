@@ -5,7 +5,6 @@ from lookcloser.models.base import Model
 from lookcloser.models.cam import CAM
 from lookcloser.models.package import (
     Package,
-    Preprocessing,
     load_package,
     read_header,
     save_package,
@@ -19,7 +18,6 @@ __all__ = [
     "Backbone",
     "Model",
     "Package",
-    "Preprocessing",
     "build_model",
     "check_backbone",
     "load_backbone_weights",

@@ -8,6 +8,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from lookcloser.core.types import Output
+from lookcloser.models.backbone import Backbone
 
 
 class Model(nn.Module, ABC):
@@ -21,6 +22,7 @@ class Model(nn.Module, ABC):
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
+    backbone: Backbone
 
     @abstractmethod
     def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:

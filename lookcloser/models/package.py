@@ -10,30 +10,18 @@ from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import replacing
+from lookcloser.core.atomic import replacing
 from lookcloser.core.types import Task
+from lookcloser.data.transforms import Preprocessing
 from lookcloser.models.base import Model
 from lookcloser.models.registry import build_model
 from lookcloser.version import __version__
 
 FORMAT = 1
 KEY = "lookcloser"
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the network's input.
-
-    The whole image is resized to ``size`` without keeping its aspect ratio, so that a position on
-    the map is a position in the picture, then scaled to [0, 1] and normalised per channel.
-    """
-
-    size: tuple[int, int] = (224, 224)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -65,16 +53,14 @@ class Package:
     format: int = FORMAT
 
 
-def save_package(path: str | Path, model: Model, package: Package) -> Path:
-    """Write weights and header to ``path`` atomically; returns the path.
+def save_package(path: str | Path, state: Mapping[str, Tensor], package: Package) -> Path:
+    """Write a model's state dict and its header to ``path`` atomically; returns the path.
 
     Raises:
         LookcloserError: When it cannot be written; a file that was there before is kept.
     """
     path = Path(path)
-    tensors = {
-        name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()
-    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     header = {KEY: json.dumps(asdict(package), ensure_ascii=False)}
     with replacing(path) as temporary:
         try:

@@ -1,0 +1,174 @@
+"""Samples as tensors, the same for a seed whatever the number of workers."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torchvision.transforms import v2
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.images import load_image
+from lookcloser.data.catalog import Sample
+
+Key = tuple[int, int]
+
+
+class Batch(NamedTuple):
+    """What a loader yields.
+
+    Attributes:
+        images: (B, 3, H, W) float32.
+        targets: (B,) class indices.
+        indices: (B,) positions among the samples.
+        skipped: (name, reason) of images that could not be read; they are not in the batch.
+    """
+
+    images: Tensor
+    targets: Tensor
+    indices: Tensor
+    skipped: list[tuple[str, str]]
+
+
+class Item(NamedTuple):
+    """One sample: its image, or the reason why there is none."""
+
+    image: Tensor | None
+    target: int
+    index: int
+    name: str
+    reason: str
+
+
+class ImageDataset(Dataset[Item]):
+    """Images with their class, read and transformed on access.
+
+    A key is (epoch, index): random transforms are seeded by both and the seed, so that an epoch is
+    the same in one process, in many, and when it is run again after a crash.
+
+    Args:
+        samples: What to read; each has one label.
+        names: Class names by index.
+        transform: PIL RGB image -> tensor.
+        seed: Of the random transforms.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        names: Sequence[str],
+        transform: v2.Transform,
+        seed: int = 0,
+    ) -> None:
+        self.samples = samples
+        self.transform = transform
+        self.seed = seed
+        index_of = {name: index for index, name in enumerate(names)}
+        self.targets = [index_of[sample.labels[0]] for sample in samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, key: Key) -> Item:
+        epoch, index = key
+        sample = self.samples[index]
+        try:
+            picture = load_image(sample.source)
+        except LookcloserError as error:
+            return Item(None, self.targets[index], index, sample.name, str(error))
+        state = torch.get_rng_state()
+        torch.manual_seed(mixed_seed(self.seed, epoch, index))
+        image = self.transform(picture)
+        torch.set_rng_state(state)
+        return Item(image, self.targets[index], index, sample.name, "")
+
+
+class EpochSampler(Sampler[Key]):
+    """Keys (epoch, index) in an order that follows from the seed and the epoch alone.
+
+    Args:
+        weights: (N,) relative chance of each sample, drawn with replacement; None takes every
+            sample once, shuffled.
+        size: N, the number of samples.
+        seed: Of the order.
+        shuffle: False keeps the order of the data.
+    """
+
+    def __init__(
+        self, size: int, *, seed: int = 0, shuffle: bool = True, weights: Tensor | None = None
+    ) -> None:
+        self.size, self.seed, self.shuffle, self.weights = size, seed, shuffle, weights
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the training loop before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __iter__(self) -> Iterator[Key]:
+        generator = torch.Generator().manual_seed(mixed_seed(self.seed, self.epoch, -1))
+        if self.weights is not None:
+            order = torch.multinomial(self.weights, self.size, True, generator=generator)
+        elif self.shuffle:
+            order = torch.randperm(self.size, generator=generator)
+        else:
+            order = torch.arange(self.size)
+        return ((self.epoch, index) for index in order.tolist())
+
+
+def image_loader(
+    dataset: ImageDataset,
+    sampler: Sampler[Key],
+    *,
+    batch_size: int,
+    workers: int,
+    keep_last: bool = False,
+) -> DataLoader[Item]:
+    """Batches of `Batch`.
+
+    A last batch of a single image is left out unless ``keep_last``: batch norm cannot train on it.
+    """
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        drop_last=len(dataset) % batch_size == 1 and not keep_last,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=torch.cuda.is_available(),
+        persistent_workers=workers > 0,
+        worker_init_fn=_quiet_worker if workers else None,
+    )
+
+
+def collate(items: list[Item]) -> Batch:
+    """Stack what could be read and list the rest."""
+    read = [item for item in items if item.image is not None]
+    images = [item.image for item in read if item.image is not None]
+    return Batch(
+        images=torch.stack(images) if images else torch.empty(0),
+        targets=torch.tensor([item.target for item in read], dtype=torch.long),
+        indices=torch.tensor([item.index for item in read], dtype=torch.long),
+        skipped=[(item.name, item.reason) for item in items if item.image is None],
+    )
+
+
+def mixed_seed(*parts: int) -> int:
+    """One 63-bit seed from several integers; near inputs give unrelated seeds."""
+    digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def _quiet_worker(_worker: int) -> None:
+    """Ctrl-C is the main process's business; a worker would only print a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    info = get_worker_info()
+    assert info is not None  # runs in workers only
+    torch.set_num_threads(1)

@@ -1,0 +1,87 @@
+"""From a picture to the network's input, in evaluation and in training (torchvision v2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torchvision.transforms import InterpolationMode, v2
+
+AUGMENTATIONS = ("none", "shift", "crop", "trivial")
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the network's input.
+
+    The whole image is resized to ``size`` without keeping its aspect ratio, so that a position on
+    the map is a position in the picture, then scaled to [0, 1] and normalised per channel.
+
+    Attributes:
+        size: (height, width) in pixels.
+        mean: Per channel, of values in [0, 1].
+        std: Per channel.
+        interpolation: "bilinear", "bicubic" or "nearest"; always antialiased.
+    """
+
+    size: tuple[int, int] = (224, 224)
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: str = "bilinear"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training does to an image.
+
+    Attributes:
+        kind: "none"; "shift" (padding and a random crop of the same size); "crop" (a random part
+            of the image, resized); "trivial" ("crop" and TrivialAugment).
+        crop_area: Smallest share of the image that "crop" keeps.
+        flip: Whether left and right are swapped half of the time.
+        erase: Chance that a random rectangle is blanked.
+    """
+
+    kind: str = "crop"
+    crop_area: float = 0.35
+    flip: bool = True
+    erase: float = 0.0
+
+
+def evaluation_transform(preprocessing: Preprocessing) -> v2.Transform:
+    """PIL RGB image -> float32 tensor (3, H, W), the same every time."""
+    resize = v2.Resize(
+        preprocessing.size, InterpolationMode(preprocessing.interpolation), antialias=True
+    )
+    return v2.Compose([v2.PILToTensor(), resize, *_finish(preprocessing)])
+
+
+def training_transform(preprocessing: Preprocessing, augmentation: Augmentation) -> v2.Transform:
+    """PIL RGB image -> float32 tensor (3, H, W), random by torch's global generator."""
+    mode = InterpolationMode(preprocessing.interpolation)
+    size = preprocessing.size
+    steps: list[Any] = [v2.PILToTensor()]
+    if augmentation.kind in {"crop", "trivial"}:
+        area = (augmentation.crop_area, 1.0)
+        steps.append(v2.RandomResizedCrop(size, scale=area, interpolation=mode, antialias=True))
+    else:
+        steps.append(v2.Resize(size, mode, antialias=True))
+    if augmentation.kind == "shift":
+        margin = max(1, round(min(size) / 16))
+        steps.append(v2.RandomCrop(size, padding=margin, padding_mode="reflect"))
+    if augmentation.flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if augmentation.kind == "trivial":
+        steps.append(v2.TrivialAugmentWide(interpolation=mode))
+    steps.extend(_finish(preprocessing))
+    if augmentation.erase:
+        steps.append(v2.RandomErasing(augmentation.erase))
+    return v2.Compose(steps)
+
+
+def _finish(preprocessing: Preprocessing) -> list[v2.Transform]:
+    return [
+        v2.ToDtype(torch.float32, scale=True),
+        v2.Normalize(list(preprocessing.mean), list(preprocessing.std)),
+    ]

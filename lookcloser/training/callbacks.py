@@ -1,0 +1,217 @@
+"""What happens around the steps: averaged weights, the run's files, progress, Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import lightning.pytorch as pl
+import pandas as pd
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, WeightAveraging
+from rich.console import Console
+from torch import Tensor
+
+from lookcloser.core.atomic import replacing
+from lookcloser.data.dataset import Batch
+
+
+class TrainingInterruptedError(Exception):
+    """Ctrl-C was pressed and the batch in hand is finished."""
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all, read without running code of theirs."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write to a temporary file, then rename."""
+        del storage_options  # of remote file systems
+        with replacing(path) as temporary:
+            try:
+                torch.save(checkpoint, temporary)
+            except RuntimeError as error:  # how torch's zip writer reports a full disk
+                raise OSError(str(error).splitlines()[0]) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Tensors and plain values only, whatever the caller asks: a checkpoint may be foreign."""
+        del weights_only
+        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        return loaded
+
+
+class EMA(WeightAveraging):
+    """Exponential moving average of all weights, used in validation and in what is saved.
+
+    The decay rises as min(decay, (1 + n) / (10 + n)), so that short trainings are averaged too.
+    """
+
+    def __init__(self, decay: float) -> None:
+        def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
+            if not averaged.is_floating_point():
+                return current
+            n = float(count)
+            return torch.lerp(current, averaged, min(decay, (1 + n) / (10 + n)))
+
+        super().__init__(use_buffers=True, avg_fn=average)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The averaged state dict of the Lightning module."""
+        assert self._average_model is not None  # set up before training starts
+        return dict(self._average_model.module.state_dict())
+
+
+class RunWriter(Callback):
+    """metrics.csv, model.safetensors (the best so far) and last.ckpt after every epoch.
+
+    last.ckpt comes last: a run killed anywhere before it repeats the epoch to the same files.
+
+    Args:
+        folder: The run.
+        save: Writes model.safetensors from a state dict of the network and the epoch's scores.
+        ema: Where the averaged weights are, if any.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        save: Callable[[Mapping[str, Tensor], Mapping[str, float]], None],
+        ema: EMA | None,
+    ) -> None:
+        self.folder, self.save, self.ema = folder, save, ema
+        self.history: list[dict[str, float]] = []
+        self.best: tuple[float, float] | None = None
+        self.skipped: dict[str, str] = {}
+        self._started = self._waited = self._mark = 0.0
+        self._images = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs."""
+        return {"history": self.history, "best": self.best, "skipped": self.skipped}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        self.history, self.skipped = state["history"], state["skipped"]
+        self.best = tuple(state["best"]) if state["best"] is not None else None
+
+    def on_train_epoch_start(self, _trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Start the clocks."""
+        self._started = self._mark = time.perf_counter()
+        self._waited, self._images = 0.0, 0
+
+    def on_train_batch_start(
+        self, _trainer: pl.Trainer, _module: pl.LightningModule, batch: Batch, _index: int
+    ) -> None:
+        """Since the last batch ended, the loop has waited for data."""
+        self._waited += time.perf_counter() - self._mark
+        self._images += len(batch.targets)
+        self.skipped.update(batch.skipped)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """From here the loop waits for the next batch."""
+        self._mark = time.perf_counter()
+
+    def on_validation_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Validation is not part of the training speed."""
+        if not trainer.sanity_checking:
+            self._mark = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        """Write everything of this epoch."""
+        now, spent = time.perf_counter(), self._mark - self._started
+        scores = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name in {"train_loss", "val_loss", "val_acc"}
+        }
+        row = {
+            "epoch": float(trainer.current_epoch + 1),
+            **scores,
+            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
+            "seconds": round(now - self._started, 3),
+            "images_per_second": round(self._images / max(spent, 1e-9), 2),
+            "data_wait": round(self._waited / max(spent, 1e-9), 4),
+        }
+        self.history.append(row)
+        with replacing(self.folder / "metrics.csv") as temporary:
+            pd.DataFrame(self.history).to_csv(temporary, index=False)
+        if self._is_best(scores):
+            self.save(self.network_state(module), scores)
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def network_state(self, module: pl.LightningModule) -> dict[str, Tensor]:
+        """The network's state dict, of the averaged weights where there are any."""
+        state = module.state_dict() if self.ema is None else self.ema.weights()
+        prefix = "model."
+        return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+
+    def _is_best(self, scores: Mapping[str, float]) -> bool:
+        """Higher val_acc, then lower val_loss; without a validation split the latest."""
+        if "val_acc" not in scores:
+            return True
+        key = (scores["val_acc"], -scores["val_loss"])
+        if self.best is not None and key <= self.best:
+            return False
+        self.best = key
+        return True
+
+
+class EpochLines(Callback):
+    """One line per epoch on stderr; it stays when the progress bar goes."""
+
+    def __init__(self, console: Console, writer: RunWriter) -> None:
+        self.console, self.writer = console, writer
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Print the row that `RunWriter`, which runs before, has just written."""
+        row = self.writer.history[-1]
+        parts = [f"epoch {int(row['epoch'])}/{trainer.max_epochs}", f"loss {row['train_loss']:.3f}"]
+        if "val_acc" in row:
+            parts.append(f"val loss {row['val_loss']:.3f}, top-1 {row['val_acc']:.1%}")
+        parts.append(f"{row['images_per_second']:.0f} img/s")
+        parts.append(f"waiting for data {row['data_wait']:.0%}")
+        parts.append(f"{row['seconds']:.0f} s")
+        self.console.print("  ".join(parts), highlight=False)
+
+
+class GracefulStop(Callback):
+    """Turns the first Ctrl-C into a stop after the batch in hand; the second stops at once."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.asked = False
+        self._before: Any = None
+
+    def on_train_start(self, _trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Listen, where signals can be listened to."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._stop)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        """Leave between two batches."""
+        if self.asked:
+            raise TrainingInterruptedError
+
+    def teardown(self, *_: Any) -> None:
+        """Put the former handler back."""
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+            self._before = None
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        if self.asked:
+            os.write(sys.stderr.fileno(), b"\nstopped at once\n")
+            raise KeyboardInterrupt
+        self.asked = True
+        self.console.print("\nStopping after this batch; press Ctrl-C again to stop at once.")

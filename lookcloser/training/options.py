@@ -1,0 +1,111 @@
+"""Every option of training, once: the Python call, the command line and config.yaml read this."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from lookcloser.core.errors import LookcloserError, unknown
+
+_CHOICES = {
+    "augment": ("none", "shift", "crop", "trivial"),
+    "optimizer": ("adamw", "sgd"),
+    "balance": ("none", "weights", "sampling"),
+    "precision": ("32-true", "16-mixed", "bf16-mixed", "64-true"),
+    "interpolation": ("bilinear", "bicubic", "nearest"),
+}
+_POSITIVE = ("epochs", "batch_size", "size", "lr", "accumulate")
+_SHARES = ("label_smoothing", "drop_rate", "ema", "erase", "val_share", "test_share", "crop_area")
+
+
+def option(default: Any, help: str) -> Any:  # noqa: A002 - the command line's own word
+    """A field with its line of help."""
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """How to train; each field's help is in its metadata.
+
+    Raises:
+        LookcloserError: On construction, for a value that is not allowed.
+    """
+
+    method: str = option("cam", "Method; `lookcloser methods` lists them.")
+    backbone: str = option("resnet50", "Any timm model name.")
+    weights: str = option("pretrained", "First weights: pretrained, none, or a .safetensors FILE.")
+    model_kwargs: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "Arguments of the timm model, e.g. pad_type=same."},
+    )
+    stride: int | None = option(None, "Cut the backbone at this stride, for finer maps.")
+    size: int = option(224, "Side of the network's input in pixels.")
+    mean: tuple[float, float, float] | None = option(None, "Input mean; None takes the backbone's.")
+    std: tuple[float, float, float] | None = option(None, "Input std; None takes the backbone's.")
+    interpolation: str = option("bilinear", "Resizing: bilinear, bicubic or nearest.")
+    epochs: int = option(30, "Passes over the training images.")
+    batch_size: int = option(32, "Images per step.")
+    accumulate: int = option(1, "Steps whose gradients are summed before each update.")
+    optimizer: str = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
+    lr: float = option(1e-3, "Peak learning rate of the head.")
+    backbone_lr: float | None = option(
+        None, "Rate of the backbone as a share of --lr; None: 0.1 with weights, 1 without."
+    )
+    weight_decay: float = option(0.05, "Weight decay, not on biases and norms.")
+    warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.")
+    clip: float = option(0.0, "Largest gradient norm; 0 is off.")
+    label_smoothing: float = option(0.1, "Share of each target spread over all classes.")
+    drop_rate: float = option(0.0, "Dropout before the head.")
+    augment: str = option("crop", "none, shift, crop, or trivial (crop and TrivialAugment).")
+    crop_area: float = option(0.35, "Smallest share of the image that a random crop keeps.")
+    flip: bool = option(True, "Swap left and right at random; wrong for digits and text.")
+    erase: float = option(0.0, "Chance to blank a random rectangle.")
+    mixup: float = option(0.0, "MixUp's alpha; 0 is off.")
+    cutmix: float = option(0.0, "CutMix's alpha; 0 is off.")
+    balance: str = option("none", "Against uneven classes: none, weights (loss) or sampling.")
+    freeze_norm: bool = option(False, "Keep the backbone's batch-norm statistics as loaded.")
+    ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.")
+    patience: int = option(0, "Stop after this many epochs without a better val score; 0 is off.")
+    precision: str = option("32-true", "32-true, 16-mixed, bf16-mixed or 64-true.")
+    compile: bool = option(False, "torch.compile the network.")
+    channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
+    workers: int | None = option(None, "Loading processes; None: one per core, at most 8.")
+    val_share: float = option(0.1, "Share of train for validation where the data has none.")
+    test_share: float = option(0.2, "Share for the test split where the data has no split.")
+    skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
+    seed: int = option(0, "Seed of everything; same seed, same result on a CPU.")
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise unknown(str(getattr(self, name)), f"--{name}", allowed)
+        for name in _POSITIVE:
+            if not getattr(self, name) > 0:
+                raise self._bad(name, "a number above 0")
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) < 1:
+                raise self._bad(name, "a number from 0 to below 1")
+        if self.workers is not None and self.workers < 0:
+            raise self._bad("workers", "0 or more")
+
+    def _bad(self, name: str, allowed: str) -> LookcloserError:
+        flag = name.replace("_", "-")
+        return LookcloserError(f"--{flag} {getattr(self, name)}: not possible", allowed=allowed)
+
+
+def make_options(**values: Any) -> TrainOptions:
+    """`TrainOptions` from keyword arguments.
+
+    Raises:
+        LookcloserError: For a name that is no option (near names are offered), or a bad value.
+    """
+    names = [item.name for item in fields(TrainOptions)]
+    for name in values:
+        if name not in names:
+            raise unknown(name, "option of train", names)
+    for pair in ("mean", "std"):
+        if values.get(pair) is not None:
+            values[pair] = tuple(float(value) for value in values[pair])
+            if len(values[pair]) != 3:
+                raise LookcloserError(f"{pair} {values[pair]}", allowed="Three numbers")
+    return TrainOptions(**values)
