@@ -47,22 +47,22 @@ def gradcam(
         return copy
 
     hooked = {name: module_named(model, name)}
-    with torch.inference_mode(False), torch.no_grad(), evaluating(model), watching(hooked, see):
+    size = (images.shape[-2], images.shape[-1])
+    with torch.inference_mode(False), evaluating(model):
         # Tensors made under inference_mode cannot enter a graph, their copies can.
         own = images.clone() if images.is_inference() else images
-        logits = logits_of(model(own))
-    indices, several = class_indices(targets, logits)
-    size = (images.shape[-2], images.shape[-1])
-    maps = [
-        _weighted(features[0], logits.gather(1, column[:, None]).sum(), size)
-        for column in indices.unbind(dim=1)
-    ]
+        with torch.no_grad(), watching(hooked, see):
+            logits = logits_of(model(own))
+        indices, several = class_indices(targets, logits)
+        maps = [_weighted(features[0], logits, column, size) for column in indices.unbind(dim=1)]
     found = torch.stack(maps, dim=1)
     return found if several else found[:, 0]
 
 
-def _weighted(features: Tensor, score: Tensor, size: tuple[int, int]) -> Tensor:
+def _weighted(features: Tensor, logits: Tensor, classes: Tensor, size: tuple[int, int]) -> Tensor:
     # The sum over the batch gives each image its own gradient: images do not mix in evaluation.
+    with torch.enable_grad():
+        score = logits.gather(1, classes[:, None]).sum()
     (gradient,) = torch.autograd.grad(score, features, retain_graph=True)
     grid, slope = as_map(features.detach(), size), as_map(gradient, size)
     assert grid is not None  # the layer has a grid, and so has its gradient

@@ -53,13 +53,12 @@ def class_indices(targets: Targets, logits: Tensor) -> tuple[Tensor, bool]:
     else:
         indices = torch.as_tensor(targets, device=logits.device).long()
     several = indices.ndim == 2 and not isinstance(targets, int)
-    if indices.ndim == 1:
-        indices = indices[:, None]
-    if indices.ndim != 2 or len(indices) != batch:
+    if indices.ndim not in (1, 2) or len(indices) != batch:
         raise LookcloserError(
             f"targets of shape {tuple(indices.shape)} for a batch of {batch}",
             allowed=f"None, one int, shape ({batch},) or ({batch}, K)",
         )
+    indices = indices.reshape(batch, -1)
     if indices.numel() and not (int(indices.min()) >= 0 and int(indices.max()) < classes):
         raise LookcloserError(
             f"target {int(indices.min() if indices.min() < 0 else indices.max())}: no such class",

@@ -1,0 +1,150 @@
+"""predict, evaluate, explain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookcloser.cli import printing
+
+Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
+SKIPPED = 3
+
+
+def predict(
+    run: Run,
+    images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
+    top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
+    save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    json: Json = False,
+    batch_size: BatchSize = 16,
+) -> None:
+    """Answer images, and show where the model looked.
+
+    Example: `lookcloser predict runs/birds photos/ --save evidence/`
+    """
+    from lookcloser.core.images import find_images
+    from lookcloser.recognizer import load
+
+    recognizer = load(run)
+    failed, rows, total = 0, [], 0
+    sources = find_images(images)
+    pictures = _picture_names(sources, save)
+    for prediction in recognizer.stream(sources, top=top, batch_size=batch_size):
+        total += 1
+        if prediction.error is not None:
+            failed += 1
+            printing.say(f"skipped: {prediction.error}")
+        elif save is not None:
+            prediction.save(pictures[total - 1])
+        if json:
+            rows.append(prediction.to_dict())
+        elif prediction.error is None:
+            answers = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
+            typer.echo(f"{prediction.path}: {answers}")
+    if json:
+        printing.print_json(rows)
+    if save is not None:
+        printing.say(f"{total - failed} pictures in {save}")
+    if failed:
+        printing.say(f"{failed} of {total} images could not be read")
+        raise typer.Exit(SKIPPED)
+    if save is None:
+        printing.next_step(f"lookcloser predict {run} {images[0]} --save evidence/")
+
+
+def evaluate(
+    run: Run,
+    data: Annotated[str, typer.Argument(help="A data set of any layout.")],
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    threshold_from: Annotated[
+        str, typer.Option(help="Choose the box threshold on val (separate) or split (scored).")
+    ] = "val",
+    json: Json = False,
+    batch_size: BatchSize = 32,
+    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+) -> None:
+    """Score a model on a split: classification, calibration and, with boxes, localisation.
+
+    Example: `lookcloser evaluate runs/birds birds/ --split test`
+    """
+    from lookcloser.recognizer import load
+
+    result = load(run).assess(
+        data, split, threshold_from=threshold_from, batch_size=batch_size, workers=workers
+    )
+    if json:
+        printing.print_json(dict(result.metrics))
+    else:
+        printing.print_scores(
+            f"{run} on {split} of {data}: {len(result.answers)} images",
+            result.metrics,
+            result.intervals,
+        )
+    printing.print_settings(result.settings)
+    for name, reason in result.skipped:
+        printing.say(f"skipped: {name}: {reason}")
+    printing.next_step(f"lookcloser report {run} {data} --split {split}")
+    if result.skipped:
+        raise typer.Exit(SKIPPED)
+
+
+def explain(
+    run: Run,
+    image: Annotated[str, typer.Argument(help="One image.")],
+    view: Annotated[str, typer.Option(help="Views, separated by commas.")] = "cam,gradcam,saliency",
+    target: Annotated[
+        str | None, typer.Option(help="Class to explain; without it the best one.")
+    ] = None,
+    save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
+) -> None:
+    """Look at one image in several ways, side by side.
+
+    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`
+    """
+    from lookcloser.core.atomic import replacing
+    from lookcloser.core.drawing import contact_sheet, draw_region
+    from lookcloser.core.images import load_image
+    from lookcloser.recognizer import load
+
+    views = [name.strip() for name in view.split(",") if name.strip()]
+    regions = load(run).explain(image, views, target=target)
+    picture = load_image(image)
+    label = next(iter(regions.values()))
+    sheet = contact_sheet(
+        [picture, *(draw_region(picture, region) for region in regions.values())],
+        [f"{label.label} {label.score:.1%}", *regions],
+    )
+    with replacing(save) as temporary:
+        sheet.save(temporary, format=_format(save))
+    printing.say(f"{save}: {label.label} {label.score:.1%} by {', '.join(regions)}")
+
+
+def _format(path: Path) -> str:
+    """Pillow's format for an ending."""
+    from PIL import Image
+
+    from lookcloser.core.errors import LookcloserError
+
+    endings = Image.registered_extensions()
+    if path.suffix.lower() not in endings:
+        raise LookcloserError(f"{path}: unknown ending of a picture", allowed=".png, .jpg, …")
+    return endings[path.suffix.lower()]
+
+
+def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:
+    """Where the evidence of each image goes; equal names from several folders are numbered."""
+    taken: set[str] = set()
+    names = []
+    for source in sources if folder is not None else []:
+        name, number = f"{source.stem}.png", 2
+        while name in taken:
+            name, number = f"{source.stem}-{number}.png", number + 1
+        taken.add(name)
+        assert folder is not None  # the loop is empty otherwise
+        names.append(folder / name)
+    return names

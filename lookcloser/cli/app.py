@@ -1,0 +1,70 @@
+"""The program: its verbs, its exit codes and how errors are said."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from lookcloser.cli import answer, data, demo, report, train
+from lookcloser.core.errors import LookcloserError
+from lookcloser.version import __version__
+
+app = typer.Typer(
+    name="lookcloser",
+    help="Train image recognisers from image-level labels, and see where they looked.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lookcloser {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[  # read by main before anything else
+        bool, typer.Option("--debug", help="Show the traceback of an error.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Train image recognisers from image-level labels, and see where they looked."""
+
+
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("predict")(answer.predict)
+app.command("evaluate")(answer.evaluate)
+app.command("explain")(answer.explain)
+app.command("report")(report.report)
+app.add_typer(data.app, name="data")
+app.command("methods")(data.methods)
+
+
+def main() -> None:
+    """Run the program; exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with skips."""
+    # On busy machines OpenMP's spinning makes small networks several times slower; it must be set
+    # before torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    try:
+        app()
+    except LookcloserError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        typer.echo("\nInterrupted.", err=True)
+        sys.exit(INTERRUPTED)

@@ -1,0 +1,55 @@
+"""How the verbs print: tables on stdout, hints on stderr, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+def say(text: str) -> None:
+    """A line on stderr, where progress and hints go."""
+    typer.echo(text, err=True)
+
+
+def next_step(command: str) -> None:
+    """The command that people usually type next."""
+    say(f"Next: {command}")
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
+    """A table on stdout; the text of cells is never read as markup."""
+    table = Table(title=escape(title), title_justify="left")
+    for column in columns:
+        table.add_column(column, justify="left" if column == columns[0] else "right")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    Console().print(table)
+
+
+def print_scores(
+    title: str, metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
+) -> None:
+    """Metrics with their 95 % intervals."""
+    rows = []
+    for name, value in metrics.items():
+        low_high = intervals.get(name)
+        interval = f"{low_high[0]:.4f} … {low_high[1]:.4f}" if low_high else ""
+        rows.append([name, f"{value:.4f}", interval])
+    print_table(title, ["score", "value", "95 % interval"], rows)
+
+
+def print_settings(settings: Mapping[str, str]) -> None:
+    """How the scores were taken, on stderr."""
+    for name, value in settings.items():
+        say(f"{name}: {value}")

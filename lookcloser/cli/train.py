@@ -1,0 +1,116 @@
+"""train: one option for each field of `TrainOptions`."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from lookcloser.cli import printing
+from lookcloser.core.errors import LookcloserError
+from lookcloser.training.options import TrainOptions
+
+INTERRUPTED, SKIPPED = 130, 3
+
+
+def _read_config(context: typer.Context, path: Path | None) -> Path | None:
+    """Values of a YAML file become the defaults; what is typed wins."""
+    if path is None:
+        return None
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise LookcloserError(f"{path}: not a readable YAML file ({error})") from error
+    values = values.get("options", values) if isinstance(values, dict) else values
+    if not isinstance(values, dict):
+        raise LookcloserError(f"{path}: not a list of options", allowed="Lines like `epochs: 30`")
+    from lookcloser.training.options import make_options
+
+    make_options(**values)
+    if isinstance(values.get("model_kwargs"), dict):
+        values["model_kwargs"] = [f"{key}={value}" for key, value in values["model_kwargs"].items()]
+    context.default_map = {**(context.default_map or {}), **values}
+    return path
+
+
+def _train(
+    data: Annotated[str | None, typer.Argument(help="A data set of any layout.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder; without it runs/DATA-METHOD.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this run; give nothing else.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="YAML file of options.", callback=_read_config, is_eager=True),
+    ] = None,
+    **options: Any,
+) -> None:
+    """Train a recogniser from image-level labels.
+
+    Example: `lookcloser train birds/ --backbone resnet50 --epochs 30 --out runs/birds`
+    """
+    from lookcloser.recognizer import run_training
+
+    del config  # has become defaults
+    if resume is None:
+        options["model_kwargs"] = _pairs(options["model_kwargs"])
+        result = run_training(data, out=out, **options)
+    else:
+        result = run_training(data, out=out, resume=resume)
+    for name, reason in result.skipped.items():
+        printing.say(f"skipped: {name}: {reason}")
+    scores = result.recognizer.package.scores
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")
+    if result.interrupted:
+        printing.next_step(f"lookcloser train --resume {result.folder}")
+        raise typer.Exit(INTERRUPTED)
+    printing.next_step(f"lookcloser report {result.folder} {data or 'DATA'}")
+    if result.skipped:
+        raise typer.Exit(SKIPPED)
+
+
+def _pairs(texts: list[str]) -> dict[str, Any]:
+    """["pad_type=same", "drop=0.1"] -> a dict; numbers, true and false are read as such."""
+    import yaml
+
+    pairs = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise LookcloserError(f"--model-kwargs {text}", allowed="key=value")
+        pairs[key] = yaml.safe_load(value)
+    return pairs
+
+
+def _as_parameter(item: Field[Any], hint: Any) -> inspect.Parameter:
+    """The command-line option of one field."""
+    default = item.default
+    if item.name == "model_kwargs":
+        hint, default = list[str], []
+    assert default is not MISSING  # every other field has a plain default
+    annotated = Annotated[hint, typer.Option(help=item.metadata["help"])]
+    return inspect.Parameter(
+        item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated
+    )
+
+
+def _with_options(function: Any) -> Any:
+    """``function`` as typer reads it: ``**options`` spelled out from `TrainOptions`."""
+    hints = get_type_hints(TrainOptions)
+    own = inspect.signature(function, eval_str=True)
+    fixed = [item for item in own.parameters.values() if item.kind is not item.VAR_KEYWORD]
+    spelled = [_as_parameter(item, hints[item.name]) for item in fields(TrainOptions)]
+    function.__signature__ = own.replace(parameters=[*fixed, *spelled])
+    function.__annotations__ = {item.name: item.annotation for item in [*fixed, *spelled]}
+    return function
+
+
+train = _with_options(_train)

@@ -1,0 +1,79 @@
+"""From the network's `Output` to predictions: the same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lookcloser.core import boxes as geometry
+from lookcloser.core.types import Box, Label, Output, Region
+from lookcloser.explain import normalize
+from lookcloser.metrics import boxes_from_maps
+
+Size = tuple[int, int]
+
+
+def class_labels(probabilities: Tensor, names: Sequence[str], top: int) -> tuple[Label, ...]:
+    """The ``top`` best classes of one image, best first; ``probabilities`` is (C,)."""
+    scores, indices = probabilities.topk(min(top, len(names)))
+    return tuple(
+        Label(names[index], score, index)
+        for score, index in zip(scores.tolist(), indices.tolist(), strict=True)
+    )
+
+
+def map_regions(
+    maps: Tensor, labels: Sequence[Label], size: Size, grid: Size, threshold: float
+) -> tuple[Region, ...]:
+    """One "map" region per class map of one image.
+
+    Args:
+        maps: (K, h, w) raw class maps, in the order of ``labels``.
+        labels: Whose maps.
+        size: (width, height) of the original image.
+        grid: (height, width) at which boxes are cut out, the network's input.
+        threshold: Share of a map's maximum from which a pixel belongs to the box.
+    """
+    heatmaps = normalize(maps.float())
+    found = boxes_from_maps(upsample(heatmaps, grid), threshold)
+    return tuple(
+        Region("map", label.name, label.score, original_box(box, grid, size), heatmap)
+        for label, box, heatmap in zip(labels, found, heatmaps.cpu().numpy(), strict=True)
+    )
+
+
+def scale_regions(output: Output, row: int, label: Label, size: Size) -> tuple[Region, ...]:
+    """One "scale" region per box in [-1, 1] of one image; none for methods without boxes."""
+    if output.boxes is None:
+        return ()
+    pixels = geometry.to_pixels(output.boxes[row].float().cpu().numpy(), size)
+    return tuple(
+        Region("scale", label.name, label.score, as_box(box), step=scale)
+        for scale, box in enumerate(geometry.clip(pixels, size))
+    )
+
+
+def upsample(heatmaps: Tensor, grid: Size) -> NDArray[np.float32]:
+    """(N, h, w) in [0, 1] -> (N, H, W) at ``grid``, bicubic as in the reference protocol."""
+    large = torch.nn.functional.interpolate(
+        heatmaps[:, None], grid, mode="bicubic", align_corners=False
+    )
+    result: NDArray[np.float32] = large[:, 0].clamp(0, 1).cpu().numpy()
+    return result
+
+
+def original_box(box: NDArray[np.floating], grid: Size, size: Size) -> Box | None:
+    """A box on the grid (height, width) in pixels of the image (width, height); None for NaN."""
+    if np.isnan(box).any():
+        return None
+    return as_box(geometry.scale(box, (grid[1], grid[0]), size))
+
+
+def as_box(values: NDArray[np.floating]) -> Box:
+    """Four numbers as a tuple of plain floats, to a hundredth of a pixel."""
+    x0, y0, x1, y1 = (round(float(value), 2) for value in values)
+    return x0, y0, x1, y1

@@ -1,0 +1,200 @@
+"""Starting and resuming a training, and the folder it lives in."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lookcloser.core.atomic import write_text
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import missing_path
+from lookcloser.data import Catalog, read_data, validate_for_training
+from lookcloser.recognizer.evaluation import choose_box_threshold
+from lookcloser.recognizer.recognizer import MODEL_FILE, Recognizer, load
+from lookcloser.training.options import TrainOptions, make_options
+from lookcloser.version import __version__
+
+CONFIG_FILE = "config.yaml"
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished or interrupted training.
+
+    Attributes:
+        recognizer: The best model so far.
+        folder: The run.
+        interrupted: Whether Ctrl-C ended it.
+        skipped: Training images that could not be read: name -> reason.
+        data_wait: Share of the training time spent waiting for data.
+    """
+
+    recognizer: Recognizer
+    folder: Path
+    interrupted: bool
+    skipped: dict[str, str]
+    data_wait: float
+
+
+def train(
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> Recognizer:
+    """Train a recogniser from image-level labels.
+
+    Args:
+        data: A data set of any layout; see `lookcloser.data.read_data`.
+        out: The run folder; None makes ``runs/DATA-METHOD``, numbered where that exists.
+        resume: A run folder to continue instead, with the data and options it was started with; the
+            result is that of an undisturbed run.
+        quiet: No progress on stderr.
+        **options: Fields of `lookcloser.training.TrainOptions`, e.g. ``backbone="resnet18"``.
+
+    Returns:
+        The best model of the run, by the validation split.
+
+    Raises:
+        LookcloserError: For data, options or a folder that will not do; nothing is written then.
+    """
+    return run_training(data, out=out, resume=resume, quiet=quiet, **options).recognizer
+
+
+def run_training(
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    resume: str | Path | None = None,
+    quiet: bool = False,
+    **options: Any,
+) -> TrainResult:
+    """As `train`, with how it went."""
+    if resume is not None:
+        if data is not None or out is not None or options:
+            raise LookcloserError(
+                f"{resume}: a resumed run keeps its data, folder and options",
+                fix="Give nothing else beside the run to resume",
+            )
+        folder = Path(resume).expanduser()
+        data, chosen = read_config(folder)
+    else:
+        if data is None:
+            raise LookcloserError("no data given", fix="Name a folder or table of images")
+        chosen = make_options(**options)
+        folder = _new_folder(Path(data), chosen.method, out)
+    catalog = read_data(
+        data,
+        split_seed=chosen.seed,
+        val_share=chosen.val_share,
+        test_share=chosen.test_share,
+        skip_missing=chosen.skip_missing,
+    )
+    validate_for_training(catalog)
+    return _train(catalog, chosen, folder, Path(data), resume=resume is not None, quiet=quiet)
+
+
+def read_config(folder: Path) -> tuple[str, TrainOptions]:
+    """The data path and the options that a run was started with.
+
+    Raises:
+        LookcloserError: For a folder that is no run.
+    """
+    if not folder.exists():
+        raise missing_path(folder, "run")
+    file = folder / CONFIG_FILE
+    try:
+        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        return str(config["data"]), make_options(**config["options"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise LookcloserError(
+            f"{folder}: no readable {CONFIG_FILE} in it, so it is not a run ({error})"
+        ) from error
+
+
+def read_command(folder: Path) -> str:
+    """The command line that started a run, "" where it is not known."""
+    file = folder / CONFIG_FILE
+    config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return str(config.get("command", ""))
+
+
+def _train(
+    catalog: Catalog,
+    options: TrainOptions,
+    folder: Path,
+    data: Path,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> TrainResult:
+    from lookcloser.training.fit import fit
+
+    def on_start() -> None:
+        if not resume:
+            write_text(folder / CONFIG_FILE, _config(data, options))
+        _point_latest(folder)
+
+    result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
+    recognizer = load(folder)
+    threshold = choose_box_threshold(
+        recognizer.model, recognizer.package, catalog, recognizer.device
+    )
+    if threshold is not None:
+        recognizer.package = replace(recognizer.package, box_threshold=threshold)
+        recognizer.save(folder / MODEL_FILE)
+    return TrainResult(
+        recognizer, folder, result.interrupted, dict(result.skipped), result.data_wait
+    )
+
+
+def _config(data: Path, options: TrainOptions) -> str:
+    program = Path(sys.argv[0]).name
+    command = shlex.join([program, *sys.argv[1:]]) if program == "lookcloser" else ""
+    values = asdict(options)
+    for name in ("mean", "std"):
+        values[name] = list(values[name]) if values[name] is not None else None
+    config = {
+        "lookcloser": __version__,
+        "data": str(data.expanduser().resolve()),
+        "command": command,
+        "options": values,
+    }
+    return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+
+
+def _new_folder(data: Path, method: str, out: str | Path | None) -> Path:
+    if out is not None:
+        folder = Path(out).expanduser()
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise LookcloserError(
+                f"{folder}: exists already and is not empty",
+                fix=f"Choose another --out, or continue it with `lookcloser train --resume {folder}`",
+            )
+        return folder
+    base = Path("runs") / f"{data.resolve().stem or 'data'}-{method}"
+    folder, number = base, 2
+    while folder.exists():
+        folder, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return folder
+
+
+def _point_latest(folder: Path) -> None:
+    """``latest`` beside the run points at it, where the file system knows links."""
+    link = folder.parent / "latest"
+    if link.exists() and not link.is_symlink():
+        return
+    temporary = folder.parent / f".latest-{folder.name}"
+    try:
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.replace(link)
+    except OSError:
+        temporary.unlink(missing_ok=True)
