@@ -50,7 +50,7 @@ class Backbone(nn.Module):
             self.stage, self.width = _stage_of_stride(self.net, name, stride)
             self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
         post_norm = getattr(getattr(self.net, "head", None), "norm", None)
-        self.norm = post_norm if isinstance(post_norm, nn.Module) and stride is None else None
+        self.norm_first = isinstance(post_norm, nn.Module) and stride is None
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, D, h, w)."""
@@ -64,8 +64,8 @@ class Backbone(nn.Module):
             features = self._to_grid(features[:, self.prefix_tokens :], images.shape[-2:])
         elif self.channels_last:
             features = features.permute(0, 3, 1, 2)
-        if self.norm is not None:
-            features = self.norm(features)
+        if self.norm_first:
+            features = self.net.head.norm(features)
         return features
 
     def _to_grid(self, tokens: Tensor, size: torch.Size) -> Tensor:

@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lookcloser.core.errors import LookcloserError
 from lookcloser.core.atomic import replacing
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Task
 from lookcloser.data.transforms import Preprocessing
 from lookcloser.models.base import Model

@@ -182,7 +182,7 @@ class EpochLines(Callback):
         parts.append(f"{row['images_per_second']:.0f} img/s")
         parts.append(f"waiting for data {row['data_wait']:.0%}")
         parts.append(f"{row['seconds']:.0f} s")
-        self.console.print("  ".join(parts), highlight=False)
+        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
 
 
 class GracefulStop(Callback):
@@ -203,7 +203,7 @@ class GracefulStop(Callback):
         if self.asked:
             raise TrainingInterruptedError
 
-    def teardown(self, *_: Any) -> None:
+    def teardown(self, *_: Any, **__: Any) -> None:
         """Put the former handler back."""
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)

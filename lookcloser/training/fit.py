@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,7 @@ def fit(
     *,
     resume: bool = False,
     quiet: bool = False,
+    on_start: Callable[[], None] = lambda: None,
 ) -> FitResult:
     """Train and leave model.safetensors, last.ckpt, metrics.csv and TensorBoard logs in ``folder``.
 
@@ -126,6 +127,7 @@ def fit(
         folder: The run; it is made once data and model are known to be good.
         resume: Continue from last.ckpt where there is one, to the same result as without a break.
         quiet: No progress on stderr.
+        on_start: Called once data and model are good and the folder is there.
 
     Raises:
         LookcloserError: For data or options that do not fit, and where writing fails.
@@ -133,6 +135,7 @@ def fit(
     model, package = prepare_model(options, catalog.task, catalog.names)
     train, val = _loaders(catalog, options, package.preprocessing)
     folder.mkdir(parents=True, exist_ok=True)
+    on_start()
     steps = math.ceil(len(train) / options.accumulate)
     module = ClassificationModule(
         model.to(memory_format=torch.channels_last) if options.channels_last else model,
@@ -257,6 +260,7 @@ class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a func
         # Workers and small data sets are this package's choice, and it reports the waiting time.
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*The number of training batches.*")
+        warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
         # Lightning 2.6 still calls names that torch has renamed.
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         return entered

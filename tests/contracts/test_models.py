@@ -1,0 +1,124 @@
+"""What every method must keep, on every kind of backbone. A new class in MODELS is tested here."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lookcloser.models import MODELS, Package, build_model, load_package, save_package
+
+BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
+GOLDEN = Path(__file__).parents[1] / "golden" / "models.json"
+CASES = [(model.name, backbone) for model in MODELS for backbone in BACKBONES]
+
+
+def build(method, backbone, num_classes=5):
+    torch.manual_seed(0)
+    return build_model(method, {"num_classes": num_classes, "backbone": backbone})
+
+
+def pictures(count=2, size=(64, 64), seed=0):
+    return torch.randn(count, 3, *size, generator=torch.Generator().manual_seed(seed))
+
+
+def constant(model):
+    """The same small values in every parameter on every version of every library."""
+    for number, parameter in enumerate(model.parameters()):
+        steps = torch.arange(parameter.numel(), dtype=torch.float32).view_as(parameter)
+        parameter.data = 0.05 * torch.sin(steps + number)
+    return model
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+def test_forward_and_backward_reach_every_parameter(method, backbone):
+    model = constant(build(method, backbone)).train()  # no norm starts at zero, as timm's do
+    # Random inputs and a random direction: no gradient vanishes by symmetry.
+    logits = model(pictures(4, (64, 96))).logits
+    direction = torch.randn(logits.shape, generator=torch.Generator().manual_seed(1))
+    (logits * direction).sum().backward()
+    without = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+@pytest.mark.parametrize("size", [(97, 130), (64, 33)])
+def test_odd_sizes(method, backbone, size):
+    output = build(method, backbone).eval()(pictures(2, size))
+    assert output.logits.shape == (2, 5)
+    assert torch.isfinite(output.logits).all()
+    assert output.maps is None or output.maps.shape[:2] == (2, 5)
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+def test_a_batch_equals_its_images_one_by_one(method, backbone):
+    model, images = build(method, backbone).eval(), pictures(3)
+    with torch.no_grad():
+        together = model(images)
+        alone = [model(image[None]) for image in images]
+    for field in ("logits", "maps", "boxes"):
+        value = getattr(together, field)
+        if value is not None:
+            one_by_one = torch.cat([getattr(output, field) for output in alone])
+            torch.testing.assert_close(value, one_by_one, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+def test_save_and_load_give_the_same_answers(method, backbone, tmp_path):
+    model = build(method, backbone).eval()
+    arguments = {"num_classes": 5, "backbone": backbone}
+    header = Package(method, arguments, "classification", ("a", "b", "c", "d", "e"))
+    loaded, package = load_package(
+        save_package(tmp_path / "m.safetensors", model.state_dict(), header)
+    )
+    assert package == replace(header, preprocessing=package.preprocessing)
+    assert not loaded.training
+    with torch.no_grad():
+        assert torch.equal(loaded(pictures()).logits, model(pictures()).logits)
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
+    model, images = build(method, backbone).eval(), pictures()
+    with torch.no_grad():
+        every, best = model(images), model(images, targets=3)
+        chosen = model(images, targets=torch.tensor([[4, 0], [1, 1]]))
+    torch.testing.assert_close(best.logits, every.logits)
+    assert torch.equal(best.tokens, every.logits.topk(3).indices)
+    rows = torch.arange(2)[:, None]
+    torch.testing.assert_close(best.maps, every.maps[rows, best.tokens], rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        chosen.maps, every.maps[rows, torch.tensor([[4, 0], [1, 1]])], rtol=1e-4, atol=1e-6
+    )
+    assert model(images, targets=99).maps.shape[1] == 5, "no more maps than classes"
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+def test_golden_output(method, backbone):
+    """Constant weights and inputs; the numbers stand in golden/models.json."""
+    expected = json.loads(GOLDEN.read_text(encoding="utf-8"))[f"{method}-{backbone}"]
+    model = constant(build(method, backbone)).eval()
+    images = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
+    with torch.no_grad():
+        output = model(images)
+    torch.testing.assert_close(
+        output.logits[0], torch.tensor(expected["logits"]), rtol=1e-3, atol=1e-4
+    )
+    summed = output.maps.sum(dim=(2, 3))[0]
+    torch.testing.assert_close(summed, torch.tensor(expected["maps"]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_names_are_what_the_command_line_shows(model):
+    assert model.name
+    assert model.name == model.name.lower()
+    assert set(model.tasks) <= {"classification", "multilabel", "captioning"}
+    assert len(model.summary.split()) > 3
+    assert len({other.name for other in MODELS}) == len(MODELS)
+    folder = Path(__import__(model.__module__, fromlist=["x"]).__file__).parent
+    assert (folder / "README.md").is_file(), "each method has its page"
