@@ -88,8 +88,10 @@ def draw_box(image: Image.Image, box: Box, text: str = "", colour: str = BOX_COL
     x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, image.size).tolist())
     line = max(2, round(max(image.size) / 200))
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
-    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline="black", width=line + 2)
-    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=colour, width=line)
+    for inset in range(line + 2):  # Pillow's own wide lines leave a thin rectangle
+        inner = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
+        if inner[0] <= inner[2] and inner[1] <= inner[3]:
+            draw.rectangle(inner, outline=colour if inset < line else "black")
     if text:
         _tag(draw, text, (x0, y0), image.size, colour)
     return result

@@ -176,7 +176,7 @@ def _new_folder(data: Path, method: str, out: str | Path | None) -> Path:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise LookcloserError(
                 f"{folder}: exists already and is not empty",
-                fix=f"Choose another --out, or continue it with `lookcloser train --resume {folder}`",
+                fix=f"Choose another --out, or continue with `lookcloser train --resume {folder}`",
             )
         return folder
     base = Path("runs") / f"{data.resolve().stem or 'data'}-{method}"

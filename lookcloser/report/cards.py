@@ -23,7 +23,7 @@ from lookcloser.core.types import Answer, Box, Prediction, Region
 THUMBNAIL = 208  # longest side in pixels
 JPEG_QUALITY = 78
 LARGEST_GRID = 32  # finer maps, e.g. of saliency, are averaged down to it
-LABELS_SHOWN = 5
+LABELS_SHOWN = 5  # of a ranking: the best of a classification
 
 
 def card_text(answer: Answer, index: int) -> dict[str, Any]:
@@ -34,15 +34,14 @@ def card_text(answer: Answer, index: int) -> dict[str, Any]:
         "index": index,
         "name": prediction.path.name if prediction.path else f"picture {index + 1}",
         "path": str(prediction.path) if prediction.path else "",
+        "alt": f"{_answer_words(prediction)}; truth: {', '.join(answer.truth) or 'none'}",
         "thumbnail": thumbnail(prediction),
         "ratio": round(width / height, 4),
-        "correct": answer.correct,
-        "labels": [
-            {"name": label.name, "score": label.score, "true": label.name in answer.truth}
-            for label in prediction.labels[:LABELS_SHOWN]
-        ],
-        "truth": list(answer.truth),
-        "caption": prediction.caption,
+        "regions": [_region_text(region, answer) for region in prediction.regions],
+        "plain": _without_evidence(answer),
+        "labels": prediction.labels[:LABELS_SHOWN],
+        "truth": answer.truth,
+        "caption": _spoken(prediction),
         "loss": answer.loss,
         "iou": answer.iou,
     }
@@ -66,12 +65,13 @@ def encode_grid(heatmap: NDArray[np.floating[Any]]) -> dict[str, Any]:
 
     A map larger than `LARGEST_GRID` is reduced to it by averaging.
     """
-    image = Image.fromarray(np.clip(heatmap, 0.0, 1.0).astype(np.float32))
+    values = np.clip(np.nan_to_num(heatmap), 0.0, 1.0)
+    image = Image.fromarray(values.astype(np.float32))
     size = (min(image.width, LARGEST_GRID), min(image.height, LARGEST_GRID))
     if size != image.size:
         image = image.resize(size, Image.Resampling.BOX)
-    values = (np.asarray(image) * 255.0).round().astype(np.uint8)
-    return {"w": size[0], "h": size[1], "data": base64.b64encode(values.tobytes()).decode()}
+    levels = (np.asarray(image) * 255.0).round().astype(np.uint8)
+    return {"w": size[0], "h": size[1], "data": base64.b64encode(levels.tobytes()).decode()}
 
 
 def thumbnail(prediction: Prediction) -> str:
@@ -89,13 +89,59 @@ def thumbnail(prediction: Prediction) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def _answer_words(prediction: Prediction) -> str:
+    if prediction.caption is not None:
+        return prediction.caption
+    shown = prediction.labels[:1] if prediction.task == "classification" else prediction.labels
+    return ", ".join(label.name for label in shown) or "no answer"
+
+
+def _spoken(prediction: Prediction) -> str:
+    """The caption, unless the buttons of its words already say it."""
+    caption = prediction.caption or ""
+    words = [region.label for region in prediction.regions if region.kind == "word"]
+    return "" if words == caption.split() else caption
+
+
+def _region_text(region: Region, answer: Answer) -> dict[str, Any]:
+    numbered = region.step is not None and region.kind not in ("map", "word")
+    return {
+        "kind": region.kind,
+        "label": region.label,
+        "score": region.score,
+        "true": region.label in answer.truth,
+        "prefix": f"{region.kind} {(region.step or 0) + 1}: " if numbered else "",
+    }
+
+
+def _without_evidence(answer: Answer) -> list[dict[str, Any]]:
+    """Answers and truths that no region speaks for, so that a card always shows both."""
+    prediction = answer.prediction
+    told = {region.label for region in prediction.regions}
+    scores = {label.name: label.score for label in prediction.labels}
+    missing = "missed" if prediction.task == "multilabel" else ""
+    if prediction.task == "captioning":
+        names, missing = [*answer.truth[:1]], "reference"
+    elif prediction.task == "classification":
+        names = [*list(scores)[:1], *answer.truth]
+    else:
+        names = [*scores, *answer.truth]
+    return [
+        {
+            "name": name,
+            "score": scores.get(name),
+            "true": name in answer.truth,
+            "missing": missing,
+        }
+        for name in dict.fromkeys(names)
+        if name not in told
+    ]
+
+
 def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
     heatmap = region.heatmap
     return {
         "kind": region.kind,
-        "label": region.label,
-        "score": round(region.score, 4),
-        "step": region.step,
         "box": None if region.box is None else _fractions(region.box, size),
         "grid": None if heatmap is None else encode_grid(heatmap),
         "empty": heatmap is not None and not heatmap.any(),

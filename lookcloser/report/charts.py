@@ -29,7 +29,7 @@ class Frame:
     left: int = 48
     right: int = 14
     top: int = 12
-    bottom: int = 30
+    bottom: int = 22
 
     def x(self, value: float) -> float:
         """Pixels from the left edge."""
@@ -51,7 +51,7 @@ def nice_ticks(low: float, high: float, count: int = 4) -> list[float]:
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= raw * 0.999)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(index * step, 12) for index in range(first, last + 1)]
+    return [float(f"{index * step:.15g}") for index in range(first, last + 1)]
 
 
 def learning_curves(history: Sequence[Mapping[str, float]]) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ def iou_histogram(ious: Sequence[float], bins: int = 10) -> dict[str, Any] | Non
     counts = [0] * bins
     for iou in ious:
         counts[min(int(iou * bins), bins - 1)] += 1
-    ticks = nice_ticks(0.0, float(max(counts)))
+    ticks = [tick for tick in nice_ticks(0.0, float(max(counts))) if tick.is_integer()]
     frame = Frame((0.0, 1.0), (0.0, ticks[-1]), width=420, height=230)
     bars = [
         {
@@ -142,11 +142,12 @@ def _line_chart(
     series = [
         {
             "name": phase,
+            "style": phase if phase in PHASES else "only",
             "last": number(points[-1][1]),
             "line": " ".join(f"{frame.x(x)},{frame.y(y)}" for x, y in points),
             "end": (frame.x(points[-1][0]), frame.y(points[-1][1])),
         }
-        for phase, points in lines.items()
+        for phase, points in sorted(lines.items(), key=_by_phase)
     ]
     return {**_axes(frame, inside, y_ticks, x_name), "title": title, "series": series}
 
@@ -168,6 +169,10 @@ def _axes(
         "x_ticks": [(frame.x(tick), text(tick)) for tick in x_ticks],
         "y_ticks": [(frame.y(tick), text(tick)) for tick in y_ticks],
     }
+
+
+def _by_phase(line: tuple[str, object]) -> int:
+    return PHASES.index(line[0]) if line[0] in PHASES else len(PHASES)
 
 
 def _split(key: str) -> tuple[str, str]:

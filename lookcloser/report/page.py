@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
-from lookcloser.core.files import write_text
+from lookcloser.core.atomic import write_text
 from lookcloser.core.types import Evaluation
 from lookcloser.report import cards, charts, galleries, scores, tables, words
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLES = ("report.css", "gallery.css")
 SCRIPTS = ("heat.js", "gallery.js", "page.js")
 COLORMAPS = ("inferno", "viridis", "cividis")  # even in lightness: alike with every colour vision
 COLOUR_STEPS = 33
-FIRST_CARDS = 12  # cards shown before "show all"
+FIRST_CARDS = 10  # cards shown before "show all"
 
 
 def write_report(
@@ -66,7 +69,8 @@ def write_report(
         "command": (about or {}).get("command", ""),
     }
     path = Path(path)
-    write_text(path, render(context))
+    # A file name that is not valid UTF-8 must not cost the report.
+    write_text(path, render(context).encode(errors="replace").decode())
     return path
 
 
@@ -79,13 +83,21 @@ def render(context: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": scores.percent, "number": scores.number}
-    script = "\n".join(_source(name) for name in SCRIPTS)
+    environment.filters |= {
+        "percent": scores.percent,
+        "number": scores.number,
+        "breakable": breakable,
+    }
+    style, script = _source(*STYLES), _source(*SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = environment.get_template("report.html.j2")
-    return template.render(
-        **context, style=_source("report.css"), script=script, script_hash=f"sha256-{digest}"
-    )
+    return template.render(**context, style=style, script=script, script_hash=f"sha256-{digest}")
+
+
+def breakable(name: str) -> Markup:
+    """A name, escaped, that may wrap after its underscores, hyphens, dots and slashes."""
+    parts = re.split(r"(?<=[_\-./])", name)
+    return Markup("<wbr>").join(parts)
 
 
 def _summary(evaluation: Evaluation) -> dict[str, Any]:
@@ -99,10 +111,11 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
         "classes": len(evaluation.names),
         "scores": rows,
         "headline": scores.headline(rows),
-        "findings": words.findings(evaluation, calibration),
+        "findings": words.findings(evaluation, rows, calibration),
         "calibration": calibration,
-        "calibration_word": words.calibration_word(calibration["gap"]) if calibration else "",
+        "calibration_words": words.calibration_words(calibration) if calibration else "",
         "localisation": [score for score in rows if score.localises],
+        "baselines": scores.baseline_names(rows),
         "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
         "settings": evaluation.settings,
         "limits": words.LIMITS,
@@ -115,6 +128,7 @@ def _galleries(evaluation: Evaluation, limit: int) -> dict[str, Any]:
     members = list(dict.fromkeys(index for gallery in chosen for index in gallery.members))
     shown = [evaluation.answers[index] for index in members]
     regions = [region for answer in shown for region in answer.prediction.regions]
+    drawn = {str(index): cards.card_data(evaluation.answers[index]) for index in members}
     return {
         "galleries": chosen,
         "cards": [cards.card_text(evaluation.answers[index], index) for index in members],
@@ -122,14 +136,14 @@ def _galleries(evaluation: Evaluation, limit: int) -> dict[str, Any]:
         "has_maps": any(region.heatmap is not None for region in regions),
         "has_true_boxes": any(answer.boxes for answer in shown),
         "has_boxes": any(region.box is not None for region in regions),
-        "has_rivals": evaluation.task == "classification" and any(not a.correct for a in shown),
+        "has_rivals": evaluation.task == "classification"
+        and any(card["true"] for card in drawn.values()),
         "colormaps": COLORMAPS,
         "page_data": {
-            "cards": {str(index): cards.card_data(evaluation.answers[index]) for index in members},
+            "cards": drawn,
             "galleries": {gallery.key: gallery.members for gallery in chosen},
             "colormaps": {name: colour_table(name) for name in COLORMAPS},
-            "names": evaluation.names,
-            "confusion": tables.confusion_cells(evaluation),
+            **tables.confusion_data(evaluation),
         },
     }
 
@@ -161,5 +175,5 @@ def colour_table(name: str) -> list[tuple[int, int, int]]:
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
 
 
-def _source(name: str) -> str:
-    return (TEMPLATES / name).read_text(encoding="utf-8")
+def _source(*names: str) -> str:
+    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)

@@ -16,7 +16,7 @@ KNOWN = {
     "map": ("mAP", "mean average precision of the labels"),
     "cf1": ("C-F1", "F1 of per-class precision and recall"),
     "of1": ("O-F1", "F1 over all labels together"),
-    "exactset": ("Exact set", "every label right and none too many"),
+    "exact@threshold": ("Exact set", "every label right and none too many"),
     "bleu4": ("BLEU-4", "overlap of four-word runs with the references"),
     "ciderd": ("CIDEr-D", "agreement with the references, rare words count more"),
     "rougel": ("ROUGE-L", "longest common word sequence"),
@@ -40,8 +40,11 @@ ALIASES = {
 }
 LOCALISATION = ("maxboxacc", "top1loc", "top5loc", "pxap", "pointing", "corloc")
 BASELINES = {"centrebox": "centre box", "randommap": "random map"}
-NOT_FRACTIONS = ("loss", "nll", "perplexity", "cider", "threshold", "seconds", "persecond")
-TILES = 8
+NOT_FRACTIONS = ("loss", "nll", "perplexity", "cider", "seconds", "persecond")
+TILES = frozenset(
+    {"top1", "accuracy", "top5", "macrof1", "map", "cf1", "of1", "exact@threshold"}
+    | {"bleu4", "ciderd", "rougel", "maxboxacc@0.5", "maxboxaccv2", "ece"}
+)
 
 
 @dataclass(frozen=True)
@@ -85,15 +88,19 @@ def read_scores(
         key = plain[name]
         title, note = KNOWN.get(key, (name, ""))
         interval = _interval(key, intervals[name]) if name in intervals else ""
-        value = _rounded(key, metrics[name])
-        scores.append(Score(key, title, value, note, interval, baselines.get(key, {})))
+        rounded = _rounded(key, metrics[name])
+        scores.append(Score(key, title, rounded, note, interval, baselines.get(key, {})))
     return scores
 
 
 def headline(scores: list[Score]) -> list[Score]:
-    """The few scores for the top of the page: the known ones, or the first where none is known."""
-    known = [score for score in scores if score.key in KNOWN]
-    return (known or scores)[:TILES]
+    """The scores for the top of the page: those of `TILES`, or the first few where none is."""
+    return [score for score in scores if score.key in TILES] or scores[:6]
+
+
+def baseline_names(scores: list[Score]) -> list[str]:
+    """The baselines that any of ``scores`` has, in the order of `BASELINES`."""
+    return [name for name in BASELINES.values() if any(name in s.baselines for s in scores)]
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -134,5 +141,5 @@ def _rounded(key: str, value: float) -> str:
 def _interval(key: str, ends: tuple[float, float]) -> str:
     low, high = ends
     if _is_fraction(key, low) and _is_fraction(key, high):
-        return f"{100 * low:.1f} – {100 * high:.1f}\u202f%"
-    return f"{number(low)} – {number(high)}"
+        return f"{100 * low:.1f}–{100 * high:.1f}\u202f%"
+    return f"{number(low)}–{number(high)}"

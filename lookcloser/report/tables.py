@@ -89,6 +89,13 @@ def data_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     return facts
 
 
+def confusion_data(evaluation: Evaluation) -> dict[str, Any]:
+    """What the page draws where there are too many classes for a printed table."""
+    if evaluation.confusion is None or len(evaluation.confusion) <= FULL_CONFUSION:
+        return {}
+    return {"names": evaluation.names, "confusion": confusion_cells(evaluation)}
+
+
 def audit(data: Mapping[str, Any]) -> dict[str, list[Any]]:
     """``data`` sorted by shape: ``facts`` (name, text), ``tables`` and ``lists``.
 

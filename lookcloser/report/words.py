@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lookcloser.core.types import Evaluation
-from lookcloser.report.scores import number, percent
+from lookcloser.report.scores import Score, number, percent
 from lookcloser.report.tables import confused_pairs
 
 LIMITS = (
@@ -21,8 +22,10 @@ LIMITS = (
 )
 
 
-def findings(evaluation: Evaluation, calibration: Mapping[str, Any] | None) -> list[str]:
-    """The evaluation in at most four sentences, from what it holds."""
+def findings(
+    evaluation: Evaluation, scores: Sequence[Score], calibration: Mapping[str, Any] | None
+) -> list[str]:
+    """The evaluation in at most five sentences, from what it holds."""
     sentences = []
     answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
     if answered and evaluation.task != "captioning":
@@ -42,16 +45,31 @@ def findings(evaluation: Evaluation, calibration: Mapping[str, Any] | None) -> l
         sentences.append(
             f"The most frequent confusion: {pair['true']} taken for {pair['predicted']}, {times}."
         )
+    compared = [score for score in scores if score.localises and "centre box" in score.baselines]
+    if compared:
+        score = next((s for s in compared if s.key == "maxboxacc@0.5"), compared[0])
+        sentences.append(
+            f"Localisation, {score.title}: {score.value}; "
+            f"the same box in the centre of every picture: {score.baselines['centre box']}."
+        )
     if calibration and evaluation.task == "classification":
-        sentences.append(_calibration_sentence(calibration))
+        sentences.append(calibration_words(calibration))
     return sentences
 
 
-def calibration_word(gap: float) -> str:
-    """What the mean of confidence minus accuracy says about the model."""
+def calibration_words(calibration: Mapping[str, Any]) -> str:
+    """How the confidence of the answers relates to their accuracy, in one sentence."""
+    gap, error = calibration["gap"], calibration["error"]
+    if error < 0.03:
+        return "The scores can be read as probabilities: they agree with the accuracy."
     if abs(gap) < 0.02:
-        return "about right"
-    return "too sure" if gap > 0 else "not sure enough"
+        return "Confidence and accuracy agree on average, but not at every level of confidence."
+    word = "too sure" if gap > 0 else "not sure enough"
+    side = "above" if gap > 0 else "below"
+    return (
+        f"The model is {word}: on average its confidence is "
+        f"{100 * abs(gap):.1f} points {side} its accuracy."
+    )
 
 
 def map_sizes(evaluation: Evaluation) -> str:
@@ -62,12 +80,16 @@ def map_sizes(evaluation: Evaluation) -> str:
         for region in answer.prediction.regions
         if region.heatmap is not None
     }
-    return ", ".join(f"{width} × {height}" for width, height in sorted(sizes)[:4])
+    return ", ".join(f"{width}\u00a0×\u00a0{height}" for width, height in sorted(sizes)[:4])
 
 
 def _weakest_class(evaluation: Evaluation) -> str:
     for measure in ("accuracy", "recall", "f1"):
-        rows = [(row[measure], n) for n, row in evaluation.per_class.items() if measure in row]
+        rows = [
+            (row[measure], name)
+            for name, row in evaluation.per_class.items()
+            if math.isfinite(row.get(measure, math.nan))
+        ]
         if len(rows) > 1 and min(rows)[0] < 1.0:
             value, name = min(rows)
             return f"The weakest class is {name}, with {_noun(measure)} {percent(value)}."
@@ -76,11 +98,3 @@ def _weakest_class(evaluation: Evaluation) -> str:
 
 def _noun(measure: str) -> str:
     return {"accuracy": "an accuracy of", "recall": "a recall of", "f1": "an F1 of"}[measure]
-
-
-def _calibration_sentence(calibration: Mapping[str, Any]) -> str:
-    gap = calibration["gap"]
-    word = calibration_word(gap)
-    if word == "about right":
-        return "The scores can be read as probabilities: on average they match the accuracy."
-    return f"The model is {word}: its scores are {percent(abs(gap))} off the accuracy on average."

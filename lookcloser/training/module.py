@@ -49,12 +49,15 @@ class ClassificationModule(pl.LightningModule):
         self.mix = _mixing(options, num_classes)
 
     def on_train_epoch_start(self) -> None:
-        """Seed what is random inside steps, so that a resumed epoch equals an undisturbed one."""
-        torch.manual_seed(mixed_seed(self.options.seed, self.current_epoch, -2))
+        """Keep frozen batch norms in evaluation mode; Lightning has just switched to training."""
         if self.options.freeze_norm:
             for module in self.model.backbone.modules():
                 if isinstance(module, nn.modules.batchnorm._BatchNorm):
                     module.eval()
+
+    def on_train_batch_start(self, _batch: Batch, index: int) -> None:
+        """Seed what is random inside a step, so that a resumed epoch equals an undisturbed one."""
+        torch.manual_seed(mixed_seed(self.options.seed, self.current_epoch, index, -2))
 
     def training_step(self, batch: Batch, _index: int) -> Tensor | None:
         """Mean cross-entropy of a batch; None where every image of it was unreadable."""

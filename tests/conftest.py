@@ -1,0 +1,77 @@
+"""Small real files that many tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
+
+
+def paint(name: str, seed: int, size: int = 32) -> tuple[Image.Image, tuple[int, int, int, int]]:
+    """A noisy grey picture with one square in the colour of its class, and the square's box."""
+    generator = np.random.default_rng(seed)
+    pixels = generator.integers(90, 150, (size, size, 3)).astype(np.uint8)
+    x, y = (int(value) for value in generator.integers(2, size - 14, 2))
+    pixels[y : y + 12, x : x + 12] = COLOURS[name]
+    return Image.fromarray(pixels), (x, y, x + 12, y + 12)
+
+
+@pytest.fixture(scope="session")
+def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Class folders with splits, 3 classes × (16 train, 4 val, 6 test), and boxes.csv."""
+    return make_squares(tmp_path_factory.mktemp("data") / "squares")
+
+
+def make_squares(root: Path) -> Path:
+    """Write the pictures of `squares` below ``root``."""
+    rows = ["image,label,split,x0,y0,x1,y1"]
+    for split, count in (("train", 16), ("val", 4), ("test", 6)):
+        for class_index, name in enumerate(COLOURS):
+            folder = root / split / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                seed = 1000 * class_index + 100 * len(split) + number
+                picture, box = paint(name, seed)
+                picture.save(folder / f"{number}.png")
+                rows.append(f"{split}/{name}/{number}.png,{name},{split},{','.join(map(str, box))}")
+    (root / "boxes.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+@pytest.fixture
+def quick() -> dict[str, object]:
+    """Options of a training that takes a second or two."""
+    return {
+        "backbone": "test_resnet",
+        "weights": "none",
+        "stride": 8,
+        "size": 32,
+        "epochs": 3,
+        "batch_size": 16,
+        "lr": 5e-3,
+        "workers": 0,
+        "augment": "shift",
+        "warmup": 0.5,
+    }
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Callable[[str], Path]:
+    """The folder of a real data set by name; skips where it is not on this machine."""
+    default = Path(__file__).parents[1].parent / "shared" / "data"
+    root = Path(os.environ.get("LOOKCLOSER_DATA", default))
+
+    def find(name: str) -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"real data not here: {root / name} (set LOOKCLOSER_DATA)")
+        return root / name
+
+    return find

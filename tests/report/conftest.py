@@ -1,0 +1,135 @@
+"""Small made pictures and evaluations of every task."""
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcloser.core import Answer, Evaluation, Label, Prediction, Region
+
+VOID = {"meta", "link", "img", "input", "br", "wbr", "hr"}
+
+
+class Page(HTMLParser):
+    """What a page consists of: tags with their attributes, text, and the content of its scripts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.scripts = [], [], []
+        self.open, self.joined = [], False
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.joined = tag == "wbr"  # a place where a word may break, not its end
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes another tag"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts.append(data)
+        elif self.open and self.open[-1] != "style":
+            start = self.words.pop() if self.joined else ""
+            self.words.append(start + data.strip())
+        self.joined = False
+
+    @property
+    def text(self):
+        """Everything that a reader sees, without spaces at the joints."""
+        return " ".join(word for word in self.words if word)
+
+    def having(self, **attributes):
+        """The attributes of the tags that have these values."""
+        wanted = {key.rstrip("_"): value for key, value in attributes.items()}
+        return [found for _, found in self.tags if wanted.items() <= found.items()]
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Eight files that compress about as badly as photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    paths = []
+    for index in range(8):
+        rng = np.random.default_rng(index)
+        small = Image.fromarray(rng.integers(0, 256, (30, 40, 3), dtype=np.uint8))
+        image = np.asarray(small.resize((400, 300), Image.Resampling.BICUBIC)).astype(int)
+        noisy = np.clip(image + rng.normal(0, 6, image.shape), 0, 255).astype(np.uint8)
+        paths.append(folder / f"photo{index}.jpg")
+        Image.fromarray(noisy).save(paths[-1])
+    return paths
+
+
+def answer(path, guess="a", truth="a", *, score=0.9, loss=0.1, iou=None, boxes=(), grid=(7, 7)):
+    """One answered picture with a map for the guess and, where it differs, one for the truth."""
+    rng = np.random.default_rng(round(1000 * loss))
+    scores = {guess: score} if guess == truth else {guess: score, truth: 1 - score}
+    labels = tuple(Label(name, value, i) for i, (name, value) in enumerate(scores.items()))
+    regions = tuple(
+        Region("map", name, value, (100, 60, 300, 240), rng.random(grid, dtype=np.float32))
+        for name, value in scores.items()
+    )
+    prediction = Prediction("classification", labels, regions, (400, 300), path)
+    return Answer(prediction, (truth,), boxes, guess == truth, iou, loss)
+
+
+@pytest.fixture
+def evaluation(photos):
+    """A complete classification: three classes, boxes, intervals, calibration, skipped files."""
+    box = ((80.0, 60.0, 280.0, 240.0),)
+    rows = [
+        ("cat", "cat", 0.99, 0.01, 0.9),
+        ("dog", "cat", 0.70, 2.50, 0.2),
+        ("cat", "dog", 0.95, 5.00, 0.0),
+        ("owl", "owl", 0.60, 0.51, 0.6),
+    ]
+    answers = tuple(
+        answer(photos[i], guess, truth, score=score, loss=loss, iou=iou, boxes=box)
+        for i, (guess, truth, score, loss, iou) in enumerate(rows)
+    )
+    return Evaluation(
+        task="classification",
+        split="test",
+        names=("cat", "dog", "owl"),
+        metrics={
+            "top1": 0.5,
+            "macro_f1": 0.512,
+            "loss": 2.005,
+            "MaxBoxAcc@0.5": 0.75,
+            "centre_box_MaxBoxAcc@0.5": 0.25,
+        },
+        answers=answers,
+        intervals={"top1": (0.25, 0.75)},
+        per_class={
+            "cat": {"count": 2, "accuracy": 0.5, "f1": 0.5},
+            "dog": {"count": 1, "accuracy": 0.0, "f1": 0.0},
+            "owl": {"count": 1, "accuracy": 1.0, "f1": 1.0},
+        },
+        confusion=np.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]]),
+        calibration=((0.65, 0.5, 2), (0.97, 0.5, 2)),
+        settings={"threshold": "0.2 of the maximum, chosen on val"},
+        skipped=(("broken.jpg", "truncated"),),
+    )
+
+
+@pytest.fixture
+def bare(photos):
+    """As little as an evaluation can hold."""
+    return Evaluation("classification", "val", (), {}, ())
+
+
+@pytest.fixture
+def make_answer():
+    return answer
+
+
+@pytest.fixture
+def parse():
+    return Page

@@ -1,0 +1,72 @@
+"""Which answers each gallery takes, and in which order."""
+
+import dataclasses
+import random
+
+import pytest
+
+from lookcloser.report.galleries import choose, confidence
+
+
+@pytest.fixture
+def answers(make_answer):
+    table = [  # guess, truth, score, loss, iou
+        ("a", "a", 0.6, 0.5, 0.9),
+        ("a", "b", 0.9, 2.0, 0.1),
+        ("b", "b", 0.9, 0.1, None),
+        ("b", "a", 0.5, 0.7, 0.3),
+        ("a", "b", 0.7, 5.0, 0.3),
+        ("b", "b", 0.8, 0.2, 0.0),
+    ]
+    return [make_answer(None, g, t, score=s, loss=x, iou=iou) for g, t, s, x, iou in table]
+
+
+def members(answers, limit=24, seed=0):
+    return {gallery.key: gallery.members for gallery in choose(answers, limit, seed)}
+
+
+def test_orders(answers):
+    found = members(answers)
+    assert list(found) == ["worst", "wrong", "right", "misplaced", "random"]
+    assert found["worst"] == (4, 1, 3)
+    assert found["wrong"] == (1, 4, 3)
+    assert found["right"] == (2, 5, 0)
+    assert found["misplaced"] == (5, 1, 3, 4, 0), "equal IoUs in the order of the data"
+    assert sorted(found["random"]) == [0, 1, 2, 3, 4, 5]
+
+
+def test_limit(answers):
+    assert {len(found) for found in members(answers, 2).values()} == {2}
+    assert members(answers, 2)["worst"] == (4, 1)
+
+
+def test_the_sample_follows_its_seed(answers):
+    many = answers * 20
+    assert members(many, 24, 1)["random"] == members(many, 24, 1)["random"]
+    assert members(many, 24, 1)["random"] != members(many, 24, 2)["random"]
+    assert len(set(members(many, 24, 1)["random"])) == 24
+    random.seed(0)
+    before = random.getstate()
+    choose(answers, 3)
+    assert random.getstate() == before, "the global generator is the caller's"
+
+
+def test_empty_galleries_are_left_out(make_answer):
+    right = [make_answer(None)]
+    assert list(members(right)) == ["right", "random"]
+    assert choose([], 24) == []
+
+
+def test_unreadable_pictures_are_in_none(answers):
+    broken = dataclasses.replace(answers[4].prediction, error="truncated")
+    answers[4] = dataclasses.replace(answers[4], prediction=broken)
+    assert all(4 not in found for found in members(answers).values())
+
+
+def test_without_labels_there_is_no_confidence(answers):
+    bare = [
+        dataclasses.replace(a, prediction=dataclasses.replace(a.prediction, labels=()))
+        for a in answers
+    ]
+    assert confidence(bare[0]) == 0.0
+    assert list(members(bare)) == ["worst", "misplaced", "random"]

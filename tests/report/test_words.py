@@ -1,0 +1,66 @@
+"""Sentences say what the numbers say."""
+
+import dataclasses
+
+import pytest
+
+from lookcloser.report.charts import reliability
+from lookcloser.report.scores import read_scores
+from lookcloser.report.words import calibration_words, findings, map_sizes
+
+
+def sentences(evaluation):
+    scores = read_scores(evaluation.metrics, evaluation.intervals)
+    return findings(evaluation, scores, reliability(evaluation.calibration))
+
+
+def test_findings(evaluation):
+    assert sentences(evaluation) == [
+        "2 of 4 pictures were given the right class (50.0\u202f%).",
+        "The weakest class is dog, with an accuracy of 0.0\u202f%.",
+        "The most frequent confusion: dog taken for cat, once.",
+        "Localisation, MaxBoxAcc @ 0.5: 75.0\u202f%; the same box in the centre of every picture: "
+        "25.0\u202f%.",
+        "The model is too sure: on average its confidence is 31.0 points above its accuracy.",
+    ]
+
+
+def test_nothing_is_said_without_material(bare):
+    assert sentences(bare) == []
+
+
+def test_perfect_classes_have_no_weakest(evaluation):
+    perfect = {name: {"accuracy": 1.0} for name in evaluation.names}
+    said = sentences(dataclasses.replace(evaluation, per_class=perfect))
+    assert not any("weakest" in sentence for sentence in said)
+
+
+def test_classes_without_pictures_are_not_the_weakest(evaluation):
+    per_class = {"cat": {"recall": float("nan")}, "dog": {"recall": 0.5}, "owl": {"recall": 0.7}}
+    said = sentences(dataclasses.replace(evaluation, per_class=per_class))
+    assert "The weakest class is dog, with a recall of 50.0\u202f%." in said
+
+
+def test_pictures_that_failed_are_not_counted(evaluation):
+    failed = dataclasses.replace(evaluation.answers[0].prediction, error="truncated")
+    answers = (dataclasses.replace(evaluation.answers[0], prediction=failed), *evaluation.answers)
+    said = sentences(dataclasses.replace(evaluation, answers=answers))
+    assert said[0].startswith("2 of 4 pictures")
+
+
+@pytest.mark.parametrize(
+    ("gap", "error", "words"),
+    [
+        (0.01, 0.02, "can be read as probabilities"),
+        (0.01, 0.10, "agree on average, but not at every level"),
+        (0.08, 0.10, "too sure: on average its confidence is 8.0 points above"),
+        (-0.08, 0.10, "not sure enough: on average its confidence is 8.0 points below"),
+    ],
+)
+def test_calibration(gap, error, words):
+    assert words in calibration_words({"gap": gap, "error": error})
+
+
+def test_map_sizes(evaluation, bare):
+    assert map_sizes(evaluation) == "7\u00a0×\u00a07"
+    assert map_sizes(bare) == ""

@@ -1,0 +1,295 @@
+"""Runs: the same for a seed, resumable to the same result from any moment of death."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lookcloser.core import LookcloserError
+from lookcloser.data import read_data
+from lookcloser.models import read_header
+from lookcloser.training import callbacks
+from lookcloser.training.callbacks import AtomicCheckpointIO, RunWriter
+from lookcloser.training.fit import fit
+from lookcloser.training.options import make_options
+
+
+def run(squares, options, folder, **arguments):
+    return fit(read_data(squares), make_options(**options), folder, quiet=True, **arguments)
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def same_weights(first, second):
+    a, b = weights(first), weights(second)
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(squares, tmp_path_factory):
+    """A run with everything random switched on, as the standard to compare with."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    run(squares, EVERYTHING, folder)
+    return folder
+
+
+EVERYTHING = {
+    "backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 3,
+    "batch_size": 16, "lr": 5e-3, "workers": 0, "augment": "shift", "erase": 0.2, "mixup": 0.2,
+    "cutmix": 0.5, "ema": 0.9, "drop_rate": 0.2, "accumulate": 2, "clip": 1.0,
+}  # fmt: skip
+
+
+def test_it_learns(squares, quick, tmp_path):
+    run(squares, {**quick, "epochs": 8}, tmp_path / "run")
+    history = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert history["train_loss"].iloc[-1] < history["train_loss"].iloc[0]
+    assert history["val_acc"].max() >= 0.75  # three colours: chance is a third
+
+
+def test_a_run_holds_what_design_says(undisturbed):
+    names = sorted(path.name for path in undisturbed.iterdir())
+    assert names == ["last.ckpt", "metrics.csv", "model.safetensors", "tensorboard"]
+    history = pd.read_csv(undisturbed / "metrics.csv")
+    assert history["epoch"].tolist() == [1, 2, 3]
+    assert {"train_loss", "val_loss", "val_acc", "lr", "data_wait"} <= set(history.columns)
+    assert history["data_wait"].between(0, 1).all()
+    assert list((undisturbed / "tensorboard").glob("events.*"))
+
+
+def test_the_best_epoch_is_kept_with_its_scores(undisturbed):
+    history = pd.read_csv(undisturbed / "metrics.csv")
+    best = history.sort_values(["val_acc", "val_loss"], ascending=[False, True]).iloc[0]
+    scores = read_header(undisturbed / "model.safetensors").scores
+    assert scores["val_acc"] == pytest.approx(best["val_acc"])
+    assert scores["val_loss"] == pytest.approx(best["val_loss"])
+
+
+def test_same_seed_same_file(squares, undisturbed, tmp_path):
+    run(squares, EVERYTHING, tmp_path / "again")
+    first, second = (f / "model.safetensors" for f in (undisturbed, tmp_path / "again"))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_another_seed_another_result(squares, undisturbed, tmp_path):
+    run(squares, {**EVERYTHING, "seed": 1}, tmp_path / "other")
+    assert not same_weights(undisturbed, tmp_path / "other")
+
+
+def test_workers_do_not_change_the_result(squares, quick, tmp_path):
+    options = {**quick, "batch_size": 8, "epochs": 1}  # enough batches that workers are used
+    run(squares, options, tmp_path / "alone")
+    run(squares, {**options, "workers": 2}, tmp_path / "helped")
+    assert same_weights(tmp_path / "alone", tmp_path / "helped")
+
+
+class Died(BaseException):
+    pass
+
+
+MOMENTS = {
+    "in the middle of an epoch": ("on_train_batch_start", 2),
+    "before anything of the epoch is written": ("on_train_epoch_end", 1),
+}
+
+
+@pytest.mark.parametrize(("hook", "count"), MOMENTS.values(), ids=MOMENTS)
+def test_resuming_gives_the_undisturbed_result(
+    squares, undisturbed, tmp_path, monkeypatch, hook, count
+):
+    real, seen = getattr(RunWriter, hook), []
+
+    def dies(self, trainer, *rest):
+        if trainer.current_epoch == 1:
+            seen.append(1)
+            if len(seen) == count:
+                raise Died
+        return real(self, trainer, *rest)
+
+    monkeypatch.setattr(RunWriter, hook, dies)
+    with pytest.raises(Died):
+        run(squares, EVERYTHING, tmp_path / "run")
+    monkeypatch.undo()
+    run(squares, EVERYTHING, tmp_path / "run", resume=True)
+    assert same_weights(undisturbed, tmp_path / "run")
+    columns = ["epoch", "train_loss", "val_loss", "val_acc", "lr"]
+    both = [pd.read_csv(f / "metrics.csv")[columns] for f in (undisturbed, tmp_path / "run")]
+    pd.testing.assert_frame_equal(*both)
+
+
+@pytest.mark.parametrize("file", ["metrics.csv", "model.safetensors", "last.ckpt"])
+def test_dying_while_a_file_is_saved_loses_nothing(
+    squares, undisturbed, tmp_path, monkeypatch, file
+):
+    folder = tmp_path / "run"
+    real, seen = os.fsync, []
+
+    def dies(handle):
+        if any(part.name.startswith(f".{file}.") for part in folder.iterdir()):
+            seen.append(1)
+            if len(seen) == 2:  # the first epoch is safe, the second is being written
+                raise Died
+        return real(handle)
+
+    monkeypatch.setattr(os, "fsync", dies)
+    with pytest.raises(Died):
+        run(squares, EVERYTHING, folder)
+    monkeypatch.undo()
+    run(squares, EVERYTHING, folder, resume=True)
+    assert same_weights(undisturbed, folder)
+
+
+KILLED = """
+    import os, signal
+    from pathlib import Path
+    from lookcloser.data import read_data
+    from lookcloser.training.callbacks import RunWriter
+    from lookcloser.training.fit import fit
+    from lookcloser.training.options import make_options
+
+    real, moment = RunWriter.{hook}, {moment}
+
+    def slow(self, trainer, *rest):
+        if trainer.current_epoch == 1:
+            moment(trainer)
+        return real(self, trainer, *rest)
+
+    RunWriter.{hook} = slow
+    fit(read_data({data!r}), make_options(**{options!r}), Path({folder!r}), quiet=True)
+"""
+KILL = "lambda trainer: os.kill(os.getpid(), signal.SIGKILL)"
+KILL_IN_SAVE = (
+    "lambda trainer: setattr(os, 'fsync', lambda handle: os.kill(os.getpid(), signal.SIGKILL))"
+)
+
+
+@pytest.mark.parametrize(
+    ("hook", "moment"),
+    [("on_train_batch_end", KILL), ("on_train_epoch_end", KILL_IN_SAVE)],
+    ids=["in an epoch", "in a save"],
+)
+def test_kill_9_and_resume_give_the_undisturbed_result(
+    squares, undisturbed, tmp_path, hook, moment
+):
+    folder = tmp_path / "run"
+    program = textwrap.dedent(KILLED).format(
+        hook=hook, moment=moment, data=str(squares), options=EVERYTHING, folder=str(folder)
+    )
+    died = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr.decode()
+    run(squares, EVERYTHING, folder, resume=True)
+    assert same_weights(undisturbed, folder)
+
+
+def test_killed_in_the_first_epoch_starts_again(squares, undisturbed, tmp_path):
+    run(squares, EVERYTHING, tmp_path / "run", resume=True)  # nothing there yet to continue from
+    assert same_weights(undisturbed, tmp_path / "run")
+
+
+def test_resuming_a_finished_run_changes_nothing(squares, quick, tmp_path):
+    run(squares, quick, tmp_path / "run")
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    run(squares, quick, tmp_path / "run", resume=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
+    assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) == 3
+
+
+def test_ctrl_c_leaves_a_usable_run_that_resumes(squares, undisturbed, tmp_path, monkeypatch):
+    real, seen = RunWriter.on_train_batch_start, []
+
+    def pressed(self, *rest):
+        seen.append(1)
+        if len(seen) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        return real(self, *rest)
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(RunWriter, "on_train_batch_start", pressed)
+    result = run(squares, EVERYTHING, tmp_path / "run")
+    monkeypatch.undo()
+    assert result.interrupted
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert read_header(tmp_path / "run" / "model.safetensors").names == ("blue", "green", "red")
+    assert not run(squares, EVERYTHING, tmp_path / "run", resume=True).interrupted
+    assert same_weights(undisturbed, tmp_path / "run")
+
+
+def test_a_full_disk_while_saving_keeps_the_run(squares, undisturbed, tmp_path, monkeypatch):
+    real, seen = torch.save, []
+
+    def full(checkpoint, path):
+        seen.append(1)
+        if len(seen) == 2:
+            Path(path).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        return real(checkpoint, path)
+
+    monkeypatch.setattr(callbacks.torch, "save", full)
+    with pytest.raises(LookcloserError, match=r"last\.ckpt.*No space left.*kept"):
+        run(squares, EVERYTHING, tmp_path / "run")
+    monkeypatch.undo()
+    assert weights(tmp_path / "run")
+    assert not [path for path in (tmp_path / "run").iterdir() if path.name.endswith(".tmp")]
+    run(squares, EVERYTHING, tmp_path / "run", resume=True)
+    assert same_weights(undisturbed, tmp_path / "run")
+
+
+def test_a_broken_image_is_skipped_and_listed(squares, quick, tmp_path):
+    data = shutil.copytree(squares, tmp_path / "data")
+    (data / "train" / "red" / "3.png").write_bytes(b"not an image")
+    result = run(data, quick, tmp_path / "run")
+    assert list(result.skipped) == ["train/red/3.png"]
+    assert "3.png" in result.skipped["train/red/3.png"]
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, ("touch " + str(tmp_path / "owned"),)
+
+    torch.save({"state_dict": Evil()}, tmp_path / "last.ckpt")
+    with pytest.raises(Exception, match="Weights only load failed"):
+        AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt", weights_only=False)
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("balance", ["weights", "sampling"])
+@pytest.mark.parametrize("extra", [{}, {"optimizer": "sgd", "freeze_norm": True}])
+def test_options_run(squares, quick, tmp_path, balance, extra):
+    run(squares, {**quick, **extra, "epochs": 1, "balance": balance}, tmp_path / "run")
+    assert weights(tmp_path / "run")
+
+
+def test_early_stopping(squares, quick, tmp_path):
+    run(squares, {**quick, "lr": 1e-12, "epochs": 30, "patience": 2}, tmp_path / "run")
+    assert len(pd.read_csv(tmp_path / "run" / "metrics.csv")) < 30
+
+
+def test_without_validation_the_last_weights_are_kept(squares, quick, tmp_path):
+    catalog = read_data(squares)
+    from dataclasses import replace
+
+    only = replace(catalog, samples=tuple(s for s in catalog.samples if s.split != "val"))
+    fit(only, make_options(**quick), tmp_path / "run", quiet=True)
+    history = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert "val_acc" not in history
+    header = read_header(tmp_path / "run" / "model.safetensors")
+    assert header.scores["train_loss"] == pytest.approx(history["train_loss"].iloc[-1])
+
+
+def test_nothing_is_written_when_the_model_cannot_be_made(squares, quick, tmp_path):
+    with pytest.raises(LookcloserError, match="unknown backbone"):
+        run(squares, {**quick, "backbone": "resnt18"}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
