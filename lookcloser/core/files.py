@@ -39,7 +39,7 @@ def refuse_url(source: str | Path) -> None:
 
 def is_image_name(name: str) -> bool:
     """Whether a name ends like an image and is not hidden (``._a.jpg`` is a macOS leftover)."""
-    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES and not name.startswith(".")
+    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
 def walk_images(folder: str | Path) -> Iterator[str]:

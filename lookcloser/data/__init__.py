@@ -1,1 +1,24 @@
-"""."""
+"""Data sets as people have them: recognised, split and checked. Imports no torch."""
+
+from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.check import Balance, DataReport, Problem, check_data
+from lookcloser.data.inspection import Duplicate
+from lookcloser.data.read import read_data
+from lookcloser.data.readers import READERS, Reader
+from lookcloser.data.splits import make_splits
+from lookcloser.data.validation import validate_for_training
+
+__all__ = [
+    "READERS",
+    "Balance",
+    "Catalog",
+    "DataReport",
+    "Duplicate",
+    "Problem",
+    "Reader",
+    "Sample",
+    "check_data",
+    "make_splits",
+    "read_data",
+    "validate_for_training",
+]

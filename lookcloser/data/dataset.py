@@ -26,12 +26,14 @@ class Batch(NamedTuple):
         images: (B, 3, H, W) float32.
         targets: (B,) class indices.
         indices: (B,) positions among the samples.
+        sizes: (width, height) of each original image.
         skipped: (name, reason) of images that could not be read; they are not in the batch.
     """
 
     images: Tensor
     targets: Tensor
     indices: Tensor
+    sizes: list[tuple[int, int]]
     skipped: list[tuple[str, str]]
 
 
@@ -42,7 +44,8 @@ class Item(NamedTuple):
     target: int
     index: int
     name: str
-    reason: str
+    size: tuple[int, int] = (0, 0)
+    reason: str = ""
 
 
 class ImageDataset(Dataset[Item]):
@@ -80,12 +83,12 @@ class ImageDataset(Dataset[Item]):
         try:
             picture = load_image(sample.source)
         except LookcloserError as error:
-            return Item(None, self.targets[index], index, sample.name, str(error))
+            return Item(None, self.targets[index], index, sample.name, reason=str(error))
         state = torch.get_rng_state()
         torch.manual_seed(mixed_seed(self.seed, epoch, index))
         image = self.transform(picture)
         torch.set_rng_state(state)
-        return Item(image, self.targets[index], index, sample.name, "")
+        return Item(image, self.targets[index], index, sample.name, picture.size)
 
 
 class EpochSampler(Sampler[Key]):
@@ -156,6 +159,7 @@ def collate(items: list[Item]) -> Batch:
         images=torch.stack(images) if images else torch.empty(0),
         targets=torch.tensor([item.target for item in read], dtype=torch.long),
         indices=torch.tensor([item.index for item in read], dtype=torch.long),
+        sizes=[item.size for item in read],
         skipped=[(item.name, item.reason) for item in items if item.image is None],
     )
 

@@ -1,0 +1,79 @@
+"""What a data set is to the rest of the package: samples with answers, splits and names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookcloser.core.errors import unknown
+from lookcloser.core.types import Box, Task
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sample:
+    """One image with what is known about it.
+
+    Attributes:
+        name: Its path inside the data set, "/" between names; splits are hashed from it.
+        source: The file, or the pixels as uint8 (H, W) or (H, W, 3).
+        labels: One for classification, any number of tags for multilabel.
+        captions: Sentences.
+        boxes: (label or None, (x0, y0, x1, y1)) in pixels of the original image, x1 and y1
+            exclusive. For scoring only, never for training.
+        split: "train", "val" or "test"; None until splits are made.
+    """
+
+    name: str
+    source: Path | NDArray[np.uint8]
+    labels: tuple[str, ...] = ()
+    captions: tuple[str, ...] = ()
+    boxes: tuple[tuple[str | None, Box], ...] = ()
+    split: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """A data set as it was understood.
+
+    Attributes:
+        root: The folder that the names of the samples are relative to.
+        layout: The kind of layout it was recognised as.
+        task: "classification", "multilabel" or "captioning".
+        names: Class names by index; empty for captioning.
+        samples: Every image.
+        skipped: (name, reason) of what was left out because it was asked to.
+        notes: Sentences about how the data was understood.
+    """
+
+    root: Path
+    layout: str
+    task: Task
+    names: tuple[str, ...]
+    samples: tuple[Sample, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits there are, in the order train, val, test."""
+        present = {sample.split for sample in self.samples}
+        return tuple(split for split in ("train", "val", "test") if split in present)
+
+    def split(self, name: str) -> tuple[Sample, ...]:
+        """The samples of one split, in the order of `samples`.
+
+        Raises:
+            LookcloserError: If there is no such split; names those there are.
+        """
+        if name not in self.splits:
+            raise unknown(name, f"split of {self.root}", self.splits)
+        return tuple(sample for sample in self.samples if sample.split == name)
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images per split and class: ``{split: {name: n}}``, zeros included."""
+        found = Counter((sample.split, name) for sample in self.samples for name in sample.labels)
+        return {split: {name: found[split, name] for name in self.names} for split in self.splits}

@@ -1,0 +1,75 @@
+"""One file per family of layouts; `READERS` is the list of all, in the order they are tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookcloser.data.catalog import Catalog
+from lookcloser.data.readers import cub, folders, stanford, tables
+from lookcloser.data.readers import torchvision_sets as tv
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How one layout is recognised and read.
+
+    Attributes:
+        layout: Its name.
+        signs: What it is recognised by, in words.
+        recognises: Whether a path that exists has this layout; looks at names, opens no image.
+        read: (root, skip_missing) -> catalog; splits may still be None.
+    """
+
+    layout: str
+    signs: str
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, bool], Catalog]
+
+
+_RAW = "raw/train-images-idx3-ubyte"
+READERS = [
+    Reader("CUB-200-2011", "images.txt, image_class_labels.txt", cub.recognises, cub.read),
+    Reader(
+        "Stanford Dogs", "Images/, train_list.mat", stanford.recognises_dogs, stanford.read_dogs
+    ),
+    Reader(
+        "Stanford Cars",
+        "cars_annos.mat or devkit/",
+        stanford.recognises_cars,
+        stanford.read_cars,
+    ),
+    Reader(
+        "Oxford-IIIT Pet",
+        "oxford-iiit-pet/",
+        tv.is_folder("oxford-iiit-pet", "images", "annotations"),
+        tv.read_pets,
+    ),
+    Reader(
+        "Oxford Flowers 102",
+        "flowers-102/",
+        tv.is_folder("flowers-102", "jpg", "setid.mat"),
+        tv.read_flowers,
+    ),
+    Reader(
+        "FGVC-Aircraft",
+        "fgvc-aircraft-2013b/",
+        tv.is_folder("fgvc-aircraft-2013b", "data/variants.txt"),
+        tv.read_aircraft,
+    ),
+    Reader("MNIST", "MNIST/raw/", tv.is_folder("MNIST", _RAW), tv.read_mnist),
+    Reader(
+        "Fashion-MNIST",
+        "FashionMNIST/raw/",
+        tv.is_folder("FashionMNIST", _RAW),
+        tv.read_fashion_mnist,
+    ),
+    Reader(
+        "table",
+        ".csv or .tsv with image and label, labels or caption",
+        tables.recognises,
+        tables.read,
+    ),
+    Reader("class folders", "cat/1.jpg or train/cat/1.jpg", folders.recognises, folders.read),
+]

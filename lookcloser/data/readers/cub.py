@@ -1,0 +1,69 @@
+"""CUB-200-2011 (Wah et al., 2011): text files of "id value", one line per image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.types import Box
+from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.readers.files import Row, inside, keep_present, read_text
+
+_IMAGES, _LABELS, _CLASSES = "images.txt", "image_class_labels.txt", "classes.txt"
+_SPLITS, _BOXES = "train_test_split.txt", "bounding_boxes.txt"
+
+
+def recognises(root: Path) -> bool:
+    """A folder with images.txt, image_class_labels.txt and classes.txt."""
+    return all((root / name).is_file() for name in (_IMAGES, _LABELS, _CLASSES))
+
+
+def read(root: Path, skip_missing: bool) -> Catalog:
+    """Read CUB-200-2011; classes keep their order, their number ("001.") is dropped.
+
+    The split and the boxes (x, y, width, height in pixels) are optional files.
+
+    Raises:
+        LookcloserError: If a line is wrong, an id lacks its label, or an image is missing.
+    """
+    images, labels = _pairs(root / _IMAGES), _pairs(root / _LABELS)
+    # "001.Black_footed_Albatross" -> "Black_footed_Albatross"
+    names = {key: value.split(".", 1)[-1] for key, value in _pairs(root / _CLASSES).items()}
+    is_train = _pairs(root / _SPLITS) if (root / _SPLITS).is_file() else {}
+    boxes = _pairs(root / _BOXES) if (root / _BOXES).is_file() else {}
+    rows = []
+    for key, listed in images.items():
+        where = f"{_IMAGES} id {key}"
+        name, path = inside(root, f"images/{listed}", where)
+        label = names.get(labels.get(key, ""))
+        if label is None:
+            raise LookcloserError(f"{where}: no class for it in {_LABELS} and {_CLASSES}")
+        if is_train and is_train.get(key) not in ("0", "1"):
+            raise LookcloserError(f"{where}: neither 0 nor 1 for it in {_SPLITS}")
+        sample = Sample(
+            name=name,
+            source=path,
+            labels=(label,),
+            boxes=((label, _box(boxes[key], key)),) if key in boxes else (),
+            split={"1": "train", "0": "test"}.get(is_train.get(key, "")),
+        )
+        rows.append(Row(where, sample))
+    samples, skipped = keep_present(rows, skip_missing)
+    return Catalog(root, "CUB-200-2011", "classification", tuple(names.values()), samples, skipped)
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    """Lines of "key value" in order; the value may hold spaces."""
+    lines = (line.strip() for line in read_text(path).splitlines())
+    pairs = (line.partition(" ") for line in lines if line)
+    return {key: value.strip() for key, _, value in pairs}
+
+
+def _box(text: str, key: str) -> Box:
+    try:
+        x, y, width, height = (float(part) for part in text.split())
+    except ValueError as error:
+        raise LookcloserError(
+            f"{_BOXES} id {key}: '{text}' is not a box", allowed="x y width height"
+        ) from error
+    return x, y, x + width, y + height

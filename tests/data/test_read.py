@@ -1,0 +1,148 @@
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookcloser.core import LookcloserError
+from lookcloser.data import READERS, read_data
+
+
+def error_of(path: str | Path) -> str:
+    with pytest.raises(LookcloserError) as caught:
+        read_data(path)
+    return str(caught.value)
+
+
+def test_a_missing_folder_comes_with_a_near_name(
+    write: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(write("Pets/cat/1.jpg"))
+    assert error_of("pets") == "pets: no such file or folder. Did you mean 'Pets'?"
+    assert error_of("https://example.org/pets.zip").startswith("https://example.org/pets.zip: URLs")
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    message = error_of(tmp_path)
+    assert message.startswith(
+        f"{tmp_path}: no data layout recognised, the folder is empty. Layouts"
+    )
+    assert all(reader.layout in message for reader in READERS)
+
+
+def test_a_folder_without_images(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "labels.csv").write_text("id,breed\n1,a\n")
+    assert (
+        "found 1 folder ('docs'), labels.csv with columns id, breed, no images anywhere. Layouts:"
+        in error_of(tmp_path)
+    )
+
+
+def test_a_folder_of_images_without_labels(write: Any) -> None:
+    assert "recognised, found 2 images without labels. Layouts" in error_of(write("1.jpg", "2.jpg"))
+
+
+def test_a_file_that_is_no_table(write: Any) -> None:
+    path = write("cat.jpg") / "cat.jpg"
+    assert error_of(path) == f"{path}: not a table of images. A folder, or .csv or .tsv."
+
+
+def test_data_sets_further_down_are_offered(write: Any) -> None:
+    root = write("birds/train/a/1.jpg", "birds/train/b/1.jpg", "cars/train/a/1.jpg")
+    (root / "tags.d").mkdir()
+    (root / "tags.d" / "t.csv").write_text("image,labels\n../1.jpg,a\n")
+    assert error_of(root).endswith(
+        "Give one of its folders: 'birds' (class folders), 'cars' (class folders), "
+        "'tags.d' (table)."
+    )
+
+
+def test_a_folder_that_cannot_be_listed(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = write("a/1.jpg")
+
+    def refuse(path: object) -> object:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", refuse)
+    assert error_of(root) == f"{root}: cannot be read: Permission denied."
+
+
+def test_splits_are_made_where_there_are_none_and_a_note_says_so(write: Any) -> None:
+    root = write(*(f"{label}/{i}.jpg" for label in "ab" for i in range(10)))
+    catalog = read_data(root, split_seed=3)
+    assert {split: len(catalog.split(split)) for split in catalog.splits} == {
+        "train": 14,
+        "val": 2,
+        "test": 4,
+    }
+    assert catalog.notes == ("Made from a hash of the file names (seed 3): val, test",)
+    assert read_data(root, val_share=0, test_share=0).notes == ()
+    other = read_data(root, split_seed=4)
+    assert [s.split for s in other.samples] != [s.split for s in catalog.samples]
+    again = read_data(str(root), split_seed=3)
+    assert [s.split for s in again.samples] == [s.split for s in catalog.samples]
+
+
+def test_an_unreadable_image_is_kept_for_others_to_report(write: Any) -> None:
+    root = write("a/1.jpg", "b/1.jpg")
+    (root / "a/2.jpg").write_bytes(b"broken")
+    assert len(read_data(root).samples) == 3
+
+
+def test_readers_agree_with_what_they_read(write: Any) -> None:
+    assert len({reader.layout for reader in READERS}) == len(READERS)
+    root = write("a/1.jpg", "b/1.jpg")
+    (root / "t.csv").write_text("image,label\na/1.jpg,x\n")
+    for reader in READERS:
+        if reader.recognises(root):
+            assert reader.read(root, False).layout == reader.layout
+    assert [r.layout for r in READERS if r.recognises(root)] == ["table", "class folders"]
+    assert [r.layout for r in READERS if r.recognises(root / "t.csv")] == ["table"]
+
+
+def test_real_birds(real: Any) -> None:
+    root = real("birds50")
+    catalog = read_data(root)
+    assert {split: len(catalog.split(split)) for split in catalog.splits} == {
+        "train": 1_350,
+        "val": 150,
+        "test": 1_452,
+    }
+    assert len(catalog.names) == 50
+    assert all(count == 3 for count in catalog.counts()["val"].values())
+    for sample in catalog.samples:
+        split, label, _ = sample.name.split("/")
+        assert sample.labels == (label,)
+        assert (sample.split == "test") == (split == "test")
+        assert sample.boxes == ()  # the boxes of heads are no boxes of birds
+        assert isinstance(sample.source, Path)
+        assert sample.source.is_file()
+
+
+def test_real_boxes(real: Any) -> None:
+    root = real("boxes20")
+    catalog = read_data(root)
+    assert {split: len(catalog.split(split)) for split in catalog.splits} == {
+        "train": 3_600,
+        "val": 400,
+        "test": 1_000,
+    }
+    # Read apart from the reader: no cell of this table is quoted.
+    lines = (root / "boxes.csv").read_text().splitlines()[1:]
+    expected = {}
+    for line in lines:
+        name, label, _, *box = line.split(",")
+        expected[name] = ((label, tuple(map(float, box))),)
+    assert {sample.name: sample.boxes for sample in catalog.samples} == expected
+
+
+def test_no_torch_and_no_pandas_to_read_folders_and_tables(write: Any) -> None:
+    root = write("a/1.jpg", "b/1.jpg")
+    (root / "t.csv").write_text("image,label\na/1.jpg,x\nb/1.jpg,y\n")
+    code = (
+        "import sys, lookcloser.data as d; d.check_data(d.read_data(sys.argv[1]));"
+        "sys.exit(not {'torch', 'pandas', 'scipy', 'torchvision'}.isdisjoint(sys.modules))"
+    )
+    subprocess.run([sys.executable, "-c", code, str(root)], check=True)

@@ -1,0 +1,66 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.types import Task
+from lookcloser.data import Catalog, Sample, read_data, validate_for_training
+
+
+def catalog(rows: list[tuple[str, str]], task: Task = "classification", *more: str) -> Catalog:
+    """From (split, labels separated by spaces)."""
+    samples = tuple(
+        Sample(f"{i}.jpg", Path(f"{i}.jpg"), labels=tuple(labels.split()), split=split)
+        for i, (split, labels) in enumerate(rows)
+    )
+    names = tuple(sorted({label for sample in samples for label in sample.labels} | set(more)))
+    return Catalog(Path("pets"), "table", task, names, samples)
+
+
+def error_of(data: Catalog) -> str:
+    with pytest.raises(LookcloserError) as caught:
+        validate_for_training(data)
+    return str(caught.value)
+
+
+GOOD = [("train", "cat"), ("train", "dog"), ("test", "cat"), ("test", "dog")]
+
+
+def test_what_can_be_trained_passes() -> None:
+    validate_for_training(catalog(GOOD))
+    validate_for_training(catalog([("train", "cat"), ("train", "")], "multilabel"))
+    validate_for_training(catalog([("train", "")], "captioning"))
+
+
+def test_no_images() -> None:
+    assert error_of(catalog([])) == "pets: no images. Add images."
+
+
+def test_no_train_split() -> None:
+    message = error_of(catalog([("val", "cat"), ("test", "dog")]))
+    assert message.startswith("pets: no train split, only val, test. Add a folder 'train'")
+
+
+def test_one_class_only(write: Any) -> None:
+    data = read_data(write("birds/wren/1.jpg", "birds/wren/2.jpg") / "birds")
+    message = error_of(data)
+    assert "one class only ('wren'), there is nothing to tell apart. Give each class" in message
+
+
+def test_a_class_with_one_image(write: Any) -> None:
+    names = [f"cat/{i}.jpg" for i in range(9)]
+    data = read_data(write(*names, "dodo/1.jpg", "auk/1.jpg"))
+    assert "one image only of 'auk', 'dodo', which cannot be both learnt from" in error_of(data)
+
+
+def test_one_image_of_a_tag_is_allowed() -> None:
+    validate_for_training(catalog([("train", "cat dog"), ("train", "cat")], "multilabel"))
+
+
+@pytest.mark.parametrize("task", ["classification", "multilabel"])
+def test_a_class_without_an_image_to_train_on(task: Task) -> None:
+    data = catalog([*GOOD, ("test", "eel"), ("test", "eel")], task)
+    assert error_of(data).startswith("pets: no image to train on of 'eel'. Add images")
+    data = catalog(GOOD, task, *(f"x{i}" for i in range(8)))
+    assert "of 'x0', 'x1', 'x2', 'x3', 'x4' and 3 more" in error_of(data)
