@@ -34,7 +34,10 @@ def machine(*peers: str) -> dict[str, Any]:
             continue
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
-        capture_output=True, text=True, check=False, cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parent,
     ).stdout.strip()
     return {
         "cpu": _cpu_name(),

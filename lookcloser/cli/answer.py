@@ -106,34 +106,15 @@ def explain(
 
     Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`
     """
-    from lookcloser.core.atomic import replacing
-    from lookcloser.core.drawing import contact_sheet, draw_region
+    from lookcloser.core.drawing import plot_views
     from lookcloser.core.images import load_image
     from lookcloser.recognizer import load
 
     views = [name.strip() for name in view.split(",") if name.strip()]
     regions = load(run).explain(image, views, target=target)
-    picture = load_image(image)
-    label = next(iter(regions.values()))
-    sheet = contact_sheet(
-        [picture, *(draw_region(picture, region) for region in regions.values())],
-        [f"{label.label} {label.score:.1%}", *regions],
-    )
-    with replacing(save) as temporary:
-        sheet.save(temporary, format=_format(save))
-    printing.say(f"{save}: {label.label} {label.score:.1%} by {', '.join(regions)}")
-
-
-def _format(path: Path) -> str:
-    """Pillow's format for an ending."""
-    from PIL import Image
-
-    from lookcloser.core.errors import LookcloserError
-
-    endings = Image.registered_extensions()
-    if path.suffix.lower() not in endings:
-        raise LookcloserError(f"{path}: unknown ending of a picture", allowed=".png, .jpg, …")
-    return endings[path.suffix.lower()]
+    plot_views(load_image(image), regions).save(save)
+    shown = next(iter(regions.values()))
+    printing.say(f"{save}: {shown.label} {shown.score:.1%} by {', '.join(regions)}")
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:

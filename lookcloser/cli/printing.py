@@ -7,9 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 
 def say(text: str) -> None:
@@ -29,6 +26,10 @@ def print_json(value: Any) -> None:
 
 def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
     """A table on stdout; the text of cells is never read as markup."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(title=escape(title), title_justify="left")
     for column in columns:
         table.add_column(column, justify="left" if column == columns[0] else "right")

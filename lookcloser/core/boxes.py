@@ -54,9 +54,7 @@ def clip(boxes: ArrayLike, size: tuple[float, float]) -> Boxes:
     return result
 
 
-def scale(
-    boxes: ArrayLike, from_size: tuple[float, float], to_size: tuple[float, float]
-) -> Boxes:
+def scale(boxes: ArrayLike, from_size: tuple[float, float], to_size: tuple[float, float]) -> Boxes:
     """Boxes of an image of ``from_size`` in the pixels of the same image at ``to_size``."""
     x, y = to_size[0] / from_size[0], to_size[1] / from_size[1]
     result: Boxes = as_boxes(boxes) * np.array([x, y, x, y])

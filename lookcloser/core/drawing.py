@@ -8,7 +8,7 @@ font of Pillow is used, so that no font file is needed; it covers Latin letters 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,17 +41,28 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     Raises:
         LookcloserError: If the prediction failed, or its picture cannot be read (any more).
     """
-    picture = _picture(prediction)
-    factor = _fitting_factor(picture.size)
-    width, height = (max(1, round(side * factor)) for side in picture.size)
-    picture = picture.resize((width, height), Image.Resampling.BICUBIC)
-
+    picture = _fitted(_picture(prediction))
     name = prediction.path.name if prediction.path else "picture"
     panels, titles = [picture], [prediction.caption or name]
     for region in prediction.regions[:regions]:
         panels.append(_evidence(picture, region, prediction.size))
         titles.append(_title(region))
     return contact_sheet(panels, titles, columns=min(len(panels), 4))
+
+
+def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
+    """A picture beside several views of it, each titled with its name; sizes as `plot_prediction`.
+
+    Args:
+        image: The original; boxes are in its pixels.
+        views: Name -> what the view found.
+    """
+    picture = _fitted(image.convert("RGB"))
+    titles = [
+        name if _has_evidence(region) else f"{name}: no evidence" for name, region in views.items()
+    ]
+    panels = [_evidence(picture, region, image.size) for region in views.values()]
+    return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
 
 
 def overlay(
@@ -148,10 +159,12 @@ def _picture(prediction: Prediction) -> Image.Image:
     return load_image(source)
 
 
-def _fitting_factor(size: tuple[int, int]) -> float:
+def _fitted(picture: Image.Image) -> Image.Image:
     low, high = LONGEST_SIDE
-    longest = max(size)
-    return min(max(longest, low), high) / longest
+    longest = max(picture.size)
+    factor = min(max(longest, low), high) / longest
+    width, height = (max(1, round(side * factor)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
 def _evidence(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
@@ -162,8 +175,12 @@ def _evidence(picture: Image.Image, region: Region, size: tuple[int, int]) -> Im
     return draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
 
 
+def _has_evidence(region: Region) -> bool:
+    return region.heatmap is None or bool(region.heatmap.any())
+
+
 def _title(region: Region) -> str:
-    if region.heatmap is not None and not region.heatmap.any():
+    if not _has_evidence(region):
         return f"no evidence for {region.label} ({region.score:.2f})"
     if region.step is not None:
         return f"{region.kind} {region.step + 1}: {region.label} ({region.score:.2f})"

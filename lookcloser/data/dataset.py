@@ -42,7 +42,7 @@ class Item(NamedTuple):
 
     image: Tensor | None
     target: int
-    index: int
+    row: int
     name: str
     size: tuple[int, int] = (0, 0)
     reason: str = ""
@@ -158,7 +158,7 @@ def collate(items: list[Item]) -> Batch:
     return Batch(
         images=torch.stack(images) if images else torch.empty(0),
         targets=torch.tensor([item.target for item in read], dtype=torch.long),
-        indices=torch.tensor([item.index for item in read], dtype=torch.long),
+        indices=torch.tensor([item.row for item in read], dtype=torch.long),
         sizes=[item.size for item in read],
         skipped=[(item.name, item.reason) for item in items if item.image is None],
     )

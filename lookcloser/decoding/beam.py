@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lookcloser.decoding.states import device_of, row_count, select
-from lookcloser.decoding.steps import best_tokens, check_limits, masked
+from lookcloser.decoding.steps import advance, best_tokens, check_limits, masked
 from lookcloser.decoding.types import Hypothesis, S, Step
 
 
@@ -89,7 +90,7 @@ def beam_search(
     for position in range(max_length):
         if not len(last):
             break
-        log_probs, state = step(state, last.to(device))
+        log_probs, state = advance(step, state, last.to(device))
         image, place = live.scores.isfinite().nonzero(as_tuple=True)
         if mask_repeats:
             log_probs = masked(log_probs, live.tokens[image, place, :position])
@@ -169,22 +170,21 @@ def _done(live: _Paths, ended: _Paths) -> Tensor:
 
 
 def _hypotheses(ended: _Paths, unfinished: _Paths, end: int) -> list[list[Hypothesis]]:
-    any_ended = ended.scores.isfinite().any(dim=1).tolist()
-    return [
+    any_ended = ended.scores.isfinite().any(dim=1, keepdim=True)
+    scores = torch.where(any_ended, ended.scores, unfinished.scores)
+    tokens = torch.where(any_ended[..., None], ended.tokens, unfinished.tokens)
+    taken = scores.isfinite()
+    scores, tokens = scores[taken], tokens[taken]
+    before_end = (tokens != end).long().cumprod(dim=1)
+    words = iter(tokens[before_end.bool()].tolist())
+    lengths = before_end.sum(dim=1).tolist()
+    paths = iter(
         [
-            Hypothesis(_until(end, tokens), score)
-            for score, tokens in zip(scores.tolist(), sequences.tolist(), strict=True)
-            if score > -torch.inf
+            Hypothesis(tuple(islice(words, length)), score)
+            for length, score in zip(lengths, scores.tolist(), strict=True)
         ]
-        for scores, sequences in (
-            (chosen.scores[image], chosen.tokens[image])
-            for image, chosen in enumerate(ended if ends else unfinished for ends in any_ended)
-        )
-    ]
-
-
-def _until(end: int, tokens: list[int]) -> tuple[int, ...]:
-    return tuple(tokens[: tokens.index(end)] if end in tokens else tokens)
+    )
+    return [list(islice(paths, count)) for count in taken.sum(dim=1).tolist()]
 
 
 def _rows_of(tokens: Tensor, order: Tensor) -> Tensor:

@@ -73,31 +73,31 @@ def _map(function: Callable[..., Tensor], *states: Any) -> Any:
 class StateBank(Generic[S]):
     """Rows of states that a search may come back to, in storage that doubles when it is full.
 
-    Args:
-        state: The first rows; they get the numbers 0, 1, ….
+    The first rows get the numbers 0, 1, ….
     """
 
-    def __init__(self, state: S) -> None:
-        self._capacity = self._used = row_count(state)
+    def __init__(self) -> None:
+        self._stored: S | None = None
+        self._capacity = self._used = 0
         self._free: list[int] = []
-        self._stored: S = _map(lambda leaf: _resized(leaf, self._capacity), state)
 
     def put(self, state: S) -> list[int]:
         """Store every row of ``state``; returns their numbers."""
         count = row_count(state)
         reused = [self._free.pop() for _ in range(min(count, len(self._free)))]
-        fresh = count - len(reused)
-        if self._used + fresh > self._capacity:
-            self._capacity = max(2 * self._capacity, self._used + fresh)
-            self._stored = _map(lambda leaf: _resized(leaf, self._capacity), self._stored)
-        rows = reused + list(range(self._used, self._used + fresh))
-        self._used += fresh
+        rows = reused + list(range(self._used, self._used + count - len(reused)))
+        self._used += count - len(reused)
+        if self._stored is None or self._used > self._capacity:
+            self._capacity = max(2 * self._capacity, self._used)
+            before = state if self._stored is None else self._stored
+            self._stored = _map(lambda leaf: _resized(leaf, self._capacity), before)
         index = torch.tensor(rows, dtype=torch.long)
         _map(lambda kept, new: kept.index_copy_(0, index.to(kept.device), new), self._stored, state)
         return rows
 
     def take(self, rows: Sequence[int] | Tensor) -> S:
-        """A copy of the state of ``rows``."""
+        """A copy of the state of ``rows``, which have been put."""
+        assert self._stored is not None
         return select(self._stored, torch.as_tensor(rows, dtype=torch.long))
 
     def free(self, rows: Sequence[int]) -> None:

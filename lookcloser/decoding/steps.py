@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.decoding.types import S, Step
 
 TOLERANCE = 1e-3  # A log-softmax in half precision may round to slightly more than 0.
 
@@ -15,6 +16,21 @@ def check_limits(**limits: int | None) -> None:
     for name, value in limits.items():
         if value is not None and value < 1:
             raise LookcloserError(f"{name}={value}", allowed=f"{name} of 1 or more")
+
+
+def advance(step: Step[S], state: S, tokens: Tensor) -> tuple[Tensor, S]:
+    """``step(state, tokens)``, its log-probabilities checked to be (n, V).
+
+    Raises:
+        LookcloserError: For another shape.
+    """
+    log_probs, state = step(state, tokens)
+    if log_probs.ndim != 2 or len(log_probs) != len(tokens):
+        raise LookcloserError(
+            f"step returned log-probabilities of shape {tuple(log_probs.shape)}",
+            allowed=f"One row for each of the {len(tokens)} tokens: ({len(tokens)}, vocabulary)",
+        )
+    return log_probs, state
 
 
 def masked(log_probs: Tensor, paths: Tensor) -> Tensor:

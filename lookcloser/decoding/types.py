@@ -12,12 +12,12 @@ S = TypeVar("S")
 sequence in dimension 0."""
 
 Step = Callable[[S, Tensor], tuple[Tensor, S]]
-"""``step(state, tokens (n,)) -> (log_probs (n, V), state)``: feeds one token to each of n sequences.
+"""``step(state, tokens (n,)) -> (log_probs (n, V), state)`` feeds one token to each of n sequences.
 
-``log_probs`` are the natural logarithms of the next token's probabilities, so none is above 0; -inf
+``log_probs`` are natural logarithms of the next token's probabilities, so none is above 0; -inf
 rules a token out. The first call gets START for every image and the state as the caller gave it;
-later calls get rows picked from the states that earlier calls returned. One row must not depend on
-another.
+later calls get rows picked from the states that earlier calls returned. The result for one row must
+not depend on the other rows.
 """
 
 

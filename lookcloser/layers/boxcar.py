@@ -28,7 +28,7 @@ def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = S
     """The paper's attention mask: about 1 inside the box, about 0 outside, smooth between.
 
     ``M(x, y) = [h(x - x0) - h(x - x1)] [h(y - y0) - h(y - y1)]`` with the logistic function
-    ``h(x) = 1 / (1 + exp(-k x))``, evaluated at the pixel centres (section 3.2 of the paper).
+    ``h(x) = 1 / (1 + exp(-k x))``, evaluated at the pixel centres.
 
     Args:
         boxes: (B, 3), ``(cx, cy, half-side)`` in [-1, 1].
@@ -45,7 +45,8 @@ def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = S
     _check_boxes(boxes)
     height, width = _pair(size)
     boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
-    return _mask(boxes, _centres(width, boxes)[None], _centres(height, boxes)[None], sharpness)
+    xs, ys = pixel_centres(width, boxes), pixel_centres(height, boxes)
+    return _mask(boxes, xs[None], ys[None], sharpness)
 
 
 def crop_and_zoom(
@@ -97,7 +98,7 @@ def crop_and_zoom(
         mask = _mask_on_crop(boxes, crops.shape)
         crops = crops + crops.detach() * (mask - mask.detach())  # adds 0, with the gradient of X⊙M
     elif boxes.requires_grad:
-        crops = _SaliencyGradient.apply(crops, boxes)  # type: ignore[no-untyped-call]  # torch
+        crops = _SaliencyGradient.apply(crops, boxes)
     return crops.to(kept)
 
 
@@ -124,6 +125,12 @@ def box_corners(boxes: Tensor) -> Tensor:
     return torch.cat((centre - half_side, centre + half_side), dim=-1)
 
 
+def pixel_centres(count: int, like: Tensor) -> Tensor:
+    """Centres of ``count`` pixels side by side in [-1, 1], in the type and place of ``like``."""
+    indices = torch.arange(count, device=like.device, dtype=like.dtype)
+    return (2 * indices + 1) / count - 1
+
+
 class _SaliencyGradient(torch.autograd.Function):
     """Identity for the crops; a gradient for the boxes from the size of the crops' gradient."""
 
@@ -133,7 +140,7 @@ class _SaliencyGradient(torch.autograd.Function):
         return crops.view_as(crops)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]  # torch ships no types for it
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
         strength = gradient.abs()
         largest = strength.amax(dim=(2, 3), keepdim=True)
@@ -147,22 +154,21 @@ class _SaliencyGradient(torch.autograd.Function):
 
 
 def _sample(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    finer = [
-        -(-source // (2 * target))
-        for source, target in zip(images.shape[-2:], size, strict=True)
-    ]
-    xs, ys = _crop_points(boxes, (size[0] * finer[0], size[1] * finer[1]))
+    finer = (-(-images.shape[2] // (2 * size[0])), -(-images.shape[3] // (2 * size[1])))
+    height, width = finer[0] * size[0], finer[1] * size[1]
     # Not affine_grid: its matrix product would run in half precision under autocast.
-    grid = torch.stack(torch.broadcast_tensors(xs[:, None, :], ys[:, :, None]), dim=-1)
+    xs, ys = _crop_points(boxes, (height, width))
+    columns, rows = xs[:, None, :].expand(-1, height, -1), ys[:, :, None].expand(-1, -1, width)
+    grid = torch.stack((columns, rows), dim=-1)
     crops = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
-    return crops if finer == [1, 1] else F.avg_pool2d(crops, finer)
+    return crops if finer == (1, 1) else F.avg_pool2d(crops, finer)
 
 
 def _crop_points(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Where the pixel centres of the crops lie in the images: x (B, width) and y (B, height)."""
     cx, cy, half_side = boxes[:, 0:1], boxes[:, 1:2], boxes[:, 2:3]
-    height, width = size
-    return cx + half_side * _centres(width, boxes), cy + half_side * _centres(height, boxes)
+    us, vs = pixel_centres(size[1], boxes), pixel_centres(size[0], boxes)
+    return cx + half_side * us, cy + half_side * vs
 
 
 def _mask_on_crop(boxes: Tensor, shape: torch.Size) -> Tensor:
@@ -183,12 +189,6 @@ def _boxcar(offsets: Tensor, half_side: Tensor, sharpness: float) -> Tensor:
     return rise - torch.sigmoid(sharpness * (offsets - half_side))
 
 
-def _centres(count: int, like: Tensor) -> Tensor:
-    """Centres of ``count`` pixels in [-1, 1]."""
-    indices = torch.arange(count, device=like.device, dtype=like.dtype)
-    return (2 * indices + 1) / count - 1
-
-
 def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else size
 
@@ -203,7 +203,7 @@ def _check_boxes(boxes: Tensor) -> None:
 
 def _check_images(images: Tensor, boxes: Tensor) -> None:
     _check_boxes(boxes)
-    if images.ndim != 4 or len(images) != len(boxes):
+    if images.ndim != 4 or images.shape[0] != boxes.shape[0]:  # len() is a constant in an export
         raise LookcloserError(
             f"images of shape {tuple(images.shape)} with {len(boxes)} boxes",
             allowed="Images are (B, C, H, W), with one box each",

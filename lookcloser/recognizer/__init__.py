@@ -1,6 +1,7 @@
 """Load, train, predict, evaluate, explain: the object people hold."""
 
 from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.recognizer.reporting import write_run_report
 from lookcloser.recognizer.run import TrainResult, read_command, read_config, run_training, train
 
 __all__ = [
@@ -11,4 +12,5 @@ __all__ = [
     "read_config",
     "run_training",
     "train",
+    "write_run_report",
 ]

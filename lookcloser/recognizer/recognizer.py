@@ -253,8 +253,10 @@ def _expand(images: Any) -> list[ImageSource]:
     """Paths, folders and globs become files; pictures stay as they are."""
     several = (
         list(images)
-        if isinstance(images, Iterable) and not isinstance(images, str | Path | bytes)
-        and not hasattr(images, "shape") and not isinstance(images, Image.Image)
+        if isinstance(images, Iterable)
+        and not isinstance(images, str | Path | bytes)
+        and not hasattr(images, "shape")
+        and not isinstance(images, Image.Image)
         else [images]
     )
     sources: list[ImageSource] = []

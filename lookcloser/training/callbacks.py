@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
-import pandas as pd
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, WeightAveraging
@@ -23,9 +23,20 @@ from torch import Tensor
 from lookcloser.core.atomic import replacing
 from lookcloser.data.dataset import Batch
 
+CHECKPOINT_FILE, HISTORY_FILE = "last.ckpt", "metrics.csv"
+
 
 class TrainingInterruptedError(Exception):
     """Ctrl-C was pressed and the batch in hand is finished."""
+
+
+def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Write one CSV line per epoch, atomically."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -136,7 +147,7 @@ class RunWriter(Callback):
             if name in {"train_loss", "val_loss", "val_acc"}
         }
         row = {
-            "epoch": float(trainer.current_epoch + 1),
+            "epoch": trainer.current_epoch + 1,
             **scores,
             "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(now - self._started, 3),
@@ -144,11 +155,10 @@ class RunWriter(Callback):
             "data_wait": round(self._waited / max(spent, 1e-9), 4),
         }
         self.history.append(row)
-        with replacing(self.folder / "metrics.csv") as temporary:
-            pd.DataFrame(self.history).to_csv(temporary, index=False)
+        write_history(self.folder / HISTORY_FILE, self.history)
         if self._is_best(scores):
             self.save(self.network_state(module), scores)
-        trainer.save_checkpoint(self.folder / "last.ckpt")
+        trainer.save_checkpoint(self.folder / CHECKPOINT_FILE)
 
     def network_state(self, module: pl.LightningModule) -> dict[str, Tensor]:
         """The network's state dict, of the averaged weights where there are any."""

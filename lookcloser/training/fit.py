@@ -33,6 +33,7 @@ from lookcloser.data.transforms import (
 )
 from lookcloser.models import Model, Package, load_backbone_weights, model_class, save_package
 from lookcloser.training.callbacks import (
+    CHECKPOINT_FILE,
     EMA,
     AtomicCheckpointIO,
     EpochLines,
@@ -43,7 +44,7 @@ from lookcloser.training.callbacks import (
 from lookcloser.training.module import ClassificationModule
 from lookcloser.training.options import TrainOptions
 
-MODEL_FILE, CHECKPOINT_FILE, HISTORY_FILE = "model.safetensors", "last.ckpt", "metrics.csv"
+MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _background(size: int, saturation: float, generator: np.random.Generator) ->
     coarse = np.clip(grey + saturation * (grid - grey), 0.08, 0.92) * 255
     image = Image.fromarray(coarse.astype(np.uint8))
     smooth = image.resize((size, size), Image.Resampling.BICUBIC)
-    return np.asarray(smooth, dtype=np.float32) / 255
+    return np.asarray(smooth, dtype=np.float32) / np.float32(255)
 
 
 def _place(

@@ -125,9 +125,7 @@ KINDS: dict[Kind, Callable[[int, str, Style, np.random.Generator], Scene]] = {
 }
 
 
-def _digit(
-    digit: int, size: tuple[int, int], split: str, generator: np.random.Generator
-) -> Mask:
+def _digit(digit: int, size: tuple[int, int], split: str, generator: np.random.Generator) -> Mask:
     samples = handwritten(split)[digit]
     sample = samples[generator.integers(len(samples))]
     height = int(generator.integers(size[0], size[1] + 1))

@@ -80,7 +80,7 @@ def stroke_mask(height: int, generator: np.random.Generator) -> Mask:
     image = Image.new("L", (side * _SUPERSAMPLING, side * _SUPERSAMPLING))
     width = max(round(height * _STROKE * _SUPERSAMPLING), 1)
     ImageDraw.Draw(image).line([(float(x), float(y)) for x, y in curve], fill=255, width=width)
-    return np.asarray(image.reduce(_SUPERSAMPLING), dtype=np.float32) / 255
+    return np.asarray(image.reduce(_SUPERSAMPLING), dtype=np.float32) / np.float32(255)
 
 
 def blob_mask(height: int, generator: np.random.Generator) -> Mask:
@@ -91,7 +91,8 @@ def blob_mask(height: int, generator: np.random.Generator) -> Mask:
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     u = (x * np.cos(angle) + y * np.sin(angle)) / first
     v = (y * np.cos(angle) - x * np.sin(angle)) / second
-    return np.clip((1.0 - np.hypot(u, v)) * 2.5, 0, 1).astype(np.float32)
+    opacity: Mask = np.clip((1.0 - np.hypot(u, v)) * 2.5, 0, 1).astype(np.float32)
+    return opacity
 
 
 def visible_box(mask: Mask) -> Box:
@@ -107,5 +108,5 @@ def _enlarge(sample: Mask, scale: float, angle: float) -> Mask:
     image = Image.fromarray(np.pad(sample, 1)).resize((side, side), Image.Resampling.BICUBIC)
     turned = image.rotate(angle, Image.Resampling.BICUBIC)
     level = np.clip((np.asarray(turned) - 0.15) / 0.5, 0, 1)
-    edged: Mask = level * level * (3 - 2 * level)
-    return edged
+    opacity: Mask = (level * level * (3 - 2 * level)).astype(np.float32)
+    return opacity

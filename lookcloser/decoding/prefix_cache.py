@@ -1,0 +1,119 @@
+"""Recurrent states shared by all images, for models whose recurrence does not see the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from lookcloser.decoding.states import StateBank, device_of, row_count
+from lookcloser.decoding.types import S
+
+C = TypeVar("C")
+
+
+class CachedState(NamedTuple, Generic[C]):
+    """The decoder state of a `PrefixCache`.
+
+    Attributes:
+        context: What the readout knows of each image: a tensor, or a tuple or dict of tensors.
+        prefix: (n,) int64 on the CPU, the number of each row's prefix.
+    """
+
+    context: C
+    prefix: Tensor
+
+
+class PrefixCache(Generic[S, C]):
+    """A decoder step that computes the recurrence once per prefix instead of once per image.
+
+    In the CNN-RNN model (Wang et al., CVPR 2016) the image is outside the recurrence: the state
+    depends on the labels so far alone. Images share most of their prefixes, so most recurrent steps
+    are looked up.
+
+    The cache lives as long as the object: use one for all images of a run, and a new one after the
+    weights have changed. It keeps a state and an output for every prefix that was ever reached.
+
+    Args:
+        cell: ``cell(state, tokens (n,)) -> (outputs (n, D), state)``, one step of the recurrence.
+            What needs no image belongs into the outputs, projections included.
+        root: The state before START, with a leading dimension of 1.
+        readout: ``readout(outputs (n, D), context) -> log_probs (n, V)``.
+        prepare: The part of the cell that does not depend on the token, usually the product with
+            the recurrent weights: its result is what ``cell`` gets in place of the state. It is
+            computed once per prefix however many tokens follow, and never for one that ends.
+
+    Example:
+        >>> cache = PrefixCache(cell, root, readout)  # doctest: +SKIP
+        >>> sets = greedy_search(
+        ...     cache, cache.state(features), start=81, end=80, max_length=10, mask_repeats=True
+        ... )  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        cell: Callable[[Any, Tensor], tuple[Tensor, S]],
+        root: S,
+        readout: Callable[[Tensor, C], Tensor],
+        prepare: Callable[[S], Any] | None = None,
+    ) -> None:
+        self._cell, self._readout = cell, readout
+        self._device = device_of(root)
+        # A prefix has a number: 0 for the root, which has a state and no output. Output i is that
+        # of prefix i + 1.
+        self._states: StateBank[S] = StateBank()
+        self._states.put(root)
+        self._outputs = _Memo(self._extend)
+        self._prepared = (
+            None if prepare is None else _Memo(lambda rows: prepare(self._states.take(rows)))
+        )
+
+    def __len__(self) -> int:
+        """The number of prefixes that were computed."""
+        return len(self._outputs)
+
+    def state(self, context: C) -> CachedState[C]:
+        """The state to start a search from; ``context`` has one row per image."""
+        return CachedState(context, torch.zeros(row_count(context), dtype=torch.long))
+
+    @torch.no_grad()
+    def __call__(self, state: CachedState[C], tokens: Tensor) -> tuple[Tensor, CachedState[C]]:
+        """One decoder step: see `lookcloser.decoding.types.Step`."""
+        rows = self._outputs.rows((state.prefix << 32) | tokens.cpu())
+        log_probs = self._readout(self._outputs.bank.take(rows), state.context)
+        return log_probs, CachedState(state.context, rows + 1)
+
+    def _extend(self, pairs: Tensor) -> Tensor:
+        """Outputs of new prefixes; a pair is the number of a prefix and a token in one integer."""
+        before, tokens = pairs >> 32, (pairs & 0xFFFFFFFF).to(self._device)
+        if self._prepared is None:
+            outputs, state = self._cell(self._states.take(before), tokens)
+        else:
+            rows = self._prepared.rows(before)
+            outputs, state = self._cell(self._prepared.bank.take(rows), tokens)
+        self._states.put(state)
+        return outputs
+
+
+class _Memo:
+    """Rows of a bank by integer key; those that are missing are computed together."""
+
+    def __init__(self, compute: Callable[[Tensor], Any]) -> None:
+        self.bank: StateBank[Any] = StateBank()
+        self._compute = compute
+        self._rows: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def rows(self, keys: Tensor) -> Tensor:
+        """The rows (n,) of ``keys`` (n,)."""
+        distinct, places = torch.unique(keys, return_inverse=True)
+        wanted: list[int] = distinct.tolist()
+        missing = [key for key in wanted if key not in self._rows]
+        if missing:
+            computed = self.bank.put(self._compute(torch.tensor(missing)))
+            self._rows.update(zip(missing, computed, strict=True))
+        return torch.tensor([self._rows[key] for key in wanted], dtype=torch.long)[places]

@@ -1,0 +1,65 @@
+"""Boxes from maps by a share of their maximum, as in the class activation mapping paper."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.errors import unknown
+from lookcloser.metrics.labels import label, largest_box
+from lookcloser.metrics.maps import as_maps
+
+Component = Literal["largest", "peak"]
+
+
+def boxes_from_maps(
+    maps: ArrayLike, threshold: float = 0.2, component: Component = "largest"
+) -> NDArray[np.float64]:
+    """One box for each map: around pixels with at least a share of the map's maximum.
+
+    Args:
+        maps: (N, h, w). Negative values are no evidence.
+        threshold: The share of the maximum, above 0 and at most 1.
+        component: "largest": the 8-connected component with the most pixels (the paper; of equals
+            the first in reading order); "peak": the component of the maximum.
+
+    Returns:
+        (N, 4) boxes x0, y0, x1, y1 in pixels of the maps, x1 and y1 exclusive. NaN where a map has
+        no positive value, or a NaN.
+
+    Raises:
+        LookcloserError: If the threshold or the component is another one.
+
+    Source: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016,
+    section 3.2.
+    """
+    if not 0 < threshold <= 1:
+        raise LookcloserError(f"threshold = {threshold}", allowed="Above 0 and at most 1")
+    if component not in get_args(Component):
+        raise unknown(component, "component", get_args(Component))
+    array = as_maps(maps)
+    boxes = np.full((len(array), 4), np.nan)
+    for box, values in zip(boxes, array, strict=True):
+        highest = values.max()
+        if not highest > 0:
+            continue
+        kept = values >= threshold * highest
+        if component == "peak":
+            labels = label(kept)
+            kept = labels == labels.flat[values.argmax()]
+        box[:] = largest_box(kept) + np.array([0, 0, 1, 1])
+    return boxes
+
+
+def box_from_map(
+    array: ArrayLike, threshold: float = 0.2, component: Component = "largest"
+) -> tuple[float, float, float, float] | None:
+    """The box of one map (h, w), or None where `boxes_from_maps` gives NaN. Arguments as there."""
+    box = boxes_from_maps(np.asarray(array)[None], threshold, component)[0]
+    if np.isnan(box[0]):
+        return None
+    x0, y0, x1, y1 = box.tolist()
+    return x0, y0, x1, y1

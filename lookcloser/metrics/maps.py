@@ -1,0 +1,149 @@
+"""What the localisation scores take: maps, their normalisation and size, and true boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.boxes import Boxes, clip, scale
+from lookcloser.core.boxes import as_boxes as boxes_array
+
+Maps = NDArray[np.floating[Any]]
+
+
+def as_maps(maps: ArrayLike) -> Maps:
+    """``maps`` as an array of shape (N, h, w), float64 where it was that, else float32.
+
+    Raises:
+        LookcloserError: If the shape is another one or a size is 0.
+    """
+    array = np.asarray(maps)
+    if array.ndim != 3 or 0 in array.shape:
+        raise LookcloserError(
+            f"maps of shape {array.shape}", allowed="Maps have the shape (N, h, w), no size is 0"
+        )
+    return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
+
+
+def normalise(maps: Maps) -> Maps:
+    """Each map (N, h, w) from its minimum to its maximum onto [0, 1], in its own precision.
+
+    A constant map, and a map with a NaN, becomes all zeros, as in the reference protocol
+    (wsolevaluation, Choe et al., CVPR 2020).
+
+    Raises:
+        LookcloserError: If the range of a map is not finite.
+    """
+    low = maps.min(axis=(1, 2), keepdims=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        spread = maps.max(axis=(1, 2), keepdims=True) - low
+    if np.isinf(low).any() or np.isinf(spread).any():
+        worst = int(np.flatnonzero(np.isinf(low) | np.isinf(spread))[0])
+        raise LookcloserError(f"maps[{worst}] has values without bounds", allowed="Finite maps")
+    empty = ~(spread > 0)
+    normal: Maps = np.subtract(maps, np.where(empty, 0, low))
+    normal /= np.where(empty, 1, spread)
+    normal[empty[:, 0, 0]] = 0
+    return normal
+
+
+def upsample_maps(maps: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
+    """Maps (N, h, w) at another size, bicubic with the pixel grids aligned at their borders.
+
+    This is the interpolation of the reference protocol (``cv2.resize`` with ``INTER_CUBIC``: cubic
+    convolution with a = -0.75, border pixels repeated, no smoothing) up to float32 rounding, which
+    moves about 3 pixels in 100,000 to the next of 256 levels.
+
+    Args:
+        maps: (N, h, w).
+        size: (width, height) of the result.
+
+    Returns:
+        (N, height, width), float32.
+    """
+    from torch import from_numpy
+    from torch.nn.functional import interpolate
+
+    source = from_numpy(np.array(as_maps(maps), dtype=np.float32))
+    width, height = size
+    large = interpolate(source[:, None], (height, width), mode="bicubic", align_corners=False)
+    array: NDArray[np.float32] = large[:, 0].numpy()
+    return array
+
+
+def centre_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """The baseline that looks at the middle of every image: ``count`` centred Gaussians.
+
+    The reference protocol's centre baseline. Scored like any other maps, it takes at each threshold
+    a centred box with the proportions of the image, so that the threshold chooses its share.
+
+    Args:
+        count: How many maps. They share their memory and are read-only.
+        size: (width, height).
+
+    Returns:
+        (count, height, width), float32.
+    """
+    width, height = size
+    x = (np.arange(width) + 0.5) / width * 2 - 1
+    y = (np.arange(height) + 0.5) / height * 2 - 1
+    # One standard deviation at the middle of a border: thresholds spread over all box sizes.
+    gaussian = np.exp(-(x**2 + y[:, None] ** 2) / 2).astype(np.float32)
+    return np.broadcast_to(gaussian, (count, height, width))
+
+
+def reference_boxes(
+    boxes: ArrayLike, from_size: tuple[int, int], to_size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """True boxes as the reference protocol prepares them for maps of another size.
+
+    Args:
+        boxes: (..., 4) in pixels of the original image, x1 and y1 exclusive.
+        from_size: (width, height) of the image.
+        to_size: (width, height) of the maps.
+
+    Returns:
+        (..., 4) whole numbers: the exclusive ends are cut to the last column and row and from then
+        on taken as inclusive; scaled coordinates lose their fraction. Both are the protocol's.
+    """
+    width, height = from_size
+    inside = clip(boxes, (width - 1, height - 1))
+    return np.trunc(scale(inside, from_size, to_size)).astype(np.int64)
+
+
+def padded_boxes(boxes: ArrayLike | Sequence[ArrayLike], count: int, inclusive: bool) -> Boxes:
+    """True boxes of ``count`` images as one array (count, K, 4), filled up with repetitions.
+
+    Args:
+        boxes: (N, 4), (N, K, 4), or a sequence of N arrays (K, 4) with different K.
+        count: N.
+        inclusive: Whether x1 and y1 are inclusive and all coordinates whole numbers.
+
+    Raises:
+        LookcloserError: If there is another number of images, an image has no box, or a box is
+            empty or not in the convention.
+    """
+    each = [boxes_array(box).reshape(-1, 4) for box in boxes]  # type: ignore[union-attr]
+    if len(each) != count:
+        raise LookcloserError(f"true boxes for {len(each)} images", allowed=f"{count}, as maps")
+    most = max(len(box) for box in each)
+    for image, box in enumerate(each):
+        fault = _fault(box, inclusive)
+        if fault:
+            raise LookcloserError(f"boxes[{image}] = {box.tolist()}: {fault[0]}", fix=fault[1])
+    return np.stack([box[np.arange(most) % len(box)] for box in each])
+
+
+def _fault(boxes: Boxes, inclusive: bool) -> tuple[str, str] | None:
+    if not len(boxes):
+        return "no true box", "Score only images that have one"
+    if inclusive and np.any(boxes != np.trunc(boxes)):
+        fix = 'Convert them with `reference_boxes`, or score with mode="corrected"'
+        return "not whole numbers, as the reference mode takes them", fix
+    if np.any(boxes[:, 2:] - boxes[:, :2] + inclusive <= 0):
+        return "an empty box", "Boxes are (x0, y0, x1, y1) with x0 < x1 and y0 < y1"
+    return None

@@ -1,0 +1,101 @@
+"""From a model and a data set to the HTML page."""
+
+from __future__ import annotations
+
+import csv
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.types import Evaluation
+from lookcloser.data import Catalog, check_data, read_data
+from lookcloser.recognizer.recognizer import Recognizer
+from lookcloser.recognizer.run import read_command
+from lookcloser.report import write_report
+from lookcloser.version import __version__
+
+REPORT_FILE, HISTORY_FILE = "report.html", "metrics.csv"
+
+
+def write_run_report(
+    recognizer: Recognizer,
+    data: str | Path | Catalog,
+    split: str = "test",
+    *,
+    out: str | Path | None = None,
+    threshold_from: str = "val",
+) -> tuple[Path, Evaluation]:
+    """Evaluate a model and write the page; returns the file and what was measured.
+
+    Args:
+        recognizer: The model; its run's learning curves are shown where it comes from a run.
+        data: A data set of any layout, or a `Catalog`.
+        split: Which part of it.
+        out: The file; None writes report.html into the run.
+        threshold_from: See `Recognizer.assess`.
+
+    Raises:
+        LookcloserError: As `Recognizer.assess`; also for a model from a single file without
+            ``out``.
+    """
+    if out is None:
+        if recognizer.folder is None:
+            raise LookcloserError(
+                "no place for the report: this model is a single file",
+                fix="Name the page with --out report.html",
+            )
+        out = recognizer.folder / REPORT_FILE
+    catalog = data if isinstance(data, Catalog) else read_data(data)
+    evaluation = recognizer.assess(catalog, split, threshold_from=threshold_from)
+    page = write_report(
+        out,
+        evaluation,
+        history=_history(recognizer.folder),
+        about=_about(recognizer, catalog),
+        data=_audit(catalog),
+        title=f"{catalog.root.name}: {recognizer.package.method}",
+    )
+    return page, evaluation
+
+
+def _history(folder: Path | None) -> list[dict[str, float]]:
+    file = folder / HISTORY_FILE if folder else None
+    if file is None or not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as lines:
+        return [
+            {name: float(value) for name, value in row.items() if value}
+            for row in csv.DictReader(lines)
+        ]
+
+
+def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
+    package = recognizer.package
+    height, width = package.preprocessing.size
+    about = {
+        "method": package.method,
+        "backbone": str(package.arguments.get("backbone", "")),
+        "first weights": str(package.provenance.get("weights", "")),
+        "seed": str(package.provenance.get("seed", "")),
+        "input": f"{width} × {height} px",
+        "data": f"{catalog.root} ({catalog.layout})",
+        "versions": f"lookcloser {__version__}, torch {torch.__version__}, "
+        f"Python {platform.python_version()}",
+        "command": read_command(recognizer.folder) if recognizer.folder else "",
+    }
+    return {name: value for name, value in about.items() if value}
+
+
+def _audit(catalog: Catalog) -> dict[str, Any]:
+    """What can be said of the data without decoding every image again."""
+    found = check_data(catalog, decode=False)
+    audit: dict[str, Any] = {
+        "layout": found.layout,
+        "images": {split: {"images": count} for split, count in found.images.items()},
+        "problems": [f"{problem.severity}: {problem.text}" for problem in found.problems],
+        "notes": list(found.notes),
+    }
+    return {name: value for name, value in audit.items() if value}

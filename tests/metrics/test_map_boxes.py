@@ -1,0 +1,81 @@
+"""Boxes by a share of the maximum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from lookcloser.core import LookcloserError
+from lookcloser.metrics.labels import largest_box
+from lookcloser.metrics.map_boxes import box_from_map, boxes_from_maps
+
+
+def two_blobs():
+    """A small high blob and a wide low one, joined with nothing."""
+    array = np.zeros((8, 12))
+    array[1:3, 1:3] = 1.0
+    array[4:8, 5:12] = 0.5
+    return array
+
+
+def test_the_component_is_chosen():
+    assert box_from_map(two_blobs()) == (5, 4, 12, 8)
+    assert box_from_map(two_blobs(), component="peak") == (1, 1, 3, 3)
+    assert box_from_map(two_blobs(), threshold=0.6) == (1, 1, 3, 3)
+    # At the threshold itself a pixel is kept.
+    assert box_from_map(two_blobs(), threshold=0.5) == (5, 4, 12, 8)
+
+
+def test_corners_connect_and_the_first_of_equals_is_taken():
+    array = np.zeros((6, 6))
+    array[[0, 1, 2], [5, 4, 3]] = 1
+    array[[3, 4, 5], [0, 0, 0]] = 1
+    assert box_from_map(array) == (3, 0, 6, 3)
+
+
+def test_share_of_the_maximum_not_of_the_range():
+    array = np.array([[0.9, 0.9, 1.0], [0.1, 0.1, 0.3]])
+    assert box_from_map(array, 0.2) == (0, 0, 3, 2)
+    assert box_from_map(array - 0.5, 0.2) == (0, 0, 3, 1)
+
+
+def test_no_evidence_gives_no_box():
+    maps = np.stack([np.zeros((3, 3)), -np.ones((3, 3)), np.full((3, 3), np.nan), np.eye(3)])
+    boxes = boxes_from_maps(maps)
+    assert np.isnan(boxes[:3]).all()
+    assert boxes[3].tolist() == [0, 0, 3, 3]
+    assert box_from_map(maps[0]) is None
+    assert box_from_map(torch.zeros(4, 4)) is None
+
+
+def test_a_batch_is_one_by_one():
+    maps = np.random.default_rng(0).random((20, 9, 7))
+    boxes = boxes_from_maps(maps, 0.7)
+    for array, box in zip(maps, boxes, strict=True):
+        labels, _ = ndimage.label(array >= 0.7 * array.max(), np.ones((3, 3)))
+        sizes = np.bincount(labels.ravel())[1:]
+        y, x = ndimage.find_objects(labels)[int(sizes.argmax())]
+        assert box.tolist() == [x.start, y.start, x.stop, y.stop]
+        assert box_from_map(array, 0.7) == tuple(box)
+
+
+@pytest.mark.parametrize("threshold", [0, -0.1, 1.1, float("nan")])
+def test_thresholds_are_checked(threshold):
+    with pytest.raises(LookcloserError, match="threshold = "):
+        boxes_from_maps(np.ones((1, 2, 2)), threshold)
+
+
+def test_unknown_component():
+    with pytest.raises(LookcloserError, match="Close: peak"):
+        boxes_from_maps(np.ones((1, 2, 2)), component="peek")
+
+
+def test_area_of_the_polygon():
+    """A cross of 9 pixels spans half a square at each inner corner; a line spans nothing."""
+    mask = np.zeros((9, 12), bool)
+    mask[0] = True
+    mask[2:7, 4] = mask[4, 2:7] = True
+    assert largest_box(mask, "pixels").tolist() == [0, 0, 11, 0]
+    assert largest_box(mask, "polygon").tolist() == [2, 2, 6, 6]
