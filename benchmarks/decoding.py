@@ -277,7 +277,6 @@ def prefix_cache(tagger: Tagger, images: int, rounds: int) -> list[dict[str, Any
     """Decoding of ``images`` tagged images with and without the cache, built anew every time."""
     features, _ = tagged_images(images, tagger.labels, seed=3)
     options = {"start": tagger.start, "end": tagger.end, "max_length": 10, "mask_repeats": True}
-    image = tagger.image(features)
     rows = []
     decoders: dict[str, Callable[..., Any]] = {
         "greedy": greedy_search,
@@ -285,17 +284,20 @@ def prefix_cache(tagger: Tagger, images: int, rounds: int) -> list[dict[str, Any
         "exact": best_first_search,
     }
     for name, decode in decoders.items():
-        caches, stepped = [], []
+        prefixes: list[int] = []
+        stepped: list[int] = []
 
         def without(decode: Any = decode, stepped: Any = stepped) -> Any:
             return decode(counting(tagger.step, stepped), tagger.state(features), **options)
 
-        def with_cache(decode: Any = decode, caches: Any = caches) -> Any:
-            caches.append(PrefixCache(tagger.follow, tagger.root, tagger.readout, tagger.prepare))
-            return decode(caches[-1], caches[-1].state(image), **options)
+        def with_cache(decode: Any = decode, prefixes: Any = prefixes) -> Any:
+            cache = PrefixCache(tagger.follow, tagger.root, tagger.readout, tagger.prepare)
+            found = decode(cache, cache.state(tagger.image(features)), **options)
+            prefixes.append(len(cache))
+            return found
 
         same = sum(best(a) == best(b) for a, b in zip(without(), with_cache(), strict=True))
-        row = {"decoder": name, "rows of the recurrence": sum(stepped), "prefixes": len(caches[0])}
+        row = {"decoder": name, "rows of the recurrence": sum(stepped), "prefixes": prefixes[0]}
         seconds = interleave({"with": with_cache, "without": without}, rounds, warmup=0)
         timed = summary(seconds, "with")
         row |= {"with, s": timed[0]["median_s"], "without, s": timed[1]["median_s"]}

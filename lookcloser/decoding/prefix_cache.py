@@ -46,10 +46,11 @@ class PrefixCache(Generic[S, C]):
             computed once per prefix however many tokens follow, and never for one that ends.
 
     Example:
-        >>> cache = PrefixCache(cell, root, readout)  # doctest: +SKIP
-        >>> sets = greedy_search(
-        ...     cache, cache.state(features), start=81, end=80, max_length=10, mask_repeats=True
-        ... )  # doctest: +SKIP
+        A step for any decoder, ``features`` having one row per image::
+
+            cache = PrefixCache(cell, root, readout)
+            beams = beam_search(cache, cache.state(features), start=81, end=80, beam_size=5,
+                                max_length=10, mask_repeats=True)
     """
 
     def __init__(

@@ -18,11 +18,11 @@ from lookcloser.decoding.types import Hypothesis, S, Step
 def set_probabilities(hypotheses: Iterable[Hypothesis]) -> dict[frozenset[int], float]:
     """The probability of each label set among the hypotheses of one image, the likeliest first.
 
-    A set may be written in several orders; their probabilities are added. What was not explored is
-    missing, so each value is a lower bound.
+    A set may be written in several orders; their probabilities are added, each order's once. What
+    was not explored is missing, so each value is a lower bound.
     """
     probabilities: dict[frozenset[int], float] = {}
-    for tokens, log_prob in set(hypotheses):
+    for tokens, log_prob in dict(hypotheses).items():
         labels = frozenset(tokens)
         probabilities[labels] = probabilities.get(labels, 0.0) + math.exp(log_prob)
     ranked = sorted(probabilities.items(), key=lambda item: (-item[1], sorted(item[0])))

@@ -170,9 +170,9 @@ class _NPairSums(torch.autograd.Function):
     def forward(
         ctx: Any, products: Tensor, close: Tensor, far: Tensor, *positives: Tensor
     ) -> Tensor:
-        floor = torch.finfo(products.dtype).min  # finite: an empty set gives softplus 0, not NaN
-        level_close = products.masked_fill(close, floor).logsumexp(dim=1, keepdim=True)
-        level_rest = products.masked_fill(~far, floor).logsumexp(dim=1, keepdim=True)
+        # Without negatives the level is -inf, and with it loss and gradient are 0.
+        level_close = products.masked_fill(close, -torch.inf).logsumexp(dim=1, keepdim=True)
+        level_rest = products.masked_fill(~far, -torch.inf).logsumexp(dim=1, keepdim=True)
         gaps = torch.where(close, level_close, level_rest) - products
         ctx.save_for_backward(products, gaps, level_close, level_rest, close, far, *positives)
         # Above its threshold softplus is the identity; at 50 nothing of float64 is lost.

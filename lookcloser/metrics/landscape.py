@@ -69,6 +69,7 @@ class Landscape:
         flat: The maps with their frames, one after the other.
         stride: Steps from one row to the next.
         block: Steps from one map to the next.
+        sites: Flat indices of the pixels that are a meeting or an outpost.
     """
 
     def __init__(self, maps: Maps) -> None:
@@ -81,7 +82,7 @@ class Landscape:
         self._ring = np.concatenate([forward, -forward])
         self._codes = self._higher_neighbours()
         sites = np.flatnonzero(_tables().telling.take(self._codes))
-        self._sites = sites[self.flat[sites] > -np.inf]
+        self.sites = sites[self.flat[sites] > -np.inf]
 
     def inside(self, flat: NDArray[Any]) -> NDArray[Any]:
         """A view (N, h, w), without the frames, of an array laid out like `flat`."""
@@ -155,12 +156,12 @@ class Landscape:
         groups: NDArray[np.int8],
         sides: slice,
     ) -> Relief:
-        codes = self._codes[self._sites]
+        codes = self._codes[self.sites]
         outposts = tuple(
-            self._sites[np.flatnonzero(side.take(codes))] for side in _tables().sides[sides]
+            self.sites[np.flatnonzero(side.take(codes))] for side in _tables().sides[sides]
         )
         relief = Relief(seats, runs, of_run, np.zeros((3, 0), dtype=np.int64), outposts)
-        pixels = self._sites[np.flatnonzero(groups[:, 1].take(codes) >= 0)]
+        pixels = self.sites[np.flatnonzero(groups[:, 1].take(codes) >= 0)]
         members = groups[self._codes[pixels]]
         first = relief.at(pixels + self._ring[members[:, 0]])
         pairs = []

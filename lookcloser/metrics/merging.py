@@ -84,10 +84,10 @@ def join(count: int, first: Ints, second: Ints, levels: Ints) -> Tree:
     # SciPy minimises, and reads a weight of 0 as no edge.
     rows = np.searchsorted(low, np.arange(count + 1))
     graph = csr_array((_TOP - levels[last].astype(np.float64), high, rows), shape=(count, count))
-    tree = minimum_spanning_tree(graph).tocoo()
-    _, parent = breadth_first_order(tree.tocsr(), 0, directed=False)
-    child = np.where(parent[tree.row] == tree.col, tree.row, tree.col)
-    joins[child] = _TOP - tree.data.astype(np.int64)
+    tree = minimum_spanning_tree(graph)
+    _, parent = breadth_first_order(tree, 0, directed=False)
+    one, other = np.repeat(np.arange(count), np.diff(tree.indptr)), tree.indices
+    joins[np.where(parent[one] == other, one, other)] = _TOP - tree.data.astype(np.int64)
     head[1:] = parent[1:]
     moving = np.arange(1, count)
     while moving.size:

@@ -17,10 +17,11 @@ from lookcloser.metrics.maps import normalise
 Choice = Literal["all", "largest"]
 Mode = Literal["reference", "corrected"]
 
-# Pixels taken at once: fits into the cache, and bounds the memory that noise needs.
-_CHUNK = 1 << 19
-# Components compared at once.
-_SLICE = 1 << 17
+# Pixels, and pixels that matter, taken at once; components compared at once. They bound the memory:
+# the first for smooth maps, the others for noise.
+_PIXELS = 1 << 20
+_SITES = 1 << 17
+_COMPONENTS = 1 << 17
 
 
 def best_overlaps(
@@ -38,11 +39,25 @@ def best_overlaps(
     Yields:
         (n, T) for the next n maps.
     """
-    count = max(1, _CHUNK // maps[0].size)
-    for begin in range(0, len(maps), count):
-        part = slice(begin, begin + count)
-        scaled = normalise(maps[part]) * 255
-        yield _Scorer(scaled, truth[part], thresholds, mode).overlaps(components)
+    reference = mode == "reference"
+    done = 0
+    for landscape in _landscapes(maps):
+        count, height, width = landscape.inside(landscape.flat).shape
+        true = truth[done : done + count]
+        done += count
+        # Without any component the reference takes the box (0, 0, 0, 0), which is one pixel there.
+        nothing = row_iou(np.zeros(4), true, reference).max(axis=1)
+        best = np.full((count, len(thresholds)), -1.0)
+        for found in _counted(landscape, thresholds, components, reference):
+            boxes: Boxes = found.box.astype(np.float64)
+            boxes[:, 2:] += 1
+            if reference:
+                # Ends are one too far and, at the border, cut back: the protocol's off-by-one.
+                np.minimum(boxes[:, 2:], [width - 1, height - 1], out=boxes[:, 2:])
+            overlaps = row_iou(boxes[:, None], true[found.image], reference).max(axis=1)
+            places = found.image * len(thresholds) + found.step
+            np.maximum.at(best.reshape(-1), places, overlaps)
+        yield np.where(best < 0, nothing[:, None], best)
 
 
 def row_iou(first: Boxes, second: Boxes, inclusive: bool) -> Boxes:
@@ -63,73 +78,66 @@ def row_iou(first: Boxes, second: Boxes, inclusive: bool) -> Boxes:
     return overlaps
 
 
-class _Scorer:
-    """A few maps in [0, 255] with their true boxes."""
-
-    def __init__(self, maps: Maps, truth: Boxes, thresholds: Ints, mode: Mode) -> None:
-        self.maps, self.truth, self.thresholds = maps, truth, thresholds
-        self.reference = mode == "reference"
-        self.best = np.full((len(maps), len(thresholds)), -1.0)
-
-    def overlaps(self, components: Choice) -> NDArray[np.float64]:
-        """The best IoU for each map and threshold."""
-        landscape = Landscape(self.maps)
-        if components == "largest":
-            self._score_largest(landscape)
+def _landscapes(maps: Maps) -> Iterator[Landscape]:
+    """The maps, scaled to [0, 255], in parts of a bounded size."""
+    count = max(1, _PIXELS // maps[0].size)
+    waiting = [maps[begin : begin + count] for begin in range(0, len(maps), count)][::-1]
+    while waiting:
+        part = waiting.pop()
+        landscape = Landscape(normalise(part) * 255)
+        if len(part) > 1 and len(landscape.sites) > _SITES:
+            half = len(part) // 2
+            waiting += [part[half:], part[:half]]
         else:
-            self._score(land(landscape, self.thresholds))
-            if self.reference:
-                self._score(lakes(landscape, self.thresholds), grown=1)
-        # Without any component the reference takes the box (0, 0, 0, 0), which is one pixel there.
-        nothing = row_iou(np.zeros(4), self.truth, self.reference).max(axis=1)
-        return np.where(self.best < 0, nothing[:, None], self.best)
+            yield landscape
 
-    def _score(self, found: Components, grown: int = 0) -> None:
-        """Take note of the boxes, ``grown`` by some pixels on each side."""
-        for begin in range(0, len(found.image), _SLICE):
-            part = slice(begin, begin + _SLICE)
-            image = found.image[part]
-            boxes = self._as_scored(found.box[part] + grown * np.array([-1, -1, 1, 1]))
-            overlaps = row_iou(boxes[:, None], self.truth[image], self.reference).max(axis=1)
-            places = image * len(self.thresholds) + found.step[part]
-            np.maximum.at(self.best.reshape(-1), places, overlaps)
 
-    def _as_scored(self, boxes: Ints) -> Boxes:
-        """Boxes with inclusive ends in the convention of the mode."""
-        scored: Boxes = boxes.astype(np.float64)
-        scored[:, 2:] += 1
-        if self.reference:
-            height, width = self.maps.shape[1:]
-            # The end is one too far and, at the border, cut back: the protocol's off-by-one.
-            np.minimum(scored[:, 2:], [width - 1, height - 1], out=scored[:, 2:])
-        return scored
+def _counted(
+    landscape: Landscape, thresholds: Ints, components: Choice, reference: bool
+) -> Iterator[Components]:
+    """The components whose boxes count, in parts of a bounded size."""
+    if components == "largest":
+        yield from _parts(_largest(landscape, thresholds, reference))
+        return
+    yield from _parts(land(landscape, thresholds))
+    if reference:
+        for holes in _parts(lakes(landscape, thresholds)):
+            # The contour of a hole runs through the land around it.
+            yield holes._replace(box=holes.box + np.array([-1, -1, 1, 1]))
 
-    def _score_largest(self, landscape: Landscape) -> None:
-        """Only the largest component of each map counts at each threshold.
 
-        The reference compares the areas inside contours. The contour of a hole or of an island in
-        it lies inside another one and is listed after it, so that the largest is an outer contour,
-        and holes can be filled first.
-        """
-        area: Area = "polygon" if self.reference else "pixels"
-        if self.reference:
-            self.maps = fill_lakes(landscape, self.thresholds)
-            landscape = Landscape(self.maps)
-        found = land(landscape, self.thresholds, area)
-        places = found.image * len(self.thresholds) + found.step
-        largest = np.full(self.best.size, -1)
-        np.maximum.at(largest, places, found.area)
-        winners = np.flatnonzero(found.area == largest[places])
-        rivals = np.bincount(places[winners], minlength=self.best.size)
-        winners = winners[rivals[places[winners]] == 1]
-        self._score(Components(*(column[winners] for column in found)))
-        self._score(self._tied(np.flatnonzero(rivals > 1), area))
+def _parts(found: Components) -> Iterator[Components]:
+    for begin in range(0, len(found.image), _COMPONENTS):
+        yield Components(*(column[begin : begin + _COMPONENTS] for column in found))
 
-    def _tied(self, places: Ints, area: Area) -> Components:
-        """The chosen component where several are largest, found by labelling."""
-        image, step = np.divmod(places, len(self.thresholds))
-        boxes = [
-            largest_box(self.maps[i].astype(np.uint8) > self.thresholds[k], area)
-            for i, k in zip(image, step, strict=True)
-        ]
-        return Components(image, step, np.array(boxes).reshape(-1, 4), np.zeros_like(image))
+
+def _largest(landscape: Landscape, thresholds: Ints, reference: bool) -> Components:
+    """The largest component of each map at each threshold.
+
+    The reference compares the areas inside contours. The contour of a hole, or of an island in it,
+    lies inside another one and is listed after it. The largest is thus an outer contour, and holes
+    can be filled first.
+    """
+    area: Area = "polygon" if reference else "pixels"
+    if reference:
+        landscape = Landscape(fill_lakes(landscape, thresholds))
+    found = land(landscape, thresholds, area)
+    places = found.image * len(thresholds) + found.step
+    largest = np.full(places.max(initial=0) + 1, -1)
+    np.maximum.at(largest, places, found.area)
+    winners = np.flatnonzero(found.area == largest[places])
+    rivals = np.bincount(places[winners])
+    alone = winners[rivals[places[winners]] == 1]
+    # Of several that are largest one is picked by labelling; this is rare but for noise.
+    image, step = np.divmod(np.flatnonzero(rivals > 1), len(thresholds))
+    maps = landscape.inside(landscape.flat)
+    picked = [
+        largest_box(maps[i].astype(np.uint8) > thresholds[k], area)
+        for i, k in zip(image, step, strict=True)
+    ]
+    return Components(
+        np.append(found.image[alone], image),
+        np.append(found.step[alone], step),
+        np.concatenate([found.box[alone], np.array(picked, dtype=np.int64).reshape(-1, 4)]),
+        np.zeros(len(alone) + len(picked), dtype=np.int64),
+    )

@@ -37,9 +37,15 @@ def map_regions(
         size: (width, height) of the original image.
         grid: (height, width) at which boxes are cut out, the network's input.
         threshold: Share of a map's maximum from which a pixel belongs to the box.
+
+    Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
+    component of them means nothing.
     """
     heatmaps = normalize(maps.float())
-    found = boxes_from_maps(upsample(heatmaps, grid), threshold)
+    if tuple(maps.shape[-2:]) == grid:
+        found = np.full((len(maps), 4), np.nan)
+    else:
+        found = boxes_from_maps(upsample(heatmaps, grid), threshold)
     return tuple(
         Region("map", label.name, label.score, original_box(box, grid, size), heatmap)
         for label, box, heatmap in zip(labels, found, heatmaps.cpu().numpy(), strict=True)

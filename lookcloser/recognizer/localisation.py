@@ -44,7 +44,7 @@ class Places:
         """Maps at the size of the grid with their boxes, a few hundred at a time."""
         for start in range(0, len(self.rows), size):
             part = slice(start, start + size)
-            yield upsample(torch.from_numpy(self.heatmaps[part]), self.grid), self.boxes[part]
+            yield upsample(torch.tensor(self.heatmaps[part]), self.grid), self.boxes[part]
 
 
 def find_places(

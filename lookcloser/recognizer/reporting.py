@@ -18,6 +18,7 @@ from lookcloser.report import write_report
 from lookcloser.version import __version__
 
 REPORT_FILE, HISTORY_FILE = "report.html", "metrics.csv"
+CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "lr")
 
 
 def write_run_report(
@@ -67,7 +68,7 @@ def _history(folder: Path | None) -> list[dict[str, float]]:
         return []
     with file.open(newline="", encoding="utf-8") as lines:
         return [
-            {name: float(value) for name, value in row.items() if value}
+            {name: float(row[name]) for name in CURVES if row.get(name)}
             for row in csv.DictReader(lines)
         ]
 

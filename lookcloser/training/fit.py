@@ -182,7 +182,8 @@ def _loaders(
     workers = options.workers
     if workers is None:
         workers = min(os.cpu_count() or 1, 8)
-    samples = catalog.split("train")
+    # Sorted, so that training does not depend on how a table or a file system lists the images.
+    samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
     train = ImageDataset(
         samples, catalog.names, training_transform(preprocessing, augmentation), options.seed
     )

@@ -28,8 +28,8 @@ def test_orders_of_one_set_are_added():
 
 
 def test_a_hypothesis_given_twice_counts_once():
-    twice = [Hypothesis((1,), -1.0)] * 2
-    assert set_probabilities(twice) == {frozenset({1}): pytest.approx(math.exp(-1.0))}
+    twice = [Hypothesis((1,), -1.0000001), Hypothesis((1,), -1.0)]  # from two decoders
+    assert set_probabilities(twice) == {frozenset({1}): pytest.approx(math.exp(-1.0), abs=1e-6)}
 
 
 def test_set_probabilities_of_a_full_beam_are_exact(trees):

@@ -190,7 +190,7 @@ WRONG = {
     ),
     "unknown verb": (["trian", "squares"], 2, "train"),
     "unknown flag": (["train", "squares", "--epoch", "3"], 2, "--epochs"),
-    "not a number": (["train", "squares", "--epochs", "many"], 2, "many"),
+    "not a number": (["train", "squares", "--epochs", "many"], 2, "--epochs"),
     "no data": (["train"], 1, "no data given"),
     "missing run": (["predict", "runz", "squares"], 1, "no such run"),
     "a folder that is no run": (["predict", "squares", "squares"], 1, "no model.safetensors"),

@@ -176,6 +176,12 @@ def test_positions_keep_their_precision_under_autocast() -> None:
         torch.testing.assert_close(crop_and_zoom(images, boxes, 224), expected)
 
 
+def test_half_precision_images_are_sampled_in_float32() -> None:
+    images, boxes = noise(2, 3, 448, 448).bfloat16(), some_boxes(2).bfloat16()
+    expected = crop_and_zoom(images.float(), boxes.float(), 224).bfloat16()
+    assert torch.equal(crop_and_zoom(images, boxes, 224), expected)
+
+
 # The crop, backward
 
 

@@ -99,7 +99,7 @@ def test_calibration_error(bins):
 
 
 def test_reliability_rows():
-    # Confidences .6 (right), .7 (wrong), 1 (right): two bins of five are filled.
+    # Confidences .6 (right), .7 (wrong), 1 (right), each in a bin of its own.
     probabilities = [[0.6, 0.4], [0.7, 0.3], [0.0, 1.0]]
     rows = cls.reliability(probabilities, [0, 1, 1], bins=5)
     assert [count for *_, count in rows] == [1, 1, 1]

@@ -278,8 +278,9 @@ def test_memory_is_bounded_by_chunks(monkeypatch):
     rng = np.random.default_rng(4)
     maps, truth = rng.random((9, 14, 12)), true_boxes(rng, 9, 2, 12, 14)
     whole = loc.box_overlaps(maps, truth, thresholds=FEW)
-    monkeypatch.setattr(overlaps, "_CHUNK", 2 * 14 * 12)
-    monkeypatch.setattr(overlaps, "_SLICE", 7)
+    monkeypatch.setattr(overlaps, "_PIXELS", 4 * 14 * 12)
+    monkeypatch.setattr(overlaps, "_SITES", 100)
+    monkeypatch.setattr(overlaps, "_COMPONENTS", 7)
     np.testing.assert_array_equal(loc.box_overlaps(maps, truth, thresholds=FEW), whole)
 
 
