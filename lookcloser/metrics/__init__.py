@@ -1,4 +1,4 @@
-"""Scores as functions on arrays."""
+"""Scores of answers and of evidence: functions of arrays or CPU tensors, computed with NumPy."""
 
 from lookcloser.metrics.captions import bleu, cider_d, rouge_l
 from lookcloser.metrics.classification import (
@@ -23,11 +23,12 @@ from lookcloser.metrics.localisation import (
 from lookcloser.metrics.map_boxes import box_from_map, boxes_from_maps
 from lookcloser.metrics.maps import centre_maps, reference_boxes, upsample_maps
 from lookcloser.metrics.multilabel import multilabel_scores
-from lookcloser.metrics.pixels import pointing_game, pointing_hits, pxap
+from lookcloser.metrics.pixels import PxAP, pointing_game, pointing_hits, pxap
 
 __all__ = [
     "BoxAccuracyCurve",
     "MaxBoxAcc",
+    "PxAP",
     "bleu",
     "bootstrap_interval",
     "box_acc_at",

@@ -9,13 +9,14 @@ its value is strictly above ``thresholds[k]``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.metrics.landscape import Ints, Landscape, Maps, Relief
-from lookcloser.metrics.merging import Events, join, trace
+from lookcloser.metrics.merging import Events, Tree, join, trace
 
 Area = Literal["polygon", "pixels"]
 
@@ -37,17 +38,23 @@ class Components(NamedTuple):
     area: Ints
 
 
-class _Steps:
-    """Levels of values: how many thresholds a value exceeds."""
+class _Levels:
+    """Levels of values: at how many steps they are above the water, or under it.
+
+    Land is there at the steps below its level. Water comes from that step on: with the steps
+    counted backwards, it is there at the steps below the complement.
+    """
 
     def __init__(self, thresholds: Ints) -> None:
-        self.count = len(thresholds)
-        self.thresholds = thresholds
         self.of_value = np.searchsorted(thresholds, np.arange(256), side="left")
+        self.steps = len(thresholds)
 
-    def __call__(self, values: Maps) -> Ints:
+    def above(self, values: Maps) -> Ints:
         levels: Ints = self.of_value[values.astype(np.uint8)]
         return levels
+
+    def under(self, values: Maps) -> Ints:
+        return self.steps - self.above(values)
 
 
 def land(landscape: Landscape, thresholds: Ints, area: Area | None = None) -> Components:
@@ -59,7 +66,7 @@ def land(landscape: Landscape, thresholds: Ints, area: Area | None = None) -> Co
         area: Which area to measure; that of the polygon is right only for components without holes.
             It is not measured where a map has no second component at any threshold.
     """
-    steps = _Steps(thresholds)
+    levels = _Levels(thresholds)
     relief = landscape.land()
     images = relief.seats // landscape.block
     # Basin 0 ties the maps together, one basin of each, below every step.
@@ -69,57 +76,58 @@ def land(landscape: Landscape, thresholds: Ints, area: Area | None = None) -> Co
         len(relief.seats),
         np.append(one, np.zeros_like(firsts)),
         np.append(other, firsts),
-        np.append(steps(landscape.flat[pixels]), np.zeros_like(firsts)),
+        np.append(levels.above(landscape.flat[pixels]), np.zeros_like(firsts)),
     )
-    levels = np.append(0, steps(landscape.flat[relief.seats[1:]]))
-    weights = _areas(landscape, relief, steps, area) if area else None
-    found = trace(tree, levels, _sides(landscape, relief, steps, lakes=False), weights)
+    seats = np.append(0, levels.above(landscape.flat[relief.seats[1:]]))
+    weights = _areas(landscape, relief, levels, area) if area else None
+    found = trace(tree, seats, _sides(landscape, relief, levels.above), weights)
     return Components(images[found.basin], found.step, found.box, found.weight)
 
 
 def lakes(landscape: Landscape, thresholds: Ints) -> Components:
     """The holes: 4-connected background components that do not reach the frame, as in `land`."""
-    steps = _Steps(thresholds)
-    relief = landscape.lakes()
-    pixels, one, other = relief.meetings
-    # Water covers a value from that value's level on: upside down, up to the complement.
-    tree = join(len(relief.seats), one, other, steps.count - steps(landscape.flat[pixels]))
-    levels = np.append(0, steps.count - steps(landscape.flat[relief.seats[1:]]))
-    found = trace(tree, levels, _sides(landscape, relief, steps, lakes=True))
+    levels = _Levels(thresholds)
+    relief, tree = _drained(landscape, levels)
+    seats = np.append(0, levels.under(landscape.flat[relief.seats[1:]]))
+    found = trace(tree, seats, _sides(landscape, relief, levels.under))
     images = relief.seats[found.basin] // landscape.block
-    return Components(images, steps.count - 1 - found.step, found.box, found.weight)
+    return Components(images, levels.steps - 1 - found.step, found.box, found.weight)
 
 
 def fill_lakes(landscape: Landscape, thresholds: Ints) -> Maps:
     """Maps whose components at every threshold are the same with their holes filled."""
-    steps = _Steps(thresholds)
-    relief = landscape.lakes()
-    pixels, one, other = relief.meetings
-    tree = join(len(relief.seats), one, other, steps.count - steps(landscape.flat[pixels]))
+    levels = _Levels(thresholds)
+    relief, tree = _drained(landscape, levels)
     # The last join before the frame is where the water of a basin runs off.
     outlet = np.arange(len(tree.head))
     while np.any(further := tree.head[outlet] > 0):
         outlet[further] = tree.head[outlet[further]]
-    level = steps.count - tree.joins[outlet]
-    level[0] = 0
-    surface = np.append(0, thresholds + 1)[level].astype(landscape.flat.dtype)
+    rim = levels.steps - tree.joins[outlet]
+    rim[0] = 0
+    # The lowest value of each level; the frame holds no water.
+    surface = np.append(0, thresholds + 1)[rim].astype(landscape.flat.dtype)
     surface = surface[relief.of_run][landscape.inside(relief.runs)]
     filled: Maps = np.maximum(landscape.inside(landscape.flat), surface)
     return filled
 
 
-def _sides(landscape: Landscape, relief: Relief, steps: _Steps, lakes: bool) -> list[Events]:
+def _drained(landscape: Landscape, levels: _Levels) -> tuple[Relief, Tree]:
+    """The basins of the lakes, and how they join each other and the frame."""
+    relief = landscape.lakes()
+    pixels, one, other = relief.meetings
+    return relief, join(len(relief.seats), one, other, levels.under(landscape.flat[pixels]))
+
+
+def _sides(landscape: Landscape, relief: Relief, level_of: Callable[[Maps], Ints]) -> list[Events]:
     """The columns and rows of the outposts, with the levels from which on they count."""
     sides = []
     for side, pixels in enumerate(relief.outposts):
-        levels = steps(landscape.flat[pixels])
         place = landscape.rows(pixels) if side % 2 else landscape.columns(pixels)
-        levels = steps.count - levels if lakes else levels
-        sides.append(Events(relief.at(pixels), levels, place))
+        sides.append(Events(relief.at(pixels), level_of(landscape.flat[pixels]), place))
     return sides
 
 
-def _areas(landscape: Landscape, relief: Relief, steps: _Steps, area: Area) -> Events:
+def _areas(landscape: Landscape, relief: Relief, levels: _Levels, area: Area) -> Events:
     """Area by basin and level, of maps with two basins or more."""
     maps, runs = landscape.inside(landscape.flat), landscape.inside(relief.runs)
     bounds = np.searchsorted(relief.seats[1:], np.arange(len(maps) + 1) * landscape.block) + 1
@@ -137,7 +145,7 @@ def _areas(landscape: Landscape, relief: Relief, steps: _Steps, area: Area) -> E
             counts = np.bincount((keys + three).ravel(), minlength=size)
             counts += np.bincount((keys + four).ravel(), minlength=size)
         some = np.flatnonzero(counts)
-        found.append(np.stack([some // 256 + first, steps.of_value[some % 256], counts[some]]))
+        found.append(np.stack([some // 256 + first, levels.of_value[some % 256], counts[some]]))
     return Events(*np.concatenate(found, axis=1))
 
 

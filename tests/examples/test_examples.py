@@ -1,0 +1,53 @@
+"""The examples run as they are written."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run(name, *arguments, cwd):
+    done = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)],
+        cwd=cwd, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_train_and_look(tmp_path):
+    said = run("01_train_and_look.py", "--quick", "--folder", tmp_path / "out", cwd=tmp_path)
+    assert "'top1'" in said
+    with Image.open(tmp_path / "out" / "evidence.png") as picture:
+        assert picture.width > 600
+
+
+def test_views_of_any_network(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    run("02_views_of_any_network.py", "a.png", "--model", "resnet18", cwd=tmp_path)
+    with Image.open(tmp_path / "views.png") as picture:
+        assert picture.width > 4 * 300
+
+
+def test_score_maps(tmp_path):
+    said = run("03_score_maps.py", cwd=tmp_path).splitlines()
+    assert said[0].startswith("published protocol, V2")
+    assert len(said) == 5
+
+
+def test_every_example_is_run_here():
+    here = Path(__file__).read_text(encoding="utf-8")
+    for path in EXAMPLES.glob("*.py"):
+        assert f'"{path.name}"' in here, path.name
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_examples_are_numbered_and_say_how_to_run_them(path):
+    assert path.name[:3].rstrip("_").isdigit()
+    assert f"python examples/{path.name}" in path.read_text(encoding="utf-8")
