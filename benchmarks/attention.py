@@ -230,7 +230,7 @@ def main() -> None:
     if options.peak:
         print_peak(*options.peak)
         return
-    sizes = ((1024, None), (2048, None), (4096, None), (4096, 256), (8192, 256), (16384, 256))
+    sizes = ((1024, None), (2048, None), (4096, None), (4096, 512), (8192, 512), (16384, 512))
     tables = {
         "Crop and zoom, 16 images, 448 to 224": crop_table(options.rounds),
         "Reduction of photographs": quality_table(),

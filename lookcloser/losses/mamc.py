@@ -77,7 +77,8 @@ def mamc_terms(
         form: "npair" or "hinge".
         margin: Of the hinge form, in squared distance.
         chunk_size: Anchors at a time, of B·P. Less memory (a few arrays of chunk × B·P instead of
-            (B·P)²) for one more forward computation. None: all at once.
+            (B·P)²) for one more forward computation; 512 of 16,384 stay below 2 GiB. None: all at
+            once.
 
     Returns:
         Three scalars, float32 or better.
