@@ -29,8 +29,8 @@ def main() -> None:
         stride=4,
         size=64,
         epochs=epochs,
-        lr=0.025,
-        backbone_lr=0.2,
+        lr=0.03,
+        backbone_lr=0.1,
         augment="shift",
         flip=False,
     )
