@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
 
     count, epochs = (200, 1) if options.quick else (3000, 8)
-    scenes = write_scenes(options.folder / "scenes", train=count, val=100, test=100, size=64)
+    scenes = write_scenes(options.folder / "scenes", train=count, val=100, test=100)
     recognizer = lc.train(
         scenes,
         out=options.folder / "run",
@@ -31,6 +31,7 @@ def main() -> None:
         epochs=epochs,
         lr=0.03,
         backbone_lr=0.1,
+        clip=5.0,
         augment="shift",
         flip=False,
     )

@@ -12,7 +12,7 @@ from lookcloser.cli import printing
 
 # A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/benchmarks.md
 # has what it reaches and what else was tried.
-SCENES: dict[str, Any] = {"train": 6000, "val": 500, "test": 600, "size": 64}
+SCENES: dict[str, Any] = {"train": 6000, "val": 500, "test": 600, "size": 96}
 RECIPE: dict[str, Any] = {
     "backbone": "resnetv2_18",
     "stride": 4,
@@ -22,6 +22,8 @@ RECIPE: dict[str, Any] = {
     "batch_size": 32,
     "lr": 0.03,
     "backbone_lr": 0.1,
+    "warmup": 0.8,
+    "clip": 5.0,
     "augment": "shift",
     "flip": False,
 }

@@ -117,7 +117,7 @@ def parameter_groups(model: Model, options: TrainOptions) -> list[dict[str, Any]
     """Backbone and head, each with and without weight decay (none on biases and norms)."""
     share = options.backbone_lr
     if share is None:
-        share = 1.0 if options.weights == "none" else 0.1
+        share = 1.0 if options.weights == "none" else 0.3
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         key = (name.startswith("backbone."), parameter.ndim > 1)

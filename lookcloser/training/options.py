@@ -47,9 +47,9 @@ class TrainOptions:
     batch_size: int = option(32, "Images per step.")
     accumulate: int = option(1, "Steps whose gradients are summed before each update.")
     optimizer: str = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
-    lr: float = option(1e-3, "Peak learning rate of the head.")
+    lr: float = option(3e-3, "Peak learning rate of the head.")
     backbone_lr: float | None = option(
-        None, "Rate of the backbone as a share of --lr; None: 0.1 with weights, 1 without."
+        None, "Rate of the backbone as a share of --lr; None: 0.3 with weights, 1 without."
     )
     weight_decay: float = option(0.05, "Weight decay, not on biases and norms.")
     warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.")

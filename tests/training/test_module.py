@@ -32,7 +32,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
         rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    peak = 1e-3
+    peak = 3e-3
     expected = [peak * (step + 1) / 5 for step in range(4)]
     expected += [peak * 0.5 * (1 + math.cos(math.pi * step / 16)) for step in range(16)]
     assert rates == pytest.approx(expected)
@@ -41,7 +41,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
 
 @pytest.mark.parametrize(
     ("options", "share"),
-    [({}, 0.1), ({"weights": "none"}, 1.0), ({"backbone_lr": 0.3}, 0.3)],
+    [({}, 0.3), ({"weights": "none"}, 1.0), ({"backbone_lr": 0.2}, 0.2)],
 )
 def test_backbone_and_head_have_their_own_rates(options, share):
     model = CAM(3, "test_resnet")
