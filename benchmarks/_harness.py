@@ -61,12 +61,17 @@ def _cpu_name() -> str:
 def interleave(
     calls: Mapping[str, Callable[[], object]], rounds: int = 10, warmup: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each call in each round; the calls take turns, so that drift hits all alike."""
+    """Seconds of each call in each round; the calls take turns, so that drift hits all alike.
+
+    Each round starts with another call: none always comes after the most expensive one.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    names = list(calls)
     for turn in range(-warmup, rounds):
-        for name, call in calls.items():
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
             start = time.perf_counter()
-            call()
+            calls[name]()
             if turn >= 0:
                 seconds[name].append(time.perf_counter() - start)
     return seconds
