@@ -31,16 +31,15 @@ HALF = (0.5, 0.5, 0.5)
 Choice = Literal["all", "largest"]
 
 IOUS = (0.3, 0.5, 0.7)
-SIDE = 224  # boxes20; coco200 has small objects and is looked at larger as well
 
 
-def boxes20(data: Path, epochs: int, stride: int | None) -> list[dict[str, Any]]:
+def boxes20(data: Path, side: int, epochs: int, stride: int | None) -> list[dict[str, Any]]:
     """Fine-tune, then score the test split."""
     with tempfile.TemporaryDirectory() as folder:
         result = run_training(
             data / "boxes20", out=Path(folder) / "run", backbone="mobilenetv2_100",
             weights=str(data / "weights" / "mobilenetv2_100.safetensors"), stride=stride,
-            model_kwargs={"pad_type": "same"}, mean=HALF, std=HALF, size=SIDE, epochs=epochs,
+            model_kwargs={"pad_type": "same"}, mean=HALF, std=HALF, size=side, epochs=epochs,
             workers=1,
         )  # fmt: skip
         scores = result.recognizer.evaluate(data / "boxes20")
@@ -111,16 +110,17 @@ def main() -> None:
     parser = arguments("photographs", __doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--side", type=int, default=160, help="input of boxes20")
     parser.add_argument("--stride", type=int)
     parser.add_argument("--only", choices=["boxes20", "coco200"])
     given = parser.parse_args()
     tables: dict[str, list[dict[str, Any]]] = {}
     if given.only != "boxes20":
-        for side in (SIDE, 320, 448):
+        for side in (224, 320, 448):  # its objects are small
             tables[f"coco200 at {side} px"] = coco200(given.data, side)
     if given.only != "coco200":
-        title = f"boxes20, {given.epochs} epochs, stride {given.stride}"
-        tables[title] = boxes20(given.data, given.epochs, given.stride)
+        title = f"boxes20 at {given.side} px, {given.epochs} epochs, stride {given.stride}"
+        tables[title] = boxes20(given.data, given.side, given.epochs, given.stride)
     report(given.json, machine(), tables)
 
 

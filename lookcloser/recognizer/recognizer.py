@@ -20,8 +20,7 @@ from lookcloser.explain import VIEWS
 from lookcloser.models import Model, Package, load_package, save_package
 from lookcloser.recognizer.evaluation import evaluate_split
 from lookcloser.recognizer.evidence import class_labels, map_regions, scale_regions
-
-MODEL_FILE = "model.safetensors"
+from lookcloser.training.files import MODEL_FILE
 
 
 class Recognizer:

@@ -15,9 +15,9 @@ from lookcloser.data import Catalog, check_data, read_data
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
 from lookcloser.report import write_report
+from lookcloser.training.files import HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
-REPORT_FILE, HISTORY_FILE = "report.html", "metrics.csv"
 CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "lr")
 
 

@@ -15,11 +15,10 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.recognizer.evaluation import choose_box_threshold
-from lookcloser.recognizer.recognizer import MODEL_FILE, Recognizer, load
+from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.training.files import CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import TrainOptions, make_options
 from lookcloser.version import __version__
-
-CONFIG_FILE = "config.yaml"
 
 
 @dataclass(frozen=True)

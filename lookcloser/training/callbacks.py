@@ -22,8 +22,7 @@ from torch import Tensor
 
 from lookcloser.core.atomic import replacing
 from lookcloser.data.dataset import Batch
-
-CHECKPOINT_FILE, HISTORY_FILE = "last.ckpt", "metrics.csv"
+from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE
 
 
 class TrainingInterruptedError(Exception):

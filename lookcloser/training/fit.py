@@ -33,7 +33,6 @@ from lookcloser.data.transforms import (
 )
 from lookcloser.models import Model, Package, load_backbone_weights, model_class, save_package
 from lookcloser.training.callbacks import (
-    CHECKPOINT_FILE,
     EMA,
     AtomicCheckpointIO,
     EpochLines,
@@ -41,10 +40,9 @@ from lookcloser.training.callbacks import (
     RunWriter,
     TrainingInterruptedError,
 )
+from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.module import ClassificationModule
 from lookcloser.training.options import TrainOptions
-
-MODEL_FILE = "model.safetensors"
 
 
 @dataclass(frozen=True)

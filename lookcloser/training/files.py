@@ -1,0 +1,7 @@
+"""The names of what lies in a run folder."""
+
+MODEL_FILE = "model.safetensors"
+CONFIG_FILE = "config.yaml"
+HISTORY_FILE = "metrics.csv"
+CHECKPOINT_FILE = "last.ckpt"
+REPORT_FILE = "report.html"
