@@ -80,7 +80,7 @@ def main() -> None:
         data = write_pictures(Path(folder), count)
         for workers in (0, 1, 2):
             chosen = make_options(
-                backbone=options.backbone, weights="none", size=options.size, epochs=2,
+                backbone=options.backbone, weights="none", size=options.size, epochs=3,
                 batch_size=options.batch_size, workers=workers, val_share=0.0, test_share=0.0,
             )  # fmt: skip
             measured = [

@@ -179,7 +179,9 @@ def _loaders(
     )
     workers = options.workers
     if workers is None:
-        workers = min(os.cpu_count() or 1, 8)
+        cores = os.cpu_count() or 1
+        # On a CPU, loading beside the computation takes cores from it and makes both slower.
+        workers = min(cores if torch.cuda.is_available() else max(cores - 2, 0), 8)
     # Sorted, so that training does not depend on how a table or a file system lists the images.
     samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
     train = ImageDataset(

@@ -69,7 +69,9 @@ class TrainOptions:
     precision: str = option("32-true", "32-true, 16-mixed, bf16-mixed or 64-true.")
     compile: bool = option(False, "torch.compile the network.")
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
-    workers: int | None = option(None, "Loading processes; None: one per core, at most 8.")
+    workers: int | None = option(
+        None, "Loading processes; None: by the cores left free, at most 8."
+    )
     val_share: float = option(0.1, "Share of train for validation where the data has none.")
     test_share: float = option(0.2, "Share for the test split where the data has no split.")
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
