@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from lookcloser.core import boxes as geometry
 from lookcloser.core.types import Box, Label, Output, Region
 from lookcloser.explain import normalize
-from lookcloser.metrics import boxes_from_maps
+from lookcloser.metrics import boxes_from_maps, upsample_maps
 
 Size = tuple[int, int]
 
@@ -41,14 +40,14 @@ def map_regions(
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
     component of them means nothing.
     """
-    heatmaps = normalize(maps.float())
+    heatmaps = normalize(maps.float()).cpu().numpy()
     if tuple(maps.shape[-2:]) == grid:
         found = np.full((len(maps), 4), np.nan)
     else:
         found = boxes_from_maps(upsample(heatmaps, grid), threshold)
     return tuple(
         Region("map", label.name, label.score, original_box(box, grid, size), heatmap)
-        for label, box, heatmap in zip(labels, found, heatmaps.cpu().numpy(), strict=True)
+        for label, box, heatmap in zip(labels, found, heatmaps, strict=True)
     )
 
 
@@ -63,13 +62,9 @@ def scale_regions(output: Output, row: int, label: Label, size: Size) -> tuple[R
     )
 
 
-def upsample(heatmaps: Tensor, grid: Size) -> NDArray[np.float32]:
+def upsample(heatmaps: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
     """(N, h, w) in [0, 1] -> (N, H, W) at ``grid``, bicubic as in the reference protocol."""
-    large = torch.nn.functional.interpolate(
-        heatmaps[:, None], grid, mode="bicubic", align_corners=False
-    )
-    result: NDArray[np.float32] = large[:, 0].clamp(0, 1).cpu().numpy()
-    return result
+    return upsample_maps(heatmaps, (grid[1], grid[0])).clip(0, 1)
 
 
 def original_box(box: NDArray[np.floating], grid: Size, size: Size) -> Box | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lookcloser import metrics
@@ -44,7 +43,7 @@ class Places:
         """Maps at the size of the grid with their boxes, a few hundred at a time."""
         for start in range(0, len(self.rows), size):
             part = slice(start, start + size)
-            yield upsample(torch.tensor(self.heatmaps[part]), self.grid), self.boxes[part]
+            yield upsample(self.heatmaps[part], self.grid), self.boxes[part]
 
 
 def find_places(
