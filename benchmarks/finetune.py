@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
+from lookcloser.data.targets import ClassTargets
 from lookcloser.data.transforms import (
     Augmentation,
     Preprocessing,
@@ -65,7 +66,8 @@ def train_plain(
     )
     preprocessing = _preprocessing(options)
     transform = training_transform(preprocessing, Augmentation("crop"))
-    dataset = ImageDataset(catalog.split("train"), catalog.names, transform, options.seed)
+    targets = ClassTargets(catalog.names)
+    dataset = ImageDataset(catalog.split("train"), targets, transform, options.seed)
     sampler = EpochSampler(len(dataset), seed=options.seed)
     loader = image_loader(
         dataset, sampler, batch_size=options.batch_size, workers=options.workers or 0
@@ -95,7 +97,7 @@ def train_plain(
 @torch.no_grad()
 def _accuracy(net: nn.Module, catalog: Catalog, preprocessing: Preprocessing) -> float:
     dataset = ImageDataset(
-        catalog.split("test"), catalog.names, evaluation_transform(preprocessing)
+        catalog.split("test"), ClassTargets(catalog.names), evaluation_transform(preprocessing)
     )
     order = EpochSampler(len(dataset), shuffle=False)
     net.eval()

@@ -18,7 +18,7 @@ from _harness import arguments, machine, report
 from PIL import Image
 from torch.nn import functional as F
 
-from lookcloser.data import read_data
+from lookcloser.data import Catalog, read_data
 from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.module import parameter_groups
 from lookcloser.training.options import TrainOptions, make_options
@@ -38,7 +38,7 @@ def write_pictures(folder: Path, count: int, side: int = 256) -> Path:
 
 def bare_epoch(options: TrainOptions, steps: int) -> float:
     """Seconds per step of the bare loop."""
-    model, _ = prepare_model(options, "classification", ("a", "b"))
+    model, _ = prepare_model(options, Catalog(Path(), "", "classification", ("a", "b"), ()))
     model = model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(parameter_groups(model, options), lr=options.lr)
     shape = (options.batch_size, 3, options.size, options.size)

@@ -96,7 +96,10 @@ def _as_parameter(item: Field[Any], hint: Any) -> inspect.Parameter:
     if item.name == "model_kwargs":
         hint, default = list[str], []
     assert default is not MISSING  # every other field has a plain default
-    annotated = Annotated[hint, typer.Option(help=item.metadata["help"])]
+    methods = item.metadata.get("methods")
+    panel = f"Only --method {methods.replace(' ', ', ')}" if methods else None
+    help_line = typer.Option(help=item.metadata["help"], rich_help_panel=panel)
+    annotated = Annotated[hint, help_line]
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated
     )

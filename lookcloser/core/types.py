@@ -23,15 +23,26 @@ class Output(NamedTuple):
 
     Attributes:
         logits: (B, C) before softmax or sigmoid.
-        maps: (B, C, h, w), one class map per class, before any normalisation.
+        maps: (B, K, h, w), before any normalisation: one map per class, or per entry of
+            ``tokens``.
         boxes: (B, S, 4) one box per scale in [-1, 1].
-        tokens: (B, T) indices of labels or words.
+        tokens: (B, K) whose maps these are: classes, or the labels or words of a decoded sequence,
+            padded with -1.
+        token_scores: (B, K) the score in [0, 1] of each entry of a decoded sequence.
+        scale_logits: (B, S, C) the logits of every scale on its own.
+        part_maps: (B, P, h, w) one map per attention, for the first of ``tokens`` or the best
+            class.
+        features: What the method's own loss terms are computed on; its shape is the method's.
     """
 
     logits: Tensor
     maps: Tensor | None = None
     boxes: Tensor | None = None
     tokens: Tensor | None = None
+    token_scores: Tensor | None = None
+    scale_logits: Tensor | None = None
+    part_maps: Tensor | None = None
+    features: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from torchvision.transforms import v2
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Sample
+from lookcloser.data.samplers import ClassBalancedBatchSampler
+from lookcloser.data.targets import Targets
 
 Key = tuple[int, int]
 
@@ -24,7 +26,7 @@ class Batch(NamedTuple):
 
     Attributes:
         images: (B, 3, H, W) float32.
-        targets: (B,) class indices.
+        targets: (B,) class indices, (B, C) tags or (B, T) words, as the `Targets` make them.
         indices: (B,) positions among the samples.
         sizes: (width, height) of each original image.
         skipped: (name, reason) of images that could not be read; they are not in the batch.
@@ -41,7 +43,7 @@ class Item(NamedTuple):
     """One sample: its image, or the reason why there is none."""
 
     image: Tensor | None
-    target: int
+    target: Tensor
     row: int
     name: str
     size: tuple[int, int] = (0, 0)
@@ -49,14 +51,14 @@ class Item(NamedTuple):
 
 
 class ImageDataset(Dataset[Item]):
-    """Images with their class, read and transformed on access.
+    """Images with their targets, read and transformed on access.
 
     A key is (epoch, index): random transforms are seeded by both and the seed, so that an epoch is
     the same in one process, in many, and when it is run again after a crash.
 
     Args:
-        samples: What to read; each has one label.
-        names: Class names by index.
+        samples: What to read.
+        targets: Makes the target of a sample.
         transform: PIL RGB image -> tensor.
         seed: Of the random transforms.
     """
@@ -64,15 +66,14 @@ class ImageDataset(Dataset[Item]):
     def __init__(
         self,
         samples: Sequence[Sample],
-        names: Sequence[str],
+        targets: Targets,
         transform: v2.Transform,
         seed: int = 0,
     ) -> None:
         self.samples = samples
+        self.targets = targets
         self.transform = transform
         self.seed = seed
-        index_of = {name: index for index, name in enumerate(names)}
-        self.targets = [index_of[sample.labels[0]] for sample in samples]
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -80,15 +81,16 @@ class ImageDataset(Dataset[Item]):
     def __getitem__(self, key: Key) -> Item:
         epoch, index = key
         sample = self.samples[index]
+        target = self.targets(sample, epoch, index)
         try:
             picture = load_image(sample.source)
         except LookcloserError as error:
-            return Item(None, self.targets[index], index, sample.name, reason=str(error))
+            return Item(None, target, index, sample.name, reason=str(error))
         state = torch.get_rng_state()
         torch.manual_seed(mixed_seed(self.seed, epoch, index))
         image = self.transform(picture)
         torch.set_rng_state(state)
-        return Item(image, self.targets[index], index, sample.name, picture.size)
+        return Item(image, target, index, sample.name, picture.size)
 
 
 class EpochSampler(Sampler[Key]):
@@ -126,9 +128,23 @@ class EpochSampler(Sampler[Key]):
         return ((self.epoch, index) for index in order.tolist())
 
 
+class PairBatches(Sampler[list[Key]]):
+    """The batches of a `ClassBalancedBatchSampler` as keys (epoch, index)."""
+
+    def __init__(self, sampler: ClassBalancedBatchSampler) -> None:
+        self.sampler = sampler  # by this name the training loop finds whose epoch to set
+
+    def __len__(self) -> int:
+        return len(self.sampler)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        epoch = self.sampler.epoch
+        return ([(epoch, index) for index in batch] for batch in self.sampler)
+
+
 def image_loader(
     dataset: ImageDataset,
-    sampler: Sampler[Key],
+    sampler: Sampler[Key] | PairBatches,
     *,
     batch_size: int,
     workers: int,
@@ -136,13 +152,19 @@ def image_loader(
 ) -> DataLoader[Item]:
     """Batches of `Batch`.
 
-    A last batch of a single image is left out unless ``keep_last``: batch norm cannot train on it.
+    `PairBatches` come as they are, whatever ``batch_size``. Otherwise a last batch of a single
+    image is left out unless ``keep_last``: batch norm cannot train on it.
     """
+    how: dict[str, Any] = {
+        "batch_size": batch_size,
+        "sampler": sampler,
+        "drop_last": len(dataset) % batch_size == 1 and not keep_last,
+    }
+    if isinstance(sampler, PairBatches):
+        how = {"batch_sampler": sampler}
     return DataLoader(
         dataset,
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=len(dataset) % batch_size == 1 and not keep_last,
+        **how,
         num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
@@ -157,7 +179,7 @@ def collate(items: list[Item]) -> Batch:
     images = [item.image for item in read if item.image is not None]
     return Batch(
         images=torch.stack(images) if images else torch.empty(0),
-        targets=torch.tensor([item.target for item in read], dtype=torch.long),
+        targets=torch.stack([item.target for item in read]) if read else torch.empty(0),
         indices=torch.tensor([item.row for item in read], dtype=torch.long),
         sizes=[item.size for item in read],
         skipped=[(item.name, item.reason) for item in items if item.image is None],

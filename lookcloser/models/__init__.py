@@ -1,7 +1,7 @@
 """The methods, one folder each; `MODELS` is the whole registry."""
 
 from lookcloser.models.backbone import Backbone, check_backbone
-from lookcloser.models.base import Model
+from lookcloser.models.base import Criterion, Model
 from lookcloser.models.cam import CAM
 from lookcloser.models.package import (
     Package,
@@ -16,6 +16,7 @@ __all__ = [
     "CAM",
     "MODELS",
     "Backbone",
+    "Criterion",
     "Model",
     "Package",
     "build_model",

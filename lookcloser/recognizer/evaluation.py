@@ -16,6 +16,7 @@ from lookcloser.core.hooks import evaluating
 from lookcloser.core.types import Answer, Box, Evaluation, Label, Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.dataset import Batch, EpochSampler, ImageDataset, image_loader
+from lookcloser.data.targets import ClassTargets
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.explain import normalize
 from lookcloser.models import Model, Package
@@ -85,7 +86,9 @@ def answer_split(
             + (f" ({len(unknown)} such)" if len(unknown) > 1 else ""),
             fix="Evaluate on data with the classes of the training",
         )
-    dataset = ImageDataset(samples, package.names, evaluation_transform(package.preprocessing))
+    dataset = ImageDataset(
+        samples, ClassTargets(package.names), evaluation_transform(package.preprocessing)
+    )
     order = EpochSampler(len(dataset), shuffle=False)
     loader = image_loader(dataset, order, batch_size=batch_size, workers=workers, keep_last=True)
     rows: list[tuple[Batch, Tensor, Tensor]] = []

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lookcloser.core import boxes as geometry
-from lookcloser.core.types import Box, Label, Output, Region
+from lookcloser.core.types import Box, Kind, Label, Output, Region
 from lookcloser.explain import normalize
 from lookcloser.metrics import boxes_from_maps, upsample_maps
 
@@ -26,9 +26,15 @@ def class_labels(probabilities: Tensor, names: Sequence[str], top: int) -> tuple
 
 
 def map_regions(
-    maps: Tensor, labels: Sequence[Label], size: Size, grid: Size, threshold: float
+    maps: Tensor,
+    labels: Sequence[Label],
+    size: Size,
+    grid: Size,
+    threshold: float,
+    *,
+    kind: Kind = "map",
 ) -> tuple[Region, ...]:
-    """One "map" region per class map of one image.
+    """One region per class map of one image.
 
     Args:
         maps: (K, h, w) raw class maps, in the order of ``labels``.
@@ -36,6 +42,7 @@ def map_regions(
         size: (width, height) of the original image.
         grid: (height, width) at which boxes are cut out, the network's input.
         threshold: Share of a map's maximum from which a pixel belongs to the box.
+        kind: "map" for classes; "step" and "word" number their regions.
 
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
     component of them means nothing.
@@ -46,8 +53,26 @@ def map_regions(
     else:
         found = boxes_from_maps(upsample(heatmaps, grid), threshold)
     return tuple(
-        Region("map", label.name, label.score, original_box(box, grid, size), heatmap)
-        for label, box, heatmap in zip(labels, found, heatmaps, strict=True)
+        Region(
+            kind,
+            label.name,
+            label.score,
+            original_box(box, grid, size),
+            heatmap,
+            step=None if kind == "map" else step,
+        )
+        for step, (label, box, heatmap) in enumerate(zip(labels, found, heatmaps, strict=True))
+    )
+
+
+def part_regions(output: Output, row: int, label: Label) -> tuple[Region, ...]:
+    """One "part" region per attention of one image; none for methods without several."""
+    if output.part_maps is None:
+        return ()
+    heatmaps = normalize(output.part_maps[row].float()).cpu().numpy()
+    return tuple(
+        Region("part", label.name, label.score, None, heatmap, step=part)
+        for part, heatmap in enumerate(heatmaps)
     )
 
 

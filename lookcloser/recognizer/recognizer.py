@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ from torch import Tensor
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.images import ImageSource, find_images, load_image
-from lookcloser.core.types import Evaluation, Label, Prediction, Region
+from lookcloser.core.types import Evaluation, Label, Prediction, Region, Task
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.explain import VIEWS
 from lookcloser.models import Model, Package, load_package, save_package
+from lookcloser.recognizer.answering import label_scores, predictions
 from lookcloser.recognizer.evaluation import evaluate_split
-from lookcloser.recognizer.evidence import class_labels, map_regions, scale_regions
+from lookcloser.recognizer.evidence import map_regions
 from lookcloser.training.files import MODEL_FILE
+
+EVALUATIONS: dict[Task, Callable[..., Evaluation]] = {"classification": evaluate_split}
 
 
 class Recognizer:
@@ -131,7 +134,7 @@ class Recognizer:
             )
         if threshold_from not in {"val", "split"}:
             raise unknown(threshold_from, "place to choose the threshold", ("val", "split"))
-        return evaluate_split(
+        return EVALUATIONS[self.package.task](
             self.model,
             self.package,
             catalog,
@@ -170,9 +173,9 @@ class Recognizer:
         picture = load_image(image)
         batch = self._prepare(picture)[None].to(self.device)
         with torch.inference_mode(), evaluating(self.model):
-            probabilities = self.model(batch, targets=1).logits[0].softmax(dim=0)
-        index = int(probabilities.argmax()) if target is None else self.names.index(target)
-        label = Label(self.names[index], float(probabilities[index]), index)
+            scores = label_scores(self.model(batch, targets=1).logits, self.package)[0]
+        index = int(scores.argmax()) if target is None else self.names.index(target)
+        label = Label(self.names[index], float(scores[index]), index)
         return {
             view: self._regions(VIEWS[view](self.model, batch, index), [label], picture.size)[0]
             for view in views
@@ -201,6 +204,7 @@ class Recognizer:
                 answer.regions,
                 answer.size,
                 path,
+                answer.caption,
                 image=None if path else picture,
             )
 
@@ -208,14 +212,7 @@ class Recognizer:
         self, batch: Tensor, sizes: Sequence[tuple[int, int]], top: int
     ) -> Iterator[Prediction]:
         with torch.inference_mode(), evaluating(self.model):
-            output = self.model(batch, targets=top)
-        probabilities = output.logits.float().softmax(dim=1)
-        for row, size in enumerate(sizes):
-            labels = class_labels(probabilities[row], self.names, top)
-            regions = scale_regions(output, row, labels[0], size)
-            if output.maps is not None:
-                regions = (*self._regions(output.maps[row], labels, size), *regions)
-            yield Prediction(self.package.task, labels, regions, size)
+            yield from predictions(self.model.answer(batch, top), self.package, sizes, top)
 
     def _regions(
         self, maps: Tensor, labels: Sequence[Label], size: tuple[int, int]

@@ -91,6 +91,7 @@ class RunWriter(Callback):
         folder: The run.
         save: Writes model.safetensors from a state dict of the network and the epoch's scores.
         ema: Where the averaged weights are, if any.
+        score: The logged value that chooses the best epoch.
     """
 
     def __init__(
@@ -98,8 +99,9 @@ class RunWriter(Callback):
         folder: Path,
         save: Callable[[Mapping[str, Tensor], Mapping[str, float]], None],
         ema: EMA | None,
+        score: str,
     ) -> None:
-        self.folder, self.save, self.ema = folder, save, ema
+        self.folder, self.save, self.ema, self.score = folder, save, ema, score
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, float] | None = None
         self.skipped: dict[str, str] = {}
@@ -143,7 +145,7 @@ class RunWriter(Callback):
         scores = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
-            if name in {"train_loss", "val_loss", "val_acc"}
+            if name.startswith(("train_", "val_"))
         }
         row = {
             "epoch": trainer.current_epoch + 1,
@@ -166,10 +168,10 @@ class RunWriter(Callback):
         return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 
     def _is_best(self, scores: Mapping[str, float]) -> bool:
-        """Higher val_acc, then lower val_loss; without a validation split the latest."""
-        if "val_acc" not in scores:
+        """Higher score, then lower val_loss; without a validation split the latest."""
+        if self.score not in scores:
             return True
-        key = (scores["val_acc"], -scores["val_loss"])
+        key = (scores[self.score], -scores["val_loss"])
         if self.best is not None and key <= self.best:
             return False
         self.best = key
@@ -179,15 +181,16 @@ class RunWriter(Callback):
 class EpochLines(Callback):
     """One line per epoch on stderr; it stays when the progress bar goes."""
 
-    def __init__(self, console: Console, writer: RunWriter) -> None:
-        self.console, self.writer = console, writer
+    def __init__(self, console: Console, writer: RunWriter, score_title: str) -> None:
+        self.console, self.writer, self.score_title = console, writer, score_title
 
     def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
         """Print the row that `RunWriter`, which runs before, has just written."""
         row = self.writer.history[-1]
         parts = [f"epoch {int(row['epoch'])}/{trainer.max_epochs}", f"loss {row['train_loss']:.3f}"]
-        if "val_acc" in row:
-            parts.append(f"val loss {row['val_loss']:.3f}, top-1 {row['val_acc']:.1%}")
+        if self.writer.score in row:
+            score = f"{self.score_title} {row[self.writer.score]:.1%}"
+            parts.append(f"val loss {row['val_loss']:.3f}, {score}")
         parts.append(f"{row['images_per_second']:.0f} img/s")
         parts.append(f"waiting for data {row['data_wait']:.0%}")
         parts.append(f"{row['seconds']:.0f} s")

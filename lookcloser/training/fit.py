@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import math
-import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,11 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Task
-from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.dataset import EpochSampler, ImageDataset, Item, image_loader
-from lookcloser.data.transforms import (
-    Augmentation,
-    Preprocessing,
-    evaluation_transform,
-    training_transform,
-)
+from lookcloser.data.catalog import Catalog
+from lookcloser.data.transforms import Preprocessing
 from lookcloser.models import Model, Package, load_backbone_weights, model_class, save_package
 from lookcloser.training.callbacks import (
     EMA,
@@ -40,9 +33,13 @@ from lookcloser.training.callbacks import (
     RunWriter,
     TrainingInterruptedError,
 )
+from lookcloser.training.classification import ClassificationModule
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
-from lookcloser.training.module import ClassificationModule
+from lookcloser.training.loaders import make_loaders
+from lookcloser.training.module import TrainingModule
 from lookcloser.training.options import TrainOptions
+
+MODULES: dict[Task, type[TrainingModule]] = {"classification": ClassificationModule}
 
 
 @dataclass(frozen=True)
@@ -60,47 +57,61 @@ class FitResult:
     data_wait: float
 
 
-def prepare_model(
-    options: TrainOptions, task: Task, names: tuple[str, ...]
-) -> tuple[Model, Package]:
+def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Package]:
     """The network with its first weights, and the header it will be saved under.
 
     Seeds torch's global generator, from which random weights come.
 
     Raises:
-        LookcloserError: For an unknown method or backbone, a method of another task, or weights
-            that are not to be had.
+        LookcloserError: For an unknown method or backbone, a method of another task, options the
+            method does not have, or weights that are not to be had.
     """
+    task, names = catalog.task, catalog.names
     kind = model_class(options.method)
     if task not in kind.tasks:
         raise LookcloserError(
             f"{options.method}: not a method for {task}", fix="`lookcloser methods` lists them"
         )
-    arguments: dict[str, Any] = {
-        "num_classes": len(names),
-        "backbone": options.backbone,
-        "stride": options.stride,
-        "model_kwargs": options.model_kwargs,
-        "drop_rate": options.drop_rate,
-    }
+    arguments = {"num_classes": len(names), **_arguments(kind, options)}
+    arguments |= kind.data_arguments(catalog)
     torch.manual_seed(options.seed)
     model = kind(**arguments)
-    source = load_backbone_weights(model.backbone, options.weights)
+    sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     default = timm.get_pretrained_cfg(options.backbone)
+    side = options.source_size or options.size
     preprocessing = Preprocessing(
-        size=(options.size, options.size),
+        size=(side, side),
         mean=options.mean or (_triple(default.mean) if default else Preprocessing.mean),
         std=options.std or (_triple(default.std) if default else Preprocessing.std),
         interpolation=options.interpolation,
     )
     provenance = {
         "seed": options.seed,
-        "weights": source,
+        "weights": sources[0] if sources else "none",
         "torch": torch.__version__,
         "timm": timm.__version__,
     }
     package = Package(options.method, arguments, task, names, preprocessing, provenance=provenance)
     return model, package
+
+
+def _arguments(kind: type[Model], options: TrainOptions) -> dict[str, Any]:
+    """What the constructor of a method takes of the options, by name."""
+    known = inspect.signature(kind).parameters
+    arguments = {}
+    for item in fields(options):
+        value = getattr(options, item.name)
+        methods = item.metadata.get("methods")
+        if methods and value is None:
+            continue
+        if item.name in known:
+            arguments[item.name] = value
+        elif methods and kind.name not in methods.split():
+            raise LookcloserError(
+                f"--{item.name.replace('_', '-')} {value}: not an option of --method {kind.name}",
+                allowed=f"It belongs to {methods}",
+            )
+    return arguments
 
 
 def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
@@ -131,18 +142,17 @@ def fit(
     Raises:
         LookcloserError: For data or options that do not fit, and where writing fails.
     """
-    model, package = prepare_model(options, catalog.task, catalog.names)
-    train, val = _loaders(catalog, options, package.preprocessing)
+    model, package = prepare_model(options, catalog)
+    train, val = make_loaders(catalog, options, package.preprocessing, pairs=model.pairs)
     folder.mkdir(parents=True, exist_ok=True)
     on_start()
     steps = math.ceil(len(train) / options.accumulate)
-    module = ClassificationModule(
+    module = MODULES[catalog.task](
         model.to(memory_format=torch.channels_last) if options.channels_last else model,
         options,
-        num_classes=len(catalog.names),
+        catalog,
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.warmup),
-        class_weights=_class_weights(train, catalog) if options.balance == "weights" else None,
     )
 
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
@@ -150,12 +160,12 @@ def fit(
         save_package(folder / MODEL_FILE, state, Package(**header))
 
     ema = EMA(options.ema) if options.ema else None
-    writer = RunWriter(folder, save, ema)
+    writer = RunWriter(folder, save, ema, module.score)
     console = Console(stderr=True, quiet=quiet)
     checkpoint = folder / CHECKPOINT_FILE
     interrupted = False
     with _calm_lightning():
-        trainer = _trainer(options, folder, writer, ema, console, has_val=val is not None)
+        trainer = _trainer(module, folder, writer, ema, console, has_val=val is not None)
         try:
             trainer.fit(
                 module,
@@ -171,56 +181,8 @@ def fit(
     return FitResult(interrupted, writer.skipped, sum(waits) / max(1, len(waits)))
 
 
-def _loaders(
-    catalog: Catalog, options: TrainOptions, preprocessing: Preprocessing
-) -> tuple[DataLoader[Item], DataLoader[Item] | None]:
-    augmentation = Augmentation(
-        options.augment, options.crop_area, flip=options.flip, erase=options.erase
-    )
-    workers = options.workers
-    if workers is None:
-        cores = os.cpu_count() or 1
-        # On a CPU, loading beside the computation takes cores from it and makes both slower.
-        workers = min(cores if torch.cuda.is_available() else max(cores - 2, 0), 8)
-    # Sorted, so that training does not depend on how a table or a file system lists the images.
-    samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
-    train = ImageDataset(
-        samples, catalog.names, training_transform(preprocessing, augmentation), options.seed
-    )
-    weights = None
-    if options.balance == "sampling":
-        counts = torch.bincount(torch.tensor(train.targets)).clamp(min=1)
-        weights = 1.0 / counts[torch.tensor(train.targets)]
-    sampler = EpochSampler(len(train), seed=options.seed, weights=weights)
-    # A few images are read sooner than workers start.
-    workers = workers if len(samples) >= 4 * options.batch_size else 0
-    loader = image_loader(train, sampler, batch_size=options.batch_size, workers=workers)
-    return loader, _val_loader(catalog, options, preprocessing, workers)
-
-
-def _val_loader(
-    catalog: Catalog, options: TrainOptions, preprocessing: Preprocessing, workers: int
-) -> DataLoader[Item] | None:
-    samples: tuple[Sample, ...] = catalog.split("val") if "val" in catalog.splits else ()
-    if not samples:
-        return None
-    dataset = ImageDataset(samples, catalog.names, evaluation_transform(preprocessing))
-    order = EpochSampler(len(dataset), shuffle=False)
-    return image_loader(
-        dataset, order, batch_size=2 * options.batch_size, workers=min(workers, 2), keep_last=True
-    )
-
-
-def _class_weights(train: DataLoader[Item], catalog: Catalog) -> Tensor:
-    """Inverse frequencies with a mean of 1 over the training images."""
-    dataset = train.dataset
-    assert isinstance(dataset, ImageDataset)  # made in _loaders
-    counts = torch.bincount(torch.tensor(dataset.targets), minlength=len(catalog.names))
-    return len(dataset) / (len(catalog.names) * counts.clamp(min=1).float())
-
-
 def _trainer(
-    options: TrainOptions,
+    module: TrainingModule,
     folder: Path,
     writer: RunWriter,
     ema: EMA | None,
@@ -228,10 +190,12 @@ def _trainer(
     *,
     has_val: bool,
 ) -> pl.Trainer:
+    options = module.options
     callbacks: list[Callback] = [ema] if ema is not None else []
-    callbacks += [writer, EpochLines(console, writer), GracefulStop(console)]
+    lines = EpochLines(console, writer, module.score_title)
+    callbacks += [writer, lines, GracefulStop(console)]
     if options.patience and has_val:
-        callbacks.append(EarlyStopping("val_acc", mode="max", patience=options.patience))
+        callbacks.append(EarlyStopping(module.score, mode="max", patience=options.patience))
     show_bar = not console.quiet and sys.stderr.isatty()
     if show_bar:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))

@@ -23,6 +23,11 @@ def option(default: Any, help: str) -> Any:  # noqa: A002 - the command line's o
     return field(default=default, metadata={"help": help})
 
 
+def method_option(methods: str, help: str) -> Any:  # noqa: A002 - as above
+    """An argument of some methods' constructors; None leaves it at the method's own default."""
+    return field(default=None, metadata={"help": help, "methods": methods})
+
+
 @dataclass(frozen=True)
 class TrainOptions:
     """How to train; each field's help is in its metadata.
@@ -76,6 +81,9 @@ class TrainOptions:
     test_share: float = option(0.2, "Share for the test split where the data has no split.")
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
     seed: int = option(0, "Seed of everything; same seed, same result on a CPU.")
+    source_size: int | None = method_option(
+        "racnn", "Side of the image that the scales are cut from; None: --size."
+    )
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

@@ -1,20 +1,33 @@
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from lookcloser.data import Catalog, Sample
 from lookcloser.data.dataset import Batch
 from lookcloser.models import CAM
-from lookcloser.training.module import ClassificationModule, parameter_groups
+from lookcloser.training.classification import ClassificationModule
+from lookcloser.training.module import parameter_groups
 from lookcloser.training.options import make_options
 
 
-def module(total_steps=20, warmup_steps=4, class_weights=None, **options):
+def data(counts=(1, 1, 1)):
+    names = ("a", "b", "c")
+    samples = tuple(
+        Sample(f"{name}{number}", Path(name), (name,), split="train")
+        for name, count in zip(names, counts, strict=True)
+        for number in range(count)
+    )
+    return Catalog(Path(), "", "classification", names, samples)
+
+
+def module(total_steps=20, warmup_steps=4, counts=(1, 1, 1), **options):
     torch.manual_seed(0)
     return ClassificationModule(
-        CAM(3, "test_resnet", stride=8), make_options(**options), num_classes=3,
-        total_steps=total_steps, warmup_steps=warmup_steps, class_weights=class_weights,
+        CAM(3, "test_resnet", stride=8), make_options(**options), data(counts),
+        total_steps=total_steps, warmup_steps=warmup_steps,
     )  # fmt: skip
 
 
@@ -57,9 +70,9 @@ def test_backbone_and_head_have_their_own_rates(options, share):
 
 
 def test_the_loss_is_smoothed_and_weighted_cross_entropy():
-    weights = torch.tensor([1.0, 2.0, 0.5])
-    trained = module(label_smoothing=0.1, class_weights=weights).eval()
-    trained.log = lambda *_args, **_kwargs: None
+    weights = torch.tensor([7 / 3 / 2, 7 / 3 / 1, 7 / 3 / 4])  # inverse frequencies
+    trained = module(label_smoothing=0.1, balance="weights", counts=(2, 1, 4)).eval()
+    trained.log_dict = lambda *_args, **_kwargs: None
     given = batch()
     log_p = trained.model(given.images).logits.log_softmax(dim=1)
     smooth = 0.9 * F.one_hot(given.targets, 3) + 0.1 / 3
@@ -78,7 +91,7 @@ def test_a_batch_of_unreadable_images_is_no_step():
 def test_frozen_norms_keep_their_statistics():
     trained = module(freeze_norm=True).train()
     trained.trainer = type("Trainer", (), {"current_epoch": 0})()
-    trained.log = lambda *_args, **_kwargs: None
+    trained.log_dict = lambda *_args, **_kwargs: None
     trained.on_train_epoch_start()
     before = {k: v.clone() for k, v in trained.state_dict().items() if "running" in k}
     trained.training_step(batch(), 0)

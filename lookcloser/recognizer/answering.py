@@ -1,0 +1,87 @@
+"""From one `Output` to one `Prediction` per image; only the task matters, not the method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from lookcloser.core.types import Label, Output, Prediction, Region
+from lookcloser.models import Package
+from lookcloser.recognizer.evidence import (
+    Size,
+    class_labels,
+    map_regions,
+    part_regions,
+    scale_regions,
+)
+
+
+def label_scores(logits: Tensor, package: Package) -> Tensor:
+    """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags."""
+    logits = logits.float()
+    return logits.sigmoid() if package.task == "multilabel" else logits.softmax(dim=1)
+
+
+def predictions(
+    output: Output, package: Package, sizes: Sequence[Size], top: int
+) -> Iterator[Prediction]:
+    """The answers of a batch, in order, without paths.
+
+    Args:
+        output: Of `Model.answer`.
+        package: What belongs to the model.
+        sizes: (width, height) of each original image.
+        top: How many labels a classification names.
+    """
+    scores = label_scores(output.logits, package)
+    for row, size in enumerate(sizes):
+        if package.task == "classification":
+            yield _classified(output, scores[row], row, package, size, top)
+        else:
+            yield _sequence(output, scores[row], row, package, size)
+
+
+def _classified(
+    output: Output, scores: Tensor, row: int, package: Package, size: Size, top: int
+) -> Prediction:
+    labels = class_labels(scores, package.names, top)
+    regions: tuple[Region, ...] = ()
+    if output.maps is not None:
+        maps = output.maps[row, : len(labels)]
+        regions = map_regions(maps, labels, size, package.preprocessing.size, package.box_threshold)
+    regions += scale_regions(output, row, labels[0], size)
+    regions += part_regions(output, row, labels[0])
+    return Prediction(package.task, labels, regions, size)
+
+
+def _sequence(output: Output, scores: Tensor, row: int, package: Package, size: Size) -> Prediction:
+    """A set of tags or a caption: ``tokens`` in their order, each with its map as evidence."""
+    tokens = torch.empty(0, dtype=torch.long) if output.tokens is None else output.tokens[row]
+    steps = torch.nonzero(tokens >= 0)[:, 0]
+    chosen = tokens[steps].tolist()
+    tags = package.task == "multilabel"
+    of_token = scores[tokens[steps]] if tags or output.token_scores is None else None
+    if of_token is None:
+        assert output.token_scores is not None  # or it would not be None
+        of_token = output.token_scores[row, steps]
+    path = [
+        Label(package.names[index], score, index)
+        for index, score in zip(chosen, of_token.tolist(), strict=True)
+    ]
+    regions: tuple[Region, ...] = ()
+    if output.maps is not None:
+        regions = map_regions(
+            output.maps[row, steps],
+            path,
+            size,
+            package.preprocessing.size,
+            package.box_threshold,
+            kind="step" if tags else "word",
+        )
+    if tags:
+        labels = tuple(sorted(path, key=lambda label: -label.score))
+        return Prediction(package.task, labels, regions, size)
+    caption = " ".join(label.name for label in path)
+    return Prediction(package.task, (), regions, size, caption=caption)

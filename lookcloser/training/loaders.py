@@ -1,0 +1,93 @@
+"""Batches for training and validation, by the options."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+from torch.utils.data import DataLoader
+
+from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.dataset import EpochSampler, ImageDataset, Item, PairBatches, image_loader
+from lookcloser.data.samplers import ClassBalancedBatchSampler
+from lookcloser.data.targets import ClassTargets, TagTargets, Targets
+from lookcloser.data.transforms import (
+    Augmentation,
+    Preprocessing,
+    evaluation_transform,
+    training_transform,
+)
+from lookcloser.training.options import TrainOptions
+
+PAIR = 2  # images of each class in a batch for losses that compare images, as in the paper
+
+
+def make_loaders(
+    catalog: Catalog, options: TrainOptions, preprocessing: Preprocessing, *, pairs: bool
+) -> tuple[DataLoader[Item], DataLoader[Item] | None]:
+    """The batches of the train split and, where there is one, of the val split.
+
+    Args:
+        catalog: The data.
+        options: How to train.
+        preprocessing: How images are made ready.
+        pairs: Whether a training batch must hold several images of each class.
+    """
+    augmentation = Augmentation(
+        options.augment, options.crop_area, flip=options.flip, erase=options.erase
+    )
+    workers = options.workers
+    if workers is None:
+        cores = os.cpu_count() or 1
+        # On a CPU, loading beside the computation takes cores from it and makes both slower.
+        workers = min(cores if torch.cuda.is_available() else max(cores - 2, 0), 8)
+    # Sorted, so that training does not depend on how a table or a file system lists the images.
+    samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
+    targets = _targets(catalog)
+    train = ImageDataset(
+        samples, targets, training_transform(preprocessing, augmentation), options.seed
+    )
+    # A few images are read sooner than workers start.
+    workers = workers if len(samples) >= 4 * options.batch_size else 0
+    sampler = _sampler(samples, catalog, options, pairs=pairs)
+    loader = image_loader(train, sampler, batch_size=options.batch_size, workers=workers)
+    return loader, _val_loader(catalog, targets, options, preprocessing, workers)
+
+
+def _targets(catalog: Catalog) -> Targets:
+    return (TagTargets if catalog.task == "multilabel" else ClassTargets)(catalog.names)
+
+
+def _sampler(
+    samples: Sequence[Sample], catalog: Catalog, options: TrainOptions, *, pairs: bool
+) -> EpochSampler | PairBatches:
+    """The order of training: N-pair batches, drawn evenly over the classes, or shuffled."""
+    if catalog.task == "classification":
+        index = {name: number for number, name in enumerate(catalog.names)}
+        classes = torch.tensor([index[sample.labels[0]] for sample in samples])
+        if pairs:
+            size = min(max(options.batch_size // PAIR, 2), len(set(classes.tolist())))
+            sampler = ClassBalancedBatchSampler(classes.tolist(), size, PAIR, seed=options.seed)
+            return PairBatches(sampler)
+        if options.balance == "sampling":
+            weights = 1.0 / torch.bincount(classes).clamp(min=1)[classes]
+            return EpochSampler(len(samples), seed=options.seed, weights=weights)
+    return EpochSampler(len(samples), seed=options.seed)
+
+
+def _val_loader(
+    catalog: Catalog,
+    targets: Targets,
+    options: TrainOptions,
+    preprocessing: Preprocessing,
+    workers: int,
+) -> DataLoader[Item] | None:
+    samples: tuple[Sample, ...] = catalog.split("val") if "val" in catalog.splits else ()
+    if not samples:
+        return None
+    dataset = ImageDataset(samples, targets, evaluation_transform(preprocessing))
+    order = EpochSampler(len(dataset), shuffle=False)
+    return image_loader(
+        dataset, order, batch_size=2 * options.batch_size, workers=min(workers, 2), keep_last=True
+    )
