@@ -34,7 +34,7 @@ class Package:
         task: What the model answers.
         names: Class names by index.
         preprocessing: How images are made ready.
-        box_threshold: Share of a map's maximum from which a pixel belongs to the box.
+        box_threshold: Where maps are cut into boxes, between their minimum and their maximum.
         scores: Metrics on the validation split at the time of saving.
         provenance: Where it comes from: data, seed, command, versions.
         version: The lookcloser that wrote it.

@@ -18,7 +18,6 @@ from lookcloser.data import Catalog, Sample
 from lookcloser.data.dataset import Batch, EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets
 from lookcloser.data.transforms import evaluation_transform
-from lookcloser.explain import normalize
 from lookcloser.models import Model, Package
 from lookcloser.recognizer.evidence import class_labels, map_regions
 from lookcloser.recognizer.localisation import (
@@ -61,8 +60,7 @@ class Answered:
 
     def places(self, grid: tuple[int, int]) -> Places:
         """The maps of the true class beside the true boxes, where there are boxes."""
-        heatmaps = normalize(self.maps[:, 1]).numpy()
-        return find_places(heatmaps, self.true_boxes(), self.sizes, grid)
+        return find_places(self.maps[:, 1].numpy(), self.true_boxes(), self.sizes, grid)
 
 
 def answer_split(
@@ -179,7 +177,7 @@ def evaluate_split(
 def choose_box_threshold(
     model: Model, package: Package, catalog: Catalog, device: torch.device
 ) -> float | None:
-    """The share of a map's maximum that cuts the best boxes on val; None without boxes there."""
+    """The cut of the maps that gives the best boxes on val; None without boxes there."""
     samples = catalog.split("val") if "val" in catalog.splits else ()
     if not any(sample.boxes for sample in samples):
         return None

@@ -12,6 +12,7 @@ from lookcloser.core import boxes as geometry
 from lookcloser.core.types import Box, Kind, Label, Output, Region
 from lookcloser.explain import normalize
 from lookcloser.metrics import boxes_from_maps, upsample_maps
+from lookcloser.metrics.maps import normalise
 
 Size = tuple[int, int]
 
@@ -41,17 +42,20 @@ def map_regions(
         labels: Whose maps.
         size: (width, height) of the original image.
         grid: (height, width) at which boxes are cut out, the network's input.
-        threshold: Share of a map's maximum from which a pixel belongs to the box.
+        threshold: Where a map is cut between its minimum and its maximum; what lies above
+            belongs to the box. A map with nothing positive has no box.
         kind: "map" for classes; "step" and "word" number their regions.
 
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
     component of them means nothing.
     """
-    heatmaps = normalize(maps.float()).cpu().numpy()
+    maps = maps.float().cpu()
+    heatmaps = normalize(maps).numpy()
     if tuple(maps.shape[-2:]) == grid:
         found = np.full((len(maps), 4), np.nan)
     else:
-        found = boxes_from_maps(upsample(heatmaps, grid), threshold)
+        found = boxes_from_maps(normalise(upsample(maps.numpy(), grid)), threshold)
+        found[heatmaps.max(axis=(1, 2)) == 0] = np.nan
     return tuple(
         Region(
             kind,
@@ -87,9 +91,9 @@ def scale_regions(output: Output, row: int, label: Label, size: Size) -> tuple[R
     )
 
 
-def upsample(heatmaps: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
-    """(N, h, w) in [0, 1] -> (N, H, W) at ``grid``, bicubic as in the reference protocol."""
-    return upsample_maps(heatmaps, (grid[1], grid[0])).clip(0, 1)
+def upsample(maps: NDArray[np.float32], grid: Size) -> NDArray[np.float32]:
+    """(N, h, w) -> (N, H, W) at ``grid`` (height, width), bicubic as in the reference protocol."""
+    return upsample_maps(maps, (grid[1], grid[0]))
 
 
 def original_box(box: NDArray[np.floating], grid: Size, size: Size) -> Box | None:

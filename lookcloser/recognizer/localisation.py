@@ -25,17 +25,20 @@ SCORED_IOU = 0.5
 
 @dataclass(frozen=True)
 class Places:
-    """Heatmaps beside true boxes, on one grid; only images that have boxes.
+    """Maps beside true boxes, on one grid; only images that have boxes.
+
+    The scores normalise each map from its minimum to its maximum, as the reference protocol does:
+    evidence against a class is small outside a large object too, and widens its box.
 
     Attributes:
         rows: Which rows of the split.
-        heatmaps: (N, h, w) of the true class, in [0, 1].
+        maps: (N, h, w) of the true class, raw.
         boxes: N arrays (K, 4) in pixels of the grid.
         grid: (height, width), the network's input.
     """
 
     rows: tuple[int, ...]
-    heatmaps: NDArray[np.float32]
+    maps: NDArray[np.float32]
     boxes: tuple[Boxes, ...]
     grid: Size
 
@@ -43,23 +46,23 @@ class Places:
         """Maps at the size of the grid with their boxes, a few hundred at a time."""
         for start in range(0, len(self.rows), size):
             part = slice(start, start + size)
-            yield upsample(self.heatmaps[part], self.grid), self.boxes[part]
+            yield upsample(self.maps[part], self.grid), self.boxes[part]
 
 
 def find_places(
-    heatmaps: NDArray[np.float32],
+    maps: NDArray[np.float32],
     true_boxes: Sequence[Sequence[Box]],
     sizes: Sequence[Size],
     grid: Size,
 ) -> Places:
-    """`Places` from heatmaps, boxes in original pixels and the images' (width, height)."""
+    """`Places` from raw maps (N, h, w), boxes in original pixels, images of (width, height)."""
     rows = tuple(row for row, boxes in enumerate(true_boxes) if boxes)
     scaled = tuple(geometry.scale(true_boxes[row], sizes[row], (grid[1], grid[0])) for row in rows)
-    return Places(rows, heatmaps[list(rows)], scaled, grid)
+    return Places(rows, maps[list(rows)], scaled, grid)
 
 
 def best_thresholds(places: Places, components: Choice = "largest") -> dict[float, float]:
-    """For each IoU the share of the maximum at which most images of ``places`` are found."""
+    """For each IoU the cut at which most images of ``places`` are found."""
     return _curve(places, components).best()
 
 
