@@ -44,7 +44,7 @@ class Augmentation:
     """
 
     kind: str = "crop"
-    crop_area: float = 0.35
+    crop_area: float = 0.6
     flip: bool = True
     erase: float = 0.0
 

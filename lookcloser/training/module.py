@@ -13,9 +13,11 @@ from torch import Tensor, nn
 
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.dataset import Batch, mixed_seed
+from lookcloser.data.dataset import Batch
+from lookcloser.data.seeds import mixed_seed
 from lookcloser.models.base import Model
 from lookcloser.training.options import TrainOptions
+from lookcloser.training.phases import PhaseClock, let_learn
 
 
 class TrainingModule(pl.LightningModule, ABC):
@@ -51,6 +53,7 @@ class TrainingModule(pl.LightningModule, ABC):
         self.network: nn.Module = torch.compile(model) if options.compile else model  # type: ignore[assignment]  # compile keeps the module's interface
         self.options = options
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
+        self.clock = PhaseClock(model.phases, total_steps) if model.phases else None
 
     @abstractmethod
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -64,9 +67,19 @@ class TrainingModule(pl.LightningModule, ABC):
         """Mix the images and targets of a training batch; without options nothing."""
         return images, targets
 
+    def on_train_start(self) -> None:
+        """Begin the first phase of a model that has phases, unless the run is resumed."""
+        if self.clock is not None and not self.clock.steps:
+            self.model.begin(self.clock.phase)
+
     def on_train_epoch_start(self) -> None:
-        """Keep frozen batch norms in evaluation mode; Lightning has just switched to training."""
-        if self.options.freeze_norm:
+        """Freeze what does not learn now; Lightning has just switched everything to training."""
+        self._freeze()
+
+    def _freeze(self) -> None:
+        if self.clock is not None:
+            let_learn(self.model, self.clock.phase)
+        if self.options.frozen_norm:
             for backbone in self.model.backbones:
                 for module in backbone.modules():
                     if isinstance(module, nn.modules.batchnorm._BatchNorm):
@@ -88,6 +101,25 @@ class TrainingModule(pl.LightningModule, ABC):
             logged |= {f"train_{name}": term.detach() for name, term in terms.items()}
         self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
         return loss
+
+    def on_train_batch_end(self, outputs: Any, _batch: Batch, _index: int) -> None:
+        """After an optimiser step, go on to the next phase of the model when it is time."""
+        steps = self.trainer.global_step
+        if self.clock is None or outputs is None or steps == self.clock.steps:
+            return
+        if self.clock.tick(steps, float(outputs["loss"])):
+            self.model.begin(self.clock.phase)
+            self._freeze()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remember the phase."""
+        if self.clock is not None:
+            checkpoint["phase"] = self.clock.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Go on in the phase of the checkpoint."""
+        if self.clock is not None:
+            self.clock.load_state_dict(checkpoint["phase"])
 
     def validation_step(self, batch: Batch, _index: int) -> None:
         """Log the scores of `judge`."""
@@ -124,9 +156,6 @@ class TrainingModule(pl.LightningModule, ABC):
 
 def parameter_groups(model: Model, options: TrainOptions) -> list[dict[str, Any]]:
     """Backbones and head, each with and without weight decay (none on biases and norms)."""
-    share = options.backbone_lr
-    if share is None:
-        share = 1.0 if options.weights == "none" else 0.3
     backbone = {id(weight) for part in model.backbones for weight in part.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
@@ -135,7 +164,7 @@ def parameter_groups(model: Model, options: TrainOptions) -> list[dict[str, Any]
     return [
         {
             "params": parameters,
-            "lr": options.lr * (share if in_backbone else 1.0),
+            "lr": options.lr * (options.backbone_share if in_backbone else 1.0),
             "weight_decay": options.weight_decay if decays else 0.0,
         }
         for (in_backbone, decays), parameters in sorted(groups.items(), key=lambda item: item[0])

@@ -54,7 +54,7 @@ class TrainOptions:
     optimizer: str = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
     lr: float = option(3e-3, "Peak learning rate of the head.")
     backbone_lr: float | None = option(
-        None, "Rate of the backbone as a share of --lr; None: 0.3 with weights, 1 without."
+        None, "Rate of the backbone as a share of --lr; None: 0.1 with weights, 1 without."
     )
     weight_decay: float = option(0.05, "Weight decay, not on biases and norms.")
     warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.")
@@ -62,13 +62,15 @@ class TrainOptions:
     label_smoothing: float = option(0.1, "Share of each target spread over all classes.")
     drop_rate: float = option(0.0, "Dropout before the head.")
     augment: str = option("crop", "none, shift, crop, or trivial (crop and TrivialAugment).")
-    crop_area: float = option(0.35, "Smallest share of the image that a random crop keeps.")
+    crop_area: float = option(0.6, "Smallest share of the image that a random crop keeps.")
     flip: bool = option(True, "Swap left and right at random; wrong for digits and text.")
     erase: float = option(0.0, "Chance to blank a random rectangle.")
     mixup: float = option(0.0, "MixUp's alpha; 0 is off.")
     cutmix: float = option(0.0, "CutMix's alpha; 0 is off.")
     balance: str = option("none", "Against uneven classes: none, weights (loss) or sampling.")
-    freeze_norm: bool = option(False, "Keep the backbone's batch-norm statistics as loaded.")
+    freeze_norm: bool | None = option(
+        None, "Keep the backbone's batch-norm statistics as loaded; None: with weights."
+    )
     ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.")
     patience: int = option(0, "Stop after this many epochs without a better val score; 0 is off.")
     precision: str = option("32-true", "32-true, 16-mixed, bf16-mixed or 64-true.")
@@ -84,6 +86,24 @@ class TrainOptions:
     source_size: int | None = method_option(
         "racnn", "Side of the image that the scales are cut from; None: --size."
     )
+    scales: int | None = method_option("racnn", "Number of scales, the whole image included.")
+    half_side: float | None = method_option(
+        "racnn", "Half-side of the next view at first; that of the view it lies in is 1."
+    )
+    crop_mode: str | None = method_option(
+        "racnn", "Gradient that reaches the views: grid, mask or saliency."
+    )
+    apn: str | None = method_option("racnn", "Head that proposes the views: light or paper.")
+    train_mode: str | None = method_option(
+        "racnn", "alternate (classifiers and proposals take turns) or joint."
+    )
+    rank_margin: float | None = method_option(
+        "racnn", "By how much each scale shall be surer than the one before."
+    )
+    rank_form: str | None = method_option(
+        "racnn", "What the scales compare: probability or log (of it)."
+    )
+    area_prior: float | None = method_option("racnn", "Weight of the views' area in the loss.")
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -97,6 +117,18 @@ class TrainOptions:
                 raise self._bad(name, "a number from 0 to below 1")
         if self.workers is not None and self.workers < 0:
             raise self._bad("workers", "0 or more")
+
+    @property
+    def backbone_share(self) -> float:
+        """The backbone's rate as a share of the head's."""
+        if self.backbone_lr is not None:
+            return self.backbone_lr
+        return 1.0 if self.weights == "none" else 0.1
+
+    @property
+    def frozen_norm(self) -> bool:
+        """Whether batch norms keep the statistics that were loaded."""
+        return self.weights != "none" if self.freeze_norm is None else self.freeze_norm
 
     def _bad(self, name: str, allowed: str) -> LookcloserError:
         flag = name.replace("_", "-")

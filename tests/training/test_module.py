@@ -54,7 +54,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
 
 @pytest.mark.parametrize(
     ("options", "share"),
-    [({}, 0.3), ({"weights": "none"}, 1.0), ({"backbone_lr": 0.2}, 0.2)],
+    [({}, 0.1), ({"weights": "none"}, 1.0), ({"backbone_lr": 0.2}, 0.2)],
 )
 def test_backbone_and_head_have_their_own_rates(options, share):
     model = CAM(3, "test_resnet")
@@ -88,12 +88,22 @@ def test_a_batch_of_unreadable_images_is_no_step():
     assert module().training_step(empty, 0) is None
 
 
-def test_frozen_norms_keep_their_statistics():
-    trained = module(freeze_norm=True).train()
+@pytest.mark.parametrize(
+    ("options", "frozen"),
+    [
+        ({}, True),
+        ({"freeze_norm": False}, False),
+        ({"weights": "none"}, False),
+        ({"weights": "none", "freeze_norm": True}, True),
+    ],
+)
+def test_frozen_norms_keep_their_statistics(options, frozen):
+    trained = module(**options).train()
     trained.trainer = type("Trainer", (), {"current_epoch": 0})()
     trained.log_dict = lambda *_args, **_kwargs: None
     trained.on_train_epoch_start()
     before = {k: v.clone() for k, v in trained.state_dict().items() if "running" in k}
     trained.training_step(batch(), 0)
     assert before
-    assert all(torch.equal(trained.state_dict()[k], v) for k, v in before.items())
+    kept = [torch.equal(trained.state_dict()[k], v) for k, v in before.items()]
+    assert all(kept) if frozen else not all(kept)

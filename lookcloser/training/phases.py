@@ -1,0 +1,95 @@
+"""Phases of a training: which part learns, for how long, and what a killed run must remember."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from lookcloser.models.base import Model, Phase
+
+_WINDOW = 0.1  # time constant of the moving average, as a share of the phase's longest duration
+_PATIENCE = 0.3  # how long it may go without a new low, as a share of the same
+
+
+class PhaseClock:
+    """Where a training stands among the phases of a model.
+
+    A phase ends when its share of the steps is used up, or sooner, when the moving average of its
+    losses has reached no new low for a while. The average decides, never a batch. The last phase
+    takes what is left.
+
+    Args:
+        phases: In their order, at least one.
+        total_steps: Optimiser steps of the whole training.
+
+    Attributes:
+        index: Of the phase that lasts.
+        steps: Optimiser steps so far in all phases.
+    """
+
+    def __init__(self, phases: Sequence[Phase], total_steps: int) -> None:
+        self.phases = tuple(phases)
+        self.total_steps = total_steps
+        self.index = self.steps = 0
+        self._restart()
+
+    @property
+    def phase(self) -> Phase:
+        """The phase that lasts."""
+        return self.phases[self.index]
+
+    def tick(self, steps: int, loss: float) -> bool:
+        """After an optimiser step, with its loss: whether another phase begins with the next one.
+
+        Args:
+            steps: Optimiser steps so far in the whole training.
+            loss: Of this step, in any unit that stays the same within a phase.
+        """
+        self.steps = steps
+        if self.index == len(self.phases) - 1:
+            return False
+        length = max(1, round(self.phase.share * self.total_steps))
+        window, patience = max(1, round(_WINDOW * length)), max(1, round(_PATIENCE * length))
+        self._count += 1
+        self._average += (loss - self._average) / min(self._count, window)
+        self._since_low += 1
+        # The first averages are of few losses, and a lucky one would never be reached again.
+        if self._count <= window or self._average < self._lowest:
+            self._lowest, self._since_low = self._average, 0
+        if self._count < length and self._since_low < patience:
+            return False
+        self.index += 1
+        self._restart()
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """What resuming needs: plain numbers."""
+        own = ("index", "steps", "_count", "_average", "_lowest", "_since_low")
+        return {name: getattr(self, name) for name in own}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from `state_dict`."""
+        for name in self.state_dict():
+            setattr(self, name, state[name])
+
+    def _restart(self) -> None:
+        self._count = self._since_low = 0
+        self._average = self._lowest = 0.0
+
+
+def let_learn(model: Model, phase: Phase) -> None:
+    """Freeze what does not learn in ``phase``, without gradients and in evaluation mode.
+
+    In evaluation mode batch norms neither use nor move the statistics of a batch, and there is no
+    dropout: what stands still is the same function at every step. Autograd builds no graph for a
+    frozen part that no learning part comes before.
+    """
+    model.phase = phase.name
+    model.train().requires_grad_(False)
+    for child in model.children():
+        child.eval()
+    for name in phase.learns:
+        part: nn.Module = model.get_submodule(name)
+        part.train().requires_grad_(True)
