@@ -6,17 +6,21 @@ from lookcloser.data.inspection import Duplicate
 from lookcloser.data.read import read_data
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.splits import make_splits
+from lookcloser.data.statistics import CaptionStatistics, TagPair, TagStatistics
 from lookcloser.data.validation import validate_for_training
 
 __all__ = [
     "READERS",
     "Balance",
+    "CaptionStatistics",
     "Catalog",
     "DataReport",
     "Duplicate",
     "Problem",
     "Reader",
     "Sample",
+    "TagPair",
+    "TagStatistics",
     "check_data",
     "make_splits",
     "read_data",

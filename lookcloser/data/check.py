@@ -12,6 +12,12 @@ import numpy as np
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.inspection import Duplicate, Inspection, inspect_samples
+from lookcloser.data.statistics import (
+    CaptionStatistics,
+    TagStatistics,
+    caption_statistics,
+    tag_statistics,
+)
 from lookcloser.data.validation import obstacles
 from lookcloser.data.wording import count, named, some
 
@@ -49,11 +55,13 @@ class DataReport:
         layout: What it was recognised as.
         task: "classification", "multilabel" or "captioning".
         images: Images per split.
-        counts: Images per split and class.
+        counts: Images per split and class or tag; none for captions.
         balance: Per split, where there are classes.
         widths: (minimum, median, maximum) of the decoded images in pixels; None without any.
         heights: Likewise.
         boxes: Number of boxes.
+        tags: Of a multilabel data set.
+        captions: Of a captioning data set.
         broken: (name, reason) of images that are missing or cannot be decoded.
         duplicates: Groups of images with the same bytes.
         skipped: (name, reason) of what reading left out.
@@ -70,6 +78,8 @@ class DataReport:
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
     boxes: int
+    tags: TagStatistics | None
+    captions: CaptionStatistics | None
     broken: tuple[tuple[str, str], ...]
     duplicates: tuple[Duplicate, ...]
     skipped: tuple[tuple[str, str], ...]
@@ -96,7 +106,7 @@ def check_data(
         The report. Problems are listed there, not raised.
     """
     seen = inspect_samples(catalog.samples, decode=decode, progress=progress)
-    counts = catalog.counts()
+    counts, tags = _counts(catalog), tag_statistics(catalog)
     return DataReport(
         root=str(catalog.root),
         layout=catalog.layout,
@@ -107,6 +117,8 @@ def check_data(
         widths=_spread([width for width, _ in seen.sizes]),
         heights=_spread([height for _, height in seen.sizes]),
         boxes=sum(len(sample.boxes) for sample in catalog.samples),
+        tags=tags,
+        captions=caption_statistics(catalog),
         broken=seen.broken,
         duplicates=seen.duplicates,
         skipped=catalog.skipped,
@@ -114,7 +126,9 @@ def check_data(
         problems=(
             *(Problem("error", str(obstacle)) for obstacle in obstacles(catalog)),
             *(Problem("warning", text) for text in _warnings(catalog, seen)),
-            *(Problem("note", text) for text in _remarks(catalog, seen)),
+            *(Problem("warning", text) for text in _tag_warnings(catalog, tags)),
+            *(Problem("note", text) for text in _remarks(catalog, counts, seen)),
+            *(Problem("note", text) for text in _tag_remarks(tags)),
         ),
     )
 
@@ -140,15 +154,43 @@ def _warnings(catalog: Catalog, seen: Inspection) -> Iterator[str]:
         yield f"{some(seen.misboxed, 'image')} with boxes that are empty or reach outside."
 
 
-def _remarks(catalog: Catalog, seen: Inspection) -> Iterator[str]:
-    for split, of in catalog.counts().items():
+def _tag_warnings(catalog: Catalog, tags: TagStatistics | None) -> Iterator[str]:
+    if tags is None or "train" not in catalog.splits:
+        return
+    if tags.untrained:
+        yield (
+            f"No image to train on of {count(len(tags.untrained), 'tag')} "
+            f"({named(tags.untrained)}): scores of these mean nothing."
+        )
+    train, counts = len(catalog.split("train")), catalog.counts()["train"]
+    everywhere = [name for name, images in counts.items() if images == train]
+    if everywhere and len(counts) > 1:
+        yield f"Every training image has {named(everywhere)}: there is nothing to learn there."
+
+
+def _tag_remarks(tags: TagStatistics | None) -> Iterator[str]:
+    if tags is None:
+        return
+    single = [name for name, images in tags.images.items() if images == 1]
+    if single:
+        yield f"{some(single, 'tag')} on one image only: learnt from or tested on, never both."
+    untagged = sum(tags.untagged.values())
+    if untagged:
+        yield f"{count(untagged, 'image')} without tags: taken as showing none of them."
+
+
+def _remarks(
+    catalog: Catalog, counts: dict[str, dict[str, int]], seen: Inspection
+) -> Iterator[str]:
+    kind = "Tags" if catalog.task == "multilabel" else "Classes"
+    for split, of in counts.items():
         lacking = [name for name, images in of.items() if images == 0]
         if lacking and split != "train":
             yield f"{split} has no image of {named(lacking)}."
         ratio = _balance(of).ratio if any(of.values()) else None
         if split == "train" and ratio is not None and ratio >= _UNBALANCED:
             yield (
-                f"Classes are uneven: the largest has {ratio:.0f} times the images of the smallest."
+                f"{kind} are uneven: the largest has {ratio:.0f} times the images of the smallest."
             )
     repeated = [group for group in seen.duplicates if len(set(group.splits)) < len(group.splits)]
     if repeated:
@@ -158,6 +200,13 @@ def _remarks(catalog: Catalog, seen: Inspection) -> Iterator[str]:
         )
     if catalog.skipped:
         yield f"{some([name for name, _ in catalog.skipped], 'listed image')} left out."
+
+
+def _counts(catalog: Catalog) -> dict[str, dict[str, int]]:
+    """Images per split and class; of captions none, whose names are words."""
+    if catalog.task == "captioning":
+        return {split: {} for split in catalog.splits}
+    return catalog.counts()
 
 
 def _balance(counts: dict[str, int]) -> Balance:

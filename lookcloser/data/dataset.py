@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import signal
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Sample
 from lookcloser.data.samplers import ClassBalancedBatchSampler
+from lookcloser.data.seeds import mixed_seed
 from lookcloser.data.targets import Targets
 
 Key = tuple[int, int]
@@ -138,8 +138,10 @@ class PairBatches(Sampler[list[Key]]):
         return len(self.sampler)
 
     def __iter__(self) -> Iterator[list[Key]]:
+        # A generator asks for the epoch when the first batch is wanted, not before it is set.
         epoch = self.sampler.epoch
-        return ([(epoch, index) for index in batch] for batch in self.sampler)
+        for batch in self.sampler:
+            yield [(epoch, index) for index in batch]
 
 
 def image_loader(
@@ -184,12 +186,6 @@ def collate(items: list[Item]) -> Batch:
         sizes=[item.size for item in read],
         skipped=[(item.name, item.reason) for item in items if item.image is None],
     )
-
-
-def mixed_seed(*parts: int) -> int:
-    """One 63-bit seed from several integers; near inputs give unrelated seeds."""
-    digest = hashlib.blake2b(",".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
 
 
 def _quiet_worker(_worker: int) -> None:

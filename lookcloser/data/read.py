@@ -28,7 +28,7 @@ def read_data(
     """Read a data set of any layout in `READERS`; no image is decoded, nothing is downloaded.
 
     Args:
-        path: A folder, or a CSV or TSV file.
+        path: A folder, or a file: CSV, TSV, the JSON of COCO, the captions of Flickr8k or 30k.
         split_seed: Seed of the splits that the data does not bring along.
         val_share: Share of the training images that becomes val where there is none.
         test_share: Share of all images that becomes test where there is neither val nor test.
@@ -73,7 +73,9 @@ def _reader(root: Path) -> Reader:
         return found
     if root.is_file():
         raise LookcloserError(
-            f"{root}: not a table of images", allowed=f"A folder, or {' or '.join(TABLE_SUFFIXES)}"
+            f"{root}: not a list of images with labels or captions",
+            allowed=f"A folder, a table ({', '.join(TABLE_SUFFIXES)}), COCO's .json, or captions "
+            "in the form of Flickr8k",
         )
     layouts = "; ".join(f"{reader.layout} ({reader.signs})" for reader in READERS)
     raise LookcloserError(

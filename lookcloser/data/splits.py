@@ -30,7 +30,11 @@ def make_splits(
 
     Carving is stratified: within each class the images are ranked by a hash of seed and name, and
     the first ones, ``share`` of them rounded, are taken, but never the last. An image that is added
-    or removed therefore moves few others. The class of an image with several labels is its rarest.
+    or removed therefore moves few others.
+
+    Images with several labels are decided by their rarest, the rarest label of all first, and each
+    label counts those of its images that went along with rarer ones (as in iterative
+    stratification, Sechidis et al. 2011). Images without labels are a class of their own.
 
     Args:
         samples: Of one data set, in any order.
@@ -64,19 +68,27 @@ def make_splits(
 def _carve(
     samples: Sequence[Sample], splits: list[str], target: str, share: float, ranks: list[bytes]
 ) -> None:
-    """Move ``share`` of each class's training images to ``target``, in place in ``splits``."""
-    frequency = Counter(label for sample in samples for label in sample.labels)
+    """Move ``share`` of each label's training images to ``target``, in place in ``splits``."""
+    labels = {
+        index: set(sample.labels) or {""}
+        for index, sample in enumerate(samples)
+        if splits[index] == "train"
+    }
+    frequency = Counter(name for names in labels.values() for name in names)
+    left, moved = Counter(frequency), Counter[str]()
     strata: dict[str, list[int]] = defaultdict(list)
-    for index, sample in enumerate(samples):
-        if splits[index] == "train":
-            rarest = min(sample.labels, key=lambda name: (frequency[name], name), default="")
-            strata[rarest].append(index)
-    for members in strata.values():
-        members.sort(key=ranks.__getitem__)
+    for index, names in labels.items():
+        strata[min(names, key=lambda name: (frequency[name], name))].append(index)
+    for rarest in sorted(strata, key=lambda name: (frequency[name], name)):
         # floor(x + 1/2) rather than round(), which would round 0.5 down and 1.5 up.
-        count = min(int(share * len(members) + 0.5), len(members) - 1)
-        for index in members[:count]:
-            splits[index] = target
+        quota = int(share * frequency[rarest] + 0.5)
+        for index in sorted(strata[rarest], key=ranks.__getitem__):
+            if moved[rarest] >= quota:
+                break
+            if all(left[name] > 1 for name in labels[index]):
+                splits[index] = target
+                left.subtract(labels[index])
+                moved.update(labels[index])
 
 
 def _digest(name: str, seed: int) -> bytes:

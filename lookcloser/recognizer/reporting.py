@@ -18,7 +18,7 @@ from lookcloser.report import write_report
 from lookcloser.training.files import HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
-CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "lr")
+CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "val_f1", "val_exact", "lr")
 
 
 def write_run_report(
@@ -99,4 +99,25 @@ def _audit(catalog: Catalog) -> dict[str, Any]:
         "problems": [f"{problem.severity}: {problem.text}" for problem in found.problems],
         "notes": list(found.notes),
     }
+    if found.tags is not None:
+        of_split = found.counts
+        audit["tags"] = {
+            name: {"images": count, **{split: of[name] for split, of in of_split.items()}}
+            for name, count in found.tags.images.items()
+        }
+        audit["tags that occur together"] = {
+            f"{pair.first} → {pair.second}": {
+                "images": pair.images,
+                "P(second | first)": round(pair.second_given_first, 3),
+                "P(first | second)": round(pair.first_given_second, 3),
+                "lift": round(pair.lift, 2),
+            }
+            for pair in found.tags.pairs
+        }
+    if found.captions is not None:
+        words = found.captions
+        audit["captions"] = (
+            f"{words.captions}, {words.per_image[1]:.1f} for an image, {words.words[1]:.1f} words "
+            f"long; {words.vocabulary} different words, {words.rare} of them rare"
+        )
     return {name: value for name, value in audit.items() if value}

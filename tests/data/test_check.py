@@ -226,3 +226,62 @@ def test_the_report_does_not_depend_on_threads(data: Path, monkeypatch: pytest.M
         monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
         reports.append(check_data(catalog).to_dict())
     assert reports[0] == reports[1]
+
+
+def tagged(write: Any, *rows: str) -> Catalog:
+    """A table of "split,tag;tag" of images 0.jpg, 1.jpg, …"""
+    root = write(*(f"im/{i}.jpg" for i in range(len(rows))))
+    lines = (f"im/{i}.jpg,{row}" for i, row in enumerate(rows))
+    (root / "t.csv").write_text("\n".join(["image,split,labels", *lines]))
+    return read_data(root)
+
+
+def test_tags_are_counted_and_go_through_json(write: Any) -> None:
+    report = check_data(tagged(write, "train,a;b", "train,a", "val,a;b", "test,a;b", "test,b"))
+    assert report.captions is None
+    plain = report.to_dict()
+    assert plain["tags"]["images"] == {"a": 4, "b": 4}
+    assert plain["tags"]["per_image"] == [1, 1.6, 2]
+    assert plain["counts"]["train"] == {"a": 2, "b": 1}
+    assert texts(report) == [
+        ("warning", "Every training image has 'a': there is nothing to learn there.")
+    ]
+
+
+def test_what_tags_lack_is_told(write: Any) -> None:
+    rows = ["train,a", "train,", "train,b", "val,a;b", "test,a;b", "test,c;b"]
+    assert texts(check_data(tagged(write, *rows))) == [
+        ("warning", "No image to train on of 1 tag ('c'): scores of these mean nothing."),
+        ("note", "val has no image of 'c'."),
+        ("note", "1 tag ('c') on one image only: learnt from or tested on, never both."),
+        ("note", "1 image without tags: taken as showing none of them."),
+    ]
+
+
+def test_uneven_tags(write: Any) -> None:
+    report = check_data(tagged(write, *["train,a"] * 20, "train,b", "train,b", "val,a;b"))
+    text = "Tags are uneven: the largest has 10 times the images of the smallest."
+    assert ("note", text) in texts(report)
+
+
+def test_captions_are_counted(write: Any) -> None:
+    root = write("1.jpg", "2.jpg")
+    (root / "t.csv").write_text("image,caption\n1.jpg,a dog\n1.jpg,two dogs\n2.jpg,the blue sea\n")
+    catalog = read_data(root)
+    report = check_data(catalog)
+    assert report.tags is None
+    assert report.captions is not None
+    assert (report.captions.captions, report.captions.vocabulary) == (3, 7)
+    assert report.to_dict()["captions"]["words"] == [2, pytest.approx(7 / 3), 3]
+    assert texts(report) == []
+    # A model's words are no classes that a split could lack.
+    with_words = check_data(replace(catalog, names=("<NULL>", "dog")))
+    assert with_words.problems == ()
+    assert set(map(len, with_words.counts.values())) == {0}
+
+
+def test_copies_with_other_tags_are_told(write: Any) -> None:
+    catalog = tagged(write, "train,a", "train,b", "train,b")
+    shutil.copy(catalog.root / "im/0.jpg", catalog.root / "im/1.jpg")
+    found = [text for severity, text in texts(check_data(catalog)) if severity == "warning"]
+    assert found[0].startswith("1 image with more than one answer: the same file as 'im/0.jpg'")

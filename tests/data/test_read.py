@@ -46,7 +46,10 @@ def test_a_folder_of_images_without_labels(write: Any) -> None:
 
 def test_a_file_that_is_no_table(write: Any) -> None:
     path = write("cat.jpg") / "cat.jpg"
-    assert error_of(path) == f"{path}: not a table of images. A folder, or .csv or .tsv."
+    assert error_of(path) == (
+        f"{path}: not a list of images with labels or captions. A folder, a table (.csv, .tsv), "
+        "COCO's .json, or captions in the form of Flickr8k."
+    )
 
 
 def test_data_sets_further_down_are_offered(write: Any) -> None:

@@ -2,6 +2,8 @@ import hashlib
 import random
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -177,3 +179,78 @@ def test_images_with_several_labels_are_split_by_the_rarest() -> None:
 def test_images_without_labels_are_split_together() -> None:
     made = splits_of([sample(f"{i}.jpg", label="") for i in range(50)])
     assert Counter(made.values()) == {"train": 36, "val": 4, "test": 10}
+
+
+def tagged(count: int = 600, seed: int = 0) -> list[Sample]:
+    """Images with tags of very different frequency, some of which come in pairs."""
+    generator = random.Random(seed)
+    shares = {f"tag{i}": 0.5 / (i + 1) for i in range(40)}
+    given = []
+    for index in range(count):
+        tags = {name for name, share in shares.items() if generator.random() < share}
+        if "tag3" in tags and generator.random() < 0.9:
+            tags.add("tag20")
+        given.append(Sample(f"{index:04d}.jpg", Path(), labels=tuple(sorted(tags))))
+    return given
+
+
+def tag_counts(made: Sequence[Sample]) -> dict[str, Counter[str]]:
+    """Split -> images per tag; untagged images under ""."""
+    found: dict[str, Counter[str]] = {split: Counter() for split in ("train", "val", "test")}
+    for image in made:
+        found[image.split or ""].update(image.labels or ("",))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_tag_is_split_alike(seed: int) -> None:
+    given = tagged(seed=seed)
+    found = tag_counts(make_splits(given, seed=seed))
+    for name in {label for image in given for label in image.labels} | {""}:
+        total = sum(of[name] for of in found.values())
+        # Chance alone would miss by two standard deviations: 13 of the 300 images of tag 0.
+        assert abs(found["test"][name] - 0.2 * total) <= 2.5 + 0.015 * total
+        assert abs(found["val"][name] - 0.08 * total) <= 2.5 + 0.015 * total
+    sizes = {split: sum(s.split == split for s in make_splits(given)) for split in found}
+    assert sizes["test"] == pytest.approx(120, abs=15)
+    assert sizes["val"] == pytest.approx(48, abs=8)
+
+
+def test_rare_tags_do_not_starve_the_smaller_split() -> None:
+    # Pairs with a tag of their own: decided pair by pair, neither test nor val would get any.
+    given = [Sample(f"{i}", Path(), labels=("sky", f"own{i // 2}")) for i in range(200)]
+    given += [Sample(f"plain{i}", Path(), labels=("sky",)) for i in range(100)]
+    found = tag_counts(make_splits(given))
+    assert (found["test"]["sky"], found["val"]["sky"]) == (60, 24)
+
+
+def test_every_tag_keeps_an_image_to_train_on() -> None:
+    for seed in range(20):
+        generator = random.Random(seed)
+        given = [
+            Sample(f"{i}", Path(), labels=tuple(generator.sample("abcdefghijkl", 3)))
+            for i in range(12)
+        ]
+        found = tag_counts(make_splits(given, val_share=0.6, test_share=0.6))
+        assert set(found["train"]) == {label for image in given for label in image.labels}
+
+
+def test_an_added_image_with_tags_moves_few_others() -> None:
+    given = tagged()
+    before = splits_of(given)
+    for i in range(10):
+        after = splits_of([*given, Sample(f"new{i}", Path(), labels=("tag0", "tag5", "tag30"))])
+        assert sum(before[name] != after[name] for name in before) <= 20
+
+
+def test_the_order_of_tagged_images_and_of_their_tags_does_not_matter() -> None:
+    given = tagged()
+    mixed = [replace(s, labels=s.labels[::-1]) for s in random.Random(0).sample(given, len(given))]
+    assert splits_of(mixed) == splits_of(given)
+
+
+def test_captions_are_split_by_the_hash_alone() -> None:
+    given = [Sample(f"{i:03d}.jpg", Path(), captions=(f"caption {i}",)) for i in range(100)]
+    silent = [Sample(sample.name, Path()) for sample in given]
+    assert Counter(splits_of(given).values()) == {"train": 72, "val": 8, "test": 20}
+    assert splits_of(given) == splits_of(silent)

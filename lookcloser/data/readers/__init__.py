@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.readers import cub, folders, stanford, tables
+from lookcloser.data.readers import coco, cub, flickr, folders, karpathy, stanford, tables, voc
 from lookcloser.data.readers import torchvision_sets as tv
 
 
@@ -64,6 +64,26 @@ READERS = [
         "FashionMNIST/raw/",
         tv.is_folder("FashionMNIST", _RAW),
         tv.read_fashion_mnist,
+    ),
+    Reader(
+        "COCO",
+        ".json of images, annotations and categories or captions",
+        coco.recognises,
+        coco.read,
+    ),
+    Reader("PASCAL VOC", "Annotations/, JPEGImages/", voc.recognises, voc.read),
+    Reader(
+        "Karpathy captions",
+        ".json of images with sentences",
+        karpathy.recognises,
+        karpathy.read,
+    ),
+    # Before tables: one of its forms is called results.csv.
+    Reader(
+        "Flickr captions",
+        "Flickr8k.token.txt, results.csv or captions.txt",
+        flickr.recognises,
+        flickr.read,
     ),
     Reader(
         "table",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import posixpath
 from collections.abc import Iterable
@@ -113,17 +114,37 @@ def read_xml_boxes(path: Path) -> tuple[Box, ...]:
     """The boxes of all objects of an annotation in the form of PASCAL VOC, as written there.
 
     Raises:
+        LookcloserError: If `read_xml` refuses the file, or it lacks a coordinate.
+    """
+    return tuple(corners(box, path) for box in read_xml(path).iter("bndbox"))
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """The root element of an annotation.
+
+    Raises:
         LookcloserError: If the file is larger than 1 MiB, declares entities (which can be made to
-            fill the memory), is not XML, or lacks a coordinate.
+            fill the memory), or is not XML.
     """
     text = read_text(path, _MAX_XML)
     if "<!" in text.replace("<!--", ""):
         raise LookcloserError(f"{path}: document types and entities are not read")
     try:
-        boxes = [
-            tuple(float(box.findtext(key, "")) for key in ("xmin", "ymin", "xmax", "ymax"))
-            for box in ElementTree.fromstring(text).iter("bndbox")
-        ]
-    except (ElementTree.ParseError, ValueError) as error:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
         raise LookcloserError(f"{path}: not an annotation with boxes: {error}") from error
-    return tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes)
+
+
+def corners(box: ElementTree.Element, path: Path) -> Box:
+    """xmin, ymin, xmax, ymax below an element ``bndbox``, as written there.
+
+    Raises:
+        LookcloserError: If one is not there or not a finite number; names ``path``.
+    """
+    try:
+        x0, y0, x1, y1 = (float(box.findtext(k, "")) for k in ("xmin", "ymin", "xmax", "ymax"))
+    except ValueError as error:
+        raise LookcloserError(f"{path}: not an annotation with boxes: {error}") from error
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise LookcloserError(f"{path}: not an annotation with boxes: a corner is not finite")
+    return x0, y0, x1, y1

@@ -2,7 +2,8 @@
 
 Optional columns: ``split`` (train, val, test) and ``x0, y0, x1, y1`` (a box in pixels of the image,
 x1 and y1 exclusive; several rows of one image give several boxes). Tags in ``labels`` are separated
-by ";" or "|". Paths are relative to the folder of the table.
+by ";" or "|". Paths are relative to the folder of the table. Beside captions there may be tables of
+the boxes of their words: ``image``, ``word``, ``x0, y0, x1, y1``.
 """
 
 from __future__ import annotations
@@ -110,6 +111,8 @@ def _read_table(path: Path, skip_missing: bool) -> Catalog:
     drafts: dict[str, _Draft] = {}
     for line, cells in table.rows:
         _add(drafts, table.where(line), cells, answer, path.parent)
+    if answer == "caption":
+        _add_words(drafts, path.parent)
     undecided = [draft.where for draft in drafts.values() if draft.split is None]
     if undecided and len(undecided) < len(drafts):
         raise LookcloserError(f"{undecided[0]}: 'split' is empty", fix="Fill it in on every line")
@@ -181,6 +184,24 @@ def _add(
     box = _box(where, cells)
     if box:
         draft.boxes.append((labels[0] if len(labels) == 1 else None, box))
+
+
+def _add_words(drafts: dict[str, _Draft], root: Path) -> None:
+    """Add the boxes of words from the tables beside the captions."""
+    for file in sorted(filter(is_table_name, root.iterdir())):
+        if not {"image", "word", *_BOX} <= set(read_columns(file)):
+            continue
+        table = read_table(file)
+        for line, cells in table.rows:
+            where = table.where(line)
+            name, _ = inside(root, _filled(where, cells, "image"), where)
+            if name not in drafts:
+                raise LookcloserError(
+                    f"{where}: '{name}' has no caption", fix="Add one, or remove the row"
+                )
+            box = _box(where, cells)
+            if box:
+                drafts[name].boxes.append((_filled(where, cells, "word"), box))
 
 
 def _filled(where: str, cells: dict[str, str], column: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,9 +13,6 @@ from lookcloser.data.scenes.canvas import Glyph, Style, compose
 from lookcloser.data.scenes.masks import Box, Mask, digit_mask, handwritten
 
 Kind = Literal["single", "tags", "captions"]
-
-FOLLOWERS = {0: (5, 6), 1: (6, 7), 2: (7, 8), 3: (8, 9), 4: (9, 5)}
-"""Co-occurrence in `tags`: a digit 0 to 4 brings exactly one of its two followers along."""
 
 COLORS = {
     "red": (1.0, 0.25, 0.2),
@@ -39,13 +36,13 @@ class Scene:
         pixels: uint8 (size, size, 3).
         labels: The digits in it as text, one per box: "3" in tags and classes, "three" in captions.
         boxes: The visible box of each digit, x1 and y1 exclusive.
-        caption: A sentence, or None.
+        captions: Sentences, each true of the whole picture.
     """
 
     pixels: NDArray[np.uint8]
     labels: tuple[str, ...]
     boxes: tuple[Box, ...]
-    caption: str | None = None
+    captions: tuple[str, ...] = ()
 
 
 def single(index: int, split: str, style: Style, generator: np.random.Generator) -> Scene:
@@ -58,15 +55,14 @@ def single(index: int, split: str, style: Style, generator: np.random.Generator)
 
 
 def tags(index: int, split: str, style: Style, generator: np.random.Generator) -> Scene:
-    """One or two leaders, digits 0 to 4, each with exactly one of its two `FOLLOWERS`.
+    """One or two leaders, digits 0 to 4, and the `follower` that they bring along.
 
-    Half of the followers are hardly visible. What is likely then follows from the leaders: one of
-    two digits, not both and not neither. The leaders take turns with ``index``.
+    Half of the followers are hardly visible; which digit it is then follows from the leaders. The
+    leaders take turns with ``index``.
     """
     leaders = {index % 5, int(generator.integers(5))}
-    followers = {int(generator.choice(FOLLOWERS[leader])) for leader in leaders}
-    faint = {digit for digit in sorted(followers) if generator.random() < 0.5}
-    digits = sorted(leaders | followers)
+    faint = {follower(leaders)} if generator.random() < 0.5 else set()
+    digits = [*sorted(leaders), follower(leaders)]
     glyphs = [
         Glyph(
             _digit(digit, style.digit_size, split, generator),
@@ -78,11 +74,21 @@ def tags(index: int, split: str, style: Style, generator: np.random.Generator) -
     return Scene(pixels, tuple(map(str, digits)), boxes)
 
 
+def follower(leaders: Collection[int]) -> int:
+    """Co-occurrence in `tags`: the digit 5 to 9 that one leader, or two together, bring along.
+
+    A leader by itself says nothing about the follower, which is another one with each partner. So
+    it does not follow from a sum of what single labels say, only from their combination.
+    """
+    return 5 + (2 * sum(leaders) // len(leaders)) % 5
+
+
 def captions(index: int, split: str, style: Style, generator: np.random.Generator) -> Scene:
     """One or two digits with colour and size: "a small red seven above a large blue two".
 
-    Two digits stand clearly beside or clearly above each other. Small and large are the lower and
-    the upper quarter of the style's ``digit_size``.
+    Two digits stand clearly beside or clearly above each other. Nothing in the picture says which
+    of them comes first, so there are two captions: "a large blue two below a small red seven" is
+    the other. Small and large are the lower and the upper quarter of the style's ``digit_size``.
     """
     low, high = style.digit_size
     quarter = (high - low) // 4
@@ -97,7 +103,9 @@ def captions(index: int, split: str, style: Style, generator: np.random.Generato
     pixels, boxes = compose(
         glyphs, style, split, generator, saturation=0.25, accept=lambda b: relation(b) is not None
     )
-    return Scene(pixels, tuple(words), boxes, f" {relation(boxes)} ".join(phrases))
+    sides = [(boxes, phrases), (boxes[::-1], phrases[::-1])][: len(boxes)]
+    sentences = tuple(f" {relation(order)} ".join(named) for order, named in sides)
+    return Scene(pixels, tuple(words), boxes, sentences)
 
 
 def relation(boxes: Sequence[Box]) -> str | None:

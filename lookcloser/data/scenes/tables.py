@@ -26,7 +26,8 @@ def table_rows(kind: Kind, name: str, split: str, scene: Scene) -> Iterator[tupl
     """(table, row) for each row that the scene in file ``name`` adds to the tables of its kind."""
     digits = zip(scene.labels, scene.boxes, strict=True)
     if kind == "captions":
-        yield "captions.csv", (name, scene.caption, split)
+        for caption in scene.captions:
+            yield "captions.csv", (name, caption, split)
         for word, box in digits:
             yield "boxes.csv", (name, word, *box)
     else:

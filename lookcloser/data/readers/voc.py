@@ -1,0 +1,136 @@
+"""PASCAL VOC (Everingham et al., 2010): one XML file of objects per image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import is_image_name
+from lookcloser.core.types import Box
+from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.readers.files import Row, corners, inside, keep_present, read_text, read_xml
+from lookcloser.data.wording import count, some
+
+_XML, _IMAGES, _LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
+
+
+@dataclass
+class _Findings:
+    difficult: int = 0
+    flat: int = 0
+
+    def notes(self) -> Iterator[str]:
+        if self.difficult:
+            yield (
+                f"{count(self.difficult, 'object')} marked as difficult: tags like the others "
+                "(the VOC scores leave them out)"
+            )
+        if self.flat:
+            yield f"{count(self.flat, 'object')} with a box without area: the tag is kept"
+
+
+def recognises(root: Path) -> bool:
+    """A folder with Annotations/ and JPEGImages/, or VOCdevkit, or what holds it."""
+    return bool(_years(root))
+
+
+def read(root: Path, skip_missing: bool) -> Catalog:
+    """Read one year of PASCAL VOC; every object's name is a tag.
+
+    Boxes are 1-based and inclusive there. The lists in ImageSets/Main give the splits (trainval is
+    train where train is not there); without any, every annotation counts. Images whose annotation
+    is not published are left out.
+
+    Raises:
+        LookcloserError: If there are several years, an annotation is wrong, or an image is missing.
+    """
+    years = _years(root)
+    if len(years) > 1:
+        found = ", ".join(year.relative_to(root).as_posix() for year in years)
+        raise LookcloserError(f"{root}: several years ({found})", fix="Give one of them")
+    year, findings = years[0], _Findings()
+    files = _image_files(year / _IMAGES)
+    rows, bare = [], list[str]()
+    for split, stem, where in _listed(year):
+        # A listed name that leads upwards is refused here, for the image and its annotation.
+        name, image = inside(year / _IMAGES, files.get(stem, f"{stem}.jpg"), where)
+        xml = (year / _XML / name).with_suffix(".xml")
+        if not xml.is_file():
+            bare.append(f"{_IMAGES}/{name}")
+            continue
+        objects = list(_objects(xml, findings))
+        sample = Sample(
+            name=f"{_IMAGES}/{name}",
+            source=image,
+            labels=tuple(dict.fromkeys(label for label, _ in objects)),
+            boxes=tuple((label, box) for label, box in objects if box is not None),
+            split=split,
+        )
+        rows.append(Row(where, sample))
+    samples, skipped = keep_present(rows, skip_missing)
+    names = tuple(sorted({label for sample in samples for label in sample.labels}))
+    notes = [f"{some(bare, 'listed image')} without annotations left out"] if bare else []
+    notes += findings.notes()
+    return Catalog(year, "PASCAL VOC", "multilabel", names, samples, skipped, tuple(notes))
+
+
+def _years(root: Path) -> list[Path]:
+    """``root`` itself, or its folders VOC2007 and the like, or those of VOCdevkit in it."""
+    if not root.is_dir():
+        return []
+    if _is_year(root):
+        return [root]
+    kits = (root, root / "VOCdevkit")
+    return [year for kit in kits for year in sorted(kit.glob("VOC*")) if _is_year(year)]
+
+
+def _is_year(folder: Path) -> bool:
+    return (folder / _XML).is_dir() and (folder / _IMAGES).is_dir()
+
+
+def _image_files(folder: Path) -> dict[str, str]:
+    """Stem -> file name: in other people's sets of this form not every image is a .jpg."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if is_image_name(entry.name))
+    return {os.path.splitext(name)[0]: name for name in names}
+
+
+def _listed(year: Path) -> Iterator[tuple[str | None, str, str]]:
+    """(split, name without ending, place) of every image."""
+    lists = {split: year / _LISTS / f"{split}.txt" for split in ("train", "val", "test")}
+    if not lists["train"].is_file():
+        lists = {"train": year / _LISTS / "trainval.txt", "test": lists["test"]}
+    places: dict[str, str] = {}
+    for split, path in lists.items():
+        for number, line in enumerate(read_text(path).splitlines() if path.is_file() else [], 1):
+            where = f"{path.name} line {number}"
+            if not line.strip():
+                continue
+            stem = line.split()[0]
+            if stem in places:
+                raise LookcloserError(f"{where}: '{stem}' is at {places[stem]} already")
+            places[stem] = where
+            yield split, stem, where
+    if not any(path.is_file() for path in lists.values()):
+        for path in sorted((year / _XML).glob("*.xml")):
+            yield None, path.stem, f"{_XML}/{path.name}"
+
+
+def _objects(path: Path, findings: _Findings) -> Iterator[tuple[str, Box | None]]:
+    """(name, box) of each object; the boxes of its parts, such as a head, are not looked at."""
+    for entry in read_xml(path).findall("object"):
+        label = entry.findtext("name", "").strip()
+        if not label:
+            raise LookcloserError(f"{path}: an object without a name")
+        findings.difficult += entry.findtext("difficult", "").strip() == "1"
+        box = entry.find("bndbox")
+        if box is None:
+            yield label, None
+            continue
+        x0, y0, x1, y1 = corners(box, path)
+        flat = x0 - 1 >= x1 or y0 - 1 >= y1
+        findings.flat += flat
+        yield label, None if flat else (x0 - 1, y0 - 1, x1, y1)
