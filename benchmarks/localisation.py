@@ -1,7 +1,12 @@
-"""MaxBoxAcc at many thresholds against one connected-component call per threshold and map.
+"""Localisation scores against the reference protocol, and against a call per threshold and map.
 
-The peers only threshold and find boxes; lookcloser also normalises, compares with true boxes and
-scores. Peers run on a few of the maps, and all times are per map. Everything uses one thread.
+In the first table the peer is the whole reference protocol, written as its description and its
+published code run it: for each map and each of 1,000 thresholds one `cv2.findContours`, a box per
+contour, all IoUs, hits; then PxAP by a histogram per map. Its scores are asserted to equal ours.
+In the second table peers only threshold and find boxes, at 100 thresholds; lookcloser also
+normalises, compares with true boxes and scores.
+
+Peers run on a few of the maps, and all times are per map. Everything uses one thread.
 """
 
 from __future__ import annotations
@@ -77,12 +82,61 @@ def loop(find: Callable[[np.ndarray], Boxes], maps: np.ndarray, thresholds: np.n
         find(mask)
 
 
-def histograms(maps: np.ndarray, masks: np.ndarray) -> None:
-    """The pooling of the reference's PxAP, without the final score."""
+def histograms(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """The pooling of the reference's PxAP: (2, bins) pixels of the object and of the background."""
     edges = np.append(np.arange(0, 1, 0.001), [1.0, 2.0, 3.0])
+    counts = np.zeros((2, len(edges) - 1))
     for values, mask in zip(normalise(maps), masks, strict=True):
-        np.histogram(values[mask == 1], edges)
-        np.histogram(values[mask == 0], edges)
+        counts += [np.histogram(values[mask == kind], edges)[0] for kind in (1, 0)]
+    return counts
+
+
+def protocol_v2(maps: np.ndarray, boxes: np.ndarray, thresholds: np.ndarray) -> list[float]:
+    """MaxBoxAccV2 at IoU 0.3, 0.5 and 0.7; one true box per map, ends inclusive."""
+    hits = np.zeros((3, len(thresholds)))
+    for values, true in zip(normalise(maps), boxes, strict=True):
+        image = (values * 255).astype(np.uint8)
+        found, counts = [], []
+        for threshold in thresholds:
+            level = int(threshold * image.max())
+            mask = cv2.threshold(image, level, 255, cv2.THRESH_BINARY)[1]
+            rectangles = contours(mask) or [(0, 0, 0, 0)]
+            found += [
+                (x, y, min(x + w, SIDE - 1), min(y + h, SIDE - 1)) for x, y, w, h in rectangles
+            ]
+            counts.append(len(rectangles))
+        found_array = np.array(found)
+        low = np.maximum(found_array[:, :2], true[:2])
+        high = np.minimum(found_array[:, 2:], true[2:])
+        shared = np.maximum(high - low + 1, 0).prod(axis=1)
+        areas = (found_array[:, 2:] - found_array[:, :2] + 1).prod(axis=1)
+        overlaps = shared / (areas + (true[2:] - true[:2] + 1).prod() - shared)
+        begin = 0
+        for step, count in enumerate(counts):
+            best = overlaps[begin : begin + count].max()
+            hits[:, step] += best >= np.array([0.3, 0.5, 0.7])
+            begin += count
+    return (hits.max(axis=1) / len(maps)).tolist()
+
+
+def protocol_pxap(maps: np.ndarray, masks: np.ndarray) -> float:
+    true, false = (part[::-1].cumsum() for part in histograms(maps, masks))
+    used = true + false > 0
+    precision, recall = true[used] / (true + false)[used], true[used] / true[-1]
+    return float(np.sum(precision * np.diff(recall, prepend=0)))
+
+
+def looped_pxap(maps: np.ndarray, masks: np.ndarray) -> float:
+    """The same with one comparison of all pixels per threshold."""
+    edges = np.append(np.arange(0, 1, 0.001), 1.0)
+    true, false = np.zeros((2, len(edges)))
+    for values, mask in zip(normalise(maps), masks, strict=True):
+        for step, edge in enumerate(edges):
+            detected = values >= edge
+            true[step] += np.count_nonzero(detected & (mask == 1))
+            false[step] += np.count_nonzero(detected & (mask == 0))
+    true, false = true[::-1], false[::-1]
+    return float(np.sum(true / (true + false) * np.diff(true / true[-1], prepend=0)))
 
 
 def check(maps: np.ndarray, boxes: np.ndarray, thresholds: np.ndarray) -> None:
@@ -117,6 +171,44 @@ def per_map(
         }
         for row in summary(each, base)
     ]
+
+
+def whole_protocol(maps: np.ndarray, peer_maps: int, boxes: np.ndarray, rounds: int) -> list[dict]:
+    """V2 + PxAP at the protocol's own thresholds, ours over all maps, peers over a few."""
+    thousand = np.arange(0, 1, 0.001)
+    different = thousand[np.unique((thousand * 255).astype(int), return_index=True)[1]]
+    masks = (maps > maps.mean(axis=(1, 2), keepdims=True)).astype(np.uint8)
+    few = slice(0, peer_maps)
+
+    def ours(scored: np.ndarray) -> tuple[dict[str, float], float]:
+        count = len(scored)
+        return max_box_acc(scored, boxes[:count]), pxap(scored, masks[:count])
+
+    boxes_found, pixels_found = ours(maps[few])
+    expected = protocol_v2(maps[few], boxes[few], thousand)
+    if list(boxes_found.values())[:3] != expected:
+        raise AssertionError(f"{boxes_found} is not {expected}")
+    pixels = [protocol_pxap(maps[few], masks[few]), looped_pxap(maps[few], masks[few])]
+    np.testing.assert_allclose([pixels_found] * 2, pixels, rtol=0, atol=1e-12)
+
+    def protocol(scored: np.ndarray, thresholds: np.ndarray = thousand) -> None:
+        protocol_v2(scored, boxes[few], thresholds)
+        protocol_pxap(scored, masks[few])
+
+    def looped(scored: np.ndarray) -> None:
+        protocol_v2(scored, boxes[few], thousand)
+        looped_pxap(scored, masks[few])
+
+    calls = {
+        "lookcloser V2 + PxAP": (ours, maps),
+        "protocol, 1,000 thresholds": (protocol, maps[few]),
+        "protocol, each of the 255 levels once": (lambda m: protocol(m, different), maps[few]),
+        "protocol, PxAP by thresholds too": (looped, maps[few]),
+    }
+    rows = per_map(calls, rounds, "lookcloser V2 + PxAP")
+    for row in rows:
+        row[f"s for {len(maps):,} maps, linear"] = row["median ms per map"] * len(maps) / 1e3
+    return rows
 
 
 def main() -> None:
@@ -166,6 +258,9 @@ def main() -> None:
         options.json,
         machine("opencv-python-headless"),
         {
+            "V2 + PxAP, the whole protocol, 224×224": whole_protocol(
+                maps, options.peer_maps, boxes, options.rounds
+            ),
             "100 thresholds, 224×224": per_map({**own, **peers}, options.rounds, base),
             "Against the number of maps": per_map(sizes, options.rounds, "50 maps"),
             "Against the number of thresholds": per_map(steps, options.rounds, "100 thresholds"),

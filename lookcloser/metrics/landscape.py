@@ -144,9 +144,9 @@ class Landscape:
         There is one turn up before each turn down, and one after the last.
         """
         rising = self.flat[:-1] <= self.flat[1:]
-        peaks = np.flatnonzero(rising[:-1] > rising[1:]) + 1
-        pits = np.flatnonzero(rising[:-1] < rising[1:]) + 1
-        return peaks, np.concatenate([[0], pits])
+        # The frame counts as rising, at the start and at the end: turns down and up alternate.
+        turns = np.flatnonzero(rising[:-1] != rising[1:]) + 1
+        return turns[::2], np.concatenate([[0], turns[1::2]])
 
     def _relief(
         self,

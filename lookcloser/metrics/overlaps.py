@@ -53,7 +53,8 @@ def best_overlaps(
             boxes[:, 2:] += 1
             if reference:
                 # Ends are one too far and, at the border, cut back: the protocol's off-by-one.
-                np.minimum(boxes[:, 2:], [width - 1, height - 1], out=boxes[:, 2:])
+                np.minimum(boxes[:, 2], width - 1, out=boxes[:, 2])
+                np.minimum(boxes[:, 3], height - 1, out=boxes[:, 3])
             overlaps = row_iou(boxes[:, None], true[found.image], reference).max(axis=1)
             places = found.image * len(thresholds) + found.step
             np.maximum.at(best.reshape(-1), places, overlaps)
@@ -64,16 +65,16 @@ def row_iou(first: Boxes, second: Boxes, inclusive: bool) -> Boxes:
     """IoU of boxes with boxes, row by row: (..., 4) each -> (...); 0 where both are empty."""
     extra = 1 if inclusive else 0
 
-    def product(low: Boxes, high: Boxes) -> Boxes:
-        sides = np.maximum(high - low + extra, 0)
-        area: Boxes = sides[..., 0] * sides[..., 1]
-        return area
+    def area(x0: Boxes, y0: Boxes, x1: Boxes, y1: Boxes) -> Boxes:
+        product: Boxes = np.maximum(x1 - x0 + extra, 0) * np.maximum(y1 - y0 + extra, 0)
+        return product
 
-    low = np.maximum(first[..., :2], second[..., :2])
-    high = np.minimum(first[..., 2:], second[..., 2:])
-    shared = product(low, high)
-    union = product(first[..., :2], first[..., 2:]) + product(second[..., :2], second[..., 2:])
-    union -= shared
+    # By columns: NumPy is slow where the last dimension is as short as two or four.
+    ax0, ay0, ax1, ay1 = np.moveaxis(first, -1, 0)
+    bx0, by0, bx1, by1 = np.moveaxis(second, -1, 0)
+    low = np.maximum(ax0, bx0), np.maximum(ay0, by0)
+    shared = area(*low, np.minimum(ax1, bx1), np.minimum(ay1, by1))
+    union = area(ax0, ay0, ax1, ay1) + area(bx0, by0, bx1, by1) - shared
     overlaps: Boxes = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
     return overlaps
 

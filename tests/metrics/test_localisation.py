@@ -172,6 +172,42 @@ def test_all_thresholds_at_the_usual_size():
         np.testing.assert_array_equal(found[:, ::40], expected)
 
 
+def scores_slowly(maps, truth, largest):
+    """MaxBoxAcc as the protocol counts: a hit or none for each IoU, threshold and image."""
+    hits = np.zeros((3, len(THRESHOLDS)))
+    for array, true in zip(maps, truth, strict=True):
+        row = reference_overlaps_slowly(array[None], [true], THRESHOLDS, largest)[0]
+        for place, iou in enumerate((0.3, 0.5, 0.7)):
+            hits[place, np.nonzero(row >= iou)[0]] += 1
+    best = [row.max() / len(maps) for row in hits]
+    names = ("MaxBoxAcc@0.3", "MaxBoxAcc@0.5", "MaxBoxAcc@0.7")
+    return {**dict(zip(names, best, strict=True)), "mean": sum(best) / 3}
+
+
+@pytest.mark.parametrize("components", ["largest", "all"])
+def test_the_numbers_of_the_protocol(components):
+    """V1 and V2 at its 1,000 thresholds, several true boxes an image, maps of every kind."""
+    rng = np.random.default_rng(5)
+    maps = np.concatenate(
+        [
+            smooth(rng, 10, 28, 32, grid=4),
+            np.maximum(smooth(rng, 10, 28, 32, grid=6), 0),
+            rings(rng, 10, 28, 32),
+            smooth(rng, 10, 28, 32, grid=5).round(1),
+            np.ones((1, 28, 32)),
+        ]
+    ).astype(np.float32)
+    truth = true_boxes(rng, len(maps), 4, 32, 28)
+    for boxes in truth[::2]:
+        # A large object among small ones.
+        boxes[0] = rng.integers((0, 0, 22, 18), (10, 10, 32, 28))
+    assert {len(boxes) for boxes in truth} == {1, 2, 3, 4}
+    expected = scores_slowly(maps, truth, components == "largest")
+    assert 0 < expected["MaxBoxAcc@0.7"] < expected["MaxBoxAcc@0.3"] < 1
+    found = loc.max_box_acc(maps, truth, components=components)
+    assert found == pytest.approx(expected, rel=0, abs=1e-15)
+
+
 def test_only_255_of_the_thresholds_differ():
     maps = smooth(np.random.default_rng(0), 4, 30, 30, grid=4)
     found = loc.box_overlaps(maps, [[3, 3, 20, 20]] * 4)

@@ -48,6 +48,21 @@ def test_pxap_is_the_reference(dtype, step):
     assert pxap(torch.from_numpy(maps), torch.from_numpy(masks)) == pxap(maps, masks)
 
 
+def test_edges_between_two_numbers_of_the_maps_precision():
+    """A pixel just below a threshold, and one just above: 0.3 is no number of float32."""
+    edge = np.float64(0.3)
+    above = np.float32(edge)
+    assert float(above) > edge
+    below = np.nextafter(above, np.float32(0))
+    maps = np.array([[[0, below, above, 1]]], np.float32)
+    masks = np.array([[[0, 0, 1, 1]]])
+    for thresholds in ([0.0, 0.3], [0.0, float(below)], [0.0, float(above)], [0.0, 0.7]):
+        expected = reference_pxap_slowly(maps, masks, np.array(thresholds))
+        assert pxap(maps, masks, thresholds) == pytest.approx(expected, abs=1e-12)
+    assert pxap(maps, masks, [0.0, 0.3]) == 1.0
+    assert pxap(maps, masks, [0.0, float(below)]) < 1.0
+
+
 def test_pxap_is_nearly_average_precision():
     maps, masks = images(1)
     seen = masks != 255
@@ -108,6 +123,16 @@ def test_tolerance_is_a_distance():
     box = [[3.5, 4.5, 8, 8]]
     assert pointing_game(array, box, tolerance=4.99) == 0.0
     assert pointing_game(array, box, tolerance=5.0) == 1.0
+
+
+def test_each_class_counts_the_same():
+    maps = np.zeros((4, 5, 5))
+    maps[:, 2, 2] = 1
+    boxes = [[2, 2, 3, 3]] * 2 + [[0, 0, 1, 1]] * 2
+    assert pointing_game(maps, boxes) == 0.5
+    assert pointing_game(maps, boxes, classes=[0, 1, 1, 1]) == (1 + 1 / 3) / 2
+    with pytest.raises(LookcloserError, match="classes of shape"):
+        pointing_game(maps, boxes, classes=[0, 1])
 
 
 def test_maps_that_point_nowhere():

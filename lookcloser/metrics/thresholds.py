@@ -1,0 +1,118 @@
+"""At which share of a map's range boxes are cut, and how much supervision that choice has used.
+
+A score at the threshold that suits the scored images best has seen their boxes, and so has one
+whose threshold comes from another split with boxes: training stayed weak, choosing did not. What is
+returned here says in words what was used, to be shown beside the score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.errors import unknown
+from lookcloser.metrics.localisation import IOUS, Floats, TrueBoxes, box_overlaps
+from lookcloser.metrics.maps import as_maps
+from lookcloser.metrics.overlaps import Choice, Mode
+
+Source = Literal["separate split", "scored images"]
+
+FIXED_SHARE = 0.2
+_WORDS: dict[Source, str] = {
+    "separate split": "a separate split",
+    "scored images": "the scored images themselves (optimistic)",
+}
+
+
+class ThresholdChoice(NamedTuple):
+    """Thresholds with their price.
+
+    Attributes:
+        thresholds: For each IoU the share of a map's range; `box_acc_at` takes them.
+        images: How many images with boxes were used.
+        supervision: The same in words.
+    """
+
+    thresholds: dict[float, float]
+    images: int
+    supervision: str
+
+
+def fixed_threshold(share: float = FIXED_SHARE, ious: Sequence[float] = IOUS) -> ThresholdChoice:
+    """No box is used: one share for all, by default the 20 % of the CAM paper (section 3.2).
+
+    Args:
+        share: Of a map's range, in [0, 1). For maps that reach down to 0, such as heatmaps, this is
+            the share of the maximum which the paper means.
+        ious: For which overlaps.
+
+    Raises:
+        LookcloserError: For a share outside of [0, 1).
+    """
+    if not 0 <= share < 1:
+        raise LookcloserError(f"share = {share}", allowed="From 0 on, below 1")
+    words = f"no boxes: a fixed {share:.3g} of each map's range"
+    return ThresholdChoice(dict.fromkeys(map(float, ious), share), 0, words)
+
+
+def choose_thresholds(
+    maps: ArrayLike,
+    boxes: TrueBoxes,
+    *,
+    source: Source = "separate split",
+    few: int | None = None,
+    seed: int = 0,
+    ious: Sequence[float] = IOUS,
+    components: Choice = "all",
+    mode: Mode = "corrected",
+    thresholds: ArrayLike | None = None,
+) -> ThresholdChoice:
+    """For each IoU the threshold at which most images are found.
+
+    Of thresholds that find equally many, which a few images leave plenty of, the one with the
+    highest mean IoU is taken, and of these the lowest.
+
+    Args:
+        maps: (N, h, w) of images with boxes.
+        boxes: As in `max_box_acc`.
+        source: Whose images these are: a "separate split", or the "scored images" themselves, which
+            makes the score optimistic, and the words say so.
+        few: Use the boxes of so many images, drawn at random; by default of all.
+        seed: For the drawing.
+        ious: As in `max_box_acc`.
+        components: As in `max_box_acc`.
+        mode: As in `max_box_acc`.
+        thresholds: To choose from; as in `max_box_acc`.
+
+    Raises:
+        LookcloserError: For an unknown source, ``few`` below 1 or above N, or as `max_box_acc`.
+    """
+    if source not in get_args(Source):
+        raise unknown(source, "source", get_args(Source))
+    array = as_maps(maps)
+    count = len(array) if few is None else few
+    if not 1 <= count <= len(array):
+        raise LookcloserError(f"few = {few}", allowed=f"1 … {len(array)}, the maps given")
+    levels = np.arange(0, 1, 0.001) if thresholds is None else np.asarray(thresholds, dtype=float)
+    drawn = np.arange(len(array))
+    if few is not None:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(array))[:count])
+    each = list(boxes)  # type: ignore[arg-type]
+    chosen = [each[i] for i in drawn]
+    overlaps = box_overlaps(array[drawn], chosen, components, mode, levels)
+    best = {float(iou): float(levels[_best(overlaps, iou)]) for iou in ious}
+    words = f"boxes of {count} images"
+    if few is not None:
+        words += f", drawn from {len(array)} (seed {seed}),"
+    return ThresholdChoice(best, count, f"{words} of {_WORDS[source]}")
+
+
+def _best(overlaps: Floats, iou: float) -> int:
+    """The column with the most overlaps of at least ``iou``, then with the highest mean."""
+    found = (overlaps >= iou).sum(axis=0)
+    means = np.where(found == found.max(), overlaps.mean(axis=0), -1)
+    return int(means.argmax())
