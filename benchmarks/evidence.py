@@ -1,123 +1,263 @@
-"""What a class map costs: one-pass maps and views against the bare forward pass and two packages.
+"""What evidence costs: maps and views against the bare forward pass and three packages.
 
-ResNet-50, 224 px, random weights, float32. `ours: maps` is the model of `--method cam` answering
-with the map of its best class; `ours: cam` and `ours: gradcam` look into the bare timm network.
+ResNet-50, random weights, float32, 224 px where not said otherwise. `ours: maps` is the model of
+`--method cam` answering with the map of its best class; the other rows of ours look into the bare
+timm network. Peak memory is that of a fresh process per row, above what it held before the call.
 """
 
 from __future__ import annotations
 
+import argparse
+import statistics
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from _harness import arguments, interleave, machine, report, summary
+from _harness import arguments, interleave, machine, ratios, report, summary
 from torch import Tensor
 
 from lookcloser import explain
 from lookcloser.models import CAM
 
+PARTS = ("views", "transformer", "targets", "memory", "growth", "agreement")
+LAYER = "layer4"  # looked at by name, so that no row pays for finding it
 
-def calls(batch: int) -> dict[str, Callable[[], Any]]:
-    """Every way to get a picture of the evidence, on the same weights and images."""
+
+def networks() -> tuple[CAM, torch.nn.Module]:
+    """The model of `--method cam` and timm's bare network with the same weights."""
     torch.manual_seed(0)
     ours = CAM(1000, "resnet50").eval()
     # The peers add 1e-8 and 1e-7 to what they divide by; large scores make that vanish.
     ours.head.weight.data *= 1e4
     bare = timm.create_model("resnet50").eval()
-    bare.load_state_dict({**ours.backbone.net.state_dict(), **head_of(ours)})
-    images = torch.randn(batch, 3, 224, 224)
+    head = {"fc.weight": ours.head.weight.data, "fc.bias": ours.head.bias.data}
+    bare.load_state_dict({**ours.backbone.net.state_dict(), **head})
+    return ours, bare
 
-    def forward() -> Tensor:
+
+def calls(ours: CAM, bare: torch.nn.Module, images: Tensor) -> dict[str, Callable[[], Any]]:
+    """Every way to get a picture of the evidence, on the same weights and images."""
+
+    def maps() -> Tensor | None:
         with torch.inference_mode():
-            return bare(images)
+            return ours(images, targets=1).maps
 
-    def maps() -> Tensor:
-        with torch.inference_mode():
-            output = ours(images, targets=1)
-            assert output.maps is not None  # this method always has maps
-            return output.maps[:, 0]
-
+    views = ("cam", "gradcam", "gradcampp", "layercam", "eigencam", "saliency")
     return {
-        "bare forward": forward,
+        "bare forward": lambda: forward(bare, images),
         "ours: maps": maps,
-        "ours: cam": lambda: explain.cam(bare, images),
-        "ours: gradcam": lambda: explain.gradcam(bare, images),
-        "ours: 20 maps": lambda: ours_many(ours, images),
-        "ours: saliency": lambda: explain.saliency(bare, images),
-        **peers(bare, images),
+        **{f"ours: {name}": view_of(name, bare, images) for name in views},
+        "ours: guided_backprop": view_of("guided_backprop", bare, images),
+        **torchcam_calls(bare, images),
+        **grad_cam_calls(bare, images),
+        **captum_calls(bare, images),
     }
 
 
-def head_of(model: CAM) -> dict[str, Tensor]:
-    """The linear layer under the names of timm's ResNet."""
-    return {"fc.weight": model.head.weight.data, "fc.bias": model.head.bias.data}
-
-
-def ours_many(model: CAM, images: Tensor) -> Tensor:
-    """The maps of the 20 best classes."""
+def forward(model: torch.nn.Module, images: Tensor) -> Tensor:
+    """What every row is measured against."""
     with torch.inference_mode():
-        output = model(images, targets=20)
-        assert output.maps is not None  # this method always has maps
-        return output.maps
+        logits: Tensor = model(images)
+    return logits
 
 
-def peers(model: torch.nn.Module, images: Tensor) -> dict[str, Callable[[], Any]]:
-    """torchcam and grad-cam, where they are installed, used as their READMEs show."""
-    found: dict[str, Callable[[], Any]] = {}
+def view_of(name: str, model: torch.nn.Module, images: Tensor) -> Callable[[], Tensor]:
+    """A call of one of our views for the best class."""
+    return lambda: explain.VIEWS[name](model, images)
+
+
+def torchcam_calls(model: torch.nn.Module, images: Tensor) -> dict[str, Callable[[], Any]]:
+    """torchcam, used as its README shows."""
     try:
         from torchcam import methods as torchcam
     except ImportError:
         print("torchcam is not installed: left out")
-    else:
+        return {}
 
-        def torchcam_cam() -> Any:
-            with torchcam.CAM(model, "layer4", "fc") as extractor, torch.inference_mode():
-                return extractor(model(images).argmax(dim=1).tolist())
+    def cam() -> Any:
+        with torchcam.CAM(model, LAYER, "fc") as extractor, torch.inference_mode():
+            return extractor(model(images).argmax(dim=1).tolist())
 
-        def torchcam_gradcam() -> Any:
-            with torchcam.GradCAM(model, "layer4") as extractor:
-                scores = model(images)
-                return extractor(scores.argmax(dim=1).tolist(), scores)
+    def gradcam() -> Any:
+        with torchcam.GradCAM(model, LAYER) as extractor:
+            scores = model(images)
+            return extractor(scores.argmax(dim=1).tolist(), scores)
 
-        found |= {"torchcam: CAM": torchcam_cam, "torchcam: GradCAM": torchcam_gradcam}
+    return {"torchcam: CAM": cam, "torchcam: GradCAM": gradcam}
+
+
+def grad_cam_calls(model: torch.nn.Module, images: Tensor) -> dict[str, Callable[[], Any]]:
+    """grad-cam, used as its README shows."""
     try:
         from pytorch_grad_cam import GradCAM
     except ImportError:
         print("grad-cam is not installed: left out")
-    else:
+        return {}
 
-        def grad_cam() -> Any:
-            with GradCAM(model, [model.layer4]) as extractor:
-                return extractor(images, None)
+    def gradcam() -> Any:
+        with GradCAM(model, [model.layer4]) as extractor:
+            return extractor(images, None)
 
-        found["grad-cam: GradCAM"] = grad_cam
+    return {"grad-cam: GradCAM": gradcam}
+
+
+def captum_calls(model: torch.nn.Module, images: Tensor) -> dict[str, Callable[[], Any]]:
+    """captum, used as its tutorials show; it wants to be told the class."""
+    try:
+        from captum import attr
+    except ImportError:
+        print("captum is not installed: left out")
+        return {}
+
+    def best() -> Tensor:
+        return forward(model, images).argmax(dim=1).clone()
+
+    def gradcam() -> Any:
+        return attr.LayerGradCam(model, model.layer4).attribute(images, target=best())
+
+    def saliency() -> Any:
+        pixels = images.clone().requires_grad_()
+        return attr.Saliency(model).attribute(pixels, target=best())
+
+    return {"captum: LayerGradCam": gradcam, "captum: Saliency": saliency}
+
+
+def views(rounds: int, batches: list[int]) -> dict[str, list[dict[str, Any]]]:
+    """Time of every call at every batch size."""
+    return {
+        f"views, batch {batch}": summary(
+            interleave(calls(*networks(), torch.randn(batch, 3, 224, 224)), rounds, 2),
+            "bare forward",
+        )
+        for batch in batches
+    }
+
+
+def transformer(rounds: int, batches: list[int]) -> dict[str, list[dict[str, Any]]]:
+    """Time of the views of attention: a ViT-Ti at 224 px."""
+    torch.manual_seed(0)
+    model = timm.create_model("vit_tiny_patch16_224").eval()
+    found = {}
+    for batch in batches:
+        images = torch.randn(batch, 3, 224, 224)
+        timed = {"bare forward": lambda images=images: forward(model, images)}
+        for name in ("attention_rollout", "attention_relevance", "gradcam", "saliency"):
+            timed[f"ours: {name}"] = view_of(name, model, images)
+        rows = summary(interleave(timed, rounds, 2), "bare forward")
+        found[f"transformer, batch {batch}"] = rows
     return found
 
 
-def agreement() -> list[dict[str, Any]]:
-    """Largest difference between the normalised pictures, Grad-CAM on a pooled network."""
-    made = {name: call() for name, call in calls(2).items() if "gradcam" in name.lower()}
-    raw = made["ours: gradcam"]
-    ours = explain.normalize(raw - raw.amin(dim=(1, 2), keepdim=True))  # peers stretch to [0, 1]
+def targets(rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """20 targets of one image over one target of it."""
+    _, model = networks()
+    images, many = torch.randn(1, 3, 224, 224), torch.arange(20)[None]
     rows = []
-    if "torchcam: GradCAM" in made:
-        theirs = made["torchcam: GradCAM"][0]
-        rows.append({"peer": "torchcam", "max difference": float((ours - theirs).abs().max())})
-    return rows
+    for name in ("cam", "gradcam", "gradcampp", "layercam"):
+        view = explain.VIEWS[name]
+        timed = {
+            "one": lambda view=view: view(model, images, 0),
+            "twenty": lambda view=view: view(model, images, many),
+        }
+        seconds = interleave(timed, rounds, 2)
+        medians = {f"{key}_s": statistics.median(values) for key, values in seconds.items()}
+        rows.append({"name": name, **medians, "ratio": ratios(seconds, "one")["twenty"]})
+    return {"20 targets of one image": rows}
 
 
-def main() -> None:
+def memory(batch: int = 8) -> dict[str, list[dict[str, Any]]]:
+    """Peak memory of every call above idle, each in a fresh process."""
+    rows: list[dict[str, Any]] = []
+    for name in calls(*networks(), torch.zeros(1)):
+        command = [sys.executable, __file__, "--peak", name, "--batches", str(batch)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        megabytes = float(done.stdout.split()[-1])
+        base = rows[0]["peak_mb"] if rows else megabytes
+        rows.append({"name": name, "peak_mb": megabytes, "over bare forward": megabytes / base})
+    return {f"peak memory above idle, batch {batch}": rows}
+
+
+def peak(name: str, batch: int) -> float:
+    """MB that one call takes at its highest above what the process held before (Linux)."""
+    pair = networks()
+    # What is found and kept at the first look at a network is no cost of the call.
+    calls(*pair, torch.randn(1, 3, 64, 64))[name]()
+    call = calls(*pair, torch.randn(batch, 3, 224, 224))[name]
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high mark starts anew
+    before = status("VmRSS")
+    call()
+    return (status("VmHWM") - before) / 1024
+
+
+def status(key: str) -> int:
+    """A line of /proc/self/status in kB."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith(key)).split()[1])
+
+
+def growth(rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Seconds of the bare forward, and the views over it, against batch and image size."""
+    _, model = networks()
+    names = ("cam", "gradcam", "saliency", "guided_backprop")
+    tables: dict[str, list[dict[str, Any]]] = {"cost against batch": [], "cost against size": []}
+    cases = [("cost against batch", batch, 224) for batch in (1, 2, 4, 8, 16)]
+    cases += [("cost against size", 2, size) for size in (96, 160, 224, 320, 448)]
+    for title, batch, size in cases:
+        images = torch.randn(batch, 3, size, size)
+        timed = {name: view_of(name, model, images) for name in names}
+        seconds = interleave({"bare": lambda: forward(model, images), **timed}, rounds)  # noqa: B023
+        row = {"batch": batch, "px": size, "bare_s": statistics.median(seconds["bare"])}
+        tables[title].append(
+            row | {n: r for n, r in ratios(seconds, "bare").items() if n != "bare"}
+        )
+    return tables
+
+
+def agreement() -> dict[str, list[dict[str, Any]]]:
+    """Largest difference between the normalised pictures, Grad-CAM on a pooled network."""
+    _, bare = networks()
+    images = torch.randn(2, 3, 224, 224)
+    raw = explain.gradcam(bare, images)
+    mine = explain.normalize(raw - raw.amin(dim=(1, 2), keepdim=True))  # peers stretch to [0, 1]
+    rows = [
+        {"peer": name, "max difference": float((mine - call()[0]).abs().max())}
+        for name, call in torchcam_calls(bare, images).items()
+        if name.endswith("GradCAM")
+    ]
+    return {"agreement": rows}
+
+
+def options() -> argparse.Namespace:
     parser = arguments("evidence", __doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
-    options = parser.parse_args()
-    tables = {}
-    for batch in options.batches:
-        seconds = interleave(calls(batch), rounds=options.rounds, warmup=2)
-        tables[f"batch {batch}"] = summary(seconds, "bare forward")
-    tables["agreement"] = agreement()
-    report(options.json, machine("torchcam", "grad-cam"), tables)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--peak", metavar="ROW", help="print the peak memory of one row, and end")
+    return parser.parse_args()
+
+
+def main() -> None:
+    asked = options()
+    if asked.peak:
+        print(peak(asked.peak, asked.batches[0]))
+        return
+    rounds = asked.rounds
+    parts: dict[str, Callable[[], dict[str, list[dict[str, Any]]]]] = {
+        "views": lambda: views(rounds, asked.batches),
+        "transformer": lambda: transformer(rounds, asked.batches),
+        "targets": lambda: targets(rounds),
+        "memory": memory,
+        "growth": lambda: growth(max(3, rounds // 3)),
+        "agreement": agreement,
+    }
+    tables: dict[str, list[dict[str, Any]]] = {}
+    for part in asked.parts:
+        tables |= parts[part]()
+    report(asked.json, machine("torchcam", "grad-cam", "captum"), tables)
 
 
 if __name__ == "__main__":

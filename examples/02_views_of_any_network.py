@@ -35,8 +35,8 @@ def main() -> None:
     with torch.inference_mode():
         score, best = model.eval()(batch).softmax(dim=1)[0].max(dim=0)
     views = {}
-    for name, view in VIEWS.items():
-        heatmap = normalize(view(model, batch, int(best)))[0].numpy()
+    for name in ("cam", "gradcam", "saliency"):
+        heatmap = normalize(VIEWS[name](model, batch, int(best)))[0].numpy()
         views[name] = Region("map", f"class {int(best)}", float(score), heatmap=heatmap)
     plot_views(picture, views).save(options.save)
     print(options.save)

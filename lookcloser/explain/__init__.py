@@ -1,13 +1,76 @@
-"""Views of any `torch.nn.Module`: where does the answer come from?"""
+"""Views of any `torch.nn.Module`: where does the answer come from?
+
+Every view is called as ``view(model, images, targets)`` and gives one map per target; `VIEWS` has
+them by name. `class_visualisation` and `fooling_images` make images instead.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
+from lookcloser.explain.attention_relevance import attention_relevance
+from lookcloser.explain.attention_rollout import attention_rollout
 from lookcloser.explain.cam import cam
+from lookcloser.explain.class_visualisation import class_visualisation
+from lookcloser.explain.deconvnet import deconvnet
+from lookcloser.explain.derivative_map import box_update, derivative, derivative_map
+from lookcloser.explain.eigencam import eigencam
+from lookcloser.explain.fooling_images import Fooled, fooling_images
 from lookcloser.explain.gradcam import gradcam
+from lookcloser.explain.gradcampp import gradcampp
+from lookcloser.explain.guided_backprop import guided_backprop
+from lookcloser.explain.integrated_gradients import integrated_gradients
+from lookcloser.explain.layercam import layercam
 from lookcloser.explain.normalize import normalize
+from lookcloser.explain.occlusion import occlusion
+from lookcloser.explain.rise import rise
 from lookcloser.explain.saliency import saliency
+from lookcloser.explain.scorecam import scorecam
+from lookcloser.explain.smoothgrad import smoothgrad
 
-VIEWS: dict[str, Callable[..., Any]] = {"cam": cam, "gradcam": gradcam, "saliency": saliency}
+VIEWS: dict[str, Callable[..., Any]] = {
+    view.__name__: view
+    for view in (
+        cam,
+        gradcam,
+        gradcampp,
+        layercam,
+        scorecam,
+        eigencam,
+        attention_rollout,
+        attention_relevance,
+        saliency,
+        smoothgrad,
+        integrated_gradients,
+        guided_backprop,
+        deconvnet,
+        derivative,
+        occlusion,
+        rise,
+    )
+}
 
-__all__ = ["VIEWS", "cam", "gradcam", "normalize", "saliency"]
+__all__ = [
+    "VIEWS",
+    "Fooled",
+    "attention_relevance",
+    "attention_rollout",
+    "box_update",
+    "cam",
+    "class_visualisation",
+    "deconvnet",
+    "derivative",
+    "derivative_map",
+    "eigencam",
+    "fooling_images",
+    "gradcam",
+    "gradcampp",
+    "guided_backprop",
+    "integrated_gradients",
+    "layercam",
+    "normalize",
+    "occlusion",
+    "rise",
+    "saliency",
+    "scorecam",
+    "smoothgrad",
+]

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lookcloser.core.hooks import evaluating, watching
+from lookcloser.core.hooks import watching
+from lookcloser.explain.context import full_precision, looking
 from lookcloser.explain.layers import as_map, classifier_weight, find_pooled_head, module_named
-from lookcloser.explain.targets import Targets, class_indices, logits_of
+from lookcloser.explain.targets import Targets, as_asked, class_indices, logits_of
 
 
 def cam(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
@@ -43,13 +44,13 @@ def cam(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
         copy: Tensor = output.clone()  # what follows in place must not reach our features
         return copy
 
-    with torch.no_grad(), evaluating(model), watching({head.layer: layer}, see):
-        logits = logits_of(model(images))
+    with looking(model, images) as pixels, watching({head.layer: layer}, see):
+        logits = logits_of(model(pixels))
     maps = as_map(features[0], (images.shape[-2], images.shape[-1]))
     assert maps is not None  # the layer was chosen for its grid
     if head.relu:
         maps = maps.relu()
     indices, several = class_indices(targets, logits)
-    with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
+    with torch.no_grad(), full_precision(images):
         found = torch.einsum("bdhw,bkd->bkhw", maps.float(), weight.float()[indices])
-    return found if several else found[:, 0]
+    return as_asked(found, several)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.hooks import evaluating, watching
+from lookcloser.core.hooks import watching
+from lookcloser.explain.context import looking
 from lookcloser.explain.targets import logits_of
 
 Grid = tuple[int, int]
@@ -100,8 +101,8 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
             seen.append((name, inputs[0].detach().clone(), output.detach().clone()))
 
     leaves = {name: module for name, module in names.items() if name}
-    with evaluating(model), torch.no_grad(), watching(leaves, see):
-        logits = logits_of(model(probe)).flatten()
+    with looking(model, probe) as own, watching(leaves, see):
+        logits = logits_of(model(own)).flatten()
     size = (probe.shape[-2], probe.shape[-1])
     found = _match(seen, names, logits, size)
     if found is None:
@@ -173,8 +174,8 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
         return kept.clone()  # an in-place operation that follows changes the copy alone
 
     leaves = {name: module for name, module in model.named_modules() if name}
-    with torch.inference_mode(False), torch.enable_grad(), evaluating(model), watching(leaves, see):
-        top = logits_of(model(probe.detach().clone())).amax(dim=1).sum()
+    with looking(model, probe, gradients=True) as own, watching(leaves, see):
+        top = logits_of(model(own.clone())).amax(dim=1).sum()
         gradients = (
             torch.autograd.grad(top, [kept for _, kept in seen], allow_unused=True) if seen else ()
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from lookcloser.core.hooks import evaluating
-from lookcloser.explain.targets import Targets, class_indices, logits_of
+from lookcloser.explain.pixels import pixel_slopes, strongest
+from lookcloser.explain.targets import Targets, as_asked
 
 
 def saliency(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
@@ -24,14 +23,4 @@ def saliency(model: nn.Module, images: Tensor, targets: Targets = None) -> Tenso
     Raises:
         LookcloserError: For targets out of range.
     """
-    with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
-        pixels = images.detach().clone().requires_grad_()
-        logits = logits_of(model(pixels))
-        indices, several = class_indices(targets, logits)
-        maps = []
-        for column in indices.unbind(dim=1):
-            score = logits.gather(1, column[:, None]).sum()
-            (gradient,) = torch.autograd.grad(score, pixels, retain_graph=True)
-            maps.append(gradient.abs().amax(dim=1).float())
-    found = torch.stack(maps, dim=1)
-    return found if several else found[:, 0]
+    return as_asked(*pixel_slopes(model, images, targets, strongest))

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.explain.context import looking
 
 Targets = int | Sequence[int] | Tensor | None
 
@@ -65,3 +66,14 @@ def class_indices(targets: Targets, logits: Tensor) -> tuple[Tensor, bool]:
             allowed=f"0 … {classes - 1}",
         )
     return indices, several
+
+
+def chosen(model: nn.Module, images: Tensor, targets: Targets) -> tuple[Tensor, bool]:
+    """`class_indices` from a forward pass of the images as they are, without gradients."""
+    with looking(model, images) as pixels:
+        return class_indices(targets, logits_of(model(pixels)))
+
+
+def as_asked(maps: Tensor, several: bool) -> Tensor:
+    """Maps (B, K, ...) without the K dimension where one target per image was asked for."""
+    return maps if several else maps[:, 0]

@@ -1,0 +1,107 @@
+"""Class visualisation: a picture that a network takes for a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.explain.pixels import pixel_slopes
+
+
+def class_visualisation(
+    model: nn.Module,
+    targets: int | Sequence[int] | Tensor,
+    size: tuple[int, int] = (224, 224),
+    *,
+    steps: int = 150,
+    rate: float = 0.05,
+    l2: float = 1e-3,
+    jitter: int = 16,
+    blur: float = 0.5,
+    blur_every: int = 10,
+    scales: Sequence[float] = (0.5, 0.75, 1.0),
+    bounds: tuple[float, float] = (-2.0, 2.0),
+    seed: int = 0,
+) -> Tensor:
+    """Images by gradient ascent on S_c(x) - l2 ‖x‖² (Simonyan et al., 2014; Yosinski et al., 2015).
+
+    Each step moves an image, shifted at random (jitter), along its own gradient; from time to time
+    it is blurred. It grows from the smallest scale to the largest.
+
+    Args:
+        model: Any network. It is left as it was found; parameters' ``.grad`` is not touched.
+        targets: The class of every image: an int for one image, or (B,).
+        size: (H, W) of the result.
+        steps: Gradient steps in all, shared out over the scales.
+        rate: Length of a step, as root mean square over the values of an image.
+        l2: Weight of the squared norm.
+        jitter: Largest shift in pixels at full size, the picture wrapping around.
+        blur: Standard deviation in pixels; 0 leaves the blurring out.
+        blur_every: Steps from one blur to the next.
+        scales: Sizes to pass through, as shares of ``size``, rising to 1. A network of one fixed
+            input size wants ``(1.0,)``.
+        bounds: Lowest and highest value of the network's input. The default is about the range of
+            images normalised with the mean and deviation of ImageNet.
+        seed: Of the first noise and of the shifts; the global random state is not touched. An
+            image does not depend on the others of the batch.
+
+    Returns:
+        (B, 3, H, W), float32, in the network's input space, on the device of its parameters.
+
+    Raises:
+        LookcloserError: For targets that are not (B,) or out of range, and for scales that do not
+            rise to 1.
+    """
+    wanted = _checked(targets, scales)
+    generator = torch.Generator().manual_seed(seed)
+    home = next(iter(model.parameters()), torch.zeros(()))
+    noise = 0.01 * torch.randn(1, 3, *size, generator=generator)
+    images = noise.to(home).repeat(len(wanted), 1, 1, 1)
+    for number in range(steps):
+        scale = scales[-1 - (steps - 1 - number) * len(scales) // steps]  # the last step at 1
+        if images.shape[-2:] != _scaled(size, scale):
+            images = F.interpolate(images, _scaled(size, scale), mode="bilinear")
+        reach = round(jitter * scale)
+        shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
+        uphill = _uphill(model, images, wanted, shift, l2)
+        images = (images + (rate * uphill).to(images)).clamp(*bounds)
+        if blur and (number + 1) % blur_every == 0:
+            images = _blurred(images, blur)
+    return images.float()
+
+
+def _checked(targets: int | Sequence[int] | Tensor, scales: Sequence[float]) -> Tensor:
+    """Targets as (B,)."""
+    wanted = torch.as_tensor(targets)
+    if wanted.ndim > 1:
+        raise LookcloserError(f"targets of shape {tuple(wanted.shape)}", allowed="An int or (B,)")
+    if not scales or scales[-1] != 1 or list(scales) != sorted(scales) or scales[0] <= 0:
+        raise LookcloserError(f"scales {tuple(scales)}", allowed="Shares that rise to 1")
+    return wanted.reshape(-1)
+
+
+def _uphill(
+    model: nn.Module, images: Tensor, wanted: Tensor, shift: list[int], l2: float
+) -> Tensor:
+    """Gradient of S_c(shifted x) - l2 ‖x‖² at each image, its root mean square made 1."""
+    slopes, _ = pixel_slopes(model, images.roll(shift, (2, 3)), wanted)
+    slopes = slopes[:, 0].roll([-shift[0], -shift[1]], (2, 3)) - 2 * l2 * images
+    length = slopes.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+    return slopes / length.where(length > 0, 1.0)
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def _blurred(images: Tensor, deviation: float) -> Tensor:
+    # Imported here: the other views need no torchvision, whose import takes a second.
+    from torchvision.transforms.v2.functional import gaussian_blur
+
+    width = 2 * max(1, round(3 * deviation)) + 1
+    blurred: Tensor = gaussian_blur(images, [width, width], [deviation, deviation])
+    return blurred

@@ -1,0 +1,123 @@
+"""A layer's features and their gradients: the forward half of every map drawn from one layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.hooks import watching
+from lookcloser.explain.context import full_precision, looking
+from lookcloser.explain.layers import Grid, as_map, find_spatial_layer, module_named
+from lookcloser.explain.targets import Targets, as_asked, class_indices, logits_of
+
+
+def features_of(
+    model: nn.Module, images: Tensor, layer: str | None = None
+) -> tuple[Tensor, Tensor]:
+    """Features float32 (B, D, h, w) of a layer, by default the last spatial one, and the logits."""
+    name = layer if layer is not None else find_spatial_layer(model, images)
+    seen: list[Tensor] = []
+
+    def see(_name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
+        seen[:] = [_tensor(output, name)]
+        return output.clone()  # what follows in place must not reach our features
+
+    with looking(model, images) as pixels, watching({name: module_named(model, name)}, see):
+        logits = logits_of(model(pixels))
+    return _grid(seen[0], (images.shape[-2], images.shape[-1]), name).float(), logits
+
+
+def weighted_maps(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets,
+    layer: str | None,
+    weigh: Callable[[Tensor, Tensor], Tensor],
+) -> Tensor:
+    """One map per target from a layer's features and the gradients of the target's logit there.
+
+    The graph is built from the layer onwards only, so that memory stays near that of a bare
+    forward pass; all targets share the forward pass.
+
+    Args:
+        model: Any network.
+        images: (B, 3, H, W).
+        targets: See `class_indices`.
+        layer: Name of a module; None takes the last one with a grid.
+        weigh: From features and gradients, float32 (B, D, h, w) each, to maps (B, h, w).
+
+    Raises:
+        LookcloserError: For an unknown layer, one that is not spatial or has no say in the logits,
+            and targets out of range.
+    """
+    name = layer if layer is not None else find_spatial_layer(model, images)
+    hooked = {name: module_named(model, name)}
+    size = (images.shape[-2], images.shape[-1])
+    seen: list[Tensor] = []
+
+    def see(_name: str, _inputs: tuple[Any, ...], output: Any) -> Tensor:
+        leaf = _tensor(output, name).detach().requires_grad_()
+        seen[:] = [leaf]
+        torch.set_grad_enabled(True)  # from here on; the block below puts it back
+        copy: Tensor = leaf.clone()  # what follows in place must not reach our features
+        return copy
+
+    with looking(model, images) as pixels:
+        with watching(hooked, see):
+            logits = logits_of(model(pixels))
+        indices, several = class_indices(targets, logits)
+        features = _grid(seen[0].detach(), size, name).float()
+        with full_precision(images):
+            maps = [
+                weigh(features, _grid(slope, size, name).float())
+                for (slope,) in target_slopes(logits, indices, seen[0])
+            ]
+    return as_asked(torch.stack(maps, dim=1), several)
+
+
+def target_slopes(
+    logits: Tensor, indices: Tensor, *sources: Tensor
+) -> Iterator[tuple[Tensor, ...]]:
+    """∂(logit of each image's k-th target)/∂source for every source, for each k of (B, K).
+
+    One way back serves the whole batch: images do not mix in evaluation mode.
+
+    Raises:
+        LookcloserError: Where the logits do not depend on a source.
+    """
+    for number, classes in enumerate(indices.unbind(dim=1), start=1):
+        slopes: tuple[Tensor | None, ...] = (None,)
+        if logits.requires_grad:
+            picked = torch.zeros_like(logits).scatter_(1, classes[:, None], 1.0)
+            more = number < indices.shape[1]
+            slopes = torch.autograd.grad(
+                logits, sources, picked, retain_graph=more, allow_unused=True
+            )
+        known = tuple(slope for slope in slopes if slope is not None)
+        if len(known) < len(slopes):
+            raise LookcloserError(
+                "the logits do not depend on what is looked at", fix="Look at another layer"
+            )
+        yield known
+
+
+def _tensor(output: Any, name: str) -> Tensor:
+    if isinstance(output, Tensor):
+        return output
+    raise LookcloserError(
+        f"{name}: puts out a {type(output).__name__}", allowed="A layer whose output is one tensor"
+    )
+
+
+def _grid(output: Tensor, size: Grid, name: str) -> Tensor:
+    grid = as_map(output, size)
+    if grid is None:
+        raise LookcloserError(
+            f"{name}: its output {tuple(output.shape)} has no grid of the shape of the image",
+            allowed="A layer that puts out feature maps or patch tokens",
+        )
+    return grid
