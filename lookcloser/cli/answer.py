@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import printing
+from lookcloser.cli.pairs import read_pairs
 
 Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
@@ -44,8 +45,9 @@ def predict(
         if json:
             rows.append(prediction.to_dict())
         elif prediction.error is None:
-            answers = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
-            typer.echo(f"{prediction.path}: {answers}")
+            ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
+            said = prediction.caption if prediction.caption is not None else ranked or "no label"
+            typer.echo(f"{prediction.path}: {said}")
     if json:
         printing.print_json(rows)
     if save is not None:
@@ -68,7 +70,7 @@ def evaluate(
     batch_size: BatchSize = 32,
     workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
 ) -> None:
-    """Score a model on a split: classification, calibration and, with boxes, localisation.
+    """Score a model on a split: its answers and, where the data has boxes, its evidence.
 
     Example: `lookcloser evaluate runs/birds birds/ --split test`
     """
@@ -94,27 +96,62 @@ def evaluate(
 
 
 def explain(
-    run: Run,
-    image: Annotated[str, typer.Argument(help="One image.")],
-    view: Annotated[str, typer.Option(help="Views, separated by commas.")] = "cam,gradcam,saliency",
+    run: Annotated[
+        str | None, typer.Argument(help="A run folder or a .safetensors file; or give --model.")
+    ] = None,
+    image: Annotated[str | None, typer.Argument(help="One image.")] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(
+            help="Views, separated by commas; without it cam (where the network has it), gradcam "
+            "and saliency."
+        ),
+    ] = None,
     target: Annotated[
         str | None, typer.Option(help="Class to explain; without it the best one.")
     ] = None,
     save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
+    model: Annotated[
+        str | None, typer.Option(help="A network instead of a run, e.g. timm:resnet50.")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option("--image", help="The image, beside --model.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Of --model: pretrained, none, or a .safetensors FILE.")
+    ] = "pretrained",
+    model_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the timm model, e.g. pad_type=same.")
+    ] = None,
 ) -> None:
     """Look at one image in several ways, side by side.
 
-    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`
+    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`, or
+    `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
     from lookcloser.core.drawing import plot_views
     from lookcloser.core.images import load_image
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import explain_timm, load
 
-    views = [name.strip() for name in view.split(",") if name.strip()]
-    regions = load(run).explain(image, views, target=target)
-    plot_views(load_image(image), regions).save(save)
-    shown = next(iter(regions.values()))
-    printing.say(f"{save}: {shown.label} {shown.score:.1%} by {', '.join(regions)}")
+    shown = picture or (run if model is not None else image)
+    if shown is None or (run is None and model is None):
+        raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
+    views = None if view is None else [name.strip() for name in view.split(",") if name.strip()]
+    if model is None:
+        assert run is not None  # checked above
+        regions = load(run).explain(shown, views, target=target)
+    else:
+        regions = explain_timm(
+            model.removeprefix("timm:"),
+            shown,
+            views,
+            weights=weights,
+            model_kwargs=read_pairs(model_kwargs or [], "--model-kwargs"),
+            target=target,
+        )
+    plot_views(load_image(shown), regions).save(save)
+    first = next(iter(regions.values()))
+    printing.say(f"{save}: {first.label} {first.score:.1%} by {', '.join(regions)}")
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import answer, data, demo, report, train
+from lookcloser.cli import annotate, answer, audit, data, demo, report, train
 from lookcloser.core.errors import LookcloserError
 from lookcloser.version import __version__
 
@@ -49,6 +49,8 @@ app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)
 app.command("report")(report.report)
+app.command("annotate")(annotate.annotate)
+app.command("audit")(audit.audit)
 app.add_typer(data.app, name="data")
 app.command("methods")(data.methods)
 

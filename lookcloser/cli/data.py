@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookcloser.cli import printing
+
+if TYPE_CHECKING:
+    from lookcloser.data import CaptionStatistics, DataReport, TagStatistics
+
+_TAGS_SHOWN = 20
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
 
@@ -45,10 +50,7 @@ def check(
     if json:
         printing.print_json(report.to_dict())
     else:
-        classes = {name for of in report.counts.values() for name in of}
-        typer.echo(f"{report.root}: {report.layout}, {report.task}, {len(classes)} classes")
-        rows = [[split, str(count)] for split, count in report.images.items()]
-        printing.print_table("Images", ["split", "images"], rows)
+        _print_counts(report)
         for note in report.notes:
             typer.echo(note)
         for problem in report.problems:
@@ -60,6 +62,67 @@ def check(
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
     printing.next_step(f"lookcloser train {data}")
+
+
+def _print_counts(report: DataReport) -> None:
+    """What there is, as tables; what is wrong with it comes after them."""
+    classes = len({name for of in report.counts.values() for name in of})
+    kinds = {"classification": f", {classes} classes", "multilabel": f", {classes} tags"}
+    typer.echo(f"{report.root}: {report.layout}, {report.task}{kinds.get(report.task, '')}")
+    columns = ["split", "images"]
+    rows = [[split, str(images)] for split, images in report.images.items()]
+    if report.tags is not None:
+        columns.append("without tags")
+        rows = [[*row, str(report.tags.untagged[row[0]])] for row in rows]
+    printing.print_table("Images", columns, rows)
+    if report.tags is not None:
+        _print_tags(report.tags, report.counts)
+    if report.captions is not None:
+        _print_captions(report.captions)
+
+
+def _print_tags(tags: TagStatistics, counts: dict[str, dict[str, int]]) -> None:
+    least, mean, most = tags.per_image
+    typer.echo(f"Tags of an image: {least} to {most}, {mean:.1f} on average")
+    shown = list(tags.images.items())[:_TAGS_SHOWN]
+    rows = [[name, str(n), *(str(of[name]) for of in counts.values())] for name, n in shown]
+    more = len(tags.images) - len(shown)
+    title = f"Tags, the {len(shown)} most frequent of {len(tags.images)}" if more else "Tags"
+    printing.print_table(title, ["tag", "images", *counts], rows)
+    if tags.pairs:
+        pairs = [
+            [
+                pair.first,
+                pair.second,
+                str(pair.images),
+                f"{pair.second_given_first:.0%}",
+                f"{pair.first_given_second:.0%}",
+                f"{pair.lift:.1f}",
+            ]
+            for pair in tags.pairs
+        ]
+        columns = ["tag", "with", "images", "P(with | tag)", "P(tag | with)", "lift"]
+        printing.print_table("Tags that occur together", columns, pairs)
+
+
+def _print_captions(captions: CaptionStatistics) -> None:
+    from lookcloser.data.statistics import RARE_BELOW
+
+    def spread(least: int, mean: float, most: int) -> str:
+        return f"{least} … {mean:.1f} … {most}"
+
+    rows = [
+        ["number", f"{captions.captions:,}"],
+        ["of an image (least … mean … most)", spread(*captions.per_image)],
+        ["words of a caption", spread(*captions.words)],
+        ["different words", f"{captions.vocabulary:,}"],
+        [
+            f"of these, fewer than {RARE_BELOW} times",
+            f"{captions.rare:,} ({captions.rare_share:.0%})",
+        ],
+        ["share of the text these make up", f"{captions.rare_text_share:.1%}"],
+    ]
+    printing.print_table("Captions", ["measure", "value"], rows)
 
 
 def methods(

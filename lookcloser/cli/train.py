@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from lookcloser.cli import printing
+from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
 from lookcloser.training.options import TrainOptions
 
@@ -60,7 +61,7 @@ def _train(
 
     del config  # has become defaults
     if resume is None:
-        options["model_kwargs"] = _pairs(options["model_kwargs"])
+        options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
         result = run_training(data, out=out, **options)
     else:
         result = run_training(data, out=out, resume=resume)
@@ -75,19 +76,6 @@ def _train(
     printing.next_step(f"lookcloser report {result.folder} {data or 'DATA'}")
     if result.skipped:
         raise typer.Exit(SKIPPED)
-
-
-def _pairs(texts: list[str]) -> dict[str, Any]:
-    """["pad_type=same", "drop=0.1"] -> a dict; numbers, true and false are read as such."""
-    import yaml
-
-    pairs = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise LookcloserError(f"--model-kwargs {text}", allowed="key=value")
-        pairs[key] = yaml.safe_load(value)
-    return pairs
 
 
 def _as_parameter(item: Field[Any], hint: Any) -> inspect.Parameter:

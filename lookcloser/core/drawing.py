@@ -35,6 +35,8 @@ PAPER, INK = "white", "#1b1f24"
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     """The picture beside its evidence, one panel for each of the first ``regions``.
 
+    The boxes of all scales, one inside the other, are in one more panel, whatever ``regions``.
+
     The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap without any
     positive value is named "no evidence" and leaves the picture as it is.
 
@@ -44,9 +46,14 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     picture = _fitted(_picture(prediction))
     name = prediction.path.name if prediction.path else "picture"
     panels, titles = [picture], [prediction.caption or name]
-    for region in prediction.regions[:regions]:
+    scales = [region for region in prediction.regions if region.kind == "scale"]
+    single = [region for region in prediction.regions if region.kind != "scale"]
+    for region in single[:regions]:
         panels.append(_evidence(picture, region, prediction.size))
         titles.append(_title(region))
+    if scales:
+        panels.append(_nested(picture, scales, prediction.size))
+        titles.append(f"looked closer: {scales[-1].label} ({scales[-1].score:.2f})")
     return contact_sheet(panels, titles, columns=min(len(panels), 4))
 
 
@@ -173,6 +180,16 @@ def _evidence(picture: Image.Image, region: Region, size: tuple[int, int]) -> Im
         return panel
     x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
     return draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
+
+
+def _nested(picture: Image.Image, scales: Sequence[Region], size: tuple[int, int]) -> Image.Image:
+    """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
+    for region in scales:
+        if region.box is not None:
+            x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+            text = f"{(region.step or 0) + 1}: {region.score:.2f}"
+            picture = draw_box(picture, (x0, y0, x1, y1), text)
+    return picture
 
 
 def _has_evidence(region: Region) -> bool:

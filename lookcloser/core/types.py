@@ -113,8 +113,11 @@ class Prediction:
     error: str | None = None
     image: Any = field(default=None, repr=False)
 
-    def plot(self, regions: int = 1) -> Image:
+    def plot(self, regions: int | None = None) -> Image:
         """The image beside its evidence: the first ``regions`` heatmaps with boxes and labels.
+
+        Args:
+            regions: How many; None takes one of a classification and all of a sequence.
 
         Returns:
             A PIL image in RGB.
@@ -124,6 +127,8 @@ class Prediction:
         """
         from lookcloser.core.drawing import plot_prediction
 
+        if regions is None:
+            regions = 1 if self.task == "classification" else len(self.regions)
         return plot_prediction(self, regions)
 
     def save(self, path: str | Path) -> Path:
@@ -187,6 +192,8 @@ class Evaluation:
         answers: One per image, in the order of the data.
         settings: How the scores were taken, in words: threshold and where it was chosen, ...
         skipped: (path, reason) of images that could not be read.
+        neighbours: name -> the labels that the model holds most alike, with their cosine, nearest
+            first; empty for models without vectors of labels.
     """
 
     task: Task
@@ -200,3 +207,4 @@ class Evaluation:
     calibration: tuple[tuple[float, float, int], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
+    neighbours: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)

@@ -90,20 +90,20 @@ class OSME(nn.Module):
 
         Args:
             features: U, (B, C, h, w).
-            directions: (K, P, D), e.g. the classifier's weight (K, P·D) for concatenated features.
+            directions: (K, P, D), e.g. the classifier's weight (K, P·D) for concatenated features;
+                or (B, K, P, D), with rows of its own for each image.
 
         Returns:
             (B, K, P, h, w).
         """
         weight = torch.stack([cast(nn.Linear, project).weight for project in self.project])
-        seen = torch.einsum("kpd,pdn->kpn", directions, weight)
-        gates = self.gates(features)
+        seen = torch.einsum("...kpd,pdn->...kpn", directions, weight)
+        attended = self.gates(features)[..., None, None] * features[:, None]
         if self.head == "pooled":
-            return torch.einsum("kpc,bpc,bchw->bkphw", seen, gates, features)
+            return torch.einsum("...kpc,...pchw->...kphw", seen, attended)
         height, width = self.grid_size
-        seen = seen.view(*seen.shape[:2], self.in_channels, height, width) * (height * width)
-        attended = gates[..., None, None] * features[:, None]
-        return torch.einsum("kpchw,bpchw->bkphw", seen, attended)
+        seen = seen.view(*seen.shape[:-1], self.in_channels, height, width) * (height * width)
+        return torch.einsum("...kpchw,...pchw->...kphw", seen, attended)
 
 
 def merge_attentions(features: Tensor, how: Merge = "concat") -> Tensor:

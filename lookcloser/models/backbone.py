@@ -59,14 +59,20 @@ class Backbone(nn.Module):
                 images, indices=[self.stage], stop_early=True, intermediates_only=True
             )
             return stages[0]
-        features: Tensor = self.net.forward_features(images)
-        if features.ndim == 3:
-            features = self._to_grid(features[:, self.prefix_tokens :], images.shape[-2:])
-        elif self.channels_last:
-            features = features.permute(0, 3, 1, 2)
+        return self.finish(self.net.forward_features(images), images.shape[-2:])
+
+    def finish(self, raw: Tensor, size: torch.Size) -> Tensor:
+        """What timm's ``forward_features`` gives for images of ``size`` (H, W) -> (B, D, h, w)."""
+        features = self.as_map(raw, size)
         if self.norm_first:
             features = self.net.head.norm(features)
         return features
+
+    def as_map(self, raw: Tensor, size: torch.Size) -> Tensor:
+        """Any stage's output, in timm's layout, for images of ``size`` (H, W) -> (B, D, h, w)."""
+        if raw.ndim == 3:
+            return self._to_grid(raw[:, self.prefix_tokens :], size)
+        return raw.permute(0, 3, 1, 2) if self.channels_last else raw
 
     def _to_grid(self, tokens: Tensor, size: torch.Size) -> Tensor:
         """Tokens (B, N, D) of images of ``size`` (H, W) -> (B, D, h, w) with h·w = N."""

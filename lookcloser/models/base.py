@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor, nn
@@ -13,6 +14,24 @@ from lookcloser.data.catalog import Catalog
 from lookcloser.models.backbone import Backbone
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training in which some parts of a model learn and the others stand still.
+
+    Attributes:
+        name: What `Model.phase` is while it lasts.
+        learns: Names of submodules; all others are frozen, in evaluation mode.
+        share: Of the optimiser steps of the whole training, at most. The last phase takes all that
+            is left.
+        patience: It ends sooner where its loss reaches no new low for this share of its steps.
+    """
+
+    name: str
+    learns: tuple[str, ...]
+    share: float = 1.0
+    patience: float = 0.3
 
 
 class Model(nn.Module, ABC):
@@ -28,6 +47,8 @@ class Model(nn.Module, ABC):
         summary: One line for `lookcloser methods`.
         pairs: Whether a training batch must hold several images of each class.
         soft_targets: Whether its loss takes mixed targets (B, C), as MixUp makes them.
+        sequential: Whether the order of its answer's tokens says something.
+        phase: The name of the phase of training it is in; None where all parts learn together.
     """
 
     name: ClassVar[str]
@@ -35,17 +56,37 @@ class Model(nn.Module, ABC):
     summary: ClassVar[str]
     pairs: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
+    sequential: ClassVar[bool] = False
+    phase: str | None = None
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The stretches of training, in order; none where all parts learn together."""
+        return ()
+
+    def begin(self, phase: Phase) -> None:
+        """Prepare for a phase that starts now, once; a resumed training does not repeat it."""
+        self.phase = phase.name
 
     @property
     def backbones(self) -> tuple[Backbone, ...]:
-        """The timm networks in it; all other parameters are the head, with its own rate."""
+        """The timm networks in it."""
         return tuple(module for module in self.modules() if isinstance(module, Backbone))
+
+    @property
+    def slow_parts(self) -> tuple[nn.Module, ...]:
+        """What learns at the backbones' rate; all other parameters are the head, with its own."""
+        return self.backbones
 
     @classmethod
     def data_arguments(cls, catalog: Catalog) -> dict[str, Any]:
         """Arguments of the constructor that follow from the data, e.g. an order of labels."""
         del catalog
         return {}
+
+    def label_embeddings(self) -> Tensor | None:
+        """Vectors (C, E) whose directions say which labels the model holds alike; None without."""
+        return None
 
     @abstractmethod
     def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
@@ -64,7 +105,7 @@ class Model(nn.Module, ABC):
 
         Args:
             images: (B, 3, H, W).
-            top: How many classes, or at most how many labels of a sequence, get a map.
+            top: How many classes get a map; of an answer of several tokens each has one.
         """
         output: Output = self(images, targets=top)
         return output

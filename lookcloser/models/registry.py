@@ -8,8 +8,14 @@ from typing import Any
 from lookcloser.core.errors import unknown
 from lookcloser.models.base import Model
 from lookcloser.models.cam import CAM
+from lookcloser.models.captioner import GRU, LSTM, RNN
+from lookcloser.models.cnnrnn import CNNRNN
+from lookcloser.models.feedback import FeedbackNet
+from lookcloser.models.osme import OSMENet
+from lookcloser.models.racnn import RACNN
+from lookcloser.models.sigmoid import Sigmoid
 
-MODELS: list[type[Model]] = [CAM]
+MODELS: list[type[Model]] = [CAM, RACNN, OSMENet, Sigmoid, CNNRNN, RNN, LSTM, GRU, FeedbackNet]
 
 
 def model_class(name: str) -> type[Model]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import timm
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.models.backbone import Backbone
+from lookcloser.models.backbone import Backbone, check_backbone
 
 _OFFLINE_FIX = (
     "Train from nothing with `--weights none`, or give a file with `--weights FILE.safetensors` "
@@ -43,29 +45,59 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> str:
     return _from_file(backbone, Path(weights))
 
 
+def timm_classifier(
+    name: str, weights: str = "pretrained", options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """A timm network with its own classifier, in evaluation mode.
+
+    Args:
+        name: A timm model name.
+        weights: As in `load_backbone_weights`; "none" gives the same random weights every time.
+        options: Further arguments of the timm model.
+
+    Raises:
+        LookcloserError: As `load_backbone_weights`, and for a name timm does not know.
+    """
+    check_backbone(name)
+    if weights == "pretrained":
+        return _fetched(name, **dict(options or {})).eval()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net: nn.Module = timm.create_model(name, **dict(options or {}))
+    if weights != "none":
+        _fill(net, _read(Path(weights)), weights, name)
+    return net.eval()
+
+
 def _from_hub(backbone: Backbone) -> str:
-    config = timm.get_pretrained_cfg(backbone.name)
+    pretrained = _fetched(backbone.name, num_classes=0)
+    _fill(backbone.net, pretrained.state_dict(), f"timm's {backbone.name}", backbone.name)
+    config: Any = timm.get_pretrained_cfg(backbone.name)
+    return f"timm {config.architecture}.{config.tag}"
+
+
+def _fetched(name: str, **options: Any) -> nn.Module:
+    """The network with timm's weights, from the cache or the hub."""
+    config = timm.get_pretrained_cfg(name)
     if config is None or not config.has_weights:
         raise LookcloserError(
-            f"{backbone.name}: timm has no pretrained weights for it",
+            f"{name}: timm has no pretrained weights for it",
             fix="Use `--weights none`, or a backbone of `timm.list_models(pretrained=True)`",
         )
     repository = config.hf_hub_id
     if repository and not _cached(repository) and not _hub_answers():
         raise LookcloserError(
-            f"{backbone.name}: its pretrained weights are not in the cache and the hub cannot be "
-            "reached",
+            f"{name}: its pretrained weights are not in the cache and the hub cannot be reached",
             fix=_OFFLINE_FIX,
         )
     try:
-        pretrained = timm.create_model(backbone.name, pretrained=True, num_classes=0)
+        net: nn.Module = timm.create_model(name, pretrained=True, **options)
     except (OSError, RuntimeError) as error:
         raise LookcloserError(
-            f"{backbone.name}: its pretrained weights could not be fetched ({error})",
+            f"{name}: its pretrained weights could not be fetched ({error})",
             fix=_OFFLINE_FIX,
         ) from error
-    _fill(backbone, pretrained.state_dict(), f"timm's {backbone.name}")
-    return f"timm {config.architecture}.{config.tag}"
+    return net
 
 
 def _cached(repository: str) -> bool:
@@ -94,36 +126,39 @@ def _hub_answers(seconds: float = 4.0) -> bool:
 
 
 def _from_file(backbone: Backbone, path: Path) -> str:
+    state = _read(path)
+    # A saved lookcloser model keeps the timm network under this prefix.
+    prefix = "backbone.net."
+    own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    _fill(backbone.net, own or state, str(path), backbone.name)
+    return str(path)
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
     if not path.is_file():
         raise LookcloserError(
             f"{path}: no such file of weights", allowed="pretrained, none or a .safetensors file"
         )
     try:
-        state = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise LookcloserError(
             f"{path}: not a .safetensors file ({error})",
             fix="Other formats may hold code; convert with `safetensors.torch.save_file`",
         ) from error
-    # A saved lookcloser model keeps the timm network under this prefix.
-    prefix = "backbone.net."
-    own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
-    _fill(backbone, own or state, str(path))
-    return str(path)
 
 
-def _fill(backbone: Backbone, state: dict[str, torch.Tensor], source: str) -> None:
-    net: Any = backbone.net
+def _fill(net: nn.Module, state: Mapping[str, torch.Tensor], source: str, name: str) -> None:
     wanted = net.state_dict()
     fitting = {
-        name: value
-        for name, value in state.items()
-        if name in wanted and wanted[name].shape == value.shape
+        key: value
+        for key, value in state.items()
+        if key in wanted and wanted[key].shape == value.shape
     }
-    missing = [name for name in wanted if name not in fitting]
+    missing = [key for key in wanted if key not in fitting]
     if missing:
         raise LookcloserError(
-            f"{source}: {len(missing)} of {len(wanted)} tensors of {backbone.name} are missing or "
+            f"{source}: {len(missing)} of {len(wanted)} tensors of {name} are missing or "
             f"of another shape, e.g. {missing[0]}",
             fix="Give the weights of this very backbone; keys and shapes must be timm's",
         )

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
-from lookcloser.core.types import Label, Output, Prediction, Region
-from lookcloser.models import Package
+from lookcloser.core.types import Kind, Label, Output, Prediction, Region
+from lookcloser.models import Package, model_class
 from lookcloser.recognizer.evidence import (
     Size,
     class_labels,
@@ -56,6 +56,13 @@ def _classified(
     return Prediction(package.task, labels, regions, size)
 
 
+def _kind(package: Package) -> Kind:
+    """What a piece of evidence is of an answer of several tokens."""
+    if package.task == "captioning":
+        return "word"
+    return "step" if model_class(package.method).sequential else "map"
+
+
 def _sequence(output: Output, scores: Tensor, row: int, package: Package, size: Size) -> Prediction:
     """A set of tags or a caption: ``tokens`` in their order, each with its map as evidence."""
     tokens = torch.empty(0, dtype=torch.long) if output.tokens is None else output.tokens[row]
@@ -71,14 +78,14 @@ def _sequence(output: Output, scores: Tensor, row: int, package: Package, size: 
         for index, score in zip(chosen, of_token.tolist(), strict=True)
     ]
     regions: tuple[Region, ...] = ()
-    if output.maps is not None:
+    if output.maps is not None and path:
         regions = map_regions(
             output.maps[row, steps],
             path,
             size,
             package.preprocessing.size,
             package.box_threshold,
-            kind="step" if tags else "word",
+            kind=_kind(package),
         )
     if tags:
         labels = tuple(sorted(path, key=lambda label: -label.score))

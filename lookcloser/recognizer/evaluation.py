@@ -11,24 +11,23 @@ import torch
 from torch import Tensor
 
 from lookcloser import metrics
-from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
-from lookcloser.core.types import Answer, Box, Evaluation, Label, Prediction
+from lookcloser.core.types import Answer, Box, Evaluation, Label, Output, Prediction
 from lookcloser.data import Catalog, Sample
-from lookcloser.data.dataset import Batch, EpochSampler, ImageDataset, image_loader
+from lookcloser.data.dataset import Batch
 from lookcloser.data.targets import ClassTargets
-from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Model, Package
-from lookcloser.recognizer.evidence import class_labels, map_regions
-from lookcloser.recognizer.localisation import (
-    SCORED_IOU,
-    Places,
-    best_thresholds,
-    find_places,
-    score_localisation,
+from lookcloser.recognizer.evidence import (
+    class_labels,
+    map_regions,
+    part_regions,
+    scale_regions,
 )
+from lookcloser.recognizer.localisation import Places, find_places, score_localisation
+from lookcloser.recognizer.reading import check_known, read_batches
 
 TOP = 5
+_KEPT = ("boxes", "scale_logits", "part_maps")  # of an Output, for every image
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,7 @@ class Answered:
         probabilities: (N, C).
         targets: (N,) true classes.
         maps: (N, 2, h, w) raw maps of the best and of the true class.
+        evidence: What there is beside: boxes, logits per scale, maps per attention.
         skipped: (name, reason) of the other images.
     """
 
@@ -49,6 +49,7 @@ class Answered:
     probabilities: Tensor
     targets: Tensor
     maps: Tensor
+    evidence: Output
     skipped: tuple[tuple[str, str], ...]
 
     def true_boxes(self) -> list[tuple[Box, ...]]:
@@ -77,49 +78,51 @@ def answer_split(
     Raises:
         LookcloserError: For a class the model does not know, and where no image can be read.
     """
-    unknown = sorted({sample.labels[0] for sample in samples} - set(package.names))
-    if unknown:
-        raise LookcloserError(
-            f"{unknown[0]}: a class of the data that the model does not know"
-            + (f" ({len(unknown)} such)" if len(unknown) > 1 else ""),
-            fix="Evaluate on data with the classes of the training",
-        )
-    dataset = ImageDataset(
-        samples, ClassTargets(package.names), evaluation_transform(package.preprocessing)
-    )
-    order = EpochSampler(len(dataset), shuffle=False)
-    loader = image_loader(dataset, order, batch_size=batch_size, workers=workers, keep_last=True)
-    rows: list[tuple[Batch, Tensor, Tensor]] = []
+    check_known((sample.labels[0] for sample in samples), package)
     skipped: list[tuple[str, str]] = []
+    batches = read_batches(
+        samples,
+        ClassTargets(package.names),
+        package,
+        skipped,
+        batch_size=batch_size,
+        workers=workers,
+    )
     with torch.inference_mode(), evaluating(model):
-        for batch in loader:
-            skipped.extend(batch.skipped)
-            if len(batch.targets):
-                rows.append((batch, *_answer_batch(model, batch, device)))
-    if not rows:
-        raise LookcloserError(
-            f"none of the {len(samples)} images could be read, e.g. {skipped[0][1]}",
-            fix="`lookcloser data check DATA` lists what is broken",
-        )
+        rows = [(batch, *_answer_batch(model, batch, device)) for batch in batches]
+    evidence = _joined([output for _, _, output in rows])
     return Answered(
         samples=tuple(samples[index] for batch, _, _ in rows for index in batch.indices.tolist()),
         sizes=tuple(size for batch, _, _ in rows for size in batch.sizes),
-        probabilities=torch.cat([probabilities for _, probabilities, _ in rows]),
+        probabilities=evidence.logits.softmax(dim=1),
         targets=torch.cat([batch.targets for batch, _, _ in rows]),
-        maps=torch.cat([maps for _, _, maps in rows]),
+        maps=torch.cat([maps for _, maps, _ in rows]),
+        evidence=evidence,
         skipped=tuple(skipped),
     )
 
 
-def _answer_batch(model: Model, batch: Batch, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Probabilities (B, C) and the raw maps (B, 2, h, w) of the best and of the true class."""
-    output = model(batch.images.to(device))
-    probabilities = output.logits.float().softmax(dim=1).cpu()
+def _answer_batch(model: Model, batch: Batch, device: torch.device) -> tuple[Tensor, Output]:
+    """The raw maps (B, 2, h, w) of the best and of the true class, and what else there is."""
+    output: Output = model(batch.images.to(device))
+    given = {name: getattr(output, name) for name in _KEPT}
+    kept = {name: value.float().cpu() for name, value in given.items() if value is not None}
+    logits = output.logits.float().cpu()
+    evidence = Output(logits=logits, **kept)
     if output.maps is None:
-        return probabilities, torch.zeros(len(probabilities), 2, 1, 1)
-    wanted = torch.stack([probabilities.argmax(dim=1), batch.targets], dim=1)
+        return torch.zeros(len(logits), 2, 1, 1), evidence
+    wanted = torch.stack([logits.argmax(dim=1), batch.targets], dim=1)
     rows = torch.arange(len(wanted))[:, None]
-    return probabilities, output.maps.float().cpu()[rows, wanted]
+    return output.maps.float().cpu()[rows, wanted], evidence
+
+
+def _joined(outputs: Sequence[Output]) -> Output:
+    """Batches one after the other, in every field that they have."""
+    present = [name for name in _KEPT if getattr(outputs[0], name) is not None]
+    return Output(
+        logits=torch.cat([output.logits for output in outputs]),
+        **{name: torch.cat([getattr(output, name) for output in outputs]) for name in present},
+    )
 
 
 def evaluate_split(
@@ -145,18 +148,15 @@ def evaluate_split(
     places = answered.places(grid)
     if places.rows:
         own = threshold_from == "split" or split == "val" or "val" not in catalog.splits
-        others = places if own else run(catalog.split("val")).places(grid)
-        chosen_on = others if others.rows else places
+        others = None if own else run(catalog.split("val")).places(grid)
+        found = score_localisation(places, others, split)
         rows = list(places.rows)
-        found = score_localisation(
-            places, chosen_on, answered.probabilities[rows].numpy(), answered.targets[rows].numpy()
-        )
+        asked = answered.probabilities[rows].numpy(), answered.targets[rows].numpy(), found.ious
         scores |= found.scores
+        scores |= {f"top{k}_loc": metrics.top_k_localisation(*asked, k=k) for k in (1, 5)}
         intervals |= found.intervals
         ious = dict(zip(rows, found.ious.tolist(), strict=True))
-        optimistic = f"the scored split {split} itself (optimistic)"
-        place = optimistic if chosen_on is places else "the separate split val"
-        settings |= {"thresholds chosen on": place, **found.settings}
+        settings |= found.settings
     predicted = answered.probabilities.argmax(dim=1).numpy()
     targets = answered.targets.numpy()
     return Evaluation(
@@ -174,15 +174,11 @@ def evaluate_split(
     )
 
 
-def choose_box_threshold(
-    model: Model, package: Package, catalog: Catalog, device: torch.device
-) -> float | None:
-    """The cut of the maps that gives the best boxes on val; None without boxes there."""
-    samples = catalog.split("val") if "val" in catalog.splits else ()
-    if not any(sample.boxes for sample in samples):
-        return None
-    places = answer_split(model, package, samples, device=device).places(package.preprocessing.size)
-    return best_thresholds(places)[SCORED_IOU] if places.rows else None
+def class_places(
+    model: Model, package: Package, samples: Sequence[Sample], device: torch.device
+) -> Places:
+    """The maps of the true classes beside the true boxes."""
+    return answer_split(model, package, samples, device=device).places(package.preprocessing.size)
 
 
 def _classification_scores(
@@ -198,6 +194,10 @@ def _classification_scores(
         "ece": metrics.expected_calibration_error(probabilities, targets),
         "nll": float(_losses(answered).mean()),
     }
+    if answered.evidence.scale_logits is not None:
+        best = answered.evidence.scale_logits.argmax(dim=2)
+        by_scale = (best == answered.targets[:, None]).float().mean(dim=0)
+        scores |= {f"top1 scale {n}": value for n, value in enumerate(by_scale.tolist(), 1)}
     return scores, {"top1": metrics.bootstrap_interval(right)}
 
 
@@ -225,6 +225,8 @@ def _answers(answered: Answered, package: Package, ious: dict[int, float]) -> It
             package.preprocessing.size,
             package.box_threshold,
         )
+        regions += scale_regions(answered.evidence, row, labels[0], size)
+        regions += part_regions(answered.evidence, row, labels[0])
         source = sample.source
         path, image = (source, None) if isinstance(source, Path) else (None, source)
         prediction = Prediction("classification", labels, regions, size, path, image=image)

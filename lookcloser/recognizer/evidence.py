@@ -81,13 +81,23 @@ def part_regions(output: Output, row: int, label: Label) -> tuple[Region, ...]:
 
 
 def scale_regions(output: Output, row: int, label: Label, size: Size) -> tuple[Region, ...]:
-    """One "scale" region per box in [-1, 1] of one image; none for methods without boxes."""
+    """One "scale" region per box in [-1, 1] of one image; none for methods without boxes.
+
+    The first scale is the whole image and has no box. The score is that of the scale on its own,
+    where it has logits.
+    """
     if output.boxes is None:
         return ()
     pixels = geometry.to_pixels(output.boxes[row].float().cpu().numpy(), size)
+    scores = [label.score] * len(pixels)
+    if output.scale_logits is not None:
+        probabilities = output.scale_logits[row, 1:].float().softmax(dim=1)
+        scores = probabilities[:, label.index].tolist()
     return tuple(
-        Region("scale", label.name, label.score, as_box(box), step=scale)
-        for scale, box in enumerate(geometry.clip(pixels, size))
+        Region("scale", label.name, score, as_box(box), step=scale)
+        for scale, (box, score) in enumerate(
+            zip(geometry.clip(pixels, size), scores, strict=True), start=1
+        )
     )
 
 

@@ -72,8 +72,7 @@ class Localisation:
 
     Attributes:
         scores: MaxBoxAcc per IoU (largest component) and MaxBoxAccV2 (any component, mean over the
-            IoUs), each beside the same score of the best centred box; top1_loc and top5_loc (right
-            class and IoU ≥ 0.5); pointing.
+            IoUs), each beside the same score of the best centred box; pointing.
         intervals: 95 % bootstrap intervals of some of them.
         ious: For each of the places, the IoU of its box at the threshold for IoU 0.5.
         settings: How, in words.
@@ -85,20 +84,17 @@ class Localisation:
     settings: dict[str, str]
 
 
-def score_localisation(
-    places: Places,
-    chosen_on: Places,
-    probabilities: NDArray[np.float32],
-    targets: NDArray[np.int64],
-) -> Localisation:
+def score_localisation(places: Places, others: Places | None, split: str) -> Localisation:
     """Score the maps of a split at the thresholds that are best on another (or on itself).
 
     Args:
         places: What is scored.
-        chosen_on: Where the thresholds are chosen.
-        probabilities: (N, C) of the images of ``places``.
-        targets: (N,) their true classes.
+        others: Of the split val, where the thresholds are chosen; where it is None or has no boxes,
+            they are chosen on ``places``, and the settings say so.
+        split: The name of the scored split.
     """
+    chosen_on = others if others is not None and others.rows else places
+    optimistic = f"the scored split {split} itself (optimistic)"
     scores: dict[str, float] = {}
     chosen = best_thresholds(chosen_on)
     largest = _overlaps_at(places, chosen, "largest")
@@ -108,8 +104,6 @@ def score_localisation(
     every = _overlaps_at(places, best_thresholds(chosen_on, "all"), "all")
     scores["MaxBoxAccV2"] = float((every >= np.array(IOUS)).mean())
     scores |= _centre_box(places, chosen_on)
-    scores["top1_loc"] = metrics.top_k_localisation(probabilities, targets, ious, k=1)
-    scores["top5_loc"] = metrics.top_k_localisation(probabilities, targets, ious, k=5)
     pointed = [metrics.pointing_hits(maps, boxes) for maps, boxes in places.chunks()]
     scores["pointing"] = float(np.concatenate(pointed).mean())
     name = f"MaxBoxAcc@{SCORED_IOU}"
@@ -118,8 +112,9 @@ def score_localisation(
         {name: metrics.bootstrap_interval(ious >= SCORED_IOU)},
         ious,
         {
+            "thresholds chosen on": optimistic if chosen_on is places else "the separate split val",
             "thresholds": ", ".join(f"{tau:.2f} for IoU {iou}" for iou, tau in chosen.items()),
-            "boxes": f"{len(places.rows)} images with boxes; boxes never reach the training",
+            "boxes": f"{len(places.rows)} maps beside true boxes, which never reach the training",
         },
     )
 

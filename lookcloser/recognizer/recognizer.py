@@ -16,14 +16,22 @@ from lookcloser.core.images import ImageSource, find_images, load_image
 from lookcloser.core.types import Evaluation, Label, Prediction, Region, Task
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.transforms import evaluation_transform
-from lookcloser.explain import VIEWS
 from lookcloser.models import Model, Package, load_package, save_package
 from lookcloser.recognizer.answering import label_scores, predictions
+from lookcloser.recognizer.captioning import evaluate_captions
 from lookcloser.recognizer.evaluation import evaluate_split
 from lookcloser.recognizer.evidence import map_regions
+from lookcloser.recognizer.multilabel import evaluate_multilabel
+from lookcloser.recognizer.views import look
 from lookcloser.training.files import MODEL_FILE
 
-EVALUATIONS: dict[Task, Callable[..., Evaluation]] = {"classification": evaluate_split}
+EVALUATIONS: dict[Task, Callable[..., Evaluation]] = {
+    "classification": evaluate_split,
+    "multilabel": evaluate_multilabel,
+    "captioning": evaluate_captions,
+}
+
+
 
 
 class Recognizer:
@@ -54,13 +62,14 @@ class Recognizer:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Class names by index."""
+        """Class names by index; of a captioner its vocabulary."""
         return self.package.names
 
     def __repr__(self) -> str:
+        named = "words" if self.package.task == "captioning" else "classes"
         return (
             f"Recognizer({self.package.method}, {self.package.arguments.get('backbone')}, "
-            f"{len(self.names)} classes, {self.device})"
+            f"{len(self.names)} {named}, {self.device})"
         )
 
     def predict(
@@ -148,7 +157,7 @@ class Recognizer:
     def explain(
         self,
         image: ImageSource,
-        views: Sequence[str] = ("cam", "gradcam", "saliency"),
+        views: Sequence[str] | None = None,
         *,
         target: str | None = None,
     ) -> dict[str, Region]:
@@ -156,30 +165,33 @@ class Recognizer:
 
         Args:
             image: As in `predict`, one.
-            views: Names in `lookcloser.explain.VIEWS`.
+            views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency,
+                without those that this network does not have.
             target: The class to explain by name; None takes the best one.
 
         Returns:
             A "map" region per view.
 
         Raises:
-            LookcloserError: For an unknown view or class, and an image that cannot be read.
+            LookcloserError: For an unknown view or class, an image that cannot be read, and a
+                captioner, whose `predict` gives a map for each word.
         """
-        for view in views:
-            if view not in VIEWS:
-                raise unknown(view, "view", VIEWS)
+        if self.package.task == "captioning":
+            raise LookcloserError(
+                f"{self.package.method}: writes captions, and a view is of one class",
+                fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
+                "word; in Python, `predict` gives a region for each",
+            )
         if target is not None and target not in self.names:
             raise unknown(target, "class", self.names)
         picture = load_image(image)
         batch = self._prepare(picture)[None].to(self.device)
         with torch.inference_mode(), evaluating(self.model):
-            scores = label_scores(self.model(batch, targets=1).logits, self.package)[0]
+            scores = label_scores(self.model.answer(batch, 1).logits, self.package)[0]
         index = int(scores.argmax()) if target is None else self.names.index(target)
         label = Label(self.names[index], float(scores[index]), index)
-        return {
-            view: self._regions(VIEWS[view](self.model, batch, index), [label], picture.size)[0]
-            for view in views
-        }
+        maps = look(self.model, batch, index, views)
+        return {view: self._regions(map_, [label], picture.size)[0] for view, map_ in maps.items()}
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

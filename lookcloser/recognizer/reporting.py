@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
+from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Evaluation
 from lookcloser.data import Catalog, check_data, read_data
+from lookcloser.recognizer.auditing import audit
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
-from lookcloser.report import write_report
-from lookcloser.training.files import HISTORY_FILE, REPORT_FILE
+from lookcloser.report import write_audit, write_report
+from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
 CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "val_f1", "val_exact", "lr")
@@ -42,13 +44,7 @@ def write_run_report(
         LookcloserError: As `Recognizer.assess`; also for a model from a single file without
             ``out``.
     """
-    if out is None:
-        if recognizer.folder is None:
-            raise LookcloserError(
-                "no place for the report: this model is a single file",
-                fix="Name the page with --out report.html",
-            )
-        out = recognizer.folder / REPORT_FILE
+    out = _place(recognizer, out, REPORT_FILE)
     catalog = data if isinstance(data, Catalog) else read_data(data)
     evaluation = recognizer.assess(catalog, split, threshold_from=threshold_from)
     page = write_report(
@@ -60,6 +56,45 @@ def write_run_report(
         title=f"{catalog.root.name}: {recognizer.package.method}",
     )
     return page, evaluation
+
+
+def write_run_audit(
+    recognizer: Recognizer,
+    data: str | Path | Catalog,
+    split: str = "test",
+    *,
+    out: str | Path | None = None,
+    **options: Any,
+) -> tuple[Path, Audit]:
+    """Audit a model and write the page; returns the file and what was found.
+
+    Args:
+        recognizer: The model.
+        data: As `write_run_report`.
+        split: Which part of it.
+        out: The file; None writes audit.html into the run.
+        **options: Of `lookcloser.recognizer.audit`.
+
+    Raises:
+        LookcloserError: As `audit`; also for a model from a single file without ``out``.
+    """
+    out = _place(recognizer, out, AUDIT_FILE)
+    catalog = data if isinstance(data, Catalog) else read_data(data)
+    found = audit(recognizer, catalog, split, **options)
+    about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
+    title = f"{catalog.root.name}: is {recognizer.package.method} right for the right reasons?"
+    return write_audit(out, found, about=about, title=title), found
+
+
+def _place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
+    """The file that was asked for, or the one in the run."""
+    if out is not None:
+        return Path(out)
+    if recognizer.folder is None:
+        raise LookcloserError(
+            f"no place for {name}: this model is a single file", fix=f"Name the page: --out {name}"
+        )
+    return recognizer.folder / name
 
 
 def _history(folder: Path | None) -> list[dict[str, float]]:

@@ -14,10 +14,10 @@ from lookcloser.core.atomic import write_text
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
-from lookcloser.recognizer.evaluation import choose_box_threshold
 from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.recognizer.thresholds import choose_box_threshold
 from lookcloser.training.files import CONFIG_FILE, MODEL_FILE
-from lookcloser.training.options import TrainOptions, make_options
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
 from lookcloser.version import __version__
 
 
@@ -88,7 +88,6 @@ def run_training(
         if data is None:
             raise LookcloserError("no data given", fix="Name a folder or table of images")
         chosen = make_options(**options)
-        folder = _new_folder(Path(data), chosen.method, out)
     catalog = read_data(
         data,
         split_seed=chosen.seed,
@@ -97,6 +96,10 @@ def run_training(
         skip_missing=chosen.skip_missing,
     )
     validate_for_training(catalog)
+    if resume is None:
+        # From here on the method has its name, also in config.yaml.
+        chosen = replace(chosen, method=chosen.method or DEFAULT_METHODS[catalog.task])
+        folder = _new_folder(Path(data), str(chosen.method), out)
     return _train(catalog, chosen, folder, Path(data), resume=resume is not None, quiet=quiet)
 
 

@@ -18,7 +18,7 @@ from PIL import Image
 from lookcloser.core import boxes as box_geometry
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
-from lookcloser.core.types import Answer, Box, Prediction, Region
+from lookcloser.core.types import Answer, Box, Label, Prediction, Region
 
 THUMBNAIL = 208  # longest side in pixels
 JPEG_QUALITY = 78
@@ -39,7 +39,7 @@ def card_text(answer: Answer, index: int) -> dict[str, Any]:
         "ratio": round(width / height, 4),
         "regions": [_region_text(region, answer) for region in prediction.regions],
         "plain": _without_evidence(answer),
-        "labels": prediction.labels[:LABELS_SHOWN],
+        "labels": _ranked(prediction),
         "truth": answer.truth,
         "caption": _spoken(prediction),
         "loss": answer.loss,
@@ -87,6 +87,11 @@ def thumbnail(prediction: Prediction) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _ranked(prediction: Prediction) -> tuple[Label, ...]:
+    """The best of a ranking; of a set every label, which is an answer."""
+    return prediction.labels[: None if prediction.task == "multilabel" else LABELS_SHOWN]
 
 
 def _answer_words(prediction: Prediction) -> str:

@@ -15,7 +15,13 @@ from lookcloser.report.scores import number, percent
 
 PHASES = ("train", "val", "test")
 X_KEYS = ("epoch", "step")
-TITLES = {"acc": "Accuracy", "loss": "Loss", "lr": "Learning rate"}
+TITLES = {
+    "acc": "Accuracy",
+    "loss": "Loss",
+    "lr": "Learning rate",
+    "f1": "F1 of the sets",
+    "exact": "Exact sets",
+}
 
 
 @dataclass(frozen=True)

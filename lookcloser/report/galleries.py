@@ -54,7 +54,7 @@ def choose(answers: Sequence[Answer], limit: int, seed: int = 0) -> list[Gallery
         (
             "misplaced",
             "Lowest IoU",
-            "The box of the true class overlaps the true box least.",
+            "The boxes of what is true overlap the true boxes least.",
             by_iou,
         ),
         ("random", "Random sample", f"Drawn at random with seed {seed}.", sample),

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
 from lookcloser.core.types import Evaluation
-from lookcloser.report import cards, charts, galleries, scores, tables, words
+from lookcloser.report import cards, charts, galleries, moves, scores, tables, words
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -76,22 +76,27 @@ def write_report(
 
 def render(context: Mapping[str, Any]) -> str:
     """The page of a finished context; every string in it is escaped."""
-    environment = Environment(
+    style, script = source(*STYLES), source(*SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = environment().get_template("report.html.j2")
+    return template.render(**context, style=style, script=script, script_hash=f"sha256-{digest}")
+
+
+def environment() -> Environment:
+    """Where the templates of all pages come from."""
+    found = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
+    found.filters |= {
         "percent": scores.percent,
         "number": scores.number,
         "breakable": breakable,
     }
-    style, script = _source(*STYLES), _source(*SCRIPTS)
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    template = environment.get_template("report.html.j2")
-    return template.render(**context, style=style, script=script, script_hash=f"sha256-{digest}")
+    return found
 
 
 def breakable(name: str) -> Markup:
@@ -116,6 +121,8 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
         "calibration_words": words.calibration_words(calibration) if calibration else "",
         "localisation": [score for score in rows if score.localises],
         "baselines": scores.baseline_names(rows),
+        "step_rows": moves.step_rows(evaluation),
+        "view_rows": moves.view_rows(evaluation),
         "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
         "settings": evaluation.settings,
         "limits": words.LIMITS,
@@ -160,6 +167,7 @@ def _tables(evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
             (name, [tables.class_cell(column, row.get(column)) for column in columns])
             for name, row in evaluation.per_class.items()
         ],
+        "neighbours": tables.neighbour_rows(evaluation),
         "facts": tables.data_facts(evaluation),
         "skipped": tables.skipped_list(evaluation),
         "audit": tables.audit(data),
@@ -175,5 +183,6 @@ def colour_table(name: str) -> list[tuple[int, int, int]]:
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
 
 
-def _source(*names: str) -> str:
+def source(*names: str) -> str:
+    """The text of some files beside the templates, one after the other."""
     return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)

@@ -14,9 +14,15 @@ KNOWN = {
     "top5": ("Top-5 accuracy", "true class among the best five"),
     "macrof1": ("Macro F1", "mean F1 of the classes, each counts alike"),
     "map": ("mAP", "mean average precision of the labels"),
-    "cf1": ("C-F1", "F1 of per-class precision and recall"),
-    "of1": ("O-F1", "F1 over all labels together"),
-    "exact@threshold": ("Exact set", "every label right and none too many"),
+    "exact": ("Exact set", "every label right and none too many"),
+    "cf1": ("C-F1", "F1 of the mean precision and recall of the labels"),
+    "of1": ("O-F1", "F1 over all labels of all pictures together"),
+    "cf1macro": ("C-F1, macro", "mean F1 of the labels"),
+    "cp": ("C-P", "mean precision of the labels"),
+    "cr": ("C-R", "mean recall of the labels"),
+    "op": ("O-P", "share of the labels answered that are true"),
+    "or": ("O-R", "share of the true labels that are answered"),
+    "exactcaption": ("Exact caption", "every word is that of a reference"),
     "bleu4": ("BLEU-4", "overlap of four-word runs with the references"),
     "ciderd": ("CIDEr-D", "agreement with the references, rare words count more"),
     "rougel": ("ROUGE-L", "longest common word sequence"),
@@ -42,8 +48,8 @@ LOCALISATION = ("maxboxacc", "top1loc", "top5loc", "pxap", "pointing", "corloc")
 BASELINES = {"centrebox": "centre box", "randommap": "random map"}
 NOT_FRACTIONS = ("loss", "nll", "perplexity", "cider", "seconds", "persecond")
 TILES = frozenset(
-    {"top1", "accuracy", "top5", "macrof1", "map", "cf1", "of1", "exact@threshold"}
-    | {"bleu4", "ciderd", "rougel", "maxboxacc@0.5", "maxboxaccv2", "ece"}
+    {"top1", "accuracy", "top5", "macrof1", "map", "cf1", "of1", "exact"}
+    | {"exactcaption", "bleu4", "ciderd", "rougel", "maxboxacc@0.5", "maxboxaccv2", "ece"}
 )
 
 

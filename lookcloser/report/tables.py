@@ -58,6 +58,15 @@ def confusion_table(evaluation: Evaluation) -> list[list[dict[str, Any]]] | None
     ]
 
 
+def neighbour_rows(evaluation: Evaluation) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(label, [(neighbour, cosine)]) for each label that has neighbours."""
+    return [
+        (name, [(other, f"{cosine:.2f}") for other, cosine in near])
+        for name, near in evaluation.neighbours.items()
+        if near
+    ]
+
+
 def class_columns(per_class: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The measures that any class has, in the order they first appear."""
     return list(dict.fromkeys(key for row in per_class.values() for key in row))
@@ -78,7 +87,8 @@ def data_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     facts = [("pictures answered", number(len(evaluation.answers)))]
     if evaluation.skipped:
         facts.append(("pictures skipped", number(len(evaluation.skipped))))
-    facts.append(("classes", number(len(evaluation.names))))
+    if evaluation.names:
+        facts.append(("classes", number(len(evaluation.names))))
     counts = [row["count"] for row in evaluation.per_class.values() if "count" in row]
     if counts:
         spread = " / ".join(number(f(counts)) for f in (min, median, max))

@@ -11,7 +11,7 @@ from lookcloser.report.scores import Score, number, percent
 from lookcloser.report.tables import confused_pairs
 
 LIMITS = (
-    "A map shows which places raised the score of one class. It is neither the outline of the "
+    "A map shows which places raised the score of one answer. It is neither the outline of the "
     "thing nor a proof of the reason: a model can look at the right place for a wrong reason.",
     "Every map is scaled to its own strongest place. Colours compare places within one picture, "
     "never two pictures.",
@@ -21,6 +21,12 @@ LIMITS = (
     "would vary with other pictures of the same kind, not how the model does on other kinds.",
 )
 
+RIGHT = {
+    "classification": "the right class",
+    "multilabel": "just the right labels",
+    "captioning": "a caption that is one of their references",
+}
+
 
 def findings(
     evaluation: Evaluation, scores: Sequence[Score], calibration: Mapping[str, Any] | None
@@ -28,9 +34,8 @@ def findings(
     """The evaluation in at most five sentences, from what it holds."""
     sentences = []
     answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
-    if answered and evaluation.task != "captioning":
-        right = sum(answer.correct for answer in answered)
-        best = "the right class" if evaluation.task == "classification" else "a true label first"
+    if answered:
+        right, best = sum(answer.correct for answer in answered), RIGHT[evaluation.task]
         sentences.append(
             f"{number(right)} of {number(len(answered))} pictures were given {best} "
             f"({percent(right / len(answered))})."

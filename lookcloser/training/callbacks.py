@@ -19,6 +19,7 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from rich.console import Console
 from torch import Tensor
+from torch.utils.data import DataLoader
 
 from lookcloser.core.atomic import replacing
 from lookcloser.data.dataset import Batch
@@ -176,6 +177,27 @@ class RunWriter(Callback):
             return False
         self.best = key
         return True
+
+
+class ResumedOrder(Callback):
+    """Tells the sampler of a resumed run its epoch before anything is drawn from it.
+
+    Lightning does so too, but not until it has started the workers, whose first batches are then
+    those of another epoch.
+
+    Args:
+        loader: Of the training images; the sampler below its batches has ``set_epoch``.
+    """
+
+    def __init__(self, loader: DataLoader[Any]) -> None:
+        self.loader = loader
+
+    def on_load_checkpoint(
+        self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """The checkpoint is of the end of an epoch; the next one follows."""
+        batches: Any = self.loader.batch_sampler
+        batches.sampler.set_epoch(checkpoint["epoch"] + 1)
 
 
 class EpochLines(Callback):

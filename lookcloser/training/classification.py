@@ -7,12 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms import v2
 
-from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.models.base import Model
+from lookcloser.training.mixing import mixing
 from lookcloser.training.module import TrainingModule
 from lookcloser.training.options import TrainOptions
 
@@ -28,7 +27,7 @@ class ClassificationModule(TrainingModule):
         self.class_weights: Tensor | None
         weights = _class_weights(catalog) if options.balance == "weights" else None
         self.register_buffer("class_weights", weights, persistent=False)
-        self._mixing = _mixing(model, options, len(catalog.names))
+        self._mixing = mixing(model, options, len(catalog.names))
 
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Mean cross-entropy of logits (B, C) and classes (B,) or mixed targets (B, C)."""
@@ -59,17 +58,3 @@ def _class_weights(catalog: Catalog) -> Tensor:
     of_class = catalog.counts()["train"]
     counts = torch.tensor([of_class[name] for name in catalog.names])
     return counts.sum() / (len(counts) * counts.clamp(min=1).float())
-
-
-def _mixing(model: Model, options: TrainOptions, num_classes: int) -> v2.Transform | None:
-    choices = []
-    if options.mixup > 0:
-        choices.append(v2.MixUp(alpha=options.mixup, num_classes=num_classes))
-    if options.cutmix > 0:
-        choices.append(v2.CutMix(alpha=options.cutmix, num_classes=num_classes))
-    if choices and not model.soft_targets:
-        raise LookcloserError(
-            f"--mixup and --cutmix: not with --method {model.name}, whose loss compares classes",
-            fix="Leave them out",
-        )
-    return v2.RandomChoice(choices) if choices else None

@@ -24,22 +24,30 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.transforms import Preprocessing
+from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import Model, Package, load_backbone_weights, model_class, save_package
 from lookcloser.training.callbacks import (
     EMA,
     AtomicCheckpointIO,
     EpochLines,
     GracefulStop,
+    ResumedOrder,
     RunWriter,
     TrainingInterruptedError,
 )
+from lookcloser.training.captioning import CaptioningModule
 from lookcloser.training.classification import ClassificationModule
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
 from lookcloser.training.module import TrainingModule
-from lookcloser.training.options import TrainOptions
+from lookcloser.training.multilabel import MultilabelModule
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
 
-MODULES: dict[Task, type[TrainingModule]] = {"classification": ClassificationModule}
+MODULES: dict[Task, type[TrainingModule]] = {
+    "classification": ClassificationModule,
+    "multilabel": MultilabelModule,
+    "captioning": CaptioningModule,
+}
 
 
 @dataclass(frozen=True)
@@ -66,14 +74,15 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
         LookcloserError: For an unknown method or backbone, a method of another task, options the
             method does not have, or weights that are not to be had.
     """
+    catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    kind = model_class(options.method)
+    kind = model_class(options.method or DEFAULT_METHODS[task])
     if task not in kind.tasks:
         raise LookcloserError(
-            f"{options.method}: not a method for {task}", fix="`lookcloser methods` lists them"
+            f"{kind.name}: not a method for {task}", fix="`lookcloser methods` lists them"
         )
-    arguments = {"num_classes": len(names), **_arguments(kind, options)}
-    arguments |= kind.data_arguments(catalog)
+    arguments = {"num_classes": len(names), **kind.data_arguments(catalog)}
+    arguments |= _arguments(kind, options)
     torch.manual_seed(options.seed)
     model = kind(**arguments)
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
@@ -91,8 +100,13 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
         "torch": torch.__version__,
         "timm": timm.__version__,
     }
-    package = Package(options.method, arguments, task, names, preprocessing, provenance=provenance)
+    package = Package(kind.name, arguments, task, names, preprocessing, provenance=provenance)
     return model, package
+
+
+def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
+    """``catalog`` with its vocabulary, where captions are to be learnt."""
+    return with_vocabulary(catalog, options.min_count or 1, options.max_words)
 
 
 def _arguments(kind: type[Model], options: TrainOptions) -> dict[str, Any]:
@@ -142,10 +156,9 @@ def fit(
     Raises:
         LookcloserError: For data or options that do not fit, and where writing fails.
     """
+    catalog = _with_names(catalog, options)
     model, package = prepare_model(options, catalog)
     train, val = make_loaders(catalog, options, package.preprocessing, pairs=model.pairs)
-    folder.mkdir(parents=True, exist_ok=True)
-    on_start()
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
         model.to(memory_format=torch.channels_last) if options.channels_last else model,
@@ -154,6 +167,8 @@ def fit(
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.warmup),
     )
+    folder.mkdir(parents=True, exist_ok=True)
+    on_start()
 
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
         header = {**asdict(package), "preprocessing": package.preprocessing, "scores": dict(scores)}
@@ -165,7 +180,8 @@ def fit(
     checkpoint = folder / CHECKPOINT_FILE
     interrupted = False
     with _calm_lightning():
-        trainer = _trainer(module, folder, writer, ema, console, has_val=val is not None)
+        order = ResumedOrder(train)
+        trainer = _trainer(module, folder, writer, order, ema, console, has_val=val is not None)
         try:
             trainer.fit(
                 module,
@@ -185,6 +201,7 @@ def _trainer(
     module: TrainingModule,
     folder: Path,
     writer: RunWriter,
+    order: ResumedOrder,
     ema: EMA | None,
     console: Console,
     *,
@@ -193,7 +210,7 @@ def _trainer(
     options = module.options
     callbacks: list[Callback] = [ema] if ema is not None else []
     lines = EpochLines(console, writer, module.score_title)
-    callbacks += [writer, lines, GracefulStop(console)]
+    callbacks += [writer, order, lines, GracefulStop(console)]
     if options.patience and has_val:
         callbacks.append(EarlyStopping(module.score, mode="max", patience=options.patience))
     show_bar = not console.quiet and sys.stderr.isatty()

@@ -11,13 +11,14 @@ from torch.utils.data import DataLoader
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, Item, PairBatches, image_loader
 from lookcloser.data.samplers import ClassBalancedBatchSampler
-from lookcloser.data.targets import ClassTargets, TagTargets, Targets
+from lookcloser.data.targets import CaptionTargets, ClassTargets, TagTargets, Targets
 from lookcloser.data.transforms import (
     Augmentation,
     Preprocessing,
     evaluation_transform,
     training_transform,
 )
+from lookcloser.data.vocabulary import longest_caption
 from lookcloser.training.options import TrainOptions
 
 PAIR = 2  # images of each class in a batch for losses that compare images, as in the paper
@@ -34,9 +35,9 @@ def make_loaders(
         preprocessing: How images are made ready.
         pairs: Whether a training batch must hold several images of each class.
     """
-    augmentation = Augmentation(
-        options.augment, options.crop_area, flip=options.flip, erase=options.erase
-    )
+    # Captions say what is left and right.
+    flip = catalog.task != "captioning" if options.flip is None else options.flip
+    augmentation = Augmentation(options.augment, options.crop_area, flip=flip, erase=options.erase)
     workers = options.workers
     if workers is None:
         cores = os.cpu_count() or 1
@@ -44,19 +45,25 @@ def make_loaders(
         workers = min(cores if torch.cuda.is_available() else max(cores - 2, 0), 8)
     # Sorted, so that training does not depend on how a table or a file system lists the images.
     samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
-    targets = _targets(catalog)
+    train_targets, val_targets = _targets(catalog, options)
     train = ImageDataset(
-        samples, targets, training_transform(preprocessing, augmentation), options.seed
+        samples, train_targets, training_transform(preprocessing, augmentation), options.seed
     )
     # A few images are read sooner than workers start.
     workers = workers if len(samples) >= 4 * options.batch_size else 0
     sampler = _sampler(samples, catalog, options, pairs=pairs)
     loader = image_loader(train, sampler, batch_size=options.batch_size, workers=workers)
-    return loader, _val_loader(catalog, targets, options, preprocessing, workers)
+    return loader, _val_loader(catalog, val_targets, options, preprocessing, workers)
 
 
-def _targets(catalog: Catalog) -> Targets:
-    return (TagTargets if catalog.task == "multilabel" else ClassTargets)(catalog.names)
+def _targets(catalog: Catalog, options: TrainOptions) -> tuple[Targets, Targets]:
+    """Of training and of validation."""
+    if catalog.task == "captioning":
+        length = options.max_length or longest_caption(catalog)
+        drawn = CaptionTargets(catalog.names, length, options.seed)
+        return drawn, CaptionTargets(catalog.names, length)
+    targets = (TagTargets if catalog.task == "multilabel" else ClassTargets)(catalog.names)
+    return targets, targets
 
 
 def _sampler(

@@ -63,6 +63,11 @@ class TrainingModule(pl.LightningModule, ABC):
     def judge(self, output: Output, targets: Tensor) -> dict[str, Tensor]:
         """Scores of a validation batch, each a mean over its images; `score` is among them."""
 
+    def look(self, images: Tensor) -> Output:
+        """What `judge` sees of the images of a validation batch."""
+        output: Output = self.network(images, targets=1)
+        return output
+
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Mix the images and targets of a training batch; without options nothing."""
         return images, targets
@@ -124,7 +129,7 @@ class TrainingModule(pl.LightningModule, ABC):
     def validation_step(self, batch: Batch, _index: int) -> None:
         """Log the scores of `judge`."""
         if len(batch.targets):
-            scores = self.judge(self.network(self._images(batch), targets=1), batch.targets)
+            scores = self.judge(self.look(self._images(batch)), batch.targets)
             self.log_dict(scores, batch_size=len(batch.targets), prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -155,17 +160,17 @@ class TrainingModule(pl.LightningModule, ABC):
 
 
 def parameter_groups(model: Model, options: TrainOptions) -> list[dict[str, Any]]:
-    """Backbones and head, each with and without weight decay (none on biases and norms)."""
-    backbone = {id(weight) for part in model.backbones for weight in part.parameters()}
+    """Slow parts and head, each with and without weight decay (none on biases and norms)."""
+    slow = {id(weight) for part in model.slow_parts for weight in part.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
-        key = (id(parameter) in backbone, parameter.ndim > 1)
+        key = (id(parameter) in slow, parameter.ndim > 1)
         groups.setdefault(key, []).append(parameter)
     return [
         {
             "params": parameters,
-            "lr": options.lr * (options.backbone_share if in_backbone else 1.0),
+            "lr": options.lr * (options.backbone_share if is_slow else 1.0),
             "weight_decay": options.weight_decay if decays else 0.0,
         }
-        for (in_backbone, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
+        for (is_slow, decays), parameters in sorted(groups.items(), key=lambda item: item[0])
     ]

@@ -6,6 +6,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.types import Task
+
+DEFAULT_METHODS: dict[Task, str] = {
+    "classification": "cam",
+    "multilabel": "cnnrnn",
+    "captioning": "lstm",
+}
 
 _CHOICES = {
     "augment": ("none", "shift", "crop", "trivial"),
@@ -36,7 +43,11 @@ class TrainOptions:
         LookcloserError: On construction, for a value that is not allowed.
     """
 
-    method: str = option("cam", "Method; `lookcloser methods` lists them.")
+    method: str | None = option(
+        None,
+        "Method; `lookcloser methods` lists them. None: by the data, cam for classes, cnnrnn for "
+        "tags, lstm for captions.",
+    )
     backbone: str = option("resnet50", "Any timm model name.")
     weights: str = option("pretrained", "First weights: pretrained, none, or a .safetensors FILE.")
     model_kwargs: dict[str, Any] = field(
@@ -59,11 +70,13 @@ class TrainOptions:
     weight_decay: float = option(0.05, "Weight decay, not on biases and norms.")
     warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.")
     clip: float = option(0.0, "Largest gradient norm; 0 is off.")
-    label_smoothing: float = option(0.1, "Share of each target spread over all classes.")
+    label_smoothing: float = option(0.1, "Share of a class spread over all; not of tags.")
     drop_rate: float = option(0.0, "Dropout before the head.")
     augment: str = option("crop", "none, shift, crop, or trivial (crop and TrivialAugment).")
     crop_area: float = option(0.6, "Smallest share of the image that a random crop keeps.")
-    flip: bool = option(True, "Swap left and right at random; wrong for digits and text.")
+    flip: bool | None = option(
+        None, "Swap left and right at random; wrong for digits and text. None: not for captions."
+    )
     erase: float = option(0.0, "Chance to blank a random rectangle.")
     mixup: float = option(0.0, "MixUp's alpha; 0 is off.")
     cutmix: float = option(0.0, "CutMix's alpha; 0 is off.")
@@ -104,6 +117,67 @@ class TrainOptions:
         "racnn", "What the scales compare: probability or log (of it)."
     )
     area_prior: float | None = method_option("racnn", "Weight of the views' area in the loss.")
+    parts: int | None = method_option("osme", "Number of attentions.")
+    part_width: int | None = method_option("osme", "Features of each attention.")
+    part_head: str | None = method_option(
+        "osme", "How an attention's features are made: pooled or flattened."
+    )
+    merge: str | None = method_option(
+        "osme", "What the classifier sees of the attentions: concat or sum."
+    )
+    mamc_weight: float | None = method_option("osme", "Weight of the MAMC loss; 0 is off.")
+    mamc_reduction: str | None = method_option(
+        "osme", "MAMC: mean over the positives, or the paper's sum (paper)."
+    )
+    mamc_form: str | None = method_option("osme", "MAMC: npair or hinge.")
+    feedback_stage: int | None = method_option(
+        "feedback", "Stage of the backbone that is fed back into, from 0; None: the middle one."
+    )
+    feedback_select: str | None = method_option(
+        "feedback", "Whose class map is fed back: soft (by probability) or predicted."
+    )
+    feedback_control: str | None = method_option(
+        "feedback", "Instead of the attention: ones, shuffled or literal; none is off."
+    )
+    noise: float | None = method_option(
+        "feedback", "Deviation of the Gaussian noise on training images."
+    )
+    attend: bool | None = method_option("rnn lstm gru", "Let each word look at places.")
+    threshold: float | None = method_option("sigmoid", "Score above which a label is named.")
+    loss: str | None = method_option("sigmoid", "bce (cross-entropy of each label) or asymmetric.")
+    label_order: str | None = method_option(
+        "cnnrnn",
+        "How training writes a set: frequent first, rare first, fixed, shuffled, easy first, or "
+        "without an order: minimal, predicted (alignment).",
+    )
+    gate: str | None = method_option("cnnrnn", "Gates of the recurrent unit: sigmoid or relu.")
+    decoder: str | None = method_option("cnnrnn", "beam, or exact (best-first search).")
+    embed_size: int | None = method_option(
+        "cnnrnn rnn lstm gru", "Width of the vector of a label or word."
+    )
+    hidden_size: int | None = method_option("cnnrnn rnn lstm gru", "Width of the recurrent state.")
+    tied: bool | None = method_option(
+        "cnnrnn rnn lstm gru", "Score labels or words by their own vectors."
+    )
+    beam: int | None = method_option(
+        "cnnrnn rnn lstm gru", "Width of the beam search; 1 is greedy."
+    )
+    max_length: int | None = method_option(
+        "rnn lstm gru", "Most words of a caption; None: of the longest training caption."
+    )
+    temperature: float | None = method_option(
+        "rnn lstm gru", "Above 0: draw captions at random instead of searching the best."
+    )
+    top_p: float | None = method_option(
+        "rnn lstm gru", "Draw from the likeliest words with this probability together."
+    )
+    scheduled_sampling: float | None = method_option(
+        "rnn lstm gru", "Share of words read from the model's own answers at the end."
+    )
+    min_count: int | None = method_option(
+        "rnn lstm gru", "Leave out words that occur fewer times in the training captions."
+    )
+    max_words: int | None = method_option("rnn lstm gru", "Size of the vocabulary at most.")
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():

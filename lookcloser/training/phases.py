@@ -9,8 +9,9 @@ from torch import nn
 
 from lookcloser.models.base import Model, Phase
 
-_WINDOW = 0.1  # time constant of the moving average, as a share of the phase's longest duration
-_PATIENCE = 0.3  # how long it may go without a new low, as a share of the same
+# Time constant of the moving average: a share of the phase's longest duration, and at least so many
+# steps that a batch does not decide. Twice as many without a new low is the shortest patience.
+_WINDOW, _LEAST = 0.1, 10
 
 
 class PhaseClock:
@@ -33,7 +34,8 @@ class PhaseClock:
         self.phases = tuple(phases)
         self.total_steps = total_steps
         self.index = self.steps = 0
-        self._restart()
+        self._count = self._since_low = 0
+        self._average = self._lowest = 0.0
 
     @property
     def phase(self) -> Phase:
@@ -51,7 +53,8 @@ class PhaseClock:
         if self.index == len(self.phases) - 1:
             return False
         length = max(1, round(self.phase.share * self.total_steps))
-        window, patience = max(1, round(_WINDOW * length)), max(1, round(_PATIENCE * length))
+        window = max(_LEAST, round(_WINDOW * length))
+        patience = max(2 * _LEAST, round(self.phase.patience * length))
         self._count += 1
         self._average += (loss - self._average) / min(self._count, window)
         self._since_low += 1
@@ -61,7 +64,7 @@ class PhaseClock:
         if self._count < length and self._since_low < patience:
             return False
         self.index += 1
-        self._restart()
+        self._count = self._since_low = 0
         return True
 
     def state_dict(self) -> dict[str, Any]:
@@ -73,10 +76,6 @@ class PhaseClock:
         """Continue from `state_dict`."""
         for name in self.state_dict():
             setattr(self, name, state[name])
-
-    def _restart(self) -> None:
-        self._count = self._since_low = 0
-        self._average = self._lowest = 0.0
 
 
 def let_learn(model: Model, phase: Phase) -> None:

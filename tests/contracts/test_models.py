@@ -49,10 +49,12 @@ def constant(model):
 def test_forward_and_backward_reach_every_parameter(method, backbone):
     model = constant(build(method, backbone)).train()  # no norm starts at zero, as timm's do
     # Random inputs and a random direction: no gradient vanishes by symmetry.
-    direction = torch.randn(4, 5, generator=torch.Generator().manual_seed(1))
+    generator = torch.Generator().manual_seed(1)
     output = model(pictures(4, (64, 96)))
     terms = model.losses(
-        output, TARGETS[model.tasks[0]], lambda logits, _: (logits * direction).sum()
+        output,
+        TARGETS[model.tasks[0]],
+        lambda logits, _: (logits * torch.randn(logits.shape, generator=generator)).sum(),
     )
     assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
     torch.stack(list(terms.values())).sum().backward()
@@ -98,7 +100,9 @@ def test_a_batch_equals_its_images_one_by_one(method, backbone):
         value = getattr(together, field)
         if value is not None:
             one_by_one = torch.cat([getattr(output, field) for output in alone])
-            torch.testing.assert_close(value, one_by_one, rtol=1e-4, atol=1e-5)
+            # Where boxes follow from features, rounding moves what is cut out and looked at next.
+            atol = 2e-4 * float(value.abs().max())
+            torch.testing.assert_close(value, one_by_one, rtol=1e-4, atol=atol)
 
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)

@@ -191,6 +191,17 @@ class TestPlot:
         assert plot_prediction(answer, 3).width == 4 * (320 + MARGIN) + MARGIN
         assert plot_prediction(answer, 6).height == 2 * plot_prediction(answer, 3).height - MARGIN
 
+    def test_scales_are_drawn_one_inside_the_other_in_one_panel(self):
+        image = noise(640, 640)
+        outer = Region("scale", "cat", 0.5, (100, 60, 500, 460), step=1)
+        inner = Region("scale", "cat", 0.75, (200, 160, 300, 260), step=2)
+        answer = prediction(image, Region("map", "cat", 0.5), outer, inner)
+        panel = draw_box(image, outer.box, "2: 0.50")
+        panel = draw_box(panel, inner.box, "3: 0.75")
+        titles = ["picture", "evidence for cat (0.50)", "looked closer: cat (0.75)"]
+        expected = contact_sheet([image, image, panel], titles, 3)
+        assert answer.plot().tobytes() == expected.tobytes()
+
     def test_save_writes_the_plot(self, tmp_path):
         answer = prediction(noise(320, 320))
         path = answer.save(tmp_path / "new" / "a.png")

@@ -64,6 +64,43 @@ def test_image_and_caption(table: Any) -> None:
     assert (catalog.task, catalog.names) == ("captioning", ())
 
 
+class TestBoxesOfWords:
+    """A table beside the captions says where their words are."""
+
+    def test_they_belong_to_their_image_and_word(self, table: Any) -> None:
+        path = table("image,caption", "im/0.jpg,a cat on a cat", "im/1.jpg,the sea")
+        table(
+            "image,word,x0,y0,x1,y1", "im/0.jpg,cat,1,2,3,4", "im/0.jpg,cat,5,6,7.5,8",
+            "im/1.jpg,sea,,,,", name="places.csv",
+        )  # fmt: skip
+        for catalog in (read(path), read(path.parent)):
+            assert [sample.boxes for sample in catalog.samples] == [
+                (("cat", (1.0, 2.0, 3.0, 4.0)), ("cat", (5.0, 6.0, 7.5, 8.0))),
+                (),
+            ]
+            assert all(sample.labels == () for sample in catalog.samples)
+
+    def test_other_tables_are_left_alone(self, table: Any) -> None:
+        path = table("image,caption", "im/0.jpg,a cat")
+        table("word,x0,y0,x1,y1", "cat,1,2,3,4", name="a.csv")
+        table("image,word", "im/0.jpg,cat", name="b.csv")
+        assert read(path).samples[0].boxes == ()
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("im/1.jpg,cat,1,2,3,4", "places.csv line 2: 'im/1.jpg' has no caption"),
+            ("im/0.jpg,cat,3,2,1,4", "places.csv line 2: 3, 2, 1, 4 is not a box"),
+            ("im/0.jpg,,1,2,3,4", "places.csv line 2: 'word' is empty"),
+            (",cat,1,2,3,4", "places.csv line 2: 'image' is empty"),
+        ],
+    )
+    def test_errors(self, table: Any, row: str, message: str) -> None:
+        path = table("image,caption", "im/0.jpg,a cat")
+        table("image,word,x0,y0,x1,y1", row, name="places.csv")
+        assert message in error_of(path)
+
+
 @pytest.mark.parametrize(
     ("name", "separator"), [("t.tsv", "\t"), ("t.csv", ";"), ("t.csv", "\t"), ("T.CSV", ",")]
 )

@@ -41,6 +41,19 @@ def test_score_maps(tmp_path):
     assert len(said) == 5
 
 
+def test_feedback(tmp_path):
+    few = ("--images", 64, "--epochs", 1, "--seeds", 0)
+    said = run("04_feedback.py", *few, cwd=tmp_path).splitlines()
+    assert [line.split(" top-1")[0].strip() for line in said[:4]] == [
+        "attention, noise 0",
+        "control, noise 0",
+        "attention, noise 0.1",
+        "control, noise 0.1",
+    ]
+    with Image.open(tmp_path / "feedback.png") as picture:
+        assert picture.width > 400
+
+
 def test_every_example_is_run_here():
     here = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):

@@ -61,6 +61,16 @@ def test_evidence_is_where_the_features_are(head: str) -> None:
     assert maps[0, 0].abs().sum() == maps[0, 0, :, 1, 2].abs().sum()
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_directions_of_each_image_give_what_shared_ones_give(head: str) -> None:
+    module, features = build(head)
+    rows = torch.randn(6, 2, 5, dtype=torch.double)
+    every = module.evidence(features, rows)
+    chosen = torch.tensor([[4, 0, 1], [2, 2, 5]])
+    own = module.evidence(features, rows[chosen])
+    torch.testing.assert_close(own, every[torch.arange(2)[:, None], chosen])
+
+
 def test_attentions_are_separate() -> None:
     torch.manual_seed(0)
     module, features = OSME(8, (3, 4), attentions=3, width=5, reduction=1), torch.randn(2, 8, 3, 4)

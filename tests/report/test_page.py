@@ -139,6 +139,24 @@ class TestOtherTasks:
         assert "✓ sofa missed" in page.text
         assert not page.having(name="of"), "there is no rival class to switch to"
 
+    def test_every_label_of_a_set_is_an_answer(self, write, photos):
+        labels = tuple(Label(f"tag{i}", 0.9 - i / 10, i) for i in range(8))
+        prediction = Prediction("multilabel", labels, (), (400, 300), photos[0])
+        answers = (Answer(prediction, ("tag0",), iou=0.25),)
+        page = write(Evaluation("multilabel", "test", (), {"exact": 0.5}, answers))
+        # Once beside the picture and once among the details.
+        assert page.text.count("tag7 20.0\u202f%") == 2
+        assert "0.25, mean over the true labels" in page.text
+        assert "Exact set" in page.text
+
+    def test_labels_nearby(self, write, photos):
+        near = {"<b>dog</b>": (("cat", 0.91), ("sofa", -0.1)), "cat": ()}
+        evaluation = Evaluation("multilabel", "test", (), {}, (), neighbours=near)
+        page = write(evaluation)
+        assert page.having(href="#neighbours")
+        assert "<b>dog</b> cat 0.91 sofa -0.10" in page.text
+        assert not write(dataclasses.replace(evaluation, neighbours={})).having(href="#neighbours")
+
     def test_captions(self, write, photos):
         words = ("a", "small", "dog")
         regions = tuple(

@@ -79,7 +79,7 @@ def test_facts(evaluation, bare):
         ("pictures a class (min / median / max)", "1 / 1 / 2"),
         ("pictures with true boxes", "4"),
     ]
-    assert tables.data_facts(bare) == [("pictures answered", "0"), ("classes", "0")]
+    assert tables.data_facts(bare) == [("pictures answered", "0")]
 
 
 def test_audit_sorts_by_shape():
@@ -110,3 +110,10 @@ def test_skipped_files_keep_their_reasons(evaluation, bare):
     assert tables.skipped_list(bare) is None
     many = dataclasses.replace(bare, skipped=(("x.jpg", "empty"),) * 70)
     assert tables.skipped_list(many)["more"] == 20
+
+
+def test_neighbours_are_rows_of_names_and_cosines(evaluation):
+    near = {"cat": (("dog", 0.912), ("owl", -0.2)), "dog": (("cat", 0.9),), "owl": ()}
+    found = tables.neighbour_rows(dataclasses.replace(evaluation, neighbours=near))
+    assert found == [("cat", [("dog", "0.91"), ("owl", "-0.20")]), ("dog", [("cat", "0.90")])]
+    assert tables.neighbour_rows(evaluation) == []

@@ -25,6 +25,11 @@ def test_findings(evaluation):
     ]
 
 
+def test_sets_are_right_as_a_whole(evaluation):
+    said = sentences(dataclasses.replace(evaluation, task="multilabel", confusion=None))
+    assert said[0] == "2 of 4 pictures were given just the right labels (50.0\u202f%)."
+
+
 def test_nothing_is_said_without_material(bare):
     assert sentences(bare) == []
 

@@ -1,0 +1,70 @@
+"""annotate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookcloser.cli import printing
+from lookcloser.cli.answer import SKIPPED, BatchSize, Run
+
+
+def annotate(
+    run: Run,
+    data: Annotated[str, typer.Argument(help="A data set of any layout, or a folder of images.")],
+    form: Annotated[str, typer.Option("--format", help="coco, voc, yolo or csv.")] = "coco",
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("annotations"),
+    masks: Annotated[
+        str | None,
+        typer.Option(help="polygons (coco, yolo) or rle (coco); without: boxes."),
+    ] = None,
+    labels: Annotated[
+        str, typer.Option(help="given (of the data), predicted, or auto: given where known.")
+    ] = "auto",
+    split: Annotated[str | None, typer.Option(help="One split; without it all.")] = None,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
+    ] = 0.0,
+    batch_size: BatchSize = 32,
+    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+) -> None:
+    """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
+
+    Stopped on the way, the same command goes on where it was.
+    Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from lookcloser.recognizer import annotate as annotate_all
+    from lookcloser.recognizer import load
+
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("Annotating", total=None)
+        found = annotate_all(
+            load(run),
+            data,
+            out,
+            form=form,
+            masks=masks,
+            labels=labels,
+            split=split,
+            min_score=min_score,
+            batch_size=batch_size,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    for note in found.notes:
+        printing.say(note)
+    for name, reason in found.skipped:
+        printing.say(f"skipped: {name}: {reason}")
+    kept = f"; {found.resumed} were done before" if found.resumed else ""
+    empty = f", {found.empty} without evidence" if found.empty else ""
+    printing.say(f"{found.boxes} boxes on {len(found.records)} images{empty}{kept}")
+    for path in found.files:
+        printing.say(f"{path}")
+    if found.skipped:
+        printing.say(f"{len(found.skipped)} images could not be read")
+        raise typer.Exit(SKIPPED)

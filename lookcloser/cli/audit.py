@@ -1,0 +1,64 @@
+"""audit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookcloser.cli import printing
+from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run
+
+_SHOWN = 10
+
+
+def audit(
+    run: Run,
+    data: Annotated[str, typer.Argument(help="A data set of any layout.")],
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    out: Annotated[
+        Path | None, typer.Option(help="The page; without it audit.html in the run.")
+    ] = None,
+    per_class: Annotated[int, typer.Option(min=8, help="Images of each class at most.")] = 50,
+    seed: Annotated[int, typer.Option(help="Of the choice of images.")] = 0,
+    json: Json = False,
+    batch_size: BatchSize = 32,
+    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+) -> None:
+    """Right for the wrong reason? Classes that are recognised by what is beside the thing.
+
+    Example: `lookcloser audit runs/birds birds/`
+    """
+    from lookcloser.recognizer import load, write_run_audit
+
+    page, found = write_run_audit(
+        load(run),
+        data,
+        split,
+        out=out,
+        per_class=per_class,
+        seed=seed,
+        batch_size=batch_size,
+        workers=workers,
+    )
+    if json:
+        printing.print_json(found.to_dict())
+    else:
+        columns = ["class", "images", "suspicion", "same detail", "place carried", "border carried"]
+        rows = [
+            [one.name, str(one.images), f"{one.suspicion:.2f}"]
+            + [f"{one.measures[name]:.2f}" for name in columns[3:]]
+            for one in found.classes[:_SHOWN]
+        ]
+        printing.print_table(f"Most suspicious of {len(found.classes)} classes", columns, rows)
+    for one in found.classes:
+        for reason in one.reasons:
+            printing.say(f"{one.name}: {reason}")
+    if not found.flagged:
+        printing.say("no class is flagged")
+    for name, reason in found.skipped:
+        printing.say(f"skipped: {name}: {reason}")
+    printing.say(f"{page}: open it in a browser")
+    if found.skipped:
+        raise typer.Exit(SKIPPED)

@@ -1,0 +1,49 @@
+"""Soft attention of a word over the places of a picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SoftAttention(nn.Module):
+    """Weights over places by scaled dot products, and what the state gains by looking there.
+
+    With a place ``v`` = [f(x, y), x, y] and a state ``h``: the weights are the softmax over the
+    places of ``k·q / √A``, ``k = W_k v``, ``q = W_q h + b_q``, and the context is
+    ``W_c Σ weight v + b_c``. Coordinates are in [-1, 1]: "left of" is said of places.
+
+    Args:
+        width: D, channels of the features.
+        hidden_size: H.
+        size: A, where states and places are compared.
+    """
+
+    def __init__(self, width: int, hidden_size: int, size: int = 128) -> None:
+        super().__init__()
+        self.query = nn.Linear(hidden_size, size)
+        # A bias here would add the same to every place, which the softmax cannot see.
+        self.key = nn.Linear(width + 2, size, bias=False)
+        self.context = nn.Linear(width + 2, hidden_size)
+
+    def places(self, features: Tensor) -> Tensor:
+        """Features (B, D, h, w) -> places (B, h·w, D + 2), row by row."""
+        height, width = features.shape[-2:]
+        y, x = (_centres(count, features) for count in (height, width))
+        grid = torch.stack(torch.meshgrid(y, x, indexing="ij")).flip(0)
+        placed = torch.cat([features, grid.expand(len(features), -1, -1, -1)], dim=1)
+        return placed.flatten(2).transpose(1, 2)
+
+    def forward(self, hidden: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
+        """States (B, H) and places (B, L, D + 2) -> contexts (B, H), weights (B, L)."""
+        # W_k is applied to the one query instead of the many places: the products are the same.
+        query = self.query(hidden) @ self.key.weight
+        scores = torch.einsum("bd,bld->bl", query, places) / self.key.out_features**0.5
+        weights = scores.softmax(dim=-1)
+        return self.context(torch.einsum("bl,bld->bd", weights, places)), weights
+
+
+def _centres(count: int, like: Tensor) -> Tensor:
+    """The centres of ``count`` cells that fill [-1, 1]."""
+    steps = torch.arange(count, dtype=like.dtype, device=like.device)
+    return (2 * steps + 1) / count - 1

@@ -1,0 +1,246 @@
+"""CNN-RNN: the labels of an image named one after the other, each knowing those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.types import Output
+from lookcloser.data.catalog import Catalog
+from lookcloser.decoding import (
+    CachedState,
+    Hypothesis,
+    SearchResult,
+    beam_search,
+    best_first_search,
+    greedy_search,
+    label_marginals,
+)
+from lookcloser.layers.recurrent import Gate
+from lookcloser.losses import label_path_loss
+from lookcloser.models.backbone import Backbone
+from lookcloser.models.base import Criterion, Model
+from lookcloser.models.cam.model import best_classes
+from lookcloser.models.cnnrnn.orders import LabelOrder, label_ranks, training_paths
+from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
+
+Decoder = Literal["beam", "exact"]
+
+SCORED_PATHS = 20  # most probable paths over which the scores of labels are summed
+NODE_BUDGET = 2000  # paths that exact search may extend; a trained model needs a few
+SURE = 1e-15  # scores stay this far from 0 and 1, so that their logits are finite
+
+
+class CNNRNN(Model):
+    """Label sets as paths of a recurrent network (Wang et al., CVPR 2016); see README.md.
+
+    Args:
+        num_classes: C.
+        backbone: A timm model name.
+        stride: See `Backbone`.
+        model_kwargs: Further arguments of the timm model.
+        drop_rate: Dropout on the pooled features in training.
+        label_order: How training writes a set. "frequent" labels first (the paper), or "rare" ones;
+            "fixed": one random order; "shuffled": anew in each step; "easy": at each place the most
+            probable of the true labels that are left. Without an order, the network's own choices
+            being fed back: "minimal" and "predicted", see `losses.minimal_loss_alignment` and
+            `losses.predicted_label_alignment`.
+        label_counts: (C,) training images of each label, for "frequent" and "rare"; None: all
+            alike.
+        max_labels: The largest set that is decoded; None: C.
+        embed_size: Width of the label embedding.
+        hidden_size: Width of the recurrent unit.
+        tied: Whether the output shares the embedding, as in the paper.
+        gate: "sigmoid", or "relu" as in the paper's equations; see `CNNRNNCell`.
+        decoder: "beam" with the paper's stop rule, or "exact" best-first search.
+        beam: Width of the beam; 1 is greedy.
+
+    Raises:
+        LookcloserError: For an unknown order, gate or decoder, and numbers that do not fit.
+    """
+
+    name: ClassVar[str] = "cnnrnn"
+    tasks: ClassVar[tuple[str, ...]] = ("multilabel",)
+    summary: ClassVar[str] = "labels named one by one, each by a network that knows those before"
+    soft_targets: ClassVar[bool] = False
+    sequential: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet18",
+        stride: int | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        drop_rate: float = 0.0,
+        label_order: LabelOrder = "frequent",
+        label_counts: Sequence[int] | None = None,
+        max_labels: int | None = None,
+        embed_size: int = 64,
+        hidden_size: int = 512,
+        tied: bool = True,
+        gate: Gate = "sigmoid",
+        decoder: Decoder = "beam",
+        beam: int = 5,
+    ) -> None:
+        super().__init__()
+        if label_order not in get_args(LabelOrder):
+            raise unknown(label_order, "order of labels", get_args(LabelOrder))
+        if decoder not in get_args(Decoder):
+            raise unknown(decoder, "decoder", get_args(Decoder))
+        counts = torch.tensor(label_counts or [0] * num_classes, dtype=torch.float32)
+        if len(counts) != num_classes or beam < 1:
+            raise LookcloserError(
+                f"beam {beam} and {len(counts)} label counts",
+                allowed=f"A beam of 1 or more and counts of the {num_classes} labels",
+            )
+        self.num_classes, self.label_order = num_classes, label_order
+        self.decoder, self.beam = decoder, beam
+        self.max_length = (max_labels or num_classes) + 1  # END counts
+        self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
+        self.dropout = nn.Dropout(drop_rate)
+        self.paths = LabelPaths(
+            num_classes,
+            self.backbone.width,
+            embed_size=embed_size,
+            hidden_size=hidden_size,
+            tied=tied,
+            gate=gate,
+        )
+        self.ranks: Tensor
+        self.register_buffer("ranks", label_ranks(label_order, counts), persistent=False)
+
+    @classmethod
+    def data_arguments(cls, catalog: Catalog) -> dict[str, Any]:
+        """How often each label comes in training, and the size of the largest set there."""
+        counts = catalog.counts()["train"]
+        largest = max(len(sample.labels) for sample in catalog.split("train"))
+        return {
+            "label_counts": [counts[name] for name in catalog.names],
+            "max_labels": max(largest, 1),
+        }
+
+    def label_embeddings(self) -> Tensor:
+        """(C, E): labels that come alike on paths lie near each other."""
+        return self.paths.embedding.weight[: self.num_classes].detach()
+
+    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+        """Scores of labels along the greedy path, with a map for each; see `Model.forward`.
+
+        ``sigmoid(logits)`` is the probability that a label is named along the greedy path,
+        ``Σ_t P(path up to t) P(label | path up to t, image)``: a lower bound of the probability
+        that it is in the set, for which `answer` explores more paths. As to gradients the first
+        factor is a constant, so that a view of a label's logit shows the evidence for naming it at
+        its step, and not the evidence for the labels before it.
+
+        The map of a label is the Grad-CAM of its score at the step that most probably names it, in
+        closed form, before the ReLU and the division by h·w.
+
+        In training the path is START alone and there are no maps: ``features``, the pooled features
+        (B, D), is what `losses` needs.
+        """
+        features = self.backbone(images)
+        pooled = self.dropout(features.mean(dim=(2, 3)))
+        image = self.paths.image(pooled)
+        path = torch.empty(len(image), 0, dtype=torch.long, device=image.device)
+        if not self.training:
+            step, state = self.paths.cache(image.detach())
+            greedy = greedy_search(step, state, mask_repeats=True, **self._limits)
+            path = _padded(greedy, image.device)
+        projected = self.paths.project(image, path)
+        joint = self._joint(projected, path)
+        logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
+        if self.training:
+            return Output(logits, features=pooled)
+        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
+        labels = torch.arange(self.num_classes, device=image.device).expand(len(image), -1)
+        labels = labels if tokens is None else tokens
+        steps = joint.argmax(dim=1).gather(1, labels)
+        at_step = projected.gather(1, steps[..., None].expand(-1, -1, projected.shape[2]))
+        maps = self._maps(features, at_step, labels)
+        return Output(logits, maps, tokens=tokens, features=pooled)
+
+    def answer(self, images: Tensor, top: int) -> Output:
+        """The most probable path in its own order, each label with the map of its step.
+
+        ``sigmoid(logits)`` are the `decoding.label_marginals` of the most probable paths. Every
+        label of the path has a map, whatever ``top``.
+        """
+        del top
+        features = self.backbone(images)
+        image = self.paths.image(features.mean(dim=(2, 3)))
+        step, state = self.paths.cache(image)
+        tokens = _padded(self.decode(step, state), image.device)
+        marginals = label_marginals(step, state, node_budget=SCORED_PATHS, **self._limits)
+        scores = marginals[:, : self.num_classes].to(image.device)
+        token_scores = scores.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, 0.0)
+        projected = self.paths.project(image, tokens)[:, :-1]
+        return Output(
+            scores.logit(eps=SURE).to(image.dtype),
+            self._maps(features, projected, tokens),
+            tokens=tokens,
+            token_scores=token_scores.to(image.dtype),
+        )
+
+    def decode(
+        self, step: Cache, state: CachedState[Tensor]
+    ) -> list[Hypothesis] | list[SearchResult]:
+        """The most probable path of each image, from what `LabelPaths.cache` gives.
+
+        Results of exact search say whether they are certified; it extends at most `NODE_BUDGET`
+        paths per image.
+        """
+        if self.decoder == "exact":
+            return best_first_search(
+                step, state, mask_repeats=True, node_budget=NODE_BUDGET, **self._limits
+            )
+        beams = beam_search(step, state, beam_size=self.beam, mask_repeats=True, **self._limits)
+        return [paths[0] for paths in beams]
+
+    def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
+        """The negative log-likelihood of the path of each set, END included, in nats."""
+        del criterion  # of labels that know nothing of each other
+        assert output.features is not None  # every forward pass gives them
+        image = self.paths.image(output.features)
+        log_probs, wanted = training_paths(self.label_order, self.ranks, self.paths, image, targets)
+        return {"loss": label_path_loss(log_probs, wanted, self.paths.end)}
+
+    @property
+    def _limits(self) -> dict[str, int]:
+        return {"start": self.paths.start, "end": self.paths.end, "max_length": self.max_length}
+
+    def _joint(self, projected: Tensor, path: Tensor) -> Tensor:
+        """(B, T + 1, C) log-probabilities that a path is followed so far and then names a label.
+
+        float64, in which a score near 1 keeps its distance from it.
+        """
+        log_probs = self.paths.log_probs(projected.double())
+        on_path = (path >= 0)[..., None]
+        named = torch.zeros_like(log_probs, dtype=torch.bool)
+        named[:, 1:].scatter_(2, path.clamp(min=0)[..., None], on_path)
+        followed = log_probs[:, :-1].gather(2, path.clamp(min=0)[..., None])
+        followed = followed.detach().masked_fill(~on_path, -torch.inf).cumsum(dim=1)
+        reached = F.pad(followed, (0, 0, 1, 0))
+        joint = (log_probs + reached).masked_fill(named.cumsum(dim=1) > 0, -torch.inf)
+        return joint[..., : self.num_classes]
+
+    def _maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
+        """(B, K, h, w): how much each place adds to the scores of ``labels`` at their steps.
+
+        ``s_k = U_l[k] · relu(U_o o + U_I mean_xy f)`` is linear in f wherever the projection is
+        above zero, so that the weights of the channels need no backward pass.
+        """
+        rows = self.paths.label_rows[labels.clamp(min=0)] * (projected > 0)
+        weights = (rows @ self.paths.image.weight).masked_fill((labels < 0)[..., None], 0.0)
+        return torch.einsum("bdhw,bkd->bkhw", features, weights.to(features.dtype))
+
+
+def _padded(found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device) -> Tensor:
+    """The paths as (B, K), padded with -1; at least one place."""
+    rows = [torch.tensor([*path.tokens] or [-1]) for path in found]
+    return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)

@@ -1,0 +1,273 @@
+"""Recurrent attention CNN: look, propose a smaller box, cut it from the original, look closer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, ClassVar, Literal, NamedTuple, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.hooks import evaluating
+from lookcloser.core.types import Output
+from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
+from lookcloser.layers.attention_proposal import ProposalHead, strongest_response_boxes
+from lookcloser.layers.boxcar import GradientMode
+from lookcloser.losses import area_prior, pairwise_ranking_loss
+from lookcloser.losses.ranking import RankingForm
+from lookcloser.models.backbone import Backbone
+from lookcloser.models.base import Criterion, Model, Phase
+from lookcloser.models.cam.model import best_classes
+from lookcloser.models.racnn.maps import on_one_canvas
+
+TrainMode = Literal["alternate", "joint"]
+
+WARM_UP, POINTING = "warm-up", "pointing"
+CLASSIFIERS, PROPOSALS, JOINT = "classifiers", "proposals", "joint"
+
+
+class RACNN(Model):
+    """Classifier that zooms in, scale by scale (Fu et al., CVPR 2017).
+
+    Every scale has its own backbone and classifier. Between two scales an attention proposal turns
+    the features of the coarser one into a square box inside its view; the finer view is cut from
+    the images as they were given. So give them at the source's resolution.
+
+    Args:
+        num_classes: C.
+        backbone: A timm model name, for every scale.
+        stride: See `Backbone`.
+        model_kwargs: Further arguments of the timm model.
+        drop_rate: Dropout on the pooled features of each scale's own classifier in training.
+        size: Side of every scale's input in pixels; None takes that of the images.
+        scales: Number of scales, the whole image included.
+        crop_mode: Gradient that reaches the boxes; see `crop_and_zoom`.
+        apn: Head of the attention proposals; see `AttentionProposal`.
+        half_side: Half-side of a proposal at first, where the view it lies in has 1. Training moves
+            it between half and one and a half times as much.
+        train_mode: "alternate" (classifiers and proposals take turns) or "joint" (end to end).
+        rank_margin: By how much each scale shall be surer than the one before.
+        rank_form: "probability" or "log"; see `pairwise_ranking_loss`.
+        area_prior: Weight of the share of its view that a proposal covers, beside the ranking.
+
+    Raises:
+        LookcloserError: For values that are not allowed.
+    """
+
+    name: ClassVar[str] = "racnn"
+    tasks: ClassVar[tuple[str, ...]] = ("classification",)
+    summary: ClassVar[str] = "zooms into the detail that decides, scale by scale"
+    soft_targets: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        num_classes: int,
+        backbone: str = "resnet18",
+        stride: int | None = None,
+        model_kwargs: Mapping[str, Any] | None = None,
+        drop_rate: float = 0.0,
+        size: int | None = None,
+        scales: int = 3,
+        crop_mode: GradientMode = "grid",
+        apn: ProposalHead = "light",
+        half_side: float = 0.5,
+        train_mode: TrainMode = "alternate",
+        rank_margin: float = 0.05,
+        rank_form: RankingForm = "probability",
+        area_prior: float = 0.0,
+    ) -> None:
+        super().__init__()
+        _check(
+            scales,
+            half_side,
+            {
+                "--crop-mode": (crop_mode, GradientMode),
+                "--train-mode": (train_mode, TrainMode),
+                "--rank-form": (rank_form, RankingForm),
+            },
+        )
+        self.size, self.crop_mode, self.half_side = size, crop_mode, half_side
+        self.train_mode, self.area_weight = train_mode, area_prior
+        self.rank_margin, self.rank_form = rank_margin, rank_form
+        self.trunks = nn.ModuleList(
+            Backbone(backbone, stride=stride, options=model_kwargs) for _ in range(scales)
+        )
+        width = self.backbones[0].width
+        self.dropout = nn.Dropout(drop_rate)
+        self.heads = nn.ModuleList(nn.Linear(width, num_classes) for _ in range(scales))
+        self.fusion = nn.Linear(scales * width, num_classes)
+        for head in (*self.heads, self.fusion):
+            nn.init.trunc_normal_(head.weight, std=0.01)
+            nn.init.zeros_(head.bias)
+        grid = _grid(self.backbones[0], size) if apn == "paper" else (1, 1)
+        low, high = 0.5 * half_side, 1.5 * half_side
+        self.proposals = nn.ModuleList(
+            AttentionProposal(width, grid, apn, low, high) for _ in range(scales - 1)
+        )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The first scale alone, its proposals by the strongest response, then as ``train_mode``.
+
+        While the classifiers stand still, so do their batch norms.
+        """
+        # From random weights the loss stands still at first: that is no reason to stop.
+        first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.26, patience=1.0)
+        pointing = Phase(POINTING, ("proposals",), 0.08)
+        classifying = ("trunks", "heads", "fusion", "dropout")
+        if self.train_mode == "joint":
+            return first, pointing, Phase(JOINT, (*classifying, "proposals"))
+        turns = (Phase(CLASSIFIERS, classifying, 0.12), Phase(PROPOSALS, ("proposals",), 0.06))
+        return first, pointing, *turns * 3, Phase(CLASSIFIERS, classifying)
+
+    def begin(self, phase: Phase) -> None:
+        """The finer scales start from the weights of the first, which has seen the data."""
+        super().begin(phase)
+        if phase.name == POINTING:
+            for parts in (self.trunks, self.heads):
+                for finer in parts[1:]:
+                    finer.load_state_dict(parts[0].state_dict())
+
+    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+        """Logits of the fused answer and of every scale, with the boxes of the finer scales.
+
+        Args:
+            images: (B, 3, H, W) at source resolution, normalised as the backbone expects.
+            targets: As in `Model.forward`.
+
+        Returns:
+            ``logits`` (B, C); ``scale_logits`` (B, S, C); ``boxes`` (B, S - 1, 4) in [-1, 1] of
+            the images; ``maps`` of the fused answer on the whole image, the maps of every scale
+            put where it looked (in training only where ``targets`` ask for them); ``features``
+            (B, S - 1, 2, 3): each proposal inside its view, and the box on the strongest response
+            there. While only the first scale is trained, its logits alone.
+        """
+        views = self._look(images)
+        pooled = [view.features.mean(dim=(2, 3)) for view in views]
+        each = [
+            head(self.dropout(vector)) for head, vector in zip(self.heads, pooled, strict=False)
+        ]
+        scale_logits = torch.stack(each, dim=1)
+        if len(views) < len(self.trunks):
+            return Output(logits=scale_logits[:, 0], scale_logits=scale_logits)
+        logits = self.fusion(torch.cat([F.normalize(vector) for vector in pooled], dim=1))
+        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
+        return Output(
+            logits=logits,
+            maps=None if self.training and tokens is None else self._maps(views, pooled, tokens),
+            boxes=torch.stack([box_corners(view.box) for view in views[1:]], dim=1),
+            tokens=tokens,
+            scale_logits=scale_logits,
+            features=torch.stack([v.proposals for v in views if v.proposals is not None], dim=1),
+        )
+
+    def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
+        """What the phase trains on; outside of phases everything, as in "joint".
+
+        Cross-entropies of every scale and of the fused answer train the classifiers; the ranking
+        of neighbouring scales and the area prior train the proposals, as does, in "joint", every
+        cross-entropy of a finer scale.
+        """
+        assert output.scale_logits is not None  # this model always gives them
+        scales = output.scale_logits.unbind(dim=1)
+        if self.phase == POINTING:
+            return self._pointing(output)
+        terms = {}
+        if self.phase != PROPOSALS:
+            terms = {f"scale_{n}": criterion(logits, targets) for n, logits in enumerate(scales, 1)}
+        if self.phase not in {PROPOSALS, WARM_UP}:
+            terms["fused"] = criterion(output.logits, targets)
+        if self.phase not in {CLASSIFIERS, WARM_UP}:
+            terms |= self._ranking(output, targets)
+        return terms
+
+    def _look(self, images: Tensor) -> list[_View]:
+        """The views of an image, coarse to fine; the first alone where only that is trained."""
+        whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(len(images), -1)
+        views = [_View(whole, self._features(0, images, whole))]
+        alone = self.training and self.phase == WARM_UP
+        for number, proposal in enumerate([] if alone else self.proposals, start=1):
+            box, features, _ = views[-1]
+            inner = proposal(features)
+            if self.phase == CLASSIFIERS:  # else the finer loss would move the coarser trunk by it
+                inner = inner.detach()
+            strongest = strongest_response_boxes(features, self.half_side).to(inner.dtype)
+            box = compose_boxes(box, inner)
+            seen = self._features(number, images, box)
+            views.append(_View(box, seen, torch.stack((inner, strongest), dim=1)))
+        return views
+
+    def _features(self, scale: int, images: Tensor, box: Tensor) -> Tensor:
+        """Cut from the original: a crop of a crop would have been resampled twice."""
+        size = self.size or (images.shape[-2], images.shape[-1])
+        features: Tensor = self.trunks[scale](crop_and_zoom(images, box, size, self.crop_mode))
+        return features
+
+    def _maps(self, views: list[_View], pooled: list[Tensor], tokens: Tensor | None) -> Tensor:
+        weights = self.fusion.weight.to(pooled[0].dtype).chunk(len(views), dim=1)
+        maps = []
+        for view, vector, weight in zip(views, pooled, weights, strict=True):
+            unit = view.features / vector.norm(dim=1).clamp(min=1e-12)[:, None, None, None]
+            if tokens is None:
+                maps.append(torch.einsum("bdhw,cd->bchw", unit, weight))
+            else:
+                maps.append(torch.einsum("bdhw,bkd->bkhw", unit, weight[tokens]))
+        finer = 2 ** len(self.proposals)
+        canvas = (finer * maps[0].shape[-2], finer * maps[0].shape[-1])
+        return on_one_canvas(maps, [view.box for view in views], canvas)
+
+    def _pointing(self, output: Output) -> dict[str, Tensor]:
+        assert output.features is not None  # not missing after the warm-up
+        proposed, strongest = output.features.unbind(dim=2)
+        return {"pointing": F.smooth_l1_loss(proposed, strongest)}
+
+    def _ranking(self, output: Output, targets: Tensor) -> dict[str, Tensor]:
+        assert output.scale_logits is not None
+        assert output.features is not None
+        scales = output.scale_logits.unbind(dim=1)
+        pairs = [
+            pairwise_ranking_loss(coarse, fine, targets, self.rank_margin, self.rank_form)
+            for coarse, fine in pairwise(scales)
+        ]
+        terms = {"ranking": torch.stack(pairs).sum()}
+        if self.area_weight:
+            proposed = output.features[:, :, 0].flatten(0, 1)
+            terms["area"] = self.area_weight * area_prior(proposed)
+        return terms
+
+
+class _View(NamedTuple):
+    """One scale of a batch of images.
+
+    Attributes:
+        box: (B, 3) in the original image.
+        features: (B, D, h, w).
+        proposals: (B, 2, 3) boxes inside the coarser view: the one proposed, which led to this
+            view, and the one on the strongest response; None for the first scale.
+    """
+
+    box: Tensor
+    features: Tensor
+    proposals: Tensor | None = None
+
+
+def _grid(trunk: Backbone, size: int | None) -> tuple[int, int]:
+    """(h, w) of a trunk's features, which the paper's fully connected proposal is made for."""
+    if size is None:
+        raise LookcloserError("--apn paper without a size", fix="Give --size, or take --apn light")
+    with torch.no_grad(), evaluating(trunk):
+        height, width = trunk(torch.zeros(1, 3, size, size)).shape[-2:]
+    return height, width
+
+
+def _check(scales: int, half_side: float, choices: Mapping[str, tuple[str, Any]]) -> None:
+    if scales < 2:
+        raise LookcloserError(f"--scales {scales}: not possible", allowed="2 or more")
+    if not 0 < half_side <= 2 / 3:
+        raise LookcloserError(f"--half-side {half_side}: not possible", allowed="Up to 0.66")
+    for option, (value, kind) in choices.items():
+        if value not in get_args(kind):
+            raise unknown(value, option, get_args(kind))

@@ -1,0 +1,78 @@
+"""Where the maps of each class are cut: chosen on boxes of the validation split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lookcloser import metrics
+from lookcloser.core import boxes as geometry
+from lookcloser.data import Sample
+from lookcloser.models import Model, Package
+from lookcloser.recognizer.annotation.answering import Looked, look
+from lookcloser.recognizer.evidence import upsample
+from lookcloser.recognizer.localisation import SCORED_IOU, THRESHOLDS
+
+# A class with as many boxes as this trusts its own and those of all classes alike.
+TRUSTED = 20
+
+
+def class_thresholds(
+    model: Model, package: Package, samples: Sequence[Sample], device: torch.device
+) -> tuple[dict[str, float], int]:
+    """The best cut of each class on pictures with boxes, all labels known, and how many were used.
+
+    A class's own pictures weigh against all others' as their number against `TRUSTED`, so that a
+    class with three boxes does not get a threshold of its own by chance. Without any boxes every
+    class has the model's.
+    """
+    classes: list[int] = []
+    overlaps: list[NDArray[np.float64]] = []
+    for batch in look(model, package, samples, given=True, device=device) if samples else ():
+        for looked in batch:
+            if isinstance(looked, Looked):
+                _score(looked, package, classes, overlaps)
+    if not overlaps:
+        return dict.fromkeys(package.names, package.box_threshold), 0
+    return _choose(np.array(classes), np.stack(overlaps), package.names), len(overlaps)
+
+
+def _choose(
+    classes: NDArray[np.int64], overlaps: NDArray[np.float64], names: Sequence[str]
+) -> dict[str, float]:
+    """Per class the threshold with the most boxes found, of equals the best mean IoU.
+
+    Args:
+        classes: (N,) whose boxes.
+        overlaps: (N, T) IoU of each with its true box at each of the thresholds.
+        names: Class names by index.
+    """
+    # The IoU decides between equals only: it never outweighs one box of a thousand.
+    value = (overlaps >= SCORED_IOU) + overlaps * 1e-3
+    overall = value.mean(axis=0)
+    chosen = {}
+    for index, name in enumerate(names):
+        own = value[classes == index]
+        chosen[name] = float(THRESHOLDS[(own.sum(axis=0) + TRUSTED * overall).argmax()])
+    return chosen
+
+
+def _score(
+    looked: Looked, package: Package, classes: list[int], overlaps: list[NDArray[np.float64]]
+) -> None:
+    """Add the overlaps of each label that has boxes."""
+    grid = package.preprocessing.size
+    for row, index in enumerate(looked.classes):
+        name = package.names[index]
+        only = len(looked.sample.labels) == 1
+        boxes = [box for of, box in looked.sample.boxes if of == name or (of is None and only)]
+        if not boxes:
+            continue
+        true = geometry.scale(boxes, looked.size, (grid[1], grid[0]))
+        large = upsample(looked.maps[row : row + 1].numpy(), grid)
+        found = metrics.box_overlaps(large, [true], "largest", "corrected", THRESHOLDS)
+        classes.append(index)
+        overlaps.append(found[0])

@@ -1,0 +1,77 @@
+"""The verbs on label sets, in one process."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from lookcloser.cli.app import app
+from lookcloser.data.scenes import write_scenes
+
+TRAIN = [
+    "--backbone", "test_resnet", "--weights", "none", "--stride", "8", "--size", "32",
+    "--batch-size", "16", "--lr", "1e-2", "--workers", "0", "--augment", "none", "--epochs", "2",
+]  # fmt: skip
+
+
+def lookcloser(*arguments):
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done
+
+
+@pytest.fixture(scope="module")
+def tags(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tags") / "tags"
+    return write_scenes(folder, "tags", train=48, val=8, test=8, size=48, clutter=(0, 0))
+
+
+@pytest.fixture(scope="module")
+def run(tags, tmp_path_factory):
+    """Trained without naming a method."""
+    folder = tmp_path_factory.mktemp("runs") / "tags"
+    done = lookcloser("train", tags, *TRAIN, "--label-order", "rare", "--out", folder)
+    assert "F1 of sets" in done.stderr
+    assert "val_exact" in done.stderr
+    return folder
+
+
+def test_the_method_and_its_options_are_kept(run):
+    text = (run / "config.yaml").read_text()
+    assert "method: cnnrnn" in text
+    assert "label_order: rare" in text
+
+
+def test_predict_prints_labels_with_scores(run, tags):
+    lines = lookcloser("predict", run, tags / "test").stdout.splitlines()
+    assert len(lines) == 8
+    for line in lines:
+        said = line.split(": ", 1)[1]
+        assert said == "no label" or all(part.endswith("%") for part in said.split(", "))
+    rows = json.loads(lookcloser("predict", run, tags / "test", "--json").stdout)
+    for row in rows:
+        assert row["task"] == "multilabel"
+        assert {region["label"] for region in row["regions"]} == {
+            label["name"] for label in row["labels"]
+        }
+
+
+def test_evaluate_and_report(run, tags):
+    scores = json.loads(lookcloser("evaluate", run, tags, "--json").stdout)
+    assert {"exact", "C-F1", "O-F1", "C-F1@3", "mAP", "mAP@10", "MaxBoxAcc@0.5"} <= set(scores)
+    lookcloser("report", run, tags)
+    assert "Labels nearby" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_explain_takes_the_views_there_are(run, tags, tmp_path):
+    picture, out = tags / "test" / "00000.png", tmp_path / "views.png"
+    done = lookcloser("explain", run, picture, "--save", out, "--target", "5")
+    assert ": 5 " in done.stderr
+    assert done.stderr.rstrip().endswith("by gradcam, saliency")
+    assert out.is_file()
+
+
+def test_methods_lists_them():
+    text = lookcloser("methods", "--json").stdout
+    tasks = {method["name"]: method["tasks"] for method in json.loads(text)}
+    assert tasks["sigmoid"] == tasks["cnnrnn"] == ["multilabel"]

@@ -1,0 +1,414 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from lookcloser.core import LookcloserError
+from lookcloser.models import Backbone, FeedbackNet
+from lookcloser.models.feedback.attention import (
+    control_attention,
+    feedback_attention,
+    selected_map,
+)
+from lookcloser.models.feedback.stages import BackboneStages
+from lookcloser.models.feedback.two_block import TwoBlock
+
+KINDS = ["resnet18", "mobilenetv2_100", "convnext_atto", "vit_tiny_patch16_224"]
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def build(backbone="test_resnet", **arguments):
+    """With a head that is strong enough for a clear attention."""
+    torch.manual_seed(0)
+    model = FeedbackNet(4, backbone, **arguments).eval()
+    nn.init.normal_(model.head.weight, std=2.0)
+    return model
+
+
+# ---- the cut
+
+
+OTHERS = ["densenet121", "swin_tiny_patch4_window7_224", "eva02_tiny_patch14_224"]
+
+
+@pytest.mark.parametrize("name", [*KINDS, *OTHERS])
+def test_early_and_late_are_the_backbone(name):
+    """Tokens, channels last, rotary positions, nested stages."""
+    torch.manual_seed(0)
+    backbone = Backbone(name).eval()
+    keys, stages = list(backbone.state_dict()), BackboneStages(backbone)
+    images = random(2, 3, 224, 224) if "swin" in name else random(2, 3, 64, 96)
+    with torch.no_grad():
+        parts = stages.late(stages.early(images), images.shape[-2:])
+        torch.testing.assert_close(parts, backbone(images))
+    assert list(backbone.state_dict()) == keys
+
+
+@pytest.mark.parametrize("stage", [0, 1, 2, 3])
+def test_each_stage_can_be_cut_behind(stage):
+    torch.manual_seed(0)
+    backbone = Backbone("resnet18").eval()
+    stages, images = BackboneStages(backbone, stage), random(1, 3, 64, 64)
+    with torch.no_grad():
+        raw = stages.early(images)
+        known = backbone.net.forward_intermediates(images, indices=[stage])[1][0]
+        torch.testing.assert_close(raw, known)
+        torch.testing.assert_close(stages.late(raw, images.shape[-2:]), backbone(images))
+
+
+def test_a_backbone_that_is_cut_by_its_stride_has_fewer_stages():
+    backbone = Backbone("resnet18", stride=8).eval()
+    stages, images = BackboneStages(backbone), random(1, 3, 64, 64)
+    with torch.no_grad():
+        assert stages.early(images).shape == (1, 64, 16, 16)  # the middle one of three
+        parts = stages.late(stages.early(images), images.shape[-2:])
+        torch.testing.assert_close(parts, backbone(images))
+    with pytest.raises(LookcloserError, match="stage 2: resnet18 .* behind it. 0 to 1"):
+        BackboneStages(backbone, 2)
+
+
+def test_each_part_costs_its_share_only():
+    model = build("resnet18")
+    calls = dict.fromkeys(("conv1", "layer2", "layer3", "layer4"), 0)
+
+    def count(name):
+        def hook(*_):
+            calls[name] += 1
+
+        return hook
+
+    for name in calls:
+        model.backbone.net.get_submodule(name).register_forward_hook(count(name))
+    model(random(1, 3, 64, 64))
+    assert calls == {"conv1": 1, "layer2": 1, "layer3": 2, "layer4": 2}
+
+
+def test_a_copy_looks_through_its_own_weights():
+    model, images = build(), random(2, 3, 64, 64)
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        before = model(images).logits
+        for weight in twin.parameters():
+            weight.mul_(0.5)
+        assert torch.equal(model(images).logits, before)
+        assert not torch.allclose(twin(images).logits, before)
+
+
+def test_weights_are_there_once():
+    names = [name for name, _ in build().named_parameters()]
+    assert {name.split(".")[0] for name in names} == {"backbone", "head"}
+    assert all(name.startswith("backbone.net.") for name in names if "head" not in name)
+
+
+def test_construction_leaves_modes_and_generator_alone():
+    torch.manual_seed(3)
+    backbone = Backbone("test_resnet").train()
+    state, statistics = torch.get_rng_state(), copy.deepcopy(backbone.state_dict())
+    BackboneStages(backbone)
+    assert all(module.training for module in backbone.modules())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(torch.equal(value, statistics[key]) for key, value in backbone.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("name", "stage", "message"),
+    [
+        ("resnet18", 4, "stage 4: resnet18 has no such stage .* 0 to 3"),
+        ("vit_tiny_patch16_224", 11, "stage 11: .* 0 to 10"),
+        ("test_resnet", -1, "stage -1"),
+        # Its blocks take the grid's size, which the cut does not hand over.
+        ("xcit_nano_12_p16_224", None, "cannot be cut behind its stage 5 .*--feedback-stage"),
+        # Its stages have names of modules that are not there.
+        ("twins_svt_small", None, "twins_svt_small: cannot be cut behind"),
+    ],
+)
+def test_what_cannot_be_cut_is_named(name, stage, message):
+    with pytest.raises(LookcloserError, match=message):
+        BackboneStages(Backbone(name), stage)
+
+
+# ---- both passes
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("select", ["soft", "predicted"])
+def test_the_answer_is_that_of_the_formula(name, select):
+    """By hooks that replace the stage's output, and loops over images and classes."""
+    model, images = build(name, feedback_select=select), random(2, 3, 64, 96)
+    net = model.backbone.net
+    info = net.feature_info
+    stage = net.get_submodule(info[(len(info) - 1) // 2]["module"])
+    weight, bias = model.head.weight, model.head.bias
+
+    def attended(image):
+        first = model.backbone(image)[0]
+        logits = weight @ first.mean(dim=(1, 2)) + bias
+        chosen = logits.softmax(0) if select == "soft" else F.one_hot(logits.argmax(), 4)
+        evidence = sum(
+            share * (row[:, None, None] * first).sum(0)
+            for share, row in zip(chosen, weight, strict=True)
+        )
+        positive = (1 + evidence.exp()).log()
+
+        def multiply(_module, _inputs, output):
+            tokens = output.ndim == 3
+            grid = (4, 6) if tokens else output.shape[2:]
+            a = F.interpolate(positive[None, None], grid, mode="bilinear")
+            a = a / a.mean()
+            if tokens:
+                return torch.cat([output[:, :1], output[:, 1:] * a.reshape(1, -1, 1)], dim=1)
+            return output * a
+
+        handle = stage.register_forward_hook(multiply)
+        second = model.backbone(image)[0]
+        handle.remove()
+        return weight @ second.mean(dim=(1, 2)) + bias
+
+    with torch.no_grad():
+        expected = torch.stack([attended(image[None]) for image in images])
+        first = model.head(model.backbone(images).mean(dim=(2, 3)))
+        found = model(images)
+    torch.testing.assert_close(found.logits, expected, rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(found.logits, first, rtol=1e-2, atol=1e-2), "the second pass differs"
+
+
+def test_logits_split_into_the_maps_of_the_second_pass():
+    model = build().double()
+    output = model(random(2, 3, 64, 64).double())
+    torch.testing.assert_close(output.maps.mean(dim=(2, 3)) + model.head.bias, output.logits)
+
+
+@pytest.mark.parametrize("backbone", ["test_resnet", "two-block"])
+def test_training_begins_with_two_equal_passes(backbone):
+    """Small weights of a new head give an even attention, so pretrained features are kept."""
+    torch.manual_seed(0)
+    model = FeedbackNet(4, backbone).eval()
+    with torch.no_grad():
+        output = model(random(2, 3, 64, 64))
+        model.control = "ones"
+        torch.testing.assert_close(
+            output.logits, model(random(2, 3, 64, 64)).logits, atol=2e-2, rtol=0
+        )
+    assert (output.part_maps - 1).abs().max() < 0.2
+
+
+def test_gradients_flow_through_the_attention():
+    """The head is reached also through what it feeds back, not only through its last use."""
+    model, images = build().double(), random(2, 3, 64, 64).double()
+    model(images).logits[:, 0].sum().backward()
+    other = model.head.weight.grad[1:].abs().sum()
+    assert other > 1e-6, "classes that are not asked for act on the attention only"
+
+
+def test_bfloat16_autocast_keeps_the_attention_in_float32():
+    model, images = build(), random(2, 3, 64, 64)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(images)
+    assert output.part_maps.dtype == torch.float32
+    with torch.no_grad():
+        exact = model(images)
+    torch.testing.assert_close(output.part_maps, exact.part_maps, rtol=0.2, atol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_compiled_network_feeds_back_too():
+    model, images = build(), random(2, 3, 64, 64)
+    with torch.no_grad():
+        compiled = torch.compile(model, backend="eager")(images)
+        torch.testing.assert_close(compiled.logits, model(images).logits)
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "two-block"])
+def test_an_exported_network_feeds_back_too(name):
+    model, images = build(name), random(2, 3, 64, 64)
+    with torch.no_grad():
+        exported = torch.export.export(model, (images,)).module()
+        torch.testing.assert_close(exported(images).logits, model(images).logits)
+
+
+# ---- the attention
+
+
+def test_the_literal_form_is_constant_whatever_the_maps():
+    """The trap: a softmax over C classes has the mean 1/C at every place."""
+    for seed in range(5):
+        maps = 30 * random(2, 10, 7, 5, seed=seed)
+        attention = control_attention(
+            maps, maps.mean(dim=(2, 3)), (14, 10), "soft", "literal", fresh=False
+        )
+        torch.testing.assert_close(attention, torch.full((2, 1, 14, 10), 1 / 35))
+
+
+def test_the_literal_network_does_not_see_its_map():
+    model = build("two-block", feedback_control="literal")
+    output = model(random(3, 3, 28, 28))
+    torch.testing.assert_close(output.part_maps, torch.full((3, 1, 16, 16), 1 / 100))
+
+
+@pytest.mark.parametrize("select", ["soft", "predicted"])
+def test_the_working_form_is_not_constant_and_has_mean_one(select):
+    maps = 3 * random(2, 10, 7, 5)
+    attention = feedback_attention(maps, maps.mean(dim=(2, 3)), (14, 10), select)
+    torch.testing.assert_close(attention.mean(dim=(2, 3)), torch.ones(2, 1))
+    assert attention.min() >= 0
+    assert (attention.std(dim=(2, 3)) > 0.2).all()
+
+
+def test_selection_is_on_the_maps_before_the_softmax():
+    maps = random(2, 3, 2, 2)
+    logits = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 0.0]])
+    p = logits.softmax(dim=1)
+    for image in range(2):
+        soft = sum(p[image, c] * maps[image, c] for c in range(3))
+        torch.testing.assert_close(selected_map(maps, logits)[image, 0], soft)
+    hard = selected_map(maps, logits, "predicted")
+    assert torch.equal(hard[:, 0], torch.stack([maps[0, 1], maps[1, 0]]))
+
+
+@pytest.mark.parametrize("backbone", ["two-block", "test_resnet"])
+def test_the_attention_moves_with_the_object(backbone):
+    model = build(backbone)
+    grey = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        still = model(grey).part_maps
+        centres = []
+        for x, y in ((8, 8), (40, 8), (8, 40), (40, 40)):
+            image = grey.clone()
+            image[:, :, y : y + 16, x : x + 16] = 3.0
+            change = (model(image).part_maps - still).abs()[0, 0]
+            change = change * (change > 0.5 * change.max())
+            side = change.shape[0]
+            at = (torch.arange(side) + 0.5) * 64 / side
+            total = change.sum()
+            centres.append(
+                ((change.sum(0) @ at / total).item(), (change.sum(1) @ at / total).item())
+            )
+    left_top, right_top, left_bottom, right_bottom = centres
+    assert right_top[0] - left_top[0] > 10
+    assert left_bottom[1] - left_top[1] > 10
+    assert right_bottom[0] - left_bottom[0] > 10
+    assert right_bottom[1] - right_top[1] > 10
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_no_evidence_at_all_is_an_even_attention(dtype):
+    maps = torch.full((1, 3, 4, 4), -200.0, dtype=dtype)
+    attention = feedback_attention(maps, maps.mean(dim=(2, 3)), (8, 8))
+    assert torch.isfinite(attention).all()
+
+
+# ---- controls
+
+
+def test_ones_give_the_first_pass():
+    model, images = build(feedback_control="ones"), random(2, 3, 64, 64)
+    with torch.no_grad():
+        output = model(images)
+        expected = model.head(model.backbone(images).mean(dim=(2, 3)))
+    assert torch.equal(output.part_maps, torch.ones_like(output.part_maps))
+    torch.testing.assert_close(output.logits, expected)
+
+
+def test_shuffled_has_the_same_values_elsewhere():
+    maps = 3 * random(4, 5, 6, 6)
+    logits = maps.mean(dim=(2, 3))
+    true = feedback_attention(maps, logits, (6, 6)).flatten(1)
+
+    def shuffled(fresh):
+        found = control_attention(maps, logits, (6, 6), "soft", "shuffled", fresh=fresh)
+        return found.flatten(1)
+
+    torch.testing.assert_close(shuffled(False).sort().values, true.sort().values)
+    assert not torch.allclose(shuffled(False), true, atol=0.1)
+    assert torch.equal(shuffled(False), shuffled(False))
+    # In training an order that stays could be learnt: it is new for each image and each time.
+    torch.manual_seed(0)
+    first, second = shuffled(True), shuffled(True)
+    orders = [row.argsort().tolist() for row in (*first, *second)]
+    assert len({tuple(order) for order in orders}) == 8
+    torch.testing.assert_close(first.sort().values, true.sort().values)
+    torch.manual_seed(0)
+    assert torch.equal(shuffled(True), first), "the same for a seed"
+
+
+def test_noise_is_added_in_training_only():
+    model = build("two-block", noise=2.5)
+    seen = []
+    model.backbone.block1[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    images = random(8, 3, 28, 28)
+    model(images)
+    assert seen[0] is images
+    torch.manual_seed(1)
+    model.train()(images)
+    added = seen[1] - images
+    assert added.std().item() == pytest.approx(2.5, rel=0.05)
+    assert added.mean().item() == pytest.approx(0, abs=0.1)
+    torch.manual_seed(1)
+    model(images)
+    assert torch.equal(seen[2], seen[1])
+
+
+# ---- the small network
+
+
+@pytest.mark.parametrize(
+    ("size", "first", "last"),
+    [
+        ((28, 28), (16, 16), (10, 10)),
+        ((40, 33), (22, 19), (13, 12)),
+        ((64, 64), (34, 34), (19, 19)),
+    ],
+)
+def test_sizes_follow_from_the_input(size, first, last):
+    output = build("two-block")(random(2, 3, *size))
+    assert output.part_maps.shape == (2, 1, *first)
+    assert output.maps.shape == (2, 4, *last)
+
+
+def test_blocks_are_those_of_the_description():
+    torch.manual_seed(0)
+    network, images = TwoBlock(1).eval(), random(2, 1, 28, 28)
+    convolution = network.block1[0]
+    pooled = F.max_pool2d(F.conv2d(images, convolution.weight, convolution.bias).relu(), 3, 2)
+    expected = torch.zeros(2, 32, 16, 16)
+    for channel in range(32):
+        near = pooled[:, max(0, channel - 2) : channel + 3]  # five channels, zeros beyond the ends
+        divisor = (2 + 1e-4 * (near**2).sum(dim=1)) ** 0.75  # of the sum, not of the mean
+        expected[:, channel, 2:-2, 2:-2] = pooled[:, channel] / divisor
+    torch.testing.assert_close(network.early(images), expected)
+    large = network.early(100 * images)  # where the divisor is far from a constant
+    assert large[:, :, 2:-2, 2:-2].amax() < 0.5 * 100 * expected.amax()
+    assert isinstance(network.dropout, nn.Dropout)
+    assert network.dropout.p == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"backbone": "two-block", "stride": 8}, "--stride 8: not with the two-block"),
+        ({"backbone": "two-block", "model_kwargs": {"a": 1}}, "--model-kwargs .*two-block"),
+        ({"backbone": "two-block", "feedback_stage": 1}, "--feedback-stage 1: not with"),
+        (
+            {"feedback_select": "hard"},
+            "hard: unknown --feedback-select. There are: predicted, soft",
+        ),
+        ({"feedback_control": "one"}, "one: unknown --feedback-control. Close: ones"),
+        ({"noise": -1.0}, "noise -1.0"),
+    ],
+)
+def test_impossible_choices_are_named(arguments, message):
+    with pytest.raises(LookcloserError, match=message):
+        build(**arguments)
+
+
+def test_unknown_names_of_the_functions():
+    maps, logits = random(1, 2, 2, 2), random(1, 2)
+    with pytest.raises(LookcloserError, match="hard: unknown way to select"):
+        feedback_attention(maps, logits, (2, 2), "hard")
+    with pytest.raises(LookcloserError, match="zeros: unknown feedback control"):
+        control_attention(maps, logits, (2, 2), "soft", "zeros", fresh=False)

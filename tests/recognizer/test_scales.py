@@ -1,0 +1,92 @@
+"""Methods that look in several scales: scores and boxes of each, by fields of `Output` alone."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lookcloser.core import Label
+from lookcloser.core.types import Output
+from lookcloser.data import read_data
+from lookcloser.data.transforms import Preprocessing, evaluation_transform
+from lookcloser.models import RACNN, Package
+from lookcloser.recognizer import Recognizer
+from lookcloser.recognizer.evidence import scale_regions
+
+ARGUMENTS = {"backbone": "test_resnet", "stride": 8, "size": 32, "scales": 3}
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    torch.manual_seed(0)
+    model = RACNN(3, **ARGUMENTS)
+    for head in (*model.heads, model.fusion):
+        torch.nn.init.normal_(head.weight)  # answers that differ from scale to scale
+    package = Package(
+        "racnn", {"num_classes": 3, **ARGUMENTS}, "classification", ("blue", "green", "red"),
+        Preprocessing((64, 64)),
+    )  # fmt: skip
+    return Recognizer(model, package, device="cpu")
+
+
+def test_every_scale_is_scored_and_the_fused_answer_is_top1(recognizer, squares):
+    result = recognizer.assess(squares, batch_size=5)
+    prepare = evaluation_transform(recognizer.package.preprocessing)
+    samples = read_data(squares).split("test")
+    right = np.zeros(4)
+    for sample in samples:
+        with torch.no_grad():
+            output = recognizer.model(prepare(Image.open(sample.source).convert("RGB"))[None])
+        truth = recognizer.names.index(sample.labels[0])
+        each = [*output.scale_logits[0], output.logits[0]]
+        right += [int(logits.argmax()) == truth for logits in each]
+    expected = right / len(samples)
+    found = [result.metrics[f"top1 scale {n}"] for n in (1, 2, 3)] + [result.metrics["top1"]]
+    assert found == pytest.approx(expected.tolist())
+    assert len(set(found)) > 1, "else the test could not tell scales apart"
+    assert "top1 scale 4" not in result.metrics
+
+
+def test_answers_of_a_split_and_predictions_show_the_same_nested_boxes(recognizer, squares):
+    answers = recognizer.assess(squares).answers
+    for answer in answers[:4]:
+        predicted = recognizer.predict(answer.prediction.path)[0]
+        pairs = [
+            [region for region in one.regions if region.kind == "scale"]
+            for one in (answer.prediction, predicted)
+        ]
+        assert [[region.step for region in regions] for regions in pairs] == [[1, 2], [1, 2]]
+        for one, other in zip(*pairs, strict=True):
+            assert one.box == pytest.approx(other.box, abs=0.05)
+            assert one.score == pytest.approx(other.score, abs=1e-4)
+            assert one.label == other.label == predicted.labels[0].name
+        coarse, fine = pairs[0]
+        width, height = answer.prediction.size
+        assert 0 <= coarse.box[0] <= fine.box[0] < fine.box[2] <= coarse.box[2] <= width
+        assert 0 <= coarse.box[1] <= fine.box[1] < fine.box[3] <= coarse.box[3] <= height
+
+
+def test_a_box_has_the_score_of_its_own_scale_in_pixels_of_the_original():
+    output = Output(
+        logits=torch.zeros(1, 2),
+        boxes=torch.tensor([[[-0.5, -1.0, 0.5, 0.0], [0.0, -0.5, 0.25, -0.25]]]),
+        scale_logits=torch.tensor([[[9.0, 0.0], [0.0, 1.0], [0.0, 2.0]]]),
+    )
+    regions = scale_regions(output, 0, Label("b", 0.5, 1), (400, 200))
+    assert [region.box for region in regions] == [(100, 0, 300, 100), (200, 50, 250, 75)]
+    expected = [torch.tensor(value).sigmoid().item() for value in (1.0, 2.0)]
+    assert [region.score for region in regions] == pytest.approx(expected)
+    plain = scale_regions(output._replace(scale_logits=None), 0, Label("b", 0.5, 1), (400, 200))
+    assert [region.score for region in plain] == [0.5, 0.5]
+
+
+def test_evidence_is_the_map_of_the_fused_answer_on_the_whole_image(recognizer, squares):
+    region = recognizer.predict(next((squares / "test" / "red").iterdir()))[0].regions[0]
+    assert region.kind == "map"
+    assert region.heatmap.shape == (16, 16), "four times as fine as the features of one scale"
+
+
+def test_the_derivative_view_is_reached_by_its_name(recognizer, squares):
+    found = recognizer.explain(next((squares / "test" / "red").iterdir()), ["derivative"])
+    assert found["derivative"].heatmap.shape == (64, 64)
+    assert found["derivative"].heatmap.max() == pytest.approx(1.0)
