@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--noise", type=float, default=0.5)
+    parser.add_argument("--noise", type=float, default=0.1)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--save", type=Path, default=Path("feedback.png"))
     options = parser.parse_args()
