@@ -32,6 +32,7 @@ from lookcloser.metrics.map_boxes import box_from_map, boxes_from_maps
 from lookcloser.metrics.maps import centre_maps, reference_boxes, upsample_maps
 from lookcloser.metrics.multilabel import multilabel_scores
 from lookcloser.metrics.pixels import PxAP, pointing_game, pointing_hits, pxap
+from lookcloser.metrics.shifts import Nested, Shift, attention_shift, nested_views
 from lookcloser.metrics.similarity import rank_correlation, structural_similarity
 from lookcloser.metrics.thresholds import ThresholdChoice, choose_thresholds, fixed_threshold
 
@@ -53,10 +54,13 @@ __all__ = [
     "BoxAccuracyCurve",
     "FaithfulnessCurve",
     "MaxBoxAcc",
+    "Nested",
     "PxAP",
     "Road",
     "SanityCheck",
+    "Shift",
     "ThresholdChoice",
+    "attention_shift",
     "bleu",
     "bootstrap_interval",
     "box_acc_at",
@@ -77,6 +81,7 @@ __all__ = [
     "macro_f1",
     "max_box_acc",
     "multilabel_scores",
+    "nested_views",
     "per_class",
     "pointing_game",
     "pointing_hits",

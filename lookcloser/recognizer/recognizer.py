@@ -32,8 +32,6 @@ EVALUATIONS: dict[Task, Callable[..., Evaluation]] = {
 }
 
 
-
-
 class Recognizer:
     """A trained model with its names and preprocessing.
 

@@ -115,12 +115,14 @@ class RACNN(Model):
         While the classifiers stand still, so do their batch norms.
         """
         # From random weights the loss stands still at first: that is no reason to stop.
-        first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.26, patience=1.0)
+        first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.5, patience=1.0)
         pointing = Phase(POINTING, ("proposals",), 0.08)
         classifying = ("trunks", "heads", "fusion", "dropout")
         if self.train_mode == "joint":
-            return first, pointing, Phase(JOINT, (*classifying, "proposals"))
-        turns = (Phase(CLASSIFIERS, classifying, 0.12), Phase(PROPOSALS, ("proposals",), 0.06))
+            # The gradient of classifiers that know nothing would undo the pointing.
+            settle = Phase(CLASSIFIERS, classifying, 0.15)
+            return first, pointing, settle, Phase(JOINT, (*classifying, "proposals"))
+        turns = (Phase(CLASSIFIERS, classifying, 0.08), Phase(PROPOSALS, ("proposals",), 0.04))
         return first, pointing, *turns * 3, Phase(CLASSIFIERS, classifying)
 
     def begin(self, phase: Phase) -> None:
