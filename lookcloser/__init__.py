@@ -12,9 +12,11 @@ from lookcloser.version import __version__
 
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
-    from lookcloser.recognizer import Recognizer, load, train
+    from lookcloser.recognizer import Recognizer, annotate, audit, load, train
 
 _HOME = {
+    "annotate": "lookcloser.recognizer",
+    "audit": "lookcloser.recognizer",
     "train": "lookcloser.recognizer",
     "load": "lookcloser.recognizer",
     "Recognizer": "lookcloser.recognizer",
@@ -32,6 +34,8 @@ __all__ = [
     "Recognizer",
     "Region",
     "__version__",
+    "annotate",
+    "audit",
     "load",
     "train",
 ]

@@ -10,10 +10,12 @@ counts.
 - **colour**: the colour along the border hardly varies in the class's pictures, *and* the score
   depends on the border.
 - **context**: carrying the border of the class's pictures into others makes those the class, far
-  more than the borders of other classes do. Every thing has typical surroundings, so that this must
-  stand out from the other classes by a robust z-score.
+  more than the borders of other classes do, *and* the class's own pictures lose without theirs.
+  Every thing has typical surroundings, so that this must stand out from the other classes by a
+  robust z-score; and most models have a class to which any odd picture goes, which gains by every
+  strange border but does not lose without its own.
 
-1 is where every link is at its limit in `LIMITS`. A steady colour alone counts one half.
+1 is where every link is at its limit in `LIMITS`. A steady colour alone counts up to one half.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ LIMITS = {
     "same detail": 0.1,
     "place": 0.05,
     "same border colour": 0.3,
+    "border used": 0.1,
     "border lost": 0.3,
     "border carried": 0.3,
     "z": 3.5,
@@ -111,12 +114,16 @@ def judge(measures: Sequence[Mapping[str, float]]) -> list[Verdict]:
 
 def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
     used = max(row["place lost"], row["place carried"], 0.0) / LIMITS["place"]
-    lost = row["border lost"] / LIMITS["border lost"]
+    needed = row["border lost"] / LIMITS["border used"]
     detail = row["same detail"] / max(LIMITS["same detail"], row["chance detail"])
     chains = {
         "mark": min(detail, 1 + used),
-        "colour": min(row["same border colour"] / LIMITS["same border colour"], (1 + lost) / 2),
-        "context": min(row["border carried"] / LIMITS["border carried"], border_z / LIMITS["z"]),
+        "colour": min(row["same border colour"] / LIMITS["same border colour"], (1 + needed) / 2),
+        "context": min(
+            row["border carried"] / LIMITS["border carried"],
+            row["border lost"] / LIMITS["border lost"],
+            border_z / LIMITS["z"],
+        ),
     }
     texts = {
         "mark": f"The same detail is at the same place in its pictures (correlation "
@@ -127,7 +134,8 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
         f"in other classes. With the border taken from another class, {row['border lost']:.0%} of "
         "its lead is lost.",
         "context": f"The border of its pictures alone gives pictures of other classes "
-        f"{row['border carried']:.0%} of its lead, {border_z:.0f} deviations more than usual.",
+        f"{row['border carried']:.0%} of its lead, {border_z:.0f} deviations more than usual; "
+        f"without it {row['border lost']:.0%} is lost.",
     }
     strongest = max(chains, key=lambda name: chains[name])
     reasons = tuple(texts[name] for name, value in chains.items() if value >= 1)

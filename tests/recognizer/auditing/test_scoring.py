@@ -49,7 +49,7 @@ def test_a_place_that_matters_but_looks_different_every_time_is_no_mark():
 
 
 def test_a_steady_colour_counts_with_dependence_only():
-    alone = judge(classes(same_border_colour=0.9))[-1]
+    alone = judge(classes(same_border_colour=0.9, border_lost=0.02))[-1]
     assert not alone.flagged
     assert 0.5 <= alone.suspicion < 1
     used = judge(classes(same_border_colour=0.9, border_lost=0.6))[-1]
@@ -59,10 +59,14 @@ def test_a_steady_colour_counts_with_dependence_only():
 
 
 def test_a_context_must_be_strong_and_unusual():
-    assert judge(classes(border_carried=0.5))[-1].flagged
-    usual = [{**CLEAN, "border carried": value} for value in np.linspace(0.2, 0.6, 10)]
+    assert judge(classes(border_carried=0.5, border_lost=0.4))[-1].flagged
+    assert not judge(classes(border_carried=0.5, border_lost=0.1))[-1].flagged, "a sink of oddities"
+    usual = [
+        {**CLEAN, "border lost": 0.5, "border carried": value}
+        for value in np.linspace(0.2, 0.6, 10)
+    ]
     assert not any(verdict.flagged for verdict in judge(usual)), "strong in all classes alike"
-    assert not judge(classes(border_carried=0.25))[-1].flagged, "unusual but weak"
+    assert not judge(classes(border_carried=0.25, border_lost=0.9))[-1].flagged, "unusual but weak"
 
 
 def test_robust_z_is_not_moved_by_the_outlier():
@@ -109,5 +113,5 @@ def test_rows_without_partners_are_left_out_of_all_means():
 
 
 def test_every_limit_is_used():
-    assert set(LIMITS) == {"same detail", "place", "same border colour", "border lost",
-                           "border carried", "z"}  # fmt: skip
+    assert set(LIMITS) == {"same detail", "place", "same border colour", "border used",
+                           "border lost", "border carried", "z"}  # fmt: skip
