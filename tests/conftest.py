@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# Tests run in as many processes as there are cores; threads beside them would only get in the way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
