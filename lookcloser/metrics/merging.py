@@ -82,8 +82,10 @@ def join(count: int, first: Ints, second: Ints, levels: Ints) -> Tree:
     last = np.append(pairs[1:] > pairs[:-1], True)
     low, high = np.divmod(pairs[last], count)
     # SciPy minimises, and reads a weight of 0 as no edge.
-    rows = np.searchsorted(low, np.arange(count + 1))
-    graph = csr_array((_TOP - levels[last].astype(np.float64), high, rows), shape=(count, count))
+    rows = np.searchsorted(low, np.arange(count + 1)).astype(np.int32)
+    weights = _TOP - levels[last].astype(np.float64)
+    # SciPy before 1.15 takes graphs with 32-bit indices only.
+    graph = csr_array((weights, high.astype(np.int32), rows), shape=(count, count))
     tree = minimum_spanning_tree(graph)
     _, parent = breadth_first_order(tree, 0, directed=False)
     one, other = np.repeat(np.arange(count), np.diff(tree.indptr)), tree.indices
