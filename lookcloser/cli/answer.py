@@ -28,6 +28,7 @@ def predict(
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`
     """
+    from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
     from lookcloser.recognizer import load
 
@@ -35,6 +36,8 @@ def predict(
     failed, rows, total = 0, [], 0
     sources = find_images(images)
     pictures = _picture_names(sources, save)
+    if save is not None:
+        make_folder(save)
     for prediction in recognizer.stream(sources, top=top, batch_size=batch_size):
         total += 1
         if prediction.error is not None:
@@ -129,13 +132,14 @@ def explain(
     Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`, or
     `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
-    from lookcloser.core.drawing import plot_views
+    from lookcloser.core.drawing import picture_format, plot_views, save_picture
     from lookcloser.core.images import load_image
     from lookcloser.recognizer import explain_timm, load
 
     shown = picture or (run if model is not None else image)
     if shown is None or (run is None and model is None):
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
+    picture_format(save)  # before the work, not after it
     views = None if view is None else [name.strip() for name in view.split(",") if name.strip()]
     if model is None:
         assert run is not None  # checked above
@@ -149,7 +153,7 @@ def explain(
             model_kwargs=read_pairs(model_kwargs or [], "--model-kwargs"),
             target=target,
         )
-    plot_views(load_image(shown), regions).save(save)
+    save_picture(plot_views(load_image(shown), regions), save)
     first = next(iter(regions.values()))
     printing.say(f"{save}: {first.label} {first.score:.1%} by {', '.join(regions)}")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli import printing
+from lookcloser.cli.answer import SKIPPED
 
 if TYPE_CHECKING:
     from lookcloser.data import CaptionStatistics, DataReport, TagStatistics
@@ -62,6 +63,8 @@ def check(
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
     printing.next_step(f"lookcloser train {data}")
+    if report.broken:
+        raise typer.Exit(SKIPPED)
 
 
 def _print_counts(report: DataReport) -> None:

@@ -42,6 +42,20 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | Path) -> Path:
+    """``path`` as a folder, made with those above it where it is not there; returns it.
+
+    Raises:
+        LookcloserError: When the operating system refuses, or a file is in its place.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(path, error) from error
+    return path
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` (UTF-8) to ``path`` atomically; see `replacing`."""
     with replacing(path) as temporary:
@@ -51,7 +65,7 @@ def write_text(path: str | Path, text: str) -> None:
 def _refused(path: Path, error: OSError) -> LookcloserError:
     return LookcloserError(
         f"{path}: could not be written ({error.strerror or error}); what was there before is kept",
-        fix="Free space or choose another --out, then run the same command again",
+        fix="Free space or choose another place, then run the same command again",
     )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from lookcloser.core import boxes as box_geometry
+from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError
 
 if TYPE_CHECKING:
@@ -237,3 +239,30 @@ def _wrap(text: str, font: Font, width: int) -> list[str]:
     cut = text.rfind(" ", 0, fitting + 1)
     cut = cut if cut > 0 else fitting
     return [text[:cut], _shorten(text[cut:].lstrip(), font, width)]
+
+
+def picture_format(path: str | Path) -> str:
+    """Pillow's name of the format that the ending of ``path`` stands for.
+
+    Raises:
+        LookcloserError: For an ending that no format for writing has.
+    """
+    kind: str | None = Image.registered_extensions().get(Path(path).suffix.lower())
+    if kind is None or kind not in Image.SAVE:
+        raise LookcloserError(
+            f"{path}: no format for pictures has this ending",
+            allowed=".png, .jpg, .webp and others",
+        )
+    return kind
+
+
+def save_picture(picture: Image.Image, path: str | Path) -> Path:
+    """Write a picture atomically, format by the ending, folders made; returns the path.
+
+    Raises:
+        LookcloserError: As `picture_format`, and when it cannot be written.
+    """
+    path, kind = Path(path), picture_format(path)
+    with replacing(path) as temporary:
+        picture.save(temporary, format=kind)
+    return path

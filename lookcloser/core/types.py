@@ -132,11 +132,15 @@ class Prediction:
         return plot_prediction(self, regions)
 
     def save(self, path: str | Path) -> Path:
-        """Write `plot` to ``path`` (format by its ending, folders made); returns the path."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.plot().save(path)
-        return path
+        """Write `plot` to ``path`` (format by its ending, folders made); returns the path.
+
+        Raises:
+            LookcloserError: As `plot`; also for an ending that is no picture's, and when it cannot
+                be written.
+        """
+        from lookcloser.core.drawing import save_picture
+
+        return save_picture(self.plot(), path)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: strings, numbers, lists and None only."""

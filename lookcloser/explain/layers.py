@@ -33,8 +33,9 @@ class PooledHead:
     relu: bool
 
 
-_pooled: WeakKeyDictionary[nn.Module, PooledHead] = WeakKeyDictionary()
-_spatial: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+# By the size of the image too: which layers still have a grid depends on it.
+_pooled: WeakKeyDictionary[nn.Module, dict[Grid, PooledHead]] = WeakKeyDictionary()
+_spatial: WeakKeyDictionary[nn.Module, dict[Grid, str]] = WeakKeyDictionary()
 
 
 def module_named(model: nn.Module, name: str) -> nn.Module:
@@ -89,7 +90,8 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     Raises:
         LookcloserError: Where the logits are not a linear layer of averaged features.
     """
-    known = _pooled.get(model)
+    size = (images.shape[-2], images.shape[-1])
+    known = _pooled.get(model, {}).get(size)
     names = dict(model.named_modules())
     if known is not None and known.layer in names and known.classifier in names:
         return known
@@ -103,7 +105,6 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     leaves = {name: module for name, module in names.items() if name}
     with looking(model, probe) as own, watching(leaves, see):
         logits = logits_of(model(own)).flatten()
-    size = (probe.shape[-2], probe.shape[-1])
     found = _match(seen, names, logits, size)
     if found is None:
         raise LookcloserError(
@@ -111,7 +112,7 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
             "it has no class activation map",
             fix="Use gradcam, which asks nothing of the network",
         )
-    _pooled[model] = found
+    _pooled.setdefault(model, {})[size] = found
     return found
 
 
@@ -158,11 +159,11 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
     Raises:
         LookcloserError: Where no module has a spatial output with a gradient.
     """
-    known = _spatial.get(model)
+    size = (images.shape[-2], images.shape[-1])
+    known = _spatial.get(model, {}).get(size)
     if known is not None and known in dict(model.named_modules()):
         return known
     probe = images[:1]
-    size = (probe.shape[-2], probe.shape[-1])
     seen: list[tuple[str, Tensor]] = []
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
@@ -182,7 +183,7 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
     for (name, _), gradient in reversed(list(zip(seen, gradients, strict=True))):
         grid = None if gradient is None else as_map(gradient, size)
         if grid is not None and bool(grid.ne(0).any()):
-            _spatial[model] = name
+            _spatial.setdefault(model, {})[size] = name
             return name
     raise LookcloserError(
         f"{type(model).__name__}: no layer puts out a map of features",

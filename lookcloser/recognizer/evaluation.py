@@ -88,15 +88,24 @@ def answer_split(
         batch_size=batch_size,
         workers=workers,
     )
+    indices: list[int] = []
+    sizes: list[tuple[int, int]] = []
+    targets, maps, outputs = [], [], []
     with torch.inference_mode(), evaluating(model):
-        rows = [(batch, *_answer_batch(model, batch, device)) for batch in batches]
-    evidence = _joined([output for _, _, output in rows])
+        for batch in batches:  # whose images must not outlive it: a split may be large
+            own_maps, output = _answer_batch(model, batch, device)
+            indices += batch.indices.tolist()
+            sizes += batch.sizes
+            targets.append(batch.targets)
+            maps.append(own_maps)
+            outputs.append(output)
+    evidence = _joined(outputs)
     return Answered(
-        samples=tuple(samples[index] for batch, _, _ in rows for index in batch.indices.tolist()),
-        sizes=tuple(size for batch, _, _ in rows for size in batch.sizes),
+        samples=tuple(samples[index] for index in indices),
+        sizes=tuple(sizes),
         probabilities=evidence.logits.softmax(dim=1),
-        targets=torch.cat([batch.targets for batch, _, _ in rows]),
-        maps=torch.cat([maps for _, maps, _ in rows]),
+        targets=torch.cat(targets),
+        maps=torch.cat(maps),
         evidence=evidence,
         skipped=tuple(skipped),
     )

@@ -10,20 +10,22 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
 from rich.console import Console
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lookcloser.core.atomic import replacing
+from lookcloser.core.errors import LookcloserError
 from lookcloser.data.dataset import Batch
-from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE
+from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE, MODEL_FILE
 
 
 class TrainingInterruptedError(Exception):
@@ -39,6 +41,10 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writerows(rows)
 
 
+CHECKPOINT_FORMAT = 1
+_FORMAT_KEY = "lookcloser_format"
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Checkpoints that are there whole or not at all, read without running code of theirs."""
 
@@ -49,17 +55,42 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         del storage_options  # of remote file systems
         with replacing(path) as temporary:
             try:
-                torch.save(checkpoint, temporary)
+                torch.save({**checkpoint, _FORMAT_KEY: CHECKPOINT_FORMAT}, temporary)
             except RuntimeError as error:  # how torch's zip writer reports a full disk
                 raise OSError(str(error).splitlines()[0]) from error
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Tensors and plain values only, whatever the caller asks: a checkpoint may be foreign."""
+        """Tensors and plain values only, whatever the caller asks: a checkpoint may be foreign.
+
+        Raises:
+            LookcloserError: For a file that is damaged, foreign or of a newer lookcloser.
+        """
         del weights_only
-        loaded: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        return loaded
+        try:
+            loaded = torch.load(path, map_location=map_location, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise _unusable(path, "not a readable checkpoint") from error
+        written = loaded.get(_FORMAT_KEY) if isinstance(loaded, dict) else None
+        if not isinstance(written, int):
+            raise _unusable(path, "a checkpoint that lookcloser did not write")
+        if written > CHECKPOINT_FORMAT:
+            raise LookcloserError(
+                f"{path}: written by a newer lookcloser, in format {written}",
+                allowed=f"Formats up to {CHECKPOINT_FORMAT}",
+                fix="Update lookcloser",
+            )
+        checkpoint: dict[str, Any] = loaded
+        return checkpoint
+
+
+def _unusable(path: Any, why: str) -> LookcloserError:
+    return LookcloserError(
+        f"{path}: {why}",
+        fix=f"{MODEL_FILE} beside it may still be good; to train again from the start, remove "
+        "this file",
+    )
 
 
 class EMA(WeightAveraging):
@@ -81,6 +112,25 @@ class EMA(WeightAveraging):
         """The averaged state dict of the Lightning module."""
         assert self._average_model is not None  # set up before training starts
         return dict(self._average_model.module.state_dict())
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a resumed run remembers: one that had stopped stays stopped.
+
+    Args:
+        score: The logged value that has to rise.
+        epochs: Stop after so many without a higher one.
+    """
+
+    def __init__(self, score: str, epochs: int) -> None:
+        # It counts when validation ends: at the end of the epoch Lightning runs early stopping
+        # after all other callbacks, and the checkpoint would hold the count of the epoch before.
+        super().__init__(score, mode="max", patience=epochs, check_on_train_epoch_end=False)
+
+    def on_train_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Nothing is left to do where the checkpoint says that training had stopped."""
+        if self.stopped_epoch:
+            trainer.should_stop = True
 
 
 class RunWriter(Callback):

@@ -15,11 +15,12 @@ from typing import Any
 import lightning.pytorch as pl
 import timm
 import torch
-from lightning.pytorch.callbacks import Callback, EarlyStopping, RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
 
+from lookcloser.core.atomic import make_folder
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
@@ -31,6 +32,7 @@ from lookcloser.training.callbacks import (
     AtomicCheckpointIO,
     EpochLines,
     GracefulStop,
+    Patience,
     ResumedOrder,
     RunWriter,
     TrainingInterruptedError,
@@ -167,7 +169,7 @@ def fit(
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.warmup),
     )
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     on_start()
 
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
@@ -209,10 +211,10 @@ def _trainer(
 ) -> pl.Trainer:
     options = module.options
     callbacks: list[Callback] = [ema] if ema is not None else []
+    if options.patience and has_val:
+        callbacks.append(Patience(module.score, options.patience))
     lines = EpochLines(console, writer, module.score_title)
     callbacks += [writer, order, lines, GracefulStop(console)]
-    if options.patience and has_val:
-        callbacks.append(EarlyStopping(module.score, mode="max", patience=options.patience))
     show_bar = not console.quiet and sys.stderr.isatty()
     if show_bar:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))

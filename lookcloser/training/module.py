@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.dataset import Batch
@@ -122,7 +123,20 @@ class TrainingModule(pl.LightningModule, ABC):
             checkpoint["phase"] = self.clock.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Go on in the phase of the checkpoint."""
+        """Go on in the phase of the checkpoint.
+
+        Raises:
+            LookcloserError: If the checkpoint is of another network.
+        """
+        own, its = self.state_dict(), checkpoint["state_dict"]
+        if {name: value.shape for name, value in own.items()} != {
+            name: value.shape for name, value in its.items()
+        }:
+            raise LookcloserError(
+                f"the checkpoint is of another network than {self.model.name} on "
+                f"{self.options.backbone}",
+                fix="Resume with the config.yaml that the run was started with",
+            )
         if self.clock is not None:
             self.clock.load_state_dict(checkpoint["phase"])
 

@@ -61,7 +61,7 @@ class TrainOptions:
     interpolation: str = option("bilinear", "Resizing: bilinear, bicubic or nearest.")
     epochs: int = option(30, "Passes over the training images.")
     batch_size: int = option(32, "Images per step.")
-    accumulate: int = option(1, "Steps whose gradients are summed before each update.")
+    accumulate: int = option(1, "Batches whose gradients are averaged for one update.")
     optimizer: str = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
     lr: float = option(3e-3, "Peak learning rate of the head.")
     backbone_lr: float | None = option(

@@ -100,6 +100,12 @@ def test_what_stops_training_ends_with_one(check: Check, tmp_path: Path) -> None
     assert "none of 2 training images has a tag" in shown
 
 
+def test_an_image_that_cannot_be_read_ends_with_three(check: Check, tmp_path: Path) -> None:
+    where = table(tmp_path, "label", *["a", "b"] * 10)
+    next(tmp_path.rglob("*.png")).write_bytes(b"no image")
+    assert "broken: " in check(where, code=3)
+
+
 def test_json_holds_the_statistics(check: Check, tmp_path: Path) -> None:
     found = json.loads(check(table(tmp_path, "caption", "a dog", "a cat"), "--json"))
     assert found["captions"]["vocabulary"] == 3

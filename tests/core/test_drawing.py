@@ -17,6 +17,7 @@ from lookcloser.core.drawing import (
     draw_box,
     overlay,
     plot_prediction,
+    save_picture,
 )
 
 CYAN = tuple(int(BOX_COLOUR[i : i + 2], 16) for i in (1, 3, 5))
@@ -225,3 +226,21 @@ class TestPlot:
 def test_importing_it_is_cheap():
     code = "import lookcloser.core.drawing, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+class TestSaving:
+    def test_the_ending_chooses_the_format_and_folders_are_made(self, tmp_path):
+        path = save_picture(Image.new("RGB", (4, 3), "red"), tmp_path / "new" / "a.JPG")
+        with Image.open(path) as written:
+            assert (written.format, written.size) == ("JPEG", (4, 3))
+        assert [found.name for found in path.parent.iterdir()] == ["a.JPG"]
+
+    @pytest.mark.parametrize("name", ["a.foo", "a"])
+    def test_an_unknown_ending_is_named(self, tmp_path, name):
+        with pytest.raises(LookcloserError, match=rf"{name}: no format for pictures.*\.png"):
+            save_picture(Image.new("RGB", (4, 3)), tmp_path / name)
+
+    def test_what_the_system_refuses_is_named(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(LookcloserError, match="could not be written"):
+            save_picture(Image.new("RGB", (4, 3)), tmp_path / "file" / "a.png")

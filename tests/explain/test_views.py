@@ -132,3 +132,11 @@ def test_normalize_keeps_nothing_as_nothing():
     maps = torch.tensor([[[-3.0, -1.0], [-2.0, 0.0]], [[-1.0, 2.0], [4.0, 0.0]]])
     expected = torch.tensor([[[0.0, 0.0], [0.0, 0.0]], [[0.0, 0.5], [1.0, 0.0]]])
     assert torch.equal(normalize(maps), expected)
+
+
+def test_the_layer_does_not_depend_on_the_sizes_seen_before():
+    # At 32 px ResNet's last stage has one cell, no map: there the stage before is the last one.
+    model = timm.create_model("resnet18", num_classes=5).eval()
+    assert gradcam(model, torch.zeros(1, 3, 32, 32)).shape == (1, 2, 2)
+    assert gradcam(model, torch.zeros(1, 3, 128, 128)).shape == (1, 4, 4)
+    assert gradcam(model, torch.zeros(1, 3, 32, 32)).shape == (1, 2, 2)

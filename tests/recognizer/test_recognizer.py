@@ -2,6 +2,7 @@ import io
 import json
 import shutil
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from lookcloser.core import LookcloserError
 from lookcloser.core import boxes as geometry
 from lookcloser.data import read_data
 from lookcloser.explain import normalize
+from lookcloser.recognizer import evaluation
 
 RED = "test/red/0.png"
 
@@ -159,6 +161,22 @@ def test_data_without_boxes_has_no_localisation(recognizer, squares, tmp_path):
     without = shutil.copytree(squares, tmp_path / "data")
     (without / "boxes.csv").unlink()
     assert not any("Box" in name for name in recognizer.evaluate(without))
+
+
+def test_a_split_is_never_in_memory_as_a_whole(recognizer, squares, monkeypatch):
+    alive, most = weakref.WeakSet(), []
+    real = evaluation.read_batches
+
+    def counted(*given, **options):
+        for batch in real(*given, **options):
+            alive.add(batch.images)
+            most.append(len(alive))
+            yield batch
+
+    monkeypatch.setattr(evaluation, "read_batches", counted)
+    recognizer.assess(squares, "test", batch_size=2)
+    assert len(most) > 5
+    assert max(most) <= 3
 
 
 def test_broken_images_are_listed_and_the_rest_scored(recognizer, squares, tmp_path):

@@ -267,9 +267,46 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
             return os.system, ("touch " + str(tmp_path / "owned"),)
 
     torch.save({"state_dict": Evil()}, tmp_path / "last.ckpt")
-    with pytest.raises(Exception, match="Weights only load failed"):
+    with pytest.raises(LookcloserError, match="not a readable checkpoint") as caught:
         AtomicCheckpointIO().load_checkpoint(tmp_path / "last.ckpt", weights_only=False)
+    assert "Weights only load failed" in str(caught.value.__cause__)
     assert not (tmp_path / "owned").exists()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def foreign(path):
+    torch.save({"state_dict": {"weight": torch.zeros(3)}}, path)
+
+
+def newer(path):
+    torch.save({**torch.load(path, weights_only=True), "lookcloser_format": 99}, path)
+
+
+def of_another_network(path):
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["state_dict"]["model.head.weight"] = torch.zeros(2, 2)
+    torch.save(checkpoint, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (truncated, r"last\.ckpt: not a readable checkpoint.*model\.safetensors"),
+        (foreign, r"last\.ckpt: a checkpoint that lookcloser did not write"),
+        (newer, r"last\.ckpt: written by a newer lookcloser, in format 99.*up to 1.*Update"),
+        (of_another_network, "checkpoint is of another network than cam on test_resnet"),
+    ],
+)
+def test_a_checkpoint_that_is_of_no_use_is_named(squares, undisturbed, tmp_path, spoil, message):
+    folder = shutil.copytree(undisturbed, tmp_path / "run")
+    spoil(folder / "last.ckpt")
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(LookcloserError, match=message):
+        run(squares, {**EVERYTHING, "epochs": 4}, folder, resume=True)
+    assert (folder / "model.safetensors").read_bytes() == before
 
 
 @pytest.mark.parametrize("balance", ["weights", "sampling"])
@@ -279,9 +316,91 @@ def test_options_run(squares, quick, tmp_path, balance, extra):
     assert weights(tmp_path / "run")
 
 
-def test_early_stopping(squares, quick, tmp_path):
-    run(squares, {**quick, "lr": 1e-12, "epochs": 30, "patience": 2}, tmp_path / "run")
-    assert len(history_of(tmp_path / "run")) < 30
+STALLED = {"lr": 1e-12, "epochs": 30, "patience": 2}  # stops after the third epoch
+
+
+def test_early_stopping_outlives_a_resume(squares, quick, tmp_path, monkeypatch):
+    options, folder = {**quick, **STALLED}, tmp_path / "run"
+    run(squares, options, folder)
+    assert len(history_of(folder)) == 3
+    run(squares, options, folder, resume=True)
+    assert len(history_of(folder)) == 3, "a run that had stopped stays stopped"
+
+    real = RunWriter.on_train_batch_start
+
+    def dies(self, trainer, *rest):
+        if trainer.current_epoch == 1:
+            raise Died
+        return real(self, trainer, *rest)
+
+    monkeypatch.setattr(RunWriter, "on_train_batch_start", dies)
+    with pytest.raises(Died):
+        run(squares, options, tmp_path / "killed")
+    monkeypatch.undo()
+    run(squares, options, tmp_path / "killed", resume=True)
+    assert len(history_of(tmp_path / "killed")) == 3, "the count goes on where it was"
+
+
+FULL_DISK = """
+    import resource, signal
+    from pathlib import Path
+    from lookcloser.core import LookcloserError
+    from lookcloser.data import read_data
+    from lookcloser.training.fit import fit
+    from lookcloser.training.options import make_options
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    data, folder = read_data({data!r}), Path({folder!r})
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+    try:
+        fit(data, make_options(**{options!r}), folder, resume=True, quiet=True)
+    except LookcloserError as error:
+        print(error)
+"""
+
+
+@pytest.mark.parametrize("file", ["last.ckpt", "model.safetensors"])
+def test_the_system_refusing_to_write_keeps_the_run(squares, undisturbed, tmp_path, quick, file):
+    folder = tmp_path / "run"
+    run(squares, {**quick, "epochs": 1}, folder)
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    before = {name: (folder / name).read_bytes() for name in sizes}
+    options = {**quick, "epochs": 3, "lr": 5e-3}
+    program = textwrap.dedent(FULL_DISK).format(
+        data=str(squares), folder=str(folder), options=options, limit=sizes[file] - 1
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "could not be written" in done.stdout
+    assert "what was there before is kept" in done.stdout
+    assert (folder / file).read_bytes() == before[file]
+    assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+    run(squares, options, folder, resume=True)
+    assert len(history_of(folder)) == 3
+
+
+def test_compiled_training_gives_the_same_weights(squares, quick, tmp_path, monkeypatch):
+    real = torch.compile
+    # Without a code generator: what is tested is that everything around the network bears it.
+    monkeypatch.setattr(torch, "compile", lambda model: real(model, backend="eager"))
+    run(squares, {**quick, "epochs": 2, "ema": 0.9}, tmp_path / "plain")
+    run(squares, {**quick, "epochs": 2, "ema": 0.9, "compile": True}, tmp_path / "compiled")
+    first, second = weights(tmp_path / "plain"), weights(tmp_path / "compiled")
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_accumulated_gradients_are_those_of_the_large_batch(squares, quick, tmp_path):
+    common = {**quick, "epochs": 1, "augment": "none", "freeze_norm": True, "flip": False}
+    run(squares, {**common, "batch_size": 16}, tmp_path / "large")
+    run(squares, {**common, "batch_size": 8, "accumulate": 2}, tmp_path / "small")
+    for name, value in weights(tmp_path / "large").items():
+        torch.testing.assert_close(
+            weights(tmp_path / "small")[name], value, rtol=1e-3, atol=1e-5, msg=name
+        )
 
 
 def test_without_validation_the_last_weights_are_kept(squares, quick, tmp_path):
