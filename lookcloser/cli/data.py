@@ -62,8 +62,8 @@ def check(
             typer.echo("No problems found.")
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
-    printing.next_step(f"lookcloser train {data}")
-    if report.broken:
+    printing.next_step(f"lookcloser train {data}{' --skip-missing' if report.skipped else ''}")
+    if report.broken or report.skipped:
         raise typer.Exit(SKIPPED)
 
 

@@ -39,8 +39,8 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
 
     The boxes of all scales, one inside the other, are in one more panel, whatever ``regions``.
 
-    The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap without any
-    positive value is named "no evidence" and leaves the picture as it is.
+    The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
+    nowhere leaves the picture as it is, and the title says why (`Region.says_nothing`).
 
     Raises:
         LookcloserError: If the prediction failed, or its picture cannot be read (any more).
@@ -68,7 +68,8 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     """
     picture = _fitted(image.convert("RGB"))
     titles = [
-        name if _has_evidence(region) else f"{name}: no evidence" for name, region in views.items()
+        f"{name}: {region.says_nothing}" if region.says_nothing else name
+        for name, region in views.items()
     ]
     panels = [_evidence(picture, region, image.size) for region in views.values()]
     return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
@@ -177,7 +178,9 @@ def _fitted(picture: Image.Image) -> Image.Image:
 
 
 def _evidence(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
-    panel = picture if region.heatmap is None else overlay(picture, region.heatmap)
+    panel = picture
+    if region.heatmap is not None and not region.says_nothing:
+        panel = overlay(picture, region.heatmap)
     if region.box is None:
         return panel
     x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
@@ -194,13 +197,9 @@ def _nested(picture: Image.Image, scales: Sequence[Region], size: tuple[int, int
     return picture
 
 
-def _has_evidence(region: Region) -> bool:
-    return region.heatmap is None or bool(region.heatmap.any())
-
-
 def _title(region: Region) -> str:
-    if not _has_evidence(region):
-        return f"no evidence for {region.label} ({region.score:.2f})"
+    if region.says_nothing:
+        return f"{region.says_nothing} for {region.label} ({region.score:.2f})"
     if region.step is not None:
         return f"{region.kind} {region.step + 1}: {region.label} ({region.score:.2f})"
     return f"evidence for {region.label} ({region.score:.2f})"

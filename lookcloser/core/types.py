@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+_EVEN = 0.9
+
 Task = Literal["classification", "multilabel", "captioning"]
 Kind = Literal["map", "scale", "part", "step", "word"]
 Box = tuple[float, float, float, float]
@@ -75,6 +77,20 @@ class Region:
     box: Box | None = None
     heatmap: NDArray[np.float32] | None = None
     step: int | None = None
+
+    @property
+    def says_nothing(self) -> str | None:
+        """Why the heatmap points nowhere, in words; None where it does, or where there is none.
+
+        "no evidence": it is zero everywhere. "everywhere alike": its lowest value is nearly its
+        highest, as of an attention that has not learnt to choose.
+        """
+        if self.heatmap is None:
+            return None
+        low, high = float(self.heatmap.min()), float(self.heatmap.max())
+        if high == 0:
+            return "no evidence"
+        return "everywhere alike" if low > _EVEN * high else None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; the heatmap becomes nested lists rounded to 4 digits."""

@@ -152,6 +152,9 @@ def _warnings(catalog: Catalog, seen: Inspection) -> Iterator[str]:
         )
     if seen.misboxed:
         yield f"{some(seen.misboxed, 'image')} with boxes that are empty or reach outside."
+    if catalog.skipped:
+        listed = [name for name, _ in catalog.skipped]
+        yield f"{some(listed, 'listed image')} missing: training needs --skip-missing."
 
 
 def _tag_warnings(catalog: Catalog, tags: TagStatistics | None) -> Iterator[str]:
@@ -198,8 +201,6 @@ def _remarks(
             f"{count(len(repeated), 'image')} more than once in one split: "
             f"{named(repeated[0].names)}."
         )
-    if catalog.skipped:
-        yield f"{some([name for name, _ in catalog.skipped], 'listed image')} left out."
 
 
 def _counts(catalog: Catalog) -> dict[str, dict[str, int]]:

@@ -149,7 +149,7 @@ def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
         "kind": region.kind,
         "box": None if region.box is None else _fractions(region.box, size),
         "grid": None if heatmap is None else encode_grid(heatmap),
-        "empty": heatmap is not None and not heatmap.any(),
+        "nothing": region.says_nothing,
     }
 
 

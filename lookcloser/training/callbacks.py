@@ -72,9 +72,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             loaded = torch.load(path, map_location=map_location, weights_only=True)
         except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
             raise _unusable(path, "not a readable checkpoint") from error
-        written = loaded.get(_FORMAT_KEY) if isinstance(loaded, dict) else None
-        if not isinstance(written, int):
+        callbacks = loaded.get("callbacks") if isinstance(loaded, dict) else None
+        if not isinstance(callbacks, dict) or RunWriter.__name__ not in callbacks:
             raise _unusable(path, "a checkpoint that lookcloser did not write")
+        written = loaded.get(_FORMAT_KEY, CHECKPOINT_FORMAT)
         if written > CHECKPOINT_FORMAT:
             raise LookcloserError(
                 f"{path}: written by a newer lookcloser, in format {written}",
@@ -88,8 +89,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def _unusable(path: Any, why: str) -> LookcloserError:
     return LookcloserError(
         f"{path}: {why}",
-        fix=f"{MODEL_FILE} beside it may still be good; to train again from the start, remove "
-        "this file",
+        fix=f"{MODEL_FILE} beside it may still be good; to train again, choose another --out",
     )
 
 

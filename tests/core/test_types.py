@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from lookcloser.core import Label, Prediction, Region
 
@@ -64,3 +65,17 @@ def test_save_writes_the_plot_and_makes_folders(tmp_path):
     target = prediction(image=picture, path=None, size=(80, 60)).save(tmp_path / "new" / "out.png")
     assert target == tmp_path / "new" / "out.png"
     assert target.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (None, None),
+        ([[0.0, 0.0]], "no evidence"),
+        ([[1.0, 0.95]], "everywhere alike"),
+        ([[1.0, 0.5]], None),
+    ],
+)
+def test_a_heatmap_that_points_nowhere_says_why(values, said):
+    heatmap = None if values is None else np.array(values, dtype=np.float32)
+    assert Region("word", "two", 0.5, heatmap=heatmap).says_nothing == said

@@ -172,7 +172,12 @@ def test_what_was_left_out_is_told(write: Any) -> None:
     rows = "".join(f"im/{i}.jpg,{'ab'[i % 2]}\n" for i in range(10))
     (root / "t.csv").write_text("image,label\n" + rows)
     report = check_data(read_data(root, skip_missing=True, val_share=0, test_share=0))
-    assert texts(report) == [("note", "2 listed images ('im/8.jpg', 'im/9.jpg') left out.")]
+    assert texts(report) == [
+        (
+            "warning",
+            "2 listed images ('im/8.jpg', 'im/9.jpg') missing: training needs --skip-missing.",
+        )
+    ]
     assert report.skipped[0] == ("im/8.jpg", "t.csv line 10: not found")
 
 

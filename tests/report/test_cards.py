@@ -72,7 +72,11 @@ def test_an_empty_map_is_marked():
         Region("scale", "a", 0.5, (0, 0, 1, 1)),
     )
     answer = Answer(Prediction("classification", (), regions, (4, 4)), ("a",))
-    assert [region["empty"] for region in card_data(answer)["regions"]] == [True, False, False]
+    assert [region["nothing"] for region in card_data(answer)["regions"]] == [
+        "no evidence",
+        None,
+        None,
+    ]
     assert card_data(answer)["regions"][2]["grid"] is None
 
 

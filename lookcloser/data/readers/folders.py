@@ -10,11 +10,17 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import is_image_name, list_images, walk_images
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.splits import SPLIT_OF
+from lookcloser.data.wording import some
 
 
 def recognises(root: Path) -> bool:
-    """A folder whose subfolders hold images, or hold such class folders and are named as splits."""
-    return root.is_dir() and bool(class_names(root))
+    """A folder whose subfolders hold images, or hold such class folders and are named as splits.
+
+    Not one with more pictures directly in it than it has classes: that is a collection of pictures
+    with a folder or two beside them.
+    """
+    classes = class_names(root) if root.is_dir() else []
+    return bool(classes) and len(_images_directly(root)) <= len(classes)
 
 
 def class_names(root: Path) -> list[str]:
@@ -45,7 +51,9 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         for name, path, label in _labelled(root, folder)
     )
     names = tuple(sorted({sample.labels[0] for sample in samples}))
-    return Catalog(root, "class folders", "classification", names, samples)
+    loose = _images_directly(root)
+    notes = (f"{some(loose, 'image')} in no class folder: left out",) if loose else ()
+    return Catalog(root, "class folders", "classification", names, samples, notes=notes)
 
 
 def _labelled(root: Path, part: str) -> Iterator[tuple[str, Path, str]]:
@@ -72,7 +80,7 @@ def _class_folders(root: Path) -> list[str]:
     classes = []
     for name in _subfolders(root):
         folder = root / name
-        if _has_images_directly(folder):
+        if _images_directly(folder):
             classes.append(name)
             continue
         deeper = [sub for sub in _subfolders(folder) if any(walk_images(folder / sub))]
@@ -87,6 +95,6 @@ def _subfolders(folder: Path) -> list[str]:
         return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
 
 
-def _has_images_directly(folder: Path) -> bool:
+def _images_directly(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return any(is_image_name(entry.name) for entry in entries if not entry.is_dir())
+        return sorted(e.name for e in entries if not e.is_dir() and is_image_name(e.name))

@@ -186,7 +186,9 @@ function describe(card, region, box) {
   for (const button of element.querySelectorAll("button.region")) {
     button.setAttribute("aria-pressed", String(Number(button.dataset.region) === card.region));
   }
-  element.querySelector(".nothing").hidden = !(region && region.empty);
+  const nothing = element.querySelector(".nothing");
+  nothing.hidden = !(region && region.nothing);
+  nothing.textContent = region && region.nothing;
   const best = box ? Math.max(-1, ...data.boxes.map((truth) => overlap(box, truth))) : -1;
   const badge = element.querySelector(".overlap");
   badge.hidden = best < 0;
