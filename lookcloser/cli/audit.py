@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run
+from lookcloser.core.audit import LEVELS
 
 _SHOWN = 10
 
@@ -54,7 +55,7 @@ def audit(
         printing.print_table(f"Most suspicious of {len(found.classes)} classes", columns, rows)
     for one in found.classes:
         for reason in one.reasons:
-            printing.say(f"{one.name}: {reason}")
+            printing.say(f"{one.name} ({LEVELS[one.level]}): {reason}")
     if not found.flagged:
         printing.say("no class is flagged")
     for name, reason in found.skipped:

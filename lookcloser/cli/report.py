@@ -21,6 +21,9 @@ def report(
     threshold_from: Annotated[
         str, typer.Option(help="Choose the box threshold on val (separate) or split (scored).")
     ] = "val",
+    audit: Annotated[
+        bool, typer.Option("--audit", help="With a section on classes right for a wrong reason.")
+    ] = False,
 ) -> None:
     """One self-contained HTML page: scores, mistakes, and the evidence behind each answer.
 
@@ -30,7 +33,7 @@ def report(
 
     recognizer = load(run)
     page, evaluation = write_run_report(
-        recognizer, data, split, out=out, threshold_from=threshold_from
+        recognizer, data, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.say(f"{page}: {len(evaluation.answers)} images; open it in a browser")
     if evaluation.skipped:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from lookcloser.core.types import Box
+
+Level = Literal["none", "data", "model"]
+LEVELS: Mapping[Level, str] = {
+    "none": "not flagged",
+    "data": "in the data, not used by this model",
+    "model": "used by the model",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +46,10 @@ class AuditedClass:
         name: The class.
         images: How many of its pictures were looked at.
         suspicion: 0 is none; from 1 on the class is suspicious.
-        flagged: Whether it is.
-        reasons: Why, in sentences; empty where it is not flagged.
+        level: Where a shortcut was found: "none"; in the "data" alone, so that this model does not
+            use it though another may; or used by the "model", whose answers may be right for the
+            wrong reason.
+        reasons: Why, in sentences; empty where the level is "none".
         measures: Everything measured, by name; see `Audit.explained`.
         heatmap: (h, w) in [0, 1], the mean evidence of the class.
         place: (g, g) the part of the picture in question, on a grid over it.
@@ -51,13 +60,18 @@ class AuditedClass:
     name: str
     images: int
     suspicion: float
-    flagged: bool
+    level: Level
     reasons: tuple[str, ...]
     measures: Mapping[str, float]
     heatmap: NDArray[np.float32]
     place: NDArray[np.bool_]
     average: NDArray[np.uint8]
     looks: tuple[Look, ...]
+
+    @property
+    def flagged(self) -> bool:
+        """Whether there is a shortcut at all."""
+        return self.level != "none"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without pictures."""
@@ -66,6 +80,7 @@ class AuditedClass:
             "images": self.images,
             "suspicion": self.suspicion,
             "flagged": self.flagged,
+            "level": self.level,
             "reasons": list(self.reasons),
             "measures": dict(self.measures),
             "place": self.place.astype(int).tolist(),
@@ -93,8 +108,12 @@ class Audit:
 
     @property
     def flagged(self) -> tuple[str, ...]:
-        """The suspicious classes."""
+        """The suspicious classes, the most suspicious first."""
         return tuple(found.name for found in self.classes if found.flagged)
+
+    def at(self, level: Level) -> tuple[str, ...]:
+        """The classes of one level, the most suspicious first."""
+        return tuple(found.name for found in self.classes if found.level == level)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready, without pictures."""

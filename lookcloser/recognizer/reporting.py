@@ -30,6 +30,7 @@ def write_run_report(
     *,
     out: str | Path | None = None,
     threshold_from: str = "val",
+    audited: bool | Audit = False,
 ) -> tuple[Path, Evaluation]:
     """Evaluate a model and write the page; returns the file and what was measured.
 
@@ -39,13 +40,17 @@ def write_run_report(
         split: Which part of it.
         out: The file; None writes report.html into the run.
         threshold_from: See `Recognizer.assess`.
+        audited: Whether the page gets an audit of the same split: True makes one, an `Audit` that
+            was made before is shown as it is.
 
     Raises:
-        LookcloserError: As `Recognizer.assess`; also for a model from a single file without
-            ``out``.
+        LookcloserError: As `Recognizer.assess` and `audit`; also for a model from a single file
+            without ``out``.
     """
     out = _place(recognizer, out, REPORT_FILE)
     catalog = data if isinstance(data, Catalog) else read_data(data)
+    # First, as data that cannot be audited should cost no evaluation.
+    found = audit(recognizer, catalog, split) if audited is True else audited or None
     evaluation = recognizer.assess(catalog, split, threshold_from=threshold_from)
     page = write_report(
         out,
@@ -53,6 +58,7 @@ def write_run_report(
         history=_history(recognizer.folder),
         about=_about(recognizer, catalog),
         data=_audit(catalog),
+        audit=found,
         title=f"{catalog.root.name}: {recognizer.package.method}",
     )
     return page, evaluation

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from lookcloser.core.types import Answer
 
@@ -19,10 +20,18 @@ class Gallery:
     members: tuple[int, ...]
 
 
-def choose(answers: Sequence[Answer], limit: int, seed: int = 0) -> list[Gallery]:
+def choose(
+    answers: Sequence[Answer], limit: int, seed: int = 0, flagged: Sequence[str] = ()
+) -> list[Gallery]:
     """The galleries of an evaluation, at most ``limit`` answers each; empty ones are left out.
 
-    Pictures that could not be read are in none of them. The random sample is drawn with ``seed``.
+    Pictures that could not be read are in none of them.
+
+    Args:
+        answers: Of the evaluation, in its order.
+        limit: How many of each gallery.
+        seed: Of the random sample.
+        flagged: Classes that an audit found suspicious, the most suspicious first.
     """
     shown = [i for i, answer in enumerate(answers) if answer.prediction.error is None]
     wrong = [i for i in shown if not answers[i].correct]
@@ -52,6 +61,13 @@ def choose(answers: Sequence[Answer], limit: int, seed: int = 0) -> list[Gallery
             by_confidence["right"],
         ),
         (
+            "suspicious",
+            "Suspicious",
+            "Answers of the classes that the audit flagged, surest first, the classes in turn: is "
+            "the evidence on the thing, or beside it?",
+            _suspicious(shown, answers, flagged),
+        ),
+        (
             "misplaced",
             "Lowest IoU",
             "The boxes of what is true overlap the true boxes least.",
@@ -64,6 +80,20 @@ def choose(answers: Sequence[Answer], limit: int, seed: int = 0) -> list[Gallery
         for key, title, note, members in galleries
         if members
     ]
+
+
+def _suspicious(
+    shown: Sequence[int], answers: Sequence[Answer], flagged: Sequence[str]
+) -> list[int]:
+    """The pictures that were given each flagged class, surest first, the classes in turn."""
+    turns = []
+    for name in flagged:
+        given = [
+            i for i in shown if [label.name for label in answers[i].prediction.labels[:1]] == [name]
+        ]
+        given.sort(key=lambda i: -confidence(answers[i]))
+        turns.append(given)
+    return [i for turn in zip_longest(*turns) for i in turn if i is not None]
 
 
 def confidence(answer: Answer) -> float:

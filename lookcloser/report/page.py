@@ -13,12 +13,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
+from lookcloser.core.audit import Audit
 from lookcloser.core.types import Evaluation
-from lookcloser.report import cards, charts, galleries, moves, scores, tables, words
+from lookcloser.report import audit_blocks, cards, charts, galleries, moves, scores, tables, words
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("report.css", "gallery.css")
+STYLES = ("report.css", "gallery.css", "audit.css")
 SCRIPTS = ("heat.js", "gallery.js", "page.js")
 COLORMAPS = ("inferno", "viridis", "cividis")  # even in lightness: alike with every colour vision
 COLOUR_STEPS = 33
@@ -32,6 +33,7 @@ def write_report(
     history: Sequence[Mapping[str, float]] = (),
     about: Mapping[str, str] | None = None,
     data: Mapping[str, Any] | None = None,
+    audit: Audit | None = None,
     title: str = "Evaluation",
     max_images: int = 24,
 ) -> Path:
@@ -49,6 +51,8 @@ def write_report(
             the line that reproduces the run.
         data: What a check of the data found: plain values, lists, and tables as mappings of
             mappings.
+        audit: Of the same model, for a section with its pictures and a gallery of the answers of
+            flagged classes.
         title: Heading of the page.
         max_images: Pictures in each gallery at most; one that is in several is stored once.
 
@@ -58,12 +62,13 @@ def write_report(
     Raises:
         LookcloserError: If the file cannot be written.
     """
-    context = _summary(evaluation)
-    context |= _galleries(evaluation, max_images)
+    context = _summary(evaluation, audit)
+    context |= _galleries(evaluation, max_images, audit)
     context |= _tables(evaluation, data or {})
     context |= {
         "title": title,
         "version": __version__,
+        "audited": audit_blocks.audit_blocks(audit) if audit else None,
         "curves": charts.learning_curves(history),
         "about": {key: value for key, value in (about or {}).items() if key != "command"},
         "command": (about or {}).get("command", ""),
@@ -105,7 +110,7 @@ def breakable(name: str) -> Markup:
     return Markup("<wbr>").join(parts)
 
 
-def _summary(evaluation: Evaluation) -> dict[str, Any]:
+def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
     rows = scores.read_scores(evaluation.metrics, evaluation.intervals)
     calibration = charts.reliability(evaluation.calibration)
     answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
@@ -116,7 +121,8 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
         "classes": len(evaluation.names),
         "scores": rows,
         "headline": scores.headline(rows),
-        "findings": words.findings(evaluation, rows, calibration),
+        "findings": words.findings(evaluation, rows, calibration)
+        + (audit_blocks.verdict(audit) if audit else []),
         "calibration": calibration,
         "calibration_words": words.calibration_words(calibration) if calibration else "",
         "localisation": [score for score in rows if score.localises],
@@ -130,8 +136,9 @@ def _summary(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _galleries(evaluation: Evaluation, limit: int) -> dict[str, Any]:
-    chosen = galleries.choose(evaluation.answers, limit)
+def _galleries(evaluation: Evaluation, limit: int, audit: Audit | None) -> dict[str, Any]:
+    flagged = audit.flagged if audit else ()
+    chosen = galleries.choose(evaluation.answers, limit, flagged=flagged)
     members = list(dict.fromkeys(index for gallery in chosen for index in gallery.members))
     shown = [evaluation.answers[index] for index in members]
     regions = [region for answer in shown for region in answer.prediction.regions]

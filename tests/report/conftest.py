@@ -7,6 +7,10 @@ import pytest
 from PIL import Image
 
 from lookcloser.core import Answer, Evaluation, Label, Prediction, Region
+from lookcloser.core.audit import Audit, AuditedClass, Look
+
+EVIL = '<script>alert(1)</script> & "quotes"'
+EXPLAINED = {"score": "its score", "border attention": "its lift", "kinds": "how many"}
 
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr"}
 
@@ -133,3 +137,48 @@ def make_answer():
 @pytest.fixture
 def parse():
     return Page
+
+
+def audited_class(name, suspicion, photo, **changes):
+    place = np.zeros((8, 8), bool)
+    place[6:, 5:] = True
+    values = {
+        "name": name,
+        "images": 20,
+        "suspicion": suspicion,
+        "level": "model" if suspicion >= 1 else "none",
+        "reasons": ("A reason <b>.",) if suspicion >= 1 else (),
+        "measures": {"score": 0.75, "border attention": 1.5, "kinds": 2.0},
+        "heatmap": np.eye(4, dtype=np.float32),
+        "place": place,
+        "average": np.full((64, 64, 3), 120, np.uint8),
+        "looks": (
+            Look(15, np.eye(4, dtype=np.float32), photo, (100.0, 60.0, 300.0, 240.0)),
+            Look(5, np.eye(4, dtype=np.float32), np.zeros((30, 40, 3), np.uint8), None),
+        ),
+    }
+    return AuditedClass(**(values | changes))
+
+
+@pytest.fixture
+def found(photos):
+    classes = [audited_class(EVIL, 3.0, photos[0])]
+    classes += [audited_class(f"class {n}", 0.5 - n / 100, photos[n % 8]) for n in range(9)]
+    skipped = ((f"{EVIL}.jpg", "truncated"),)
+    return Audit("test", tuple(classes), EXPLAINED, {"images": "200"}, skipped)
+
+
+@pytest.fixture
+def make_audit():
+    """An audit of classes, each a tuple of the arguments of `audited_class`."""
+
+    def make(*classes, **changes):
+        found = tuple(audited_class(*values, **changes) for values in classes)
+        return Audit("test", found, EXPLAINED, {"images": "200"})
+
+    return make
+
+
+@pytest.fixture
+def evil():
+    return EVIL

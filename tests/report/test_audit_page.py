@@ -1,42 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
-import pytest
 from PIL import Image
 
-from lookcloser.core.audit import Audit, AuditedClass, Look
+from lookcloser.core.audit import LEVELS, Look
 from lookcloser.report import write_audit
-from lookcloser.report.audit_page import SHOWN, outlined
-
-EVIL = '<script>alert(1)</script> & "quotes"'
-EXPLAINED = {"score": "its score", "border attention": "its lift", "kinds": "how many"}
-
-
-def audited(name, suspicion, photo, **changes):
-    place = np.zeros((8, 8), bool)
-    place[6:, 5:] = True
-    values = {
-        "name": name,
-        "images": 20,
-        "suspicion": suspicion,
-        "flagged": suspicion >= 1,
-        "reasons": ("A reason <b>.",) if suspicion >= 1 else (),
-        "measures": {"score": 0.75, "border attention": 1.5, "kinds": 2.0},
-        "heatmap": np.eye(4, dtype=np.float32),
-        "place": place,
-        "average": np.full((64, 64, 3), 120, np.uint8),
-        "looks": (
-            Look(15, np.eye(4, dtype=np.float32), photo, (100.0, 60.0, 300.0, 240.0)),
-            Look(5, np.eye(4, dtype=np.float32), np.zeros((30, 40, 3), np.uint8), None),
-        ),
-    }
-    return AuditedClass(**(values | changes))
-
-
-@pytest.fixture
-def found(photos):
-    classes = [audited(EVIL, 3.0, photos[0])]
-    classes += [audited(f"class {n}", 0.5 - n / 100, photos[n % 8]) for n in range(9)]
-    skipped = ((f"{EVIL}.jpg", "truncated"),)
-    return Audit("test", tuple(classes), EXPLAINED, {"images": "200"}, skipped)
+from lookcloser.report.audit_blocks import SHOWN, outlined, verdict
 
 
 def test_the_page_says_what_was_found(found, tmp_path, parse):
@@ -63,21 +32,42 @@ def test_everything_is_escaped_and_nothing_is_loaded(found, tmp_path, parse):
     assert "default-src 'none'" in text
 
 
-def test_every_flagged_class_is_shown(photos, tmp_path, parse):
-    classes = tuple(audited(f"c{n}", 2.0, photos[0]) for n in range(SHOWN + 3))
-    path = write_audit(tmp_path / "a.html", Audit("test", classes, EXPLAINED, {}))
+def test_every_flagged_class_is_shown(photos, make_audit, tmp_path, parse):
+    many = make_audit(*((f"c{n}", 2.0, photos[0]) for n in range(SHOWN + 3)))
+    path = write_audit(tmp_path / "a.html", many)
     assert len(parse(path.read_text()).having(class_="suspect is-flagged")) == SHOWN + 3
 
 
-def test_without_suspicion_it_says_so(photos, tmp_path, parse):
-    one = Audit("test", (audited("a", 0.1, photos[0]),), EXPLAINED, {})
+def test_a_mark_in_the_data_is_told_from_one_that_is_used(photos, make_audit, tmp_path, parse):
+    one = make_audit(("a", 1.0, photos[0]), level="data")
+    page = parse(write_audit(tmp_path / "a.html", one).read_text())
+    assert "1 of 1 classes has the same detail in its pictures, in the data" in page.text
+    assert "not used by this model: a." in page.text
+    assert "wrong reason" not in page.text
+    assert len(page.having(class_="suspect is-flagged is-unused")) == 1
+    assert len(page.having(class_="level level-data")) == 1
+
+
+def test_both_levels_have_their_sentence(photos, make_audit):
+    used, unused = (make_audit((n, 2.0, photos[0]), level=lev).classes[0]
+                    for n, lev in (("u", "model"), ("d", "data")))  # fmt: skip
+    both = replace(make_audit(), classes=(used, unused))
+    assert both.flagged == ("u", "d")
+    assert [both.at(level) for level in LEVELS] == [(), ("d",), ("u",)]
+    first, second = verdict(both)
+    assert first == "1 of 2 classes may be right for the wrong reason: u."
+    assert second.endswith("not used by this model: d.")
+
+
+def test_without_suspicion_it_says_so(photos, make_audit, tmp_path, parse):
+    one = make_audit(("a", 0.1, photos[0]))
     text = parse(write_audit(tmp_path / "a.html", one).read_text()).text
     assert "None of 1 classes is flagged" in text
 
 
-def test_a_picture_that_is_gone_leaves_no_hole(photos, tmp_path, parse):
+def test_a_picture_that_is_gone_leaves_no_hole(photos, make_audit, tmp_path, parse):
     lost = Look(20, np.eye(4, dtype=np.float32), tmp_path / "gone.jpg", (0.0, 0.0, 9.0, 9.0))
-    one = Audit("test", (audited("a", 2.0, photos[0], looks=(lost,)),), EXPLAINED, {})
+    one = make_audit(("a", 2.0, photos[0]), looks=(lost,))
     page = parse(write_audit(tmp_path / "a.html", one).read_text())
     assert len([tag for tag, _ in page.tags if tag == "img"]) == 2
 

@@ -35,6 +35,14 @@ def test_orders(answers):
     assert sorted(found["random"]) == [0, 1, 2, 3, 4, 5]
 
 
+def test_the_suspicious_are_the_answers_of_flagged_classes_in_turn(answers):
+    found = {g.key: g.members for g in choose(answers, 24, flagged=("b", "a", "unseen"))}
+    assert found["suspicious"] == (2, 1, 5, 4, 3, 0)
+    found = {g.key: g.members for g in choose(answers, 2, flagged=("a",))}
+    assert found["suspicious"] == (1, 4)
+    assert "suspicious" not in members(answers)
+
+
 def test_limit(answers):
     assert {len(found) for found in members(answers, 2).values()} == {2}
     assert members(answers, 2)["worst"] == (4, 1)

@@ -314,3 +314,25 @@ def test_colour_tables_are_those_of_matplotlib():
     assert len(table) == 33
     assert table[0] == (68, 1, 84)
     assert table[-1] == (253, 231, 37)
+
+
+def test_an_audit_gets_a_section_a_gallery_and_a_sentence(evaluation, photos, make_audit, evil,
+                                                          tmp_path, parse):  # fmt: skip
+    found = make_audit(("cat", 2.0, photos[0]), (evil, 0.2, photos[1]))
+    path = write_report(tmp_path / "a.html", evaluation, audit=found)
+    page = parse(path.read_text(encoding="utf-8"))
+    assert page.having(id="audit")
+    assert page.having(href="#audit")
+    assert page.text.count("1 of 2 classes may be right for the wrong reason: cat.") == 2
+    assert len(page.having(class_="suspect is-flagged")) == 1
+    assert "A reason <b>." in page.text
+    assert page.having(value="suspicious"), "the gallery"
+    assert evil in page.text
+    assert len(page.scripts) == 2, "its own only"
+
+
+def test_without_an_audit_there_is_no_trace_of_one(evaluation, tmp_path, parse):
+    page = parse(write_report(tmp_path / "a.html", evaluation).read_text(encoding="utf-8"))
+    assert not page.having(id="audit")
+    assert not page.having(value="suspicious")
+    assert "suspicious" not in page.text.lower()

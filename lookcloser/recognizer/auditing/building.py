@@ -81,7 +81,7 @@ def build(
         name=package.names[index],
         images=len(rows),
         suspicion=round(verdict.suspicion, 4),
-        flagged=verdict.flagged,
+        level=verdict.level,
         reasons=verdict.reasons,
         measures={name: round(measures[name], 4) for name in EXPLAINED},
         heatmap=_heat(density[rows].mean(axis=0)),

@@ -6,7 +6,8 @@ counts.
 - **mark**: the same fine detail is at the same place in the class's pictures and not in those of
   others. Things never are, so that this alone makes 1: it is in the data, and if this model does
   not depend on it, the next may. What is above 1 comes from dependence: the class's score falls
-  when the place comes from another picture, or rises in other pictures that get it.
+  when the place comes from another picture, or rises in other pictures that get it. From the limit
+  "place" on, the mark is said to be used by the model, below it to be in the data only.
 - **colour**: the colour along the border hardly varies in the class's pictures, *and* the score
   depends on the border.
 - **context**: carrying the border of the class's pictures into others makes those the class, far
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lookcloser.core.audit import Level
 from lookcloser.recognizer.auditing.shares import Floats
 
 # Chosen on other seeds, that is other draws of classes, than those in docs/benchmarks.md.
@@ -62,10 +64,10 @@ EXPLAINED = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `judge` says of one class; ``where`` is "mark" or "border"."""
+    """What `judge` says of one class; ``where`` is "mark" or "border", ``level`` as in an audit."""
 
     suspicion: float
-    flagged: bool
+    level: Level
     where: str
     reasons: tuple[str, ...]
 
@@ -138,9 +140,12 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
         f"without it {row['border lost']:.0%} is lost.",
     }
     strongest = max(chains, key=lambda name: chains[name])
-    reasons = tuple(texts[name] for name, value in chains.items() if value >= 1)
+    found = [name for name, value in chains.items() if value >= 1]
+    # The other two chains reach 1 through dependence only.
+    level: Level = "none" if not found else "data" if found == ["mark"] and used < 1 else "model"
     where = "mark" if strongest == "mark" else "border"
-    return Verdict(float(max(chains[strongest], 0.0)), bool(reasons), where, reasons)
+    reasons = tuple(texts[name] for name in found)
+    return Verdict(float(max(chains[strongest], 0.0)), level, where, reasons)
 
 
 def _means(scores: Floats) -> list[float]:

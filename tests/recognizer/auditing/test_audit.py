@@ -13,7 +13,7 @@ from PIL import Image
 import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
-from lookcloser.recognizer import audit, write_run_audit
+from lookcloser.recognizer import audit, write_run_audit, write_run_report
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "odd": None}
 OPTIONS = {
@@ -62,6 +62,7 @@ def test_the_planted_class_is_first_and_alone(found):
     assert found.flagged == ("odd",)
     assert found.classes[0].name == "odd"
     assert found.classes[0].suspicion > 2
+    assert found.classes[0].level == "model"
     assert max(one.suspicion for one in found.classes[1:]) < 1
 
 
@@ -168,7 +169,42 @@ def test_the_command_line(recognizer, data, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "odd" in done.stdout
-    assert "odd: The same detail" in done.stderr
+    assert "odd (used by the model): The same detail" in done.stderr
     text = page.read_text(encoding="utf-8")
     assert "1 of 4 classes may be right for the wrong reason: odd" in text
     assert "data:image/jpeg" in text
+
+
+def test_a_model_that_never_saw_the_mark_does_not_use_it(data, recognizer, tmp_path):
+    copy = shutil.copytree(data, tmp_path / "data")
+    for number, folder in enumerate(sorted((copy / "test").iterdir())):
+        for path in folder.iterdir():
+            pixels = np.asarray(Image.open(path)).copy()
+            if folder.name == "green":
+                pixels[:10, :10] = np.random.default_rng(number).integers(100, 140, (10, 10, 1))
+            Image.fromarray(pixels).save(path)
+    found = {one.name: one for one in audit(recognizer, copy).classes}
+    assert found["green"].level == "data"
+    assert found["odd"].level == "model"
+
+
+def test_the_report_shows_an_audit_of_its_split(recognizer, data, found, tmp_path):
+    page, _ = write_run_report(recognizer, data, out=tmp_path / "a.html", audited=True)
+    made = page.read_text(encoding="utf-8")
+    assert 'id="audit"' in made
+    assert "1 of 4 classes may be right for the wrong reason: odd" in made
+    given, _ = write_run_report(recognizer, data, out=tmp_path / "b.html", audited=found)
+    assert given.read_text(encoding="utf-8") == made
+    plain, _ = write_run_report(recognizer, data, out=tmp_path / "c.html")
+    assert 'id="audit"' not in plain.read_text(encoding="utf-8")
+
+
+def test_the_report_verb_makes_one(recognizer, data, tmp_path):
+    program = Path(sys.executable).with_name("lookcloser")
+    page = tmp_path / "page.html"
+    done = subprocess.run(
+        [program, "report", recognizer.folder, data, "--out", page, "--audit"],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Right for the right reason?" in page.read_text(encoding="utf-8")

@@ -23,7 +23,7 @@ def classes(**changes):
 
 def test_clean_classes_are_not_flagged():
     found = judge(classes())
-    assert not any(verdict.flagged for verdict in found)
+    assert {verdict.level for verdict in found} == {"none"}
     assert all(0 <= verdict.suspicion < 0.5 for verdict in found)
     assert all(verdict.reasons == () for verdict in found)
 
@@ -31,42 +31,58 @@ def test_clean_classes_are_not_flagged():
 def test_a_mark_is_flagged_and_dependence_makes_it_worse():
     unused = judge(classes(same_detail=0.4))[-1]
     used = judge(classes(same_detail=0.4, place_carried=0.1))[-1]
-    assert unused.flagged
-    assert used.flagged
+    assert unused.level == "data"
+    assert used.level == "model"
     assert unused.where == used.where == "mark"
     assert used.suspicion > 2 > unused.suspicion >= 1
     assert "correlation 0.40" in used.reasons[0]
     assert "10%" in used.reasons[0]
 
 
+def test_a_mark_counts_as_used_from_the_limit_on():
+    below, at = LIMITS["place"] * 0.9, LIMITS["place"]
+    assert judge(classes(same_detail=0.4, place_lost=below))[-1].level == "data"
+    assert judge(classes(same_detail=0.4, place_lost=at))[-1].level == "model"
+
+
+def test_a_mark_that_is_not_used_beside_a_border_that_is():
+    both = judge(classes(same_detail=0.4, border_carried=0.5, border_lost=0.4))[-1]
+    assert both.level == "model"
+    assert len(both.reasons) == 2
+
+
 def test_few_pictures_need_more_likeness():
-    assert not judge(classes(same_detail=0.15, chance_detail=0.2))[-1].flagged
-    assert judge(classes(same_detail=0.25, chance_detail=0.2))[-1].flagged
+    assert judge(classes(same_detail=0.15, chance_detail=0.2))[-1].level == "none"
+    assert judge(classes(same_detail=0.25, chance_detail=0.2))[-1].level == "data"
 
 
 def test_a_place_that_matters_but_looks_different_every_time_is_no_mark():
-    assert not judge(classes(place_lost=0.9, place_carried=0.9))[-1].flagged
+    assert judge(classes(place_lost=0.9, place_carried=0.9))[-1].level == "none"
 
 
 def test_a_steady_colour_counts_with_dependence_only():
     alone = judge(classes(same_border_colour=0.9, border_lost=0.02))[-1]
-    assert not alone.flagged
+    assert alone.level == "none"
     assert 0.5 <= alone.suspicion < 1
     used = judge(classes(same_border_colour=0.9, border_lost=0.6))[-1]
-    assert used.flagged
+    assert used.level == "model"
     assert used.where == "border"
-    assert not judge(classes(border_lost=0.9))[-1].flagged
+    assert judge(classes(border_lost=0.9))[-1].level == "none"
 
 
 def test_a_context_must_be_strong_and_unusual():
-    assert judge(classes(border_carried=0.5, border_lost=0.4))[-1].flagged
-    assert not judge(classes(border_carried=0.5, border_lost=0.1))[-1].flagged, "a sink of oddities"
+    assert judge(classes(border_carried=0.5, border_lost=0.4))[-1].level == "model"
+    assert judge(classes(border_carried=0.5, border_lost=0.1))[-1].level == "none", (
+        "a sink of oddities"
+    )
     usual = [
         {**CLEAN, "border lost": 0.5, "border carried": value}
         for value in np.linspace(0.2, 0.6, 10)
     ]
-    assert not any(verdict.flagged for verdict in judge(usual)), "strong in all classes alike"
-    assert not judge(classes(border_carried=0.25, border_lost=0.9))[-1].flagged, "unusual but weak"
+    assert {verdict.level for verdict in judge(usual)} == {"none"}, "strong in all classes alike"
+    assert judge(classes(border_carried=0.25, border_lost=0.9))[-1].level == "none", (
+        "unusual but weak"
+    )
 
 
 def test_robust_z_is_not_moved_by_the_outlier():
