@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import typer
+
+from lookcloser.core.moves import Mover, measures_of, move_rows, other_scores
 
 
 def say(text: str) -> None:
@@ -41,13 +43,22 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def print_scores(
     title: str, metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
 ) -> None:
-    """Metrics with their 95 % intervals."""
+    """Metrics with their 95 % intervals; those of single steps and scales have their own tables."""
     rows = []
-    for name, value in metrics.items():
+    for name, value in other_scores(metrics).items():
         low_high = intervals.get(name)
         interval = f"{low_high[0]:.4f} … {low_high[1]:.4f}" if low_high else ""
         rows.append([name, f"{value:.4f}", interval])
     print_table(title, ["score", "value", "95 % interval"], rows)
+    for mover in get_args(Mover):
+        found = move_rows(metrics, mover)
+        columns = measures_of(found)
+        cells = [
+            [str(number), *(f"{row[name]:.4g}" if name in row else "" for name in columns)]
+            for number, row in found.items()
+        ]
+        if cells:
+            print_table(f"How the evidence moves, by {mover}", [mover, *columns], cells)
 
 
 def print_settings(settings: Mapping[str, str]) -> None:

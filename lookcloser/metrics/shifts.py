@@ -21,6 +21,7 @@ class Shift(NamedTuple):
             same places alike, 0 where at none of the same.
         distance: (T - 1,) between the centres of their evidence, as a share of the picture's
             diagonal, with both sides taken as equally long.
+        centre: (T, 2) x, y of the centre of the evidence, in [0, 1].
         size: (T,) share of the picture that the evidence would fill if it were even there; a single
             cell is 1 over the number of cells.
 
@@ -29,6 +30,7 @@ class Shift(NamedTuple):
 
     overlap: Floats
     distance: Floats
+    centre: Floats
     size: Floats
 
 
@@ -60,6 +62,7 @@ def attention_shift(maps: ArrayLike) -> Shift:
     return Shift(
         overlap=np.minimum(density[1:], density[:-1]).sum(axis=(1, 2)),
         distance=np.hypot(np.diff(x), np.diff(y)) / np.sqrt(2),
+        centre=np.stack([x, y], axis=1),
         size=1 / (density**2).sum(axis=(1, 2)) / (height * width),
     )
 

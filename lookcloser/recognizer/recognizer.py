@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from lookcloser.recognizer.answering import label_scores, predictions
 from lookcloser.recognizer.captioning import evaluate_captions
 from lookcloser.recognizer.evaluation import evaluate_split
 from lookcloser.recognizer.evidence import map_regions
+from lookcloser.recognizer.moves import move_scores
 from lookcloser.recognizer.multilabel import evaluate_multilabel
 from lookcloser.recognizer.views import look
 from lookcloser.training.files import MODEL_FILE
@@ -141,7 +143,7 @@ class Recognizer:
             )
         if threshold_from not in {"val", "split"}:
             raise unknown(threshold_from, "place to choose the threshold", ("val", "split"))
-        return EVALUATIONS[self.package.task](
+        found = EVALUATIONS[self.package.task](
             self.model,
             self.package,
             catalog,
@@ -151,6 +153,8 @@ class Recognizer:
             batch_size=batch_size,
             workers=workers,
         )
+        moved = move_scores([answer.prediction for answer in found.answers])
+        return replace(found, metrics={**found.metrics, **moved})
 
     def explain(
         self,

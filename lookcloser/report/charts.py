@@ -116,25 +116,42 @@ def iou_histogram(ious: Sequence[float], bins: int = 10) -> dict[str, Any] | Non
     """Bars of how many pictures have which IoU; None where no picture has a true box."""
     if not ious:
         return None
+    share = sum(iou >= 0.5 for iou in ious) / len(ious)
+    chart = histogram(ious, bins, "IoU", "IoU", good=0.5)
+    return {**chart, "share": percent(share), "count": number(len(ious))}
+
+
+def histogram(
+    values: Sequence[float], bins: int, x_name: str, what: str, good: float = 0.0
+) -> dict[str, Any]:
+    """Bars of how many of some values in [0, 1] lie in which of ``bins`` equal parts of it.
+
+    Args:
+        values: At least one.
+        bins: How many bars.
+        x_name: Of the axis.
+        what: The value, before its range, in the text of a bar.
+        good: Bars from here on stand out.
+    """
     counts = [0] * bins
-    for iou in ious:
-        counts[min(int(iou * bins), bins - 1)] += 1
+    for value in values:
+        counts[min(int(value * bins), bins - 1)] += 1
     ticks = [tick for tick in nice_ticks(0.0, float(max(counts))) if tick.is_integer()]
     frame = Frame((0.0, 1.0), (0.0, ticks[-1]), width=420, height=230)
+    digits = 1 if bins <= 10 else 2
     bars = [
         {
             "x": frame.x(index / bins) + 1,
             "y": frame.y(count),
             "width": round(frame.x((index + 1) / bins) - frame.x(index / bins) - 2, 2),
             "height": round(frame.y(0) - frame.y(count), 2),
-            "text": f"IoU {index / bins:.1f} – {(index + 1) / bins:.1f}: {number(count)}",
-            "good": index >= bins / 2,
+            "text": f"{what} {index / bins:.{digits}f} – {(index + 1) / bins:.{digits}f}: "
+            f"{number(count)}",
+            "good": index >= bins * good,
         }
         for index, count in enumerate(counts)
     ]
-    chart = _axes(frame, [0.0, 0.25, 0.5, 0.75, 1.0], ticks, "IoU")
-    share = sum(iou >= 0.5 for iou in ious) / len(ious)
-    return {**chart, "bars": bars, "share": percent(share), "count": number(len(ious))}
+    return {**_axes(frame, [0.0, 0.25, 0.5, 0.75, 1.0], ticks, x_name), "bars": bars}
 
 
 def _line_chart(

@@ -14,12 +14,13 @@ from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
+from lookcloser.core.moves import other_scores
 from lookcloser.core.types import Evaluation
 from lookcloser.report import audit_blocks, cards, charts, galleries, moves, scores, tables, words
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("report.css", "gallery.css", "audit.css")
+STYLES = ("report.css", "gallery.css", "audit.css", "moves.css")
 SCRIPTS = ("heat.js", "gallery.js", "page.js")
 COLORMAPS = ("inferno", "viridis", "cividis")  # even in lightness: alike with every colour vision
 COLOUR_STEPS = 33
@@ -111,7 +112,7 @@ def breakable(name: str) -> Markup:
 
 
 def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
-    rows = scores.read_scores(evaluation.metrics, evaluation.intervals)
+    rows = scores.read_scores(other_scores(evaluation.metrics), evaluation.intervals)
     calibration = charts.reliability(evaluation.calibration)
     answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
     return {
@@ -127,8 +128,7 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         "calibration_words": words.calibration_words(calibration) if calibration else "",
         "localisation": [score for score in rows if score.localises],
         "baselines": scores.baseline_names(rows),
-        "step_rows": moves.step_rows(evaluation),
-        "view_rows": moves.view_rows(evaluation),
+        "moves": moves.moves(evaluation),
         "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
         "settings": evaluation.settings,
         "limits": words.LIMITS,

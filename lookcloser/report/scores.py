@@ -34,6 +34,9 @@ KNOWN = {
     "maxboxaccv2": ("MaxBoxAccV2", "mean over IoU 0.3, 0.5 and 0.7"),
     "pxap": ("PxAP", "average precision of the pixels"),
     "pointing": ("Pointing game", "strongest place lies in a true box"),
+    "shiftoverlap": ("Evidence shared", "evidence of a step in common with the step before"),
+    "shiftdistance": ("Evidence moved", "from step to step, as a share of the diagonal"),
+    "regionsize": ("Evidence size", "share of the picture that it would fill if it were even"),
     "ece": ("Calibration error", "mean gap between confidence and accuracy"),
 }
 ALIASES = {

@@ -48,6 +48,7 @@ def test_numbers_are_those_of_a_slow_loop():
         assert found.overlap[step] == pytest.approx(sum(min(one[p], two[p]) for p in one))
         away = math.dist(centres[step], centres[step + 1]) / math.sqrt(2)
         assert found.distance[step] == pytest.approx(away)
+    np.testing.assert_allclose(found.centre, centres)
     for density, size in zip(densities, found.size, strict=True):
         assert size == pytest.approx(1 / sum(value**2 for value in density.values()) / 15)
 

@@ -66,6 +66,22 @@ def test_answers_of_a_split_and_predictions_show_the_same_nested_boxes(recognize
         assert 0 <= coarse.box[1] <= fine.box[1] < fine.box[3] <= coarse.box[3] <= height
 
 
+def test_where_the_scales_lie_is_scored_over_the_split(recognizer, squares):
+    result = recognizer.assess(squares)
+    for number in (2, 3):
+        boxes = np.array(
+            [
+                next(r.box for r in answer.prediction.regions if r.step == number - 1)
+                for answer in result.answers
+            ]
+        )
+        areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / 32**2
+        assert result.metrics[f"scale {number} area"] == pytest.approx(areas.mean())
+        assert result.metrics[f"scale {number} area sd"] == pytest.approx(areas.std(), abs=1e-9)
+        middles = boxes[:, [0, 2]].mean(axis=1) / 32
+        assert result.metrics[f"scale {number} x"] == pytest.approx(middles.mean())
+
+
 def test_a_box_has_the_score_of_its_own_scale_in_pixels_of_the_original():
     output = Output(
         logits=torch.zeros(1, 2),
