@@ -34,6 +34,15 @@ class Sample:
     boxes: tuple[tuple[str | None, Box], ...] = ()
     split: str | None = None
 
+    def boxes_of(self, label: str) -> tuple[Box, ...]:
+        """The true boxes of a label; one without a name belongs to the only label there is."""
+        only = len(self.labels) == 1
+        return tuple(
+            box
+            for name, box in self.boxes
+            if name == label or (name is None and only and label == self.labels[0])
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Catalog:

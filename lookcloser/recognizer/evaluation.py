@@ -54,10 +54,7 @@ class Answered:
 
     def true_boxes(self) -> list[tuple[Box, ...]]:
         """The boxes of the true class of each image, in original pixels."""
-        return [
-            tuple(box for name, box in sample.boxes if name is None or name == sample.labels[0])
-            for sample in self.samples
-        ]
+        return [sample.boxes_of(sample.labels[0]) for sample in self.samples]
 
     def places(self, grid: tuple[int, int]) -> Places:
         """The maps of the true class beside the true boxes, where there are boxes."""

@@ -148,12 +148,6 @@ def _places(
         return
     for row, labels, own in zip(rows, tokens.tolist(), maps.float().cpu(), strict=True):
         for label, heat in zip(labels, own, strict=True):
-            boxes = _boxes(samples[row], package.names[label]) if label >= 0 else ()
+            boxes = samples[row].boxes_of(package.names[label]) if label >= 0 else ()
             if boxes:
                 yield Place(first_row + row, heat, boxes, batch.sizes[row])
-
-
-def _boxes(sample: Sample, name: str) -> tuple[Box, ...]:
-    """The true boxes of a label; one without a name belongs to the only label there is."""
-    only = len(sample.labels) == 1
-    return tuple(box for of, box in sample.boxes if of == name or (of is None and only))

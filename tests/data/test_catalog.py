@@ -52,3 +52,16 @@ def test_samples_travel_to_other_processes_and_cannot_be_changed() -> None:
     assert (copy.name, copy.labels, copy.split) == ("3", ("dog", "cat"), "train")
     with pytest.raises(AttributeError):
         copy.split = "test"
+
+
+def test_boxes_of_a_label() -> None:
+    named, bare = ("cat", (0.0, 0.0, 1.0, 1.0)), (None, (2.0, 2.0, 3.0, 3.0))
+
+    def boxes(label: str, *labels: str) -> list[tuple[float, ...]]:
+        return list(Sample("1", Path("1"), labels, boxes=(named, bare)).boxes_of(label))
+
+    assert boxes("cat", "cat") == [named[1], bare[1]], "the only label there is"
+    assert boxes("cat", "cat", "dog") == [named[1]], "a box without a name could be of either"
+    assert boxes("dog", "cat", "dog") == []
+    assert boxes("dog", "cat") == [], "the picture shows no dog"
+    assert boxes("dog", "dog") == [bare[1]]

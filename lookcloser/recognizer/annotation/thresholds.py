@@ -66,9 +66,7 @@ def _score(
     """Add the overlaps of each label that has boxes."""
     grid = package.preprocessing.size
     for row, index in enumerate(looked.classes):
-        name = package.names[index]
-        only = len(looked.sample.labels) == 1
-        boxes = [box for of, box in looked.sample.boxes if of == name or (of is None and only)]
+        boxes = looked.sample.boxes_of(package.names[index])
         if not boxes:
             continue
         true = geometry.scale(boxes, looked.size, (grid[1], grid[0]))

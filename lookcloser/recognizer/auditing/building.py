@@ -17,7 +17,7 @@ from lookcloser.recognizer.auditing.clusters import clusters
 from lookcloser.recognizer.auditing.collect import Collected
 from lookcloser.recognizer.auditing.sameness import ring
 from lookcloser.recognizer.auditing.scoring import EXPLAINED, Verdict, lead
-from lookcloser.recognizer.auditing.shares import Floats, border_lift, corner_lift
+from lookcloser.recognizer.auditing.shares import Floats, border_lift, corner_lift, lift
 from lookcloser.recognizer.evidence import map_regions
 
 Zones = NDArray[np.bool_]
@@ -37,16 +37,15 @@ def measure(own: Zones, density: Floats, mark: Zones, scores: Floats) -> dict[st
     measures = lead(scores[own])
     measures["border attention"] = float(border_lift(density[own]).mean())
     measures["corner attention"] = float(corner_lift(density[own]).mean())
-    measures["place attention"] = _lift(density[own].mean(axis=0), mark)
+    per_cell = _on_grid(density[own].mean(axis=0), mark.shape)
+    measures["place attention"] = float(lift(per_cell[None], mark.astype(np.float64))[0])
     return measures
 
 
-def _lift(density: Floats, zone: Zones) -> float:
-    """The share of evidence (h, w) in the cells of a zone over their share of the area."""
+def _on_grid(density: Floats, shape: tuple[int, ...]) -> Floats:
     maps = torch.from_numpy(density)[None, None]
-    per_cell = F.interpolate(maps, zone.shape, mode="bilinear", align_corners=False)[0, 0].numpy()
-    total = per_cell.sum()
-    return float(per_cell[zone].sum() / total / zone.mean()) if total > 0 else 0.0
+    cells: Floats = F.interpolate(maps, shape, mode="bilinear", align_corners=False)[0, 0].numpy()
+    return cells
 
 
 def build(

@@ -27,18 +27,27 @@ def border_lift(density: Floats) -> Floats:
     """
     rows, columns = (_outer(size, BORDER) for size in density.shape[1:])
     inside = (1 - rows)[:, None] * (1 - columns)
-    return _lift(density, 1 - inside)
+    return lift(density, 1 - inside)
 
 
 def corner_lift(density: Floats) -> Floats:
     """As `border_lift`, for the squares in the four corners."""
     rows, columns = (_outer(size, CORNER) for size in density.shape[1:])
-    return _lift(density, rows[:, None] * columns)
+    return lift(density, rows[:, None] * columns)
 
 
-def _lift(density: Floats, zone: Floats) -> Floats:
-    lift: Floats = (density * zone).sum(axis=(1, 2)) / zone.mean()
-    return lift
+def lift(density: Floats, zone: Floats) -> Floats:
+    """The share of evidence (N, h, w) in a zone over the zone's share of the area, (N,).
+
+    Args:
+        density: Not negative; its sum does not matter. Maps without evidence have 0.
+        zone: (h, w) how much of each cell is in the zone, from 0 to 1; not all 0.
+    """
+    total = density.sum(axis=(1, 2))
+    inside = (density * zone).sum(axis=(1, 2))
+    where = total > 0
+    lifts: Floats = np.divide(inside, total, out=np.zeros_like(total), where=where) / zone.mean()
+    return lifts
 
 
 def _outer(size: int, width: float) -> Floats:

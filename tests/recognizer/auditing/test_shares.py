@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lookcloser.recognizer.auditing.shares import border_lift, corner_lift, densities
+from lookcloser.recognizer.auditing.shares import border_lift, corner_lift, densities, lift
 
 
 def test_densities_are_positive_evidence_that_sums_to_one():
@@ -44,3 +44,9 @@ def test_one_cell_in_the_corner_of_eight():
     assert corner_lift(density)[0] == pytest.approx(4)
     density = np.roll(density, (-4, -4), axis=(1, 2))
     assert border_lift(density)[0] == corner_lift(density)[0] == 0
+
+
+def test_a_lift_does_not_ask_for_a_sum_and_nothing_has_none():
+    density = np.array([[[1.0, 2.0], [3.0, 4.0]], [[10.0, 20.0], [30.0, 40.0]], np.zeros((2, 2))])
+    found = lift(density, np.array([[0.0, 0.0], [0.0, 1.0]]))
+    assert found == pytest.approx([1.6, 1.6, 0])
