@@ -14,6 +14,10 @@ Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 SKIPPED = 3
+THRESHOLD_FROM = (
+    "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
+    "or split (the scored one, optimistic)."
+)
 
 
 def predict(
@@ -66,9 +70,7 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
-    threshold_from: Annotated[
-        str, typer.Option(help="Choose the box threshold on val (separate) or split (scored).")
-    ] = "val",
+    threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     json: Json = False,
     batch_size: BatchSize = 32,
     workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,

@@ -10,6 +10,8 @@ import typer
 
 from lookcloser.core.moves import Mover, measures_of, move_rows, other_scores
 
+BASELINES = ("centre box", "random map")
+
 
 def say(text: str) -> None:
     """A line on stderr, where progress and hints go."""
@@ -43,13 +45,27 @@ def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
 def print_scores(
     title: str, metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
 ) -> None:
-    """Metrics with their 95 % intervals; those of single steps and scales have their own tables."""
+    """Metrics with their 95 % intervals and baselines, then those of single steps and scales."""
+    plain = other_scores(metrics)
+    compared = {
+        base: {name: plain[f"{name} {base}"] for name in plain if f"{name} {base}" in plain}
+        for base in BASELINES
+    }
+    columns = [base for base in BASELINES if compared[base]]
+    beside = {f"{name} {base}" for base in columns for name in compared[base]}
     rows = []
-    for name, value in other_scores(metrics).items():
-        low_high = intervals.get(name)
-        interval = f"{low_high[0]:.4f} … {low_high[1]:.4f}" if low_high else ""
-        rows.append([name, f"{value:.4f}", interval])
-    print_table(title, ["score", "value", "95 % interval"], rows)
+    for name, value in plain.items():
+        if name not in beside:
+            low_high = intervals.get(name)
+            interval = f"{low_high[0]:.4f} … {low_high[1]:.4f}" if low_high else ""
+            others = [compared[base].get(name) for base in columns]
+            cells = ["" if other is None else f"{other:.4f}" for other in others]
+            rows.append([name, f"{value:.4f}", interval, *cells])
+    print_table(title, ["score", "value", "95 % interval", *columns], rows)
+    _print_moves(metrics)
+
+
+def _print_moves(metrics: Mapping[str, float]) -> None:
     for mover in get_args(Mover):
         found = move_rows(metrics, mover)
         columns = measures_of(found)

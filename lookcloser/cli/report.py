@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, Run
+from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, Run
 
 
 def report(
@@ -18,9 +18,7 @@ def report(
     out: Annotated[
         Path | None, typer.Option(help="The file; without it report.html in the run.")
     ] = None,
-    threshold_from: Annotated[
-        str, typer.Option(help="Choose the box threshold on val (separate) or split (scored).")
-    ] = "val",
+    threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     audit: Annotated[
         bool, typer.Option("--audit", help="With a section on classes right for a wrong reason.")
     ] = False,
@@ -35,6 +33,7 @@ def report(
     page, evaluation = write_run_report(
         recognizer, data, split, out=out, threshold_from=threshold_from, audited=audit
     )
+    printing.print_settings(evaluation.settings)
     printing.say(f"{page}: {len(evaluation.answers)} images; open it in a browser")
     if evaluation.skipped:
         printing.say(f"{len(evaluation.skipped)} images could not be read; the page lists them")

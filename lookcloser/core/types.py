@@ -19,6 +19,9 @@ Task = Literal["classification", "multilabel", "captioning"]
 Kind = Literal["map", "scale", "part", "step", "word"]
 Box = tuple[float, float, float, float]
 
+# The setting of an evaluation that says whose boxes its thresholds have seen.
+SUPERVISION = "supervision of the thresholds"
+
 
 class Output(NamedTuple):
     """What a network returns, the same in training and in evaluation.

@@ -29,12 +29,18 @@ from lookcloser.metrics.localisation import (
     top_k_localisation,
 )
 from lookcloser.metrics.map_boxes import box_from_map, boxes_from_maps
-from lookcloser.metrics.maps import centre_maps, reference_boxes, upsample_maps
+from lookcloser.metrics.maps import centre_maps, random_maps, reference_boxes, upsample_maps
 from lookcloser.metrics.multilabel import multilabel_scores
 from lookcloser.metrics.pixels import PxAP, pointing_game, pointing_hits, pxap
 from lookcloser.metrics.shifts import Nested, Shift, attention_shift, nested_views
 from lookcloser.metrics.similarity import rank_correlation, structural_similarity
-from lookcloser.metrics.thresholds import ThresholdChoice, choose_thresholds, fixed_threshold
+from lookcloser.metrics.thresholds import (
+    ThresholdChoice,
+    best_level,
+    choose_from_overlaps,
+    choose_thresholds,
+    fixed_threshold,
+)
 
 if TYPE_CHECKING:
     from lookcloser.metrics.faithfulness import FaithfulnessCurve, Road, deletion, insertion, road
@@ -61,6 +67,7 @@ __all__ = [
     "Shift",
     "ThresholdChoice",
     "attention_shift",
+    "best_level",
     "bleu",
     "bootstrap_interval",
     "box_acc_at",
@@ -69,6 +76,7 @@ __all__ = [
     "box_overlaps",
     "boxes_from_maps",
     "centre_maps",
+    "choose_from_overlaps",
     "choose_thresholds",
     "cider_d",
     "confusion_matrix",
@@ -86,6 +94,7 @@ __all__ = [
     "pointing_game",
     "pointing_hits",
     "pxap",
+    "random_maps",
     "rank_correlation",
     "reference_boxes",
     "reliability",

@@ -96,6 +96,24 @@ def centre_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.broadcast_to(gaussian, (count, height, width))
 
 
+def random_maps(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:
+    """The baseline that has seen nothing: maps of independent values, even in [0, 1).
+
+    Enlarged and scored like any other maps, they say what the resolution, the upsampling and the
+    choice of the threshold give alone.
+
+    Args:
+        count: How many maps.
+        size: (width, height), best that of the maps they are compared with, before upsampling.
+        seed: Of the values; a map does not depend on how many come after it.
+
+    Returns:
+        (count, height, width), float32.
+    """
+    width, height = size
+    return np.random.default_rng(seed).random((count, height, width), dtype=np.float32)
+
+
 def reference_boxes(
     boxes: ArrayLike, from_size: tuple[int, int], to_size: tuple[int, int]
 ) -> NDArray[np.int64]:

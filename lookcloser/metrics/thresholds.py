@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.errors import unknown
-from lookcloser.metrics.localisation import IOUS, Floats, TrueBoxes, box_overlaps
+from lookcloser.metrics.localisation import IOUS, TrueBoxes, box_overlaps
 from lookcloser.metrics.maps import as_maps
 from lookcloser.metrics.overlaps import Choice, Mode
 
@@ -91,28 +91,79 @@ def choose_thresholds(
     Raises:
         LookcloserError: For an unknown source, ``few`` below 1 or above N, or as `max_box_acc`.
     """
-    if source not in get_args(Source):
-        raise unknown(source, "source", get_args(Source))
     array = as_maps(maps)
     count = len(array) if few is None else few
     if not 1 <= count <= len(array):
         raise LookcloserError(f"few = {few}", allowed=f"1 … {len(array)}, the maps given")
     levels = np.arange(0, 1, 0.001) if thresholds is None else np.asarray(thresholds, dtype=float)
-    drawn = np.arange(len(array))
-    if few is not None:
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(array))[:count])
+    drawn = np.arange(len(array)) if few is None else draw(len(array), few, seed)
     each = list(boxes)  # type: ignore[arg-type]
     chosen = [each[i] for i in drawn]
-    overlaps = box_overlaps(array[drawn], chosen, components, mode, levels)
-    best = {float(iou): float(levels[_best(overlaps, iou)]) for iou in ious}
-    words = f"boxes of {count} images"
-    if few is not None:
-        words += f", drawn from {len(array)} (seed {seed}),"
-    return ThresholdChoice(best, count, f"{words} of {_WORDS[source]}")
+    return choose_from_overlaps(
+        box_overlaps(array[drawn], chosen, components, mode, levels),
+        levels,
+        source=source,
+        images=count,
+        drawn_from=None if few is None else len(array),
+        seed=seed,
+        ious=ious,
+    )
 
 
-def _best(overlaps: Floats, iou: float) -> int:
-    """The column with the most overlaps of at least ``iou``, then with the highest mean."""
-    found = (overlaps >= iou).sum(axis=0)
-    means = np.where(found == found.max(), overlaps.mean(axis=0), -1)
-    return int(means.argmax())
+def choose_from_overlaps(
+    overlaps: ArrayLike,
+    thresholds: ArrayLike,
+    *,
+    images: int,
+    source: Source = "separate split",
+    drawn_from: int | None = None,
+    seed: int = 0,
+    ious: Sequence[float] = IOUS,
+) -> ThresholdChoice:
+    """As `choose_thresholds`, from overlaps that are known already.
+
+    Args:
+        overlaps: (N, T) the best IoU of each map at each threshold, as `box_overlaps` gives it.
+        thresholds: (T,)
+        images: How many images the maps are of, for the words.
+        source: As in `choose_thresholds`.
+        drawn_from: Of how many images these are a draw, as `draw` makes it; None for all.
+        seed: Of the draw, for the words.
+        ious: As in `max_box_acc`.
+
+    Raises:
+        LookcloserError: For an unknown source.
+    """
+    if source not in get_args(Source):
+        raise unknown(source, "source", get_args(Source))
+    array, levels = np.asarray(overlaps, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
+    means = array.mean(axis=0)
+    best = {
+        float(iou): float(levels[best_level((array >= iou).sum(axis=0), means)]) for iou in ious
+    }
+    words = f"boxes of {images} images"
+    if drawn_from is not None:
+        words += f", drawn from {drawn_from} (seed {seed}),"
+    return ThresholdChoice(best, images, f"{words} of {_WORDS[source]}")
+
+
+def draw(count: int, few: int, seed: int = 0) -> NDArray[np.int64]:
+    """The rows (few,) of ``few`` of ``count`` images, ascending, the same for a seed."""
+    return np.sort(np.random.default_rng(seed).permutation(count)[:few])
+
+
+def best_level(found: ArrayLike, means: ArrayLike) -> int:
+    """Which of some thresholds is best: the one rule of all choices.
+
+    Args:
+        found: (T,) how many images are found at each; weights may make it a fraction.
+        means: (T,) the mean IoU at each.
+
+    Returns:
+        The index of the one that finds most, of equals that of the highest mean IoU, of these the
+        lowest.
+    """
+    counts = np.asarray(found, dtype=np.float64)
+    # Sums of weights in another order differ in their last digits.
+    equal = counts >= counts.max() - 1e-9
+    return int(np.where(equal, means, -np.inf).argmax())

@@ -25,6 +25,7 @@ from lookcloser.recognizer.evidence import (
 )
 from lookcloser.recognizer.localisation import Places, find_places, score_localisation
 from lookcloser.recognizer.reading import check_known, read_batches
+from lookcloser.recognizer.supervision import supervise
 
 TOP = 5
 _KEPT = ("boxes", "scale_logits", "part_maps")  # of an Output, for every image
@@ -58,7 +59,9 @@ class Answered:
 
     def places(self, grid: tuple[int, int]) -> Places:
         """The maps of the true class beside the true boxes, where there are boxes."""
-        return find_places(self.maps[:, 1].numpy(), self.true_boxes(), self.sizes, grid)
+        return find_places(
+            self.maps[:, 1].numpy(), self.true_boxes(), self.sizes, grid, self.targets.tolist()
+        )
 
 
 def answer_split(
@@ -146,6 +149,7 @@ def evaluate_split(
     run = partial(
         answer_split, model, package, device=device, batch_size=batch_size, workers=workers
     )
+    supervision = supervise(threshold_from, catalog, split)
     answered = run(catalog.split(split))
     scores, intervals = _classification_scores(answered)
     settings = {"images": f"{len(answered.samples)} of split {split}"}
@@ -153,9 +157,8 @@ def evaluate_split(
     grid = package.preprocessing.size
     places = answered.places(grid)
     if places.rows:
-        own = threshold_from == "split" or split == "val" or "val" not in catalog.splits
-        others = None if own else run(catalog.split("val")).places(grid)
-        found = score_localisation(places, others, split)
+        others = run(supervision.samples).places(grid) if supervision.samples else None
+        found = score_localisation(places, others, supervision)
         rows = list(places.rows)
         asked = answered.probabilities[rows].numpy(), answered.targets[rows].numpy(), found.ious
         scores |= found.scores

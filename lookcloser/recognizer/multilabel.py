@@ -15,6 +15,7 @@ from lookcloser.data import Catalog
 from lookcloser.metrics.multilabel import average_precision, multilabel_scores, set_scores
 from lookcloser.models import Model, Package
 from lookcloser.recognizer.localisation import score_localisation
+from lookcloser.recognizer.supervision import supervise
 from lookcloser.recognizer.tagged import Tagged, tag_split
 
 TOP_K = 3  # labels per image in the ranking scores, as in the literature
@@ -40,6 +41,7 @@ def evaluate_multilabel(
     mean of the F1 of the labels.
     """
     run = partial(tag_split, model, package, device=device, batch_size=batch_size, workers=workers)
+    supervision = supervise(threshold_from, catalog, split)
     tagged = run(catalog.split(split))
     scores = _scores(tagged)
     right = (tagged.answered == tagged.targets).all(axis=1)
@@ -49,9 +51,8 @@ def evaluate_multilabel(
     grid = package.preprocessing.size
     places = tagged.grid_places(grid)
     if places.rows:
-        own = threshold_from == "split" or split == "val" or "val" not in catalog.splits
-        others = None if own else run(catalog.split("val")).grid_places(grid)
-        found = score_localisation(places, others, split)
+        others = run(supervision.samples).grid_places(grid) if supervision.samples else None
+        found = score_localisation(places, others, supervision)
         scores |= found.scores
         intervals |= found.intervals
         settings |= found.settings

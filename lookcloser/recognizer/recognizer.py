@@ -24,6 +24,7 @@ from lookcloser.recognizer.evaluation import evaluate_split
 from lookcloser.recognizer.evidence import map_regions
 from lookcloser.recognizer.moves import move_scores
 from lookcloser.recognizer.multilabel import evaluate_multilabel
+from lookcloser.recognizer.supervision import read_source
 from lookcloser.recognizer.views import look
 from lookcloser.training.files import MODEL_FILE
 
@@ -126,9 +127,10 @@ class Recognizer:
         Args:
             data: A data set of any layout, or a `Catalog`.
             split: Which part of it.
-            threshold_from: Where the localisation threshold is chosen: "val" (a separate split; a
-                data set without one falls back, and the settings say so) or "split" (the scored
-                one, as in the published protocol; optimistic).
+            threshold_from: Whose boxes the localisation thresholds are chosen on: those of "val" (a
+                separate split; a data set without one falls back to "split"), of "few:N" images of
+                val, of "split" (the scored one, as in the published protocol; optimistic), or
+                "none", which fixes them. The settings say what was used.
             batch_size: Images per forward pass.
             workers: Loading processes.
 
@@ -141,8 +143,7 @@ class Recognizer:
                 f"{catalog.root}: a data set for {catalog.task}",
                 allowed=f"This model answers {self.package.task}",
             )
-        if threshold_from not in {"val", "split"}:
-            raise unknown(threshold_from, "place to choose the threshold", ("val", "split"))
+        read_source(threshold_from)
         found = EVALUATIONS[self.package.task](
             self.model,
             self.package,

@@ -32,6 +32,7 @@ class Place:
     """The raw map (h, w) of one true label of an image, beside its true boxes."""
 
     row: int
+    label: int
     map: Tensor
     boxes: tuple[Box, ...]
     size: tuple[int, int]
@@ -64,7 +65,14 @@ class Tagged:
         maps = [place.map.numpy() for place in self.places]
         stacked = np.stack(maps) if maps else np.zeros((0, 1, 1), np.float32)
         boxes = [place.boxes for place in self.places]
-        return find_places(stacked, boxes, [place.size for place in self.places], grid)
+        return find_places(
+            stacked,
+            boxes,
+            [place.size for place in self.places],
+            grid,
+            classes=[place.label for place in self.places],
+            images=[place.row for place in self.places],
+        )
 
 
 def tag_split(
@@ -150,4 +158,4 @@ def _places(
         for label, heat in zip(labels, own, strict=True):
             boxes = samples[row].boxes_of(package.names[label]) if label >= 0 else ()
             if boxes:
-                yield Place(first_row + row, heat, boxes, batch.sizes[row])
+                yield Place(first_row + row, label, heat, boxes, batch.sizes[row])

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
 from lookcloser.core.moves import other_scores
-from lookcloser.core.types import Evaluation
+from lookcloser.core.types import SUPERVISION, Evaluation
 from lookcloser.report import audit_blocks, cards, charts, galleries, moves, scores, tables, words
 from lookcloser.version import __version__
 
@@ -128,6 +128,7 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         "calibration_words": words.calibration_words(calibration) if calibration else "",
         "localisation": [score for score in rows if score.localises],
         "baselines": scores.baseline_names(rows),
+        "supervision": evaluation.settings.get(SUPERVISION, ""),
         "moves": moves.moves(evaluation),
         "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
         "settings": evaluation.settings,

@@ -32,6 +32,7 @@ KNOWN = {
     "maxboxacc@0.5": ("MaxBoxAcc @ 0.5", "box of the true class has IoU ≥ 0.5"),
     "maxboxacc@0.7": ("MaxBoxAcc @ 0.7", "box of the true class has IoU ≥ 0.7"),
     "maxboxaccv2": ("MaxBoxAccV2", "mean over IoU 0.3, 0.5 and 0.7"),
+    "corloc": ("CorLoc", "one box has IoU ≥ 0.5, mean over the classes"),
     "pxap": ("PxAP", "average precision of the pixels"),
     "pointing": ("Pointing game", "strongest place lies in a true box"),
     "shiftoverlap": ("Evidence shared", "evidence of a step in common with the step before"),

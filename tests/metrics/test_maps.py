@@ -13,6 +13,7 @@ from lookcloser.metrics.maps import (
     centre_maps,
     normalise,
     padded_boxes,
+    random_maps,
     reference_boxes,
     upsample_maps,
 )
@@ -99,3 +100,14 @@ def test_centre_maps_take_centred_boxes_of_every_share():
     assert everything["mean"] == 1.0
     corner = max_box_acc(maps, [[0, 0, 4, 2]] * 3, mode="corrected")
     assert corner["mean"] == 0.0
+
+
+def test_random_maps_follow_their_seed_and_not_their_number():
+    maps = random_maps(50, (4, 6), seed=3)
+    assert maps.shape == (50, 6, 4)
+    assert maps.dtype == np.float32
+    np.testing.assert_array_equal(random_maps(3, (4, 6), seed=3), maps[:3])
+    assert (random_maps(3, (4, 6)) != maps[:3]).any()
+    assert 0 <= maps.min() < 0.01
+    assert 0.99 < maps.max() < 1
+    assert abs(np.corrcoef(maps[:25].ravel(), maps[25:].ravel())[0, 1]) < 0.15

@@ -8,7 +8,13 @@ from scipy import ndimage
 
 from lookcloser.core import LookcloserError
 from lookcloser.metrics.localisation import box_acc_at, box_overlaps, max_box_acc
-from lookcloser.metrics.thresholds import choose_thresholds, fixed_threshold
+from lookcloser.metrics.thresholds import (
+    best_level,
+    choose_from_overlaps,
+    choose_thresholds,
+    draw,
+    fixed_threshold,
+)
 
 LEVELS = np.arange(0, 1, 0.02)
 
@@ -109,3 +115,19 @@ def test_errors_name_the_fault(options, message):
 def test_fixed_shares_are_checked(share):
     with pytest.raises(LookcloserError, match="share = "):
         fixed_threshold(share)
+
+
+def test_the_one_rule():
+    assert best_level([1, 3, 3, 2], [0.9, 0.4, 0.5, 0.9]) == 2, "most found, then the best fit"
+    assert best_level([3, 3], [0.5, 0.5]) == 0, "then the lowest"
+    assert best_level([0.1 + 0.2, 0.3], [0.4, 0.5]) == 1, "rounding of weights makes no difference"
+
+
+def test_known_overlaps_give_the_same_choice():
+    maps, boxes = data()
+    overlaps = box_overlaps(maps, boxes, "all", "corrected", LEVELS)
+    found = choose_from_overlaps(overlaps, LEVELS, images=len(maps))
+    assert found == choose_thresholds(maps, boxes, thresholds=LEVELS)
+    rows = draw(len(maps), 7, 4)
+    few = choose_from_overlaps(overlaps[rows], LEVELS, images=7, drawn_from=len(maps), seed=4)
+    assert few == choose_thresholds(maps, boxes, few=7, seed=4, thresholds=LEVELS)

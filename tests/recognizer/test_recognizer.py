@@ -131,7 +131,7 @@ def test_localisation_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, s
     assert found.metrics["MaxBoxAcc@0.5"] == pytest.approx(np.mean([iou >= 0.5 for iou in ious]))
     right = [answer.correct and answer.iou >= 0.5 for answer in found.answers]
     assert found.metrics["top1_loc"] == pytest.approx(np.mean(right))
-    assert found.settings["thresholds chosen on"] == "the separate split val"
+    assert "of a separate split" in found.settings["supervision of the thresholds"]
     assert found.metrics["MaxBoxAcc@0.5"] > found.metrics["MaxBoxAcc@0.5 centre box"]
 
 
@@ -139,7 +139,24 @@ def test_choosing_the_threshold_on_the_scored_split_is_never_worse_and_said(reco
     separate = recognizer.assess(squares)
     same = recognizer.assess(squares, threshold_from="split")
     assert same.metrics["MaxBoxAcc@0.5"] >= separate.metrics["MaxBoxAcc@0.5"]
-    assert "optimistic" in same.settings["thresholds chosen on"]
+    assert "optimistic" in same.settings["supervision of the thresholds"]
+
+
+def test_thresholds_from_fewer_boxes(recognizer, squares):
+    def said(threshold_from):
+        found = recognizer.assess(squares, threshold_from=threshold_from)
+        return found.metrics, found.settings["supervision of the thresholds"]
+
+    few, words = said("few:3")
+    assert words == "boxes of 3 images, drawn from 12 (seed 0), of a separate split"
+    none, words = said("none")
+    assert words == "no boxes: a fixed 0.2 of each map's range"
+    own, _ = said("split")
+    for name in ("MaxBoxAcc@0.5", "MaxBoxAccV2"):
+        assert max(few[name], none[name]) <= own[name]
+    assert few["pointing"] == none["pointing"], "needs no threshold"
+    with pytest.raises(LookcloserError, match="few:1 … few:12"):
+        said("few:13")
 
 
 def test_boxes_never_reach_the_training(squares, recognizer, tmp_path):

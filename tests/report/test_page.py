@@ -336,3 +336,24 @@ def test_without_an_audit_there_is_no_trace_of_one(evaluation, tmp_path, parse):
     assert not page.having(id="audit")
     assert not page.having(value="suspicious")
     assert "suspicious" not in page.text.lower()
+
+
+def test_the_boxes_that_thresholds_have_seen_are_said_beside_the_scores(
+    evaluation, tmp_path, parse
+):
+    words = "boxes of 3 images <of val>"
+    settings = {"supervision of the thresholds": words}
+    found = dataclasses.replace(evaluation, settings=settings)
+    page = parse(write_report(tmp_path / "a.html", found).read_text(encoding="utf-8"))
+    assert f"What the thresholds have seen: {words}" in page.text
+    plain = parse(write_report(tmp_path / "b.html", evaluation).read_text(encoding="utf-8"))
+    assert "thresholds have seen" not in plain.text
+
+
+def test_random_maps_are_explained_where_there_are_some(evaluation, tmp_path, parse):
+    found = dataclasses.replace(
+        evaluation, metrics={**evaluation.metrics, "MaxBoxAcc@0.5 random map": 0.125}
+    )
+    page = parse(write_report(tmp_path / "a.html", found).read_text(encoding="utf-8"))
+    assert "Random maps of the same resolution" in page.text
+    assert "12.5\u202f%" in page.text

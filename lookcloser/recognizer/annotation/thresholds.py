@@ -50,13 +50,12 @@ def _choose(
         overlaps: (N, T) IoU of each with its true box at each of the thresholds.
         names: Class names by index.
     """
-    # The IoU decides between equals only: it never outweighs one box of a thousand.
-    value = (overlaps >= SCORED_IOU) + overlaps * 1e-3
-    overall = value.mean(axis=0)
+    found = overlaps >= SCORED_IOU
     chosen = {}
     for index, name in enumerate(names):
-        own = value[classes == index]
-        chosen[name] = float(THRESHOLDS[(own.sum(axis=0) + TRUSTED * overall).argmax()])
+        own = classes == index
+        sums = [rows[own].sum(axis=0) + TRUSTED * rows.mean(axis=0) for rows in (found, overlaps)]
+        chosen[name] = float(THRESHOLDS[metrics.best_level(*sums)])
     return chosen
 
 

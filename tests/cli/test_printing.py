@@ -1,0 +1,43 @@
+"""Tables of scores as a terminal shows them."""
+
+import pytest
+
+from lookcloser.cli.printing import print_scores
+
+
+@pytest.fixture
+def rows(capsys, monkeypatch):
+    """The cells of what is printed, row by row."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def printed(metrics, intervals=()):
+        print_scores("T", metrics, dict(intervals))
+        lines = capsys.readouterr().out.replace("┃", "│").splitlines()
+        return [[cell.strip() for cell in x.split("│")[1:-1]] for x in lines if "│" in x]
+
+    return printed
+
+
+def test_scores_with_their_intervals(rows):
+    assert rows({"top1": 0.5, "nll": 1.25}, {"top1": (0.4, 0.6)}) == [
+        ["score", "value", "95 % interval"],
+        ["top1", "0.5000", "0.4000 … 0.6000"],
+        ["nll", "1.2500", ""],
+    ]
+
+
+def test_baselines_stand_beside_their_score(rows):
+    found = rows({"A": 0.5, "B": 0.4, "A random map": 0.1, "C centre box": 0.2})
+    assert found == [
+        ["score", "value", "95 % interval", "random map"],
+        ["A", "0.5000", "", "0.1000"],
+        ["B", "0.4000", "", ""],
+        ["C centre box", "0.2000", "", ""],
+    ], "a baseline of nothing is a score"
+
+
+def test_steps_and_scales_have_tables_of_their_own(rows):
+    found = rows({"top1": 1.0, "step 1 size": 0.5, "step 2 size": 0.25, "step 2 overlap": 0.125})
+    assert found[2:] == [["step", "size", "overlap"], ["1", "0.5", ""], ["2", "0.25", "0.125"]]
+    assert len(found[0]) == 3
