@@ -24,6 +24,7 @@ from lookcloser.recognizer.evidence import (
     scale_regions,
 )
 from lookcloser.recognizer.localisation import Places, find_places, score_localisation
+from lookcloser.recognizer.masks import find_masks, score_masks
 from lookcloser.recognizer.reading import check_known, read_batches
 from lookcloser.recognizer.supervision import supervise
 
@@ -166,6 +167,10 @@ def evaluate_split(
         intervals |= found.intervals
         ious = dict(zip(rows, found.ious.tolist(), strict=True))
         settings |= found.settings
+    masks = find_masks(catalog.root, answered.samples)
+    if masks:
+        scores |= score_masks(answered.maps[:, 1].numpy(), masks, answered.sizes, grid)
+        settings["masks"] = f"{len(masks)}, of the true class, for scoring only"
     predicted = answered.probabilities.argmax(dim=1).numpy()
     targets = answered.targets.numpy()
     return Evaluation(

@@ -108,3 +108,17 @@ def test_a_folder_of_pictures_with_one_below_is_no_data_set(write: Any) -> None:
     root = write("1.png", "2.png", "more/3.png")
     with pytest.raises(LookcloserError, match="found 1 folder .'more'., 2 images without labels"):
         read_data(root)
+
+
+def test_masks_beside_the_classes_are_no_class(write: Any) -> None:
+    images = [f"{label}/{i}.jpg" for label in ("a", "b", "c") for i in range(2)]
+    root = write(*images, "masks/a/0.png", "masks/b/0.png")
+    catalog = folders.read(root, skip_missing=False)
+    assert catalog.names == ("a", "b", "c")
+    assert sorted(sample.name for sample in catalog.samples) == sorted(images)
+
+
+def test_masks_may_be_a_class(write: Any) -> None:
+    assert folders.read(write("hats/1.jpg", "masks/1.jpg"), False).names == ("hats", "masks")
+    names = folders.read(write("hats/1.jpg", "masks/images/1.jpg"), False).names
+    assert names == ("hats", "masks")

@@ -12,6 +12,8 @@ from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.splits import SPLIT_OF
 from lookcloser.data.wording import some
 
+MASKS = "masks"  # a folder that repeats the others, with a mask for each image
+
 
 def recognises(root: Path) -> bool:
     """A folder whose subfolders hold images, or hold such class folders and are named as splits.
@@ -79,6 +81,8 @@ def _class_folders(root: Path) -> list[str]:
     """
     classes = []
     for name in _subfolders(root):
+        if name == MASKS and _repeats(root):
+            continue
         folder = root / name
         if _images_directly(folder):
             classes.append(name)
@@ -88,6 +92,12 @@ def _class_folders(root: Path) -> list[str]:
             return []
         classes += [name] if deeper else []
     return classes if any(name.lower() not in SPLIT_OF for name in classes) else []
+
+
+def _repeats(root: Path) -> bool:
+    """Whether the folder of masks has no other subfolders than those beside it: then no class."""
+    inner, beside = _subfolders(root / MASKS), _subfolders(root)
+    return bool(inner) and set(inner) <= set(beside) - {MASKS}
 
 
 def _subfolders(folder: Path) -> list[str]:
