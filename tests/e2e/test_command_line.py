@@ -103,7 +103,16 @@ def test_evaluate_prints_scores_as_json(trained, squares, place):
     scores = json.loads(done.stdout)
     assert scores["top1"] >= 0.7
     assert {"macro_f1", "ece", "MaxBoxAcc@0.5", "MaxBoxAccV2", "top1_loc"} <= scores.keys()
-    assert "the separate split val" in done.stderr
+    assert "supervision of the thresholds: boxes of 12 images of a separate split" in done.stderr
+
+
+def test_evaluate_with_as_few_boxes_as_one_wants(trained, squares, place):
+    done = lookcloser("evaluate", trained[0], squares, "--threshold-from", "few:3", cwd=place)
+    assert done.returncode == 0, done.stderr
+    assert "boxes of 3 images, drawn from 12 (seed 0), of a separate split" in done.stderr
+    header = next(line for line in done.stdout.splitlines() if "score" in line)
+    assert "centre box" in header
+    assert "random map" in header
 
 
 def test_explain_writes_a_sheet_of_views(trained, squares, place):
@@ -196,6 +205,12 @@ WRONG = {
     "a folder that is no run": (["predict", "squares", "squares"], 1, "no model.safetensors"),
     "corrupt model": (["predict", "corrupt.safetensors", "squares"], 1, "not a readable"),
     "a URL": (["predict", "RUN", "https://example.org/a.jpg"], 1, "URLs are not read"),
+    "unknown boxes": (
+        ["evaluate", "RUN", "squares", "--threshold-from", "few:no"], 1, "none (no boxes), few:N",
+    ),
+    "more boxes than there are": (
+        ["report", "RUN", "squares", "--threshold-from", "few:99"], 1, "few:1 … few:12",
+    ),
     "unknown split": (["evaluate", "RUN", "squares", "--split", "tset"], 1, "tset"),
     "unknown view": (
         ["explain", "RUN", "squares/test/red/0.png", "--view", "camm"], 1, "Close: cam",
