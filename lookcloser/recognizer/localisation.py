@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,12 +13,12 @@ from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.types import SUPERVISION, Box
 from lookcloser.metrics.corloc import class_mean
+from lookcloser.metrics.maps import normalise
 from lookcloser.metrics.thresholds import Source
 from lookcloser.recognizer.evidence import Size, upsample
 from lookcloser.recognizer.supervision import SEED, Supervision
 
 Floats = NDArray[np.float64]
-Choice = Literal["all", "largest"]
 
 IOUS = (0.3, 0.5, 0.7)
 THRESHOLDS = np.arange(0.01, 1.0, 0.01)
@@ -57,9 +56,6 @@ class Places:
             yield upsample(self.maps[part], self.grid), self.boxes[part]
 
 
-Kind = Callable[[Places], Places]
-
-
 def find_places(
     maps: NDArray[np.float32],
     true_boxes: Sequence[Sequence[Box]],
@@ -81,32 +77,58 @@ def find_places(
     )
 
 
-def choose_cuts(
-    places: Places | None,
-    components: Choice = "largest",
-    *,
-    source: Source = "separate split",
-    drawn_from: int | None = None,
-) -> metrics.ThresholdChoice:
-    """For each of `IOUS` the cut at which most of ``places`` are found; fixed ones without places.
+@dataclass(frozen=True)
+class Measured:
+    """What one pass over some maps finds; enough for every choice of thresholds.
 
-    Args:
-        places: Maps with boxes, which the choice may use, or None for no boxes at all.
-        components: As in `metrics.max_box_acc`.
-        source: For the words, as in `metrics.choose_thresholds`.
-        drawn_from: As in `metrics.choose_from_overlaps`.
+    Attributes:
+        largest: (N, T) IoU of the box of the largest component at each of `THRESHOLDS`.
+        every: (N, T) the best IoU of all components.
+        pointed: (N,) whether the maximum lies in a true box.
     """
-    if places is None:
-        return metrics.fixed_threshold(ious=IOUS)
-    return metrics.choose_from_overlaps(
-        _overlaps(places, THRESHOLDS, components),
-        THRESHOLDS,
-        images=len(np.unique(places.images)),
-        source=source,
-        drawn_from=drawn_from,
-        seed=SEED,
-        ious=IOUS,
-    )
+
+    largest: Floats
+    every: Floats
+    pointed: NDArray[np.bool_]
+
+
+def measure(places: Places) -> Measured:
+    """The maps beside their boxes."""
+    parts = [
+        (
+            metrics.box_overlaps(maps, boxes, "largest", "corrected", THRESHOLDS),
+            metrics.box_overlaps(maps, boxes, "all", "corrected", THRESHOLDS),
+            metrics.pointing_hits(maps, boxes),
+        )
+        for maps, boxes in places.chunks()
+    ]
+    return Measured(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def measure_centre(places: Places) -> Measured:
+    """Centred maps beside the same boxes; the threshold chooses the share of the centre box.
+
+    They are all the same, and have one component, so that one box a threshold stands for all.
+    """
+    height, width = places.grid
+    maps = metrics.centre_maps(1, (width, height))
+    levels = (normalise(maps)[0] * 255).astype(np.uint8)
+    found = [_bounds(levels > int(level * 255)) for level in THRESHOLDS]
+    overlaps = np.stack([geometry.iou(boxes, found).max(axis=0) for boxes in places.boxes])
+    pointed = [metrics.pointing_hits(maps, [boxes])[0] for boxes in places.boxes]
+    return Measured(overlaps, overlaps, np.array(pointed))
+
+
+def measure_noise(places: Places) -> Measured:
+    """Random maps of the same resolution beside the same boxes."""
+    count, height, width = places.maps.shape
+    noise = metrics.random_maps(count, (width, height), RANDOM_SEED)
+    return measure(replace(places, maps=noise))
+
+
+def best_cut(places: Places) -> float:
+    """The cut at which most of ``places``, boxes of a separate split, are found at IoU 0.5."""
+    return _choose(places, measure(places).largest, "separate split").thresholds[SCORED_IOU]
 
 
 @dataclass(frozen=True)
@@ -144,22 +166,22 @@ def score_localisation(
     if others is None or not others.rows:
         others, drawn_from = places, None
         source = "scored images" if source else None
-
-    def choose(kind: Kind, components: Choice) -> metrics.ThresholdChoice:
-        if source is None:
-            return choose_cuts(None)
-        return choose_cuts(kind(others), components, source=source, drawn_from=drawn_from)
-
-    chosen = choose(_themselves, "largest")
-    ious = _overlaps(places, [chosen.thresholds[SCORED_IOU]], "largest")[:, 0]
-    scores = _scores(places, chosen, choose(_themselves, "all"))
-    for name, kind in BASELINES.items():
-        compared = _scores(kind(places), choose(kind, "largest"), choose(kind, "all"))
-        scores |= {f"{score} {name}": value for score, value in compared.items()}
-    name = f"MaxBoxAcc@{SCORED_IOU}"
+    scores: dict[str, float] = {}
+    own: list[tuple[Floats, metrics.ThresholdChoice]] = []
+    for suffix, kind in KINDS.items():
+        scored = kind(places)
+        seen = scored if others is places or source is None else kind(others)
+        largest, every = (
+            _choose(others, overlaps, source, drawn_from) for overlaps in (seen.largest, seen.every)
+        )
+        found = _at(scored.largest, largest)
+        named = _scores(found, _at(scored.every, every), scored.pointed, places.classes)
+        scores |= {f"{name}{suffix}": value for name, value in named.items()}
+        own.append((found[:, IOUS.index(SCORED_IOU)], largest))
+    ious, chosen = own[0]
     return Localisation(
         scores,
-        {name: metrics.bootstrap_interval(ious >= SCORED_IOU)},
+        {f"MaxBoxAcc@{SCORED_IOU}": metrics.bootstrap_interval(ious >= SCORED_IOU)},
         ious,
         {
             SUPERVISION: chosen.supervision,
@@ -173,46 +195,50 @@ def score_localisation(
     )
 
 
-def _scores(
-    places: Places, largest: metrics.ThresholdChoice, every: metrics.ThresholdChoice
-) -> dict[str, float]:
-    levels = np.array(IOUS)
-    hits = _overlaps(places, list(largest.thresholds.values()), "largest") >= levels
-    any_hits = _overlaps(places, list(every.thresholds.values()), "all") >= levels
-    scores = {
-        f"MaxBoxAcc@{iou}": float(column.mean()) for iou, column in zip(IOUS, hits.T, strict=True)
-    }
-    scores["MaxBoxAccV2"] = float(any_hits.mean())
-    scores["CorLoc"] = class_mean(hits[:, IOUS.index(SCORED_IOU)], places.classes)
-    pointed = [metrics.pointing_hits(maps, boxes) for maps, boxes in places.chunks()]
-    scores["pointing"] = float(np.concatenate(pointed).mean())
-    return scores
+KINDS: dict[str, Callable[[Places], Measured]] = {
+    "": measure,
+    " centre box": measure_centre,
+    " random map": measure_noise,
+}
 
 
-def _overlaps(places: Places, thresholds: Sequence[float] | Floats, components: Choice) -> Floats:
-    """(N, T) best IoU of each map at each threshold."""
-    return np.concatenate(
-        [
-            metrics.box_overlaps(maps, boxes, components, "corrected", thresholds)
-            for maps, boxes in places.chunks()
-        ]
+def _choose(
+    places: Places, overlaps: Floats, source: Source | None, drawn_from: int | None = None
+) -> metrics.ThresholdChoice:
+    """The best of `THRESHOLDS` for each of `IOUS`; without a source the fixed one."""
+    if source is None:
+        return metrics.fixed_threshold(ious=IOUS)
+    return metrics.choose_from_overlaps(
+        overlaps,
+        THRESHOLDS,
+        images=len(np.unique(places.images)),
+        source=source,
+        drawn_from=drawn_from,
+        seed=SEED,
+        ious=IOUS,
     )
 
 
-def _themselves(places: Places) -> Places:
-    return places
+def _at(overlaps: Floats, choice: metrics.ThresholdChoice) -> Floats:
+    """(N, T) -> (N, 3), at the threshold of each of `IOUS`."""
+    columns = [int(np.abs(THRESHOLDS - choice.thresholds[iou]).argmin()) for iou in IOUS]
+    return overlaps[:, columns]
 
 
-def centred(places: Places) -> Places:
-    """The same boxes beside centred maps; their thresholds choose the share of the centre box."""
-    height, width = places.grid
-    return replace(places, maps=metrics.centre_maps(len(places.rows), (width, height)))
+def _scores(
+    largest: Floats, every: Floats, pointed: NDArray[np.bool_], classes: NDArray[np.int64]
+) -> dict[str, float]:
+    hits = largest >= np.array(IOUS)
+    scores = {
+        f"MaxBoxAcc@{iou}": float(column.mean()) for iou, column in zip(IOUS, hits.T, strict=True)
+    }
+    scores["MaxBoxAccV2"] = float((every >= np.array(IOUS)).mean())
+    scores["CorLoc"] = class_mean(hits[:, IOUS.index(SCORED_IOU)], classes)
+    scores["pointing"] = float(pointed.mean())
+    return scores
 
 
-def at_random(places: Places) -> Places:
-    """The same boxes beside random maps of the same resolution."""
-    count, height, width = places.maps.shape
-    return replace(places, maps=metrics.random_maps(count, (width, height), RANDOM_SEED))
-
-
-BASELINES: dict[str, Kind] = {"centre box": centred, "random map": at_random}
+def _bounds(kept: NDArray[np.bool_]) -> Box:
+    """The box around the true cells of (H, W), of which there are some."""
+    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

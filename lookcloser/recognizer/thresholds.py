@@ -10,7 +10,7 @@ from lookcloser.core.types import Task
 from lookcloser.data import Catalog
 from lookcloser.models import Model, Package
 from lookcloser.recognizer.evaluation import class_places
-from lookcloser.recognizer.localisation import SCORED_IOU, Places, choose_cuts
+from lookcloser.recognizer.localisation import Places, best_cut
 from lookcloser.recognizer.tagged import tag_places
 
 # Tasks of which it is known whose map belongs to which box.
@@ -28,4 +28,4 @@ def choose_box_threshold(
     if package.task not in PLACES or not any(sample.boxes for sample in samples):
         return None
     places = PLACES[package.task](model, package, samples, device)
-    return choose_cuts(places).thresholds[SCORED_IOU] if places.rows else None
+    return best_cut(places) if places.rows else None

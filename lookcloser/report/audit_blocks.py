@@ -61,10 +61,10 @@ def verdict(audit: Audit) -> list[str]:
         many = f"{number(len(used))} {of} may be right for the wrong reason"
         sentences.append(f"{many}: {', '.join(used)}.")
     if unused:
-        has, its = ("has", "its") if len(unused) == 1 else ("have", "their")
+        has = "has" if len(unused) == 1 else "have"
         sentences.append(
-            f"{number(len(unused))} {of} {has} the same detail in {its} pictures, in the data but "
-            f"not used by this model: {', '.join(unused)}."
+            f"{number(len(unused))} {of} {has} a shared detail in the data that this model does "
+            f"not use: {', '.join(unused)}."
         )
     return sentences or [f"None {of} is flagged."]
 

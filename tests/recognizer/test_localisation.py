@@ -1,5 +1,7 @@
 """Scores of maps beside true boxes, by hand on maps that are their boxes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,10 +9,11 @@ from lookcloser import metrics
 from lookcloser.core.types import SUPERVISION
 from lookcloser.recognizer.localisation import (
     THRESHOLDS,
-    at_random,
-    centred,
-    choose_cuts,
+    best_cut,
     find_places,
+    measure,
+    measure_centre,
+    measure_noise,
     score_localisation,
 )
 from lookcloser.recognizer.supervision import Supervision
@@ -78,7 +81,7 @@ def test_corloc_counts_every_class_alike():
 def test_corloc_is_that_of_the_boxes():
     own = places(30, noise=0.9, classes=[0] * 20 + [1] * 10)
     found = score_localisation(own, None, OWN)
-    level = choose_cuts(own, source="scored images").thresholds[0.5]
+    level = best_cut(own)
     large = metrics.upsample_maps(own.maps, GRID[::-1])
     boxes = [_box(array, level) for array in large]
     assert found.scores["CorLoc"] == pytest.approx(metrics.corloc(boxes, own.boxes, own.classes))
@@ -99,12 +102,25 @@ def _box(array, level):
 def test_thresholds_follow_the_one_rule():
     own = places(20, noise=0.6)
     large = metrics.upsample_maps(own.maps, GRID[::-1])
-    for components in ("largest", "all"):
-        found = choose_cuts(own, components)
+    scores = score_localisation(own, None, OWN).scores
+    for components, name in (("largest", "MaxBoxAcc@0.5"), ("all", "MaxBoxAccV2")):
         expected = metrics.choose_thresholds(
             large, own.boxes, components=components, thresholds=THRESHOLDS
         )
-        assert found == expected
+        at = metrics.box_acc_at(large, own.boxes, expected.thresholds, components, "corrected")
+        wanted = at["BoxAcc@0.5"] if components == "largest" else at["mean"]
+        assert scores[name] == pytest.approx(wanted)
+        if components == "largest":
+            assert best_cut(own) == expected.thresholds[0.5]
+
+
+def test_thresholds_of_others_are_applied():
+    own, other = places(10), places(7, seed=1, noise=0.8)
+    cut = best_cut(other)
+    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    expected = metrics.box_overlaps(large, own.boxes, "largest", "corrected", [cut])[:, 0]
+    found = score_localisation(own, other, Supervision("separate split"))
+    np.testing.assert_allclose(found.ious, expected)
 
 
 def test_the_words_say_what_was_used():
@@ -131,14 +147,37 @@ def test_without_boxes_thresholds_do_not_depend_on_them():
 
 def test_several_maps_of_an_image_are_boxes_of_one():
     own = places(6)
-    shared = find_places(
-        own.maps, [[(0, 0, 9, 9)]] * 6, [(64, 24)] * 6, GRID, [0] * 6, [0, 0, 1, 1, 2, 2]
-    )
-    assert choose_cuts(shared).images == 3
+    shared = replace(own, images=np.array([0, 0, 1, 1, 2, 2]))
+    said = score_localisation(shared, None, OWN).settings[SUPERVISION]
+    assert said.startswith("boxes of 3 images")
 
 
-def test_baselines_have_the_boxes_of_the_maps():
-    own = places(3)
-    assert at_random(own).maps.shape == own.maps.shape
-    assert centred(own).maps.shape == (3, *GRID)
-    assert at_random(own).boxes is centred(own).boxes is own.boxes
+def slowly(own, maps):
+    """`measure` of some maps at the size of the grid."""
+    return [
+        metrics.box_overlaps(maps, own.boxes, "largest", "corrected", THRESHOLDS),
+        metrics.box_overlaps(maps, own.boxes, "all", "corrected", THRESHOLDS),
+        metrics.pointing_hits(maps, own.boxes),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["own", "centre", "noise"])
+def test_what_is_measured(kind):
+    own = places(300 if kind == "own" else 20)  # more than a chunk
+    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    noise = metrics.upsample_maps(metrics.random_maps(len(own.rows), (16, 12)), GRID[::-1])
+    measured, maps = {
+        "own": (measure, large),
+        "centre": (measure_centre, metrics.centre_maps(len(own.rows), GRID[::-1])),
+        "noise": (measure_noise, noise),
+    }[kind]
+    found = measured(own)
+    expected = slowly(own, maps)
+    for one, two in zip((found.largest, found.every, found.pointed), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_one_of_several_boxes_is_enough_for_the_centre_box():
+    own = places(2)
+    two = replace(own, boxes=tuple(np.concatenate([b, [[8, 6, 24, 18]]]) for b in own.boxes))
+    assert measure_centre(two).largest.max() == 1

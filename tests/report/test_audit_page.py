@@ -41,8 +41,8 @@ def test_every_flagged_class_is_shown(photos, make_audit, tmp_path, parse):
 def test_a_mark_in_the_data_is_told_from_one_that_is_used(photos, make_audit, tmp_path, parse):
     one = make_audit(("a", 1.0, photos[0]), level="data")
     page = parse(write_audit(tmp_path / "a.html", one).read_text())
-    assert "1 of 1 classes has the same detail in its pictures, in the data" in page.text
-    assert "not used by this model: a." in page.text
+    words = "1 of 1 classes has a shared detail in the data that this model does not use: a."
+    assert words in page.text
     assert "wrong reason" not in page.text
     assert len(page.having(class_="suspect is-flagged is-unused")) == 1
     assert len(page.having(class_="level level-data")) == 1
@@ -56,7 +56,7 @@ def test_both_levels_have_their_sentence(photos, make_audit):
     assert [both.at(level) for level in LEVELS] == [(), ("d",), ("u",)]
     first, second = verdict(both)
     assert first == "1 of 2 classes may be right for the wrong reason: u."
-    assert second.endswith("not used by this model: d.")
+    assert second.endswith("that this model does not use: d.")
 
 
 def test_without_suspicion_it_says_so(photos, make_audit, tmp_path, parse):
