@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.hooks import evaluating
 from lookcloser.core.types import Output
 from lookcloser.layers.osme import OSME, Merge, OsmeHead, merge_attentions
 from lookcloser.losses.mamc import MamcForm, Reduction, mamc_terms
@@ -72,7 +71,7 @@ class OSMENet(Model):
         _check(parts, mamc_weight, mamc_reduction, mamc_form)
         self.mamc_weight, self.reduction, self.form = mamc_weight, mamc_reduction, mamc_form
         self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-        grid = (1, 1) if part_head == "pooled" else _grid(self.backbone, size)
+        grid = (1, 1) if part_head == "pooled" else self.backbone.grid((size, size))
         self.osme = OSME(
             self.backbone.width, grid, attentions=parts, width=part_width, head=part_head
         )
@@ -141,13 +140,6 @@ class OSMENet(Model):
                 f"{self.osme.grid_size}",
                 fix="Give images of the size it was built with (--size), or use the pooled head",
             )
-
-
-def _grid(backbone: Backbone, size: int) -> tuple[int, int]:
-    """(h, w) of the features of a square input."""
-    with evaluating(backbone), torch.no_grad():
-        height, width = backbone(torch.zeros(1, 3, size, size)).shape[2:]
-    return int(height), int(width)
 
 
 def _check(parts: int, weight: float, reduction: str, form: str) -> None:
