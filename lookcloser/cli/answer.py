@@ -131,6 +131,7 @@ def explain(
     """
     from lookcloser.core.drawing import plot_views
     from lookcloser.core.images import load_image
+    from lookcloser.core.moves import move_words
     from lookcloser.recognizer import explain_timm, load
 
     shown = picture or (run if model is not None else image)
@@ -150,6 +151,9 @@ def explain(
             target=target,
         )
     plot_views(load_image(shown), regions).save(save)
+    for name, region in regions.items():
+        if region.move is not None:
+            printing.say(f"{name}: {move_words(region.move)}")
     first = next(iter(regions.values()))
     printing.say(f"{save}: {first.label} {first.score:.1%} by {', '.join(regions)}")
 

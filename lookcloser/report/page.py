@@ -13,8 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
-from lookcloser.core.types import Evaluation
-from lookcloser.report import cards, charts, galleries, moves, scores, tables, words
+from lookcloser.core.types import Evaluation, Sheet
+from lookcloser.report import cards, charts, galleries, moves, scores, sights, tables, words
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,6 +32,7 @@ def write_report(
     history: Sequence[Mapping[str, float]] = (),
     about: Mapping[str, str] | None = None,
     data: Mapping[str, Any] | None = None,
+    sheets: Sequence[Sheet] = (),
     title: str = "Evaluation",
     max_images: int = 24,
 ) -> Path:
@@ -49,6 +50,7 @@ def write_report(
             the line that reproduces the run.
         data: What a check of the data found: plain values, lists, and tables as mappings of
             mappings.
+        sheets: Further sections of pictures.
         title: Heading of the page.
         max_images: Pictures in each gallery at most; one that is in several is stored once.
 
@@ -62,6 +64,7 @@ def write_report(
     context |= _galleries(evaluation, max_images)
     context |= _tables(evaluation, data or {})
     context |= {
+        "sheets": [sights.sheet_data(sheet) for sheet in sheets],
         "title": title,
         "version": __version__,
         "curves": charts.learning_curves(history),
