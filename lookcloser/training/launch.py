@@ -28,7 +28,8 @@ from lookcloser.training import processes
 from lookcloser.training.options import TrainOptions
 
 HOST = "127.0.0.1"
-_POLL = 0.05  # seconds between two looks at the processes that are starting
+_POLL = 0.05  # seconds between two looks at the processes
+_LAST_WORDS = 3.0  # seconds in which a process that broke off has ended
 
 
 @dataclass(frozen=True)
@@ -96,9 +97,12 @@ def own_group(
         for other in others:
             other.wait()
         _check_alive(others)
-    except RuntimeError as error:  # the connection to a process that is gone
-        _check_alive(others)
-        raise error
+    except RuntimeError:  # a lost connection is noticed before the process behind it has ended
+        deadline = time.monotonic() + _LAST_WORDS
+        while time.monotonic() < deadline:
+            _check_alive(others)
+            time.sleep(_POLL)
+        raise
     finally:
         for other in others:
             other.kill()

@@ -13,10 +13,11 @@ from collections import Counter
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.distributed import TCPStore
 
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
-from lookcloser.training import processes
+from lookcloser.training import launch, processes
 from lookcloser.training.callbacks import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
@@ -169,6 +170,38 @@ def test_a_process_that_breaks_off_is_named(squares, tmp_path, monkeypatch):
     with pytest.raises(LookcloserError, match="process 1 of 2 broke off .exit code 1."):
         run(squares, tmp_path / "run", devices=2)
     assert not (tmp_path / "run").exists()
+
+
+def test_so_is_one_that_is_killed_in_training_and_nothing_hangs(squares, tmp_path, monkeypatch):
+    started, real_start, real_end = [], launch._start, RunWriter.on_train_batch_end
+
+    def start(job):
+        started.append(real_start(job))
+        return started[-1]
+
+    def kills(self, trainer, *rest):
+        real_end(self, trainer, *rest)
+        started[0].kill()
+
+    monkeypatch.setattr(launch, "_start", start)
+    monkeypatch.setattr(RunWriter, "on_train_batch_end", kills)
+    with pytest.raises(LookcloserError, match="process 1 of 2 broke off .exit code -9."):
+        run(squares, tmp_path / "run", devices=2)
+    assert not processes.is_joined()
+
+
+def test_a_process_ends_when_the_first_is_gone(squares, tmp_path):
+    options = make_options(**OPTIONS, devices=2)
+    store = TCPStore(launch.HOST, 0, 2, is_master=True, wait_for_workers=False)
+    job = launch.Job(read_data(squares), options, tmp_path / "run", False, 1, store.port)
+    process = launch._start(job)
+    try:
+        store.wait([launch._ready(1)])  # it waits for a first process that never comes
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(timeout=20) == 1
+    finally:
+        process.kill()
 
 
 def test_a_step_must_be_shared_evenly():
