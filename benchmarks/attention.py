@@ -16,12 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import _harness as harness
+import _plots as plots
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.layers import crop_and_zoom
 from lookcloser.losses import mamc_loss
+
+ANCHORS = (64, 128, 256, 512, 1024, 2048)
+# Anchors, and how many of them at a time: None is all.
+PEAKS = (
+    *((1024, None), (2048, None), (4096, None), (8192, None)),
+    *((1024, 512), (2048, 512), (4096, 512), (8192, 512), (16384, 512)),
+)
+QUICK_ANCHORS = (64, 128, 256)
+QUICK_PEAKS = ((256, None), (512, None), (1024, None), (512, 128), (1024, 128), (2048, 128))
 
 
 def random_boxes(count: int) -> Tensor:
@@ -167,9 +177,9 @@ def mamc_table(rounds: int, anchors: int = 256) -> list[dict[str, Any]]:
     return [{**row, "over mamc_loss": relative[row["name"]]} for row in rows]
 
 
-def scaling_table(rounds: int) -> list[dict[str, Any]]:
+def scaling_table(rounds: int, sizes: tuple[int, ...]) -> list[dict[str, Any]]:
     rows = []
-    for anchors in (64, 128, 256, 512, 1024, 2048):
+    for anchors in sizes:
         calls = mamc_calls(anchors)
         del calls["loop over anchors"]
         product, loss = harness.summary(harness.interleave(calls, rounds), "similarity product")
@@ -204,6 +214,35 @@ def memory_table(sizes: tuple[tuple[int, int | None], ...]) -> list[dict[str, An
     return rows
 
 
+def cost_figure(path: Path, scaling: list[dict[str, Any]], peaks: list[dict[str, Any]]) -> None:
+    """Time and memory of the loss against the number of anchors."""
+    loss = [(row["n"], row["mamc_loss_s"] * 1000) for row in scaling]
+    product = [(row["n"], row["product_s"] * 1000) for row in scaling]
+    by_chunk: dict[str, list[tuple[float, float]]] = {}
+    for row in peaks:
+        name = "all at once" if row["chunk_size"] == "all" else f"chunks of {row['chunk_size']}"
+        by_chunk.setdefault(name, []).append((row["n"], row["above idle, GiB"]))
+    plots.draw(
+        path,
+        [
+            plots.Panel(
+                "MAMC, forward and backward, width 1024",
+                "anchors n (images × attentions)",
+                "milliseconds",
+                {"mamc_loss": loss, "one similarity product": product},
+                guides={"n²": plots.power(loss, 2)},
+            ),
+            plots.Panel(
+                "Peak memory above idle",
+                "anchors n (images × attentions)",
+                "GiB",
+                by_chunk,
+                guides={"n²": plots.power(by_chunk["all at once"], 2)},
+            ),
+        ],
+    )
+
+
 def print_peak(anchors: int, chunk: int) -> None:
     few, classes = random_batch(64)
     mamc_loss(few.requires_grad_(), classes).backward()
@@ -224,21 +263,33 @@ def memory(field: str) -> float:
 def main() -> None:
     parser = harness.arguments("attention", __doc__)
     parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--figure", type=Path, default=plots.IMAGES / "mamc_cost.png")
+    parser.add_argument("--quick", action="store_true", help="MAMC's costs only, at small sizes")
     parser.add_argument("--peak", type=int, nargs=2, metavar=("N", "CHUNK"), help="one process")
     options = parser.parse_args()
     torch.manual_seed(0)
     if options.peak:
         print_peak(*options.peak)
         return
-    sizes = ((1024, None), (2048, None), (4096, None), (4096, 512), (8192, 512), (16384, 512))
-    tables = {
-        "Crop and zoom, 16 images, 448 to 224": crop_table(options.rounds),
-        "Reduction of photographs": quality_table(),
-        "MAMC, 256 anchors, P = 4, width 1024": mamc_table(options.rounds),
-        "MAMC against the number of anchors": scaling_table(max(3, options.rounds // 3)),
-        "MAMC, memory, width 1024": memory_table(sizes),
+    anchors = QUICK_ANCHORS if options.quick else ANCHORS
+    tables = {} if options.quick else speed_tables(options.rounds)
+    scaling = scaling_table(max(3, options.rounds // 3), anchors)
+    peaks = memory_table(QUICK_PEAKS if options.quick else PEAKS)
+    tables |= {
+        "MAMC against the number of anchors": scaling,
+        "MAMC, memory, width 1024": peaks,
     }
+    cost_figure(options.figure, scaling, peaks)
     harness.report(options.json, harness.machine(), tables)
+
+
+def speed_tables(rounds: int) -> dict[str, list[dict[str, Any]]]:
+    """Side by side with what others do."""
+    return {
+        "Crop and zoom, 16 images, 448 to 224": crop_table(rounds),
+        "Reduction of photographs": quality_table(),
+        "MAMC, 256 anchors, P = 4, width 1024": mamc_table(rounds),
+    }
 
 
 if __name__ == "__main__":

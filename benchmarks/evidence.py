@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import _plots as plots
 import timm
 import torch
 from _harness import arguments, interleave, machine, ratios, report, summary
@@ -199,13 +200,16 @@ def status(key: str) -> int:
     return int(next(line for line in lines if line.startswith(key)).split()[1])
 
 
-def growth(rounds: int) -> dict[str, list[dict[str, Any]]]:
+def growth(rounds: int, figure: Path, *, quick: bool) -> dict[str, list[dict[str, Any]]]:
     """Seconds of the bare forward, and the views over it, against batch and image size."""
     _, model = networks()
     names = ("cam", "gradcam", "saliency", "guided_backprop")
     tables: dict[str, list[dict[str, Any]]] = {"cost against batch": [], "cost against size": []}
-    cases = [("cost against batch", batch, 224) for batch in (1, 2, 4, 8, 16)]
-    cases += [("cost against size", 2, size) for size in (96, 160, 224, 320, 448)]
+    batches, sizes = (
+        ((1, 2), (64, 96, 128)) if quick else ((1, 2, 4, 8, 16), (96, 160, 224, 320, 448))
+    )
+    cases = [("cost against batch", batch, max(sizes) if quick else 224) for batch in batches]
+    cases += [("cost against size", 2, size) for size in sizes]
     for title, batch, size in cases:
         images = torch.randn(batch, 3, size, size)
         timed = {name: view_of(name, model, images) for name in names}
@@ -214,7 +218,37 @@ def growth(rounds: int) -> dict[str, list[dict[str, Any]]]:
         tables[title].append(
             row | {n: r for n, r in ratios(seconds, "bare").items() if n != "bare"}
         )
+    growth_figure(figure, tables, names)
     return tables
+
+
+def growth_figure(
+    path: Path, tables: dict[str, list[dict[str, Any]]], views: tuple[str, ...]
+) -> None:
+    """Milliseconds an image, against batch and image size."""
+    panels = []
+    for title, axis, what in (
+        ("cost against batch", "batch", "images in the batch"),
+        ("cost against size", "px", "side of the images, pixels"),
+    ):
+        rows = tables[title]
+        bare = [(row[axis], 1000 * row["bare_s"] / row["batch"]) for row in rows]
+        own = {
+            name: [(x, ms * row[name]) for (x, ms), row in zip(bare, rows, strict=True)]
+            for name in views
+        }
+        fixed = f"{rows[0]['px']} px" if axis == "batch" else f"batch {rows[0]['batch']}"
+        panels.append(
+            plots.Panel(
+                f"ResNet-50, {fixed}",
+                what,
+                "milliseconds an image",
+                {"bare forward": bare, **own},
+                linear=axis == "batch",
+                guides={"pixels": plots.power(bare, 2)} if axis == "px" else {},
+            )
+        )
+    plots.draw(path, panels)
 
 
 def agreement() -> dict[str, list[dict[str, Any]]]:
@@ -234,6 +268,8 @@ def agreement() -> dict[str, list[dict[str, Any]]]:
 def options() -> argparse.Namespace:
     parser = arguments("evidence", __doc__)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--figure", type=Path, default=plots.IMAGES / "evidence_cost.png")
+    parser.add_argument("--quick", action="store_true", help="small batches and images in growth")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--peak", metavar="ROW", help="print the peak memory of one row, and end")
@@ -251,7 +287,7 @@ def main() -> None:
         "transformer": lambda: transformer(rounds, asked.batches),
         "targets": lambda: targets(rounds),
         "memory": memory,
-        "growth": lambda: growth(max(3, rounds // 3)),
+        "growth": lambda: growth(max(3, rounds // 3), asked.figure, quick=asked.quick),
         "agreement": agreement,
     }
     tables: dict[str, list[dict[str, Any]]] = {}

@@ -136,6 +136,7 @@ def explain(
     """
     from lookcloser.core.drawing import picture_format, plot_views, save_picture
     from lookcloser.core.images import load_image
+    from lookcloser.core.updates import move_words
     from lookcloser.recognizer import explain_timm, load
 
     shown = picture or (run if model is not None else image)
@@ -156,6 +157,9 @@ def explain(
             target=target,
         )
     save_picture(plot_views(load_image(shown), regions), save)
+    for name, region in regions.items():
+        if region.move is not None:
+            printing.say(f"{name}: {move_words(region.move)}")
     first = next(iter(regions.values()))
     printing.say(f"{save}: {first.label} {first.score:.1%} by {', '.join(regions)}")
 

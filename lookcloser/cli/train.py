@@ -58,6 +58,7 @@ def _train(
     Example: `lookcloser train birds/ --backbone resnet50 --epochs 30 --out runs/birds`
     """
     from lookcloser.recognizer import run_training
+    from lookcloser.training import processes
 
     del config  # has become defaults
     if resume is None:
@@ -65,6 +66,8 @@ def _train(
         result = run_training(data, out=out, **options)
     else:
         result = run_training(data, out=out, resume=resume)
+    if processes.rank() > 0:  # under torchrun, the first speaks for all
+        return
     for name, reason in result.skipped.items():
         printing.say(f"skipped: {name}: {reason}")
     scores = result.recognizer.package.scores

@@ -51,7 +51,7 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     scales = [region for region in prediction.regions if region.kind == "scale"]
     single = [region for region in prediction.regions if region.kind != "scale"]
     for region in single[:regions]:
-        panels.append(_evidence(picture, region, prediction.size))
+        panels.append(draw_region(picture, region, prediction.size))
         titles.append(_title(region))
     if scales:
         panels.append(_nested(picture, scales, prediction.size))
@@ -71,7 +71,7 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
         f"{name}: {region.says_nothing}" if region.says_nothing else name
         for name, region in views.items()
     ]
-    panels = [_evidence(picture, region, image.size) for region in views.values()]
+    panels = [draw_region(picture, region, image.size) for region in views.values()]
     return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
 
 
@@ -115,6 +115,53 @@ def draw_box(image: Image.Image, box: Box, text: str = "", colour: str = BOX_COL
             draw.rectangle(inner, outline=colour if inset < line else "black")
     if text:
         _tag(draw, text, (x0, y0), image.size, colour)
+    return result
+
+
+def draw_region(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
+    """``picture`` with the map and the box of a piece of evidence, and where it would move.
+
+    Args:
+        picture: Of any size.
+        region: The evidence.
+        size: (width, height) of the original, in whose pixels the box is.
+    """
+    panel = picture
+    if region.heatmap is not None and not region.says_nothing:
+        panel = overlay(picture, region.heatmap)
+    if region.box is None:
+        return panel
+    x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+    panel = draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
+    return panel if region.move is None else draw_move(panel, (x0, y0, x1, y1), region.move)
+
+
+def draw_move(
+    image: Image.Image, box: Box, move: tuple[float, float, float], colour: str = BOX_COLOUR
+) -> Image.Image:
+    """``image`` with arrows that say which way a box would go, of one length however strongly.
+
+    One from its middle for x and y, and one at each corner for its size: outward where it grows.
+
+    Args:
+        image: RGB picture.
+        box: In its pixels.
+        move: (x, y, half-side) as in `Region`.
+        colour: Of the arrows.
+    """
+    result = image.convert("RGB")
+    draw = ImageDraw.Draw(result)
+    x0, y0, x1, y1 = box
+    reach = 0.3 * min(x1 - x0, y1 - y0)
+    along = math.hypot(move[0], move[1])
+    if along > 0:
+        step = (move[0] / along * reach, move[1] / along * reach)
+        _arrow(draw, ((x0 + x1) / 2, (y0 + y1) / 2), step, colour)
+    # From the edge outside where it grows, inside where it shrinks.
+    outward = np.sign(move[2]) * reach / 2
+    for x, right in ((x0, -1), (x1, 1)):
+        for y, down in ((y0, -1), (y1, 1)):
+            _arrow(draw, (x, y), (right * outward, down * outward), colour)
     return result
 
 
@@ -177,16 +224,6 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _evidence(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
-    panel = picture
-    if region.heatmap is not None and not region.says_nothing:
-        panel = overlay(picture, region.heatmap)
-    if region.box is None:
-        return panel
-    x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
-    return draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
-
-
 def _nested(picture: Image.Image, scales: Sequence[Region], size: tuple[int, int]) -> Image.Image:
     """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
     for region in scales:
@@ -203,6 +240,26 @@ def _title(region: Region) -> str:
     if region.step is not None:
         return f"{region.kind} {region.step + 1}: {region.label} ({region.score:.2f})"
     return f"evidence for {region.label} ({region.score:.2f})"
+
+
+def _arrow(
+    draw: ImageDraw.ImageDraw,
+    start: tuple[float, float],
+    step: tuple[float, float],
+    colour: str,
+) -> None:
+    """A line with a head, on a darker one so that it shows on any picture; nothing below 3 px."""
+    length = math.hypot(*step)
+    if length < 3:
+        return
+    (x, y), (dx, dy) = start, (step[0] / length, step[1] / length)
+    head = min(9.0, 0.6 * length)
+    end, base = (x + step[0], y + step[1]), length - head
+    neck = (x + dx * base, y + dy * base)
+    sides = [(neck[0] - sign * dy * head / 2, neck[1] + sign * dx * head / 2) for sign in (-1, 1)]
+    draw.line((start, neck), fill="black", width=5)
+    draw.polygon((end, *sides), fill=colour, outline="black")
+    draw.line((start, neck), fill=colour, width=3)
 
 
 def _tag(

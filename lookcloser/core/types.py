@@ -72,6 +72,8 @@ class Region:
         heatmap: float32 (h, w) in [0, 1], covering the whole image, at the network's own
             resolution, or None. All zeros means that there is no positive evidence.
         step: The position in a sequence, or None.
+        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the answer
+            would move ``box``; right, down and larger are positive. None where nobody asked.
     """
 
     kind: Kind
@@ -80,6 +82,7 @@ class Region:
     box: Box | None = None
     heatmap: NDArray[np.float32] | None = None
     step: int | None = None
+    move: tuple[float, float, float] | None = None
 
     @property
     def says_nothing(self) -> str | None:
@@ -105,6 +108,7 @@ class Region:
             "box": None if self.box is None else list(self.box),
             "heatmap": heatmap,
             "step": self.step,
+            "move": None if self.move is None else list(self.move),
         }
 
 
@@ -175,6 +179,34 @@ class Prediction:
             "regions": [region.to_dict() for region in self.regions],
             "error": self.error,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One picture, seen in several ways.
+
+    Attributes:
+        prediction: Whose picture it is.
+        views: Name -> what that view found in it.
+    """
+
+    prediction: Prediction
+    views: Mapping[str, Region]
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A section of a report that shows some pictures, each in several ways.
+
+    Attributes:
+        title: Its heading.
+        note: How to read it.
+        sights: The pictures.
+    """
+
+    title: str
+    note: str
+    sights: tuple[Sight, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -144,9 +145,52 @@ class PairBatches(Sampler[list[Key]]):
             yield [(epoch, index) for index in batch]
 
 
+class SharedBatches(Sampler[list[Key]]):
+    """One process's share of the batches that a single process would draw from ``sampler``.
+
+    Of each batch every process takes its part, the sizes of which differ by one image at most. So
+    all have equally many batches, and together they see what one process sees. A last batch that
+    is too small to be shared joins the one before it.
+
+    Args:
+        sampler: The order of all images, the same in every process.
+        batch_size: Images of a batch, over all processes together.
+        rank: This process, from 0.
+        world_size: Number of processes.
+        least: Images that each of them needs in a batch; batch norm cannot train on one.
+
+    Raises:
+        LookcloserError: If there are too few images for all processes.
+    """
+
+    def __init__(
+        self, sampler: EpochSampler, batch_size: int, *, rank: int, world_size: int, least: int = 1
+    ) -> None:
+        self.sampler, self.rank, self.world_size = sampler, rank, world_size
+        size, smallest = len(sampler), least * world_size
+        if size < smallest:
+            raise LookcloserError(
+                f"{size} images for {world_size} processes",
+                allowed=f"At least {least} for each",
+                fix="Use fewer --devices",
+            )
+        ends = [*range(batch_size, size, batch_size), size]
+        if len(ends) > 1 and ends[-1] - ends[-2] < smallest:
+            del ends[-2]
+        self.ends = ends
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        keys = list(self.sampler)
+        for start, end in pairwise((0, *self.ends)):
+            yield keys[start:end][self.rank :: self.world_size]
+
+
 def image_loader(
     dataset: ImageDataset,
-    sampler: Sampler[Key] | PairBatches,
+    sampler: Sampler[Key] | PairBatches | SharedBatches,
     *,
     batch_size: int,
     workers: int,
@@ -154,15 +198,15 @@ def image_loader(
 ) -> DataLoader[Item]:
     """Batches of `Batch`.
 
-    `PairBatches` come as they are, whatever ``batch_size``. Otherwise a last batch of a single
-    image is left out unless ``keep_last``: batch norm cannot train on it.
+    `PairBatches` and `SharedBatches` come as they are, whatever ``batch_size``. Otherwise a last
+    batch of a single image is left out unless ``keep_last``: batch norm cannot train on it.
     """
     how: dict[str, Any] = {
         "batch_size": batch_size,
         "sampler": sampler,
         "drop_last": len(dataset) % batch_size == 1 and not keep_last,
     }
-    if isinstance(sampler, PairBatches):
+    if isinstance(sampler, PairBatches | SharedBatches):
         how = {"batch_sampler": sampler}
     return DataLoader(
         dataset,

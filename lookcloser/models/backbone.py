@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.hooks import evaluating
 
 
 class Backbone(nn.Module):
@@ -60,6 +61,16 @@ class Backbone(nn.Module):
             )
             return stages[0]
         return self.finish(self.net.forward_features(images), images.shape[-2:])
+
+    def grid(self, size: tuple[int, int]) -> tuple[int, int]:
+        """(h, w) of the features of images of ``size`` (H, W), for parts that need to know it.
+
+        One blank image is run through the network, which is left as it was found.
+        """
+        parameter = next(self.parameters())
+        with evaluating(self), torch.no_grad():
+            height, width = self(parameter.new_zeros(1, 3, *size)).shape[-2:]
+        return int(height), int(width)
 
     def finish(self, raw: Tensor, size: torch.Size) -> Tensor:
         """What timm's ``forward_features`` gives for images of ``size`` (H, W) -> (B, D, h, w)."""

@@ -20,8 +20,9 @@ from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Model, Package, load_package, save_package
 from lookcloser.recognizer.answering import label_scores, predictions
 from lookcloser.recognizer.captioning import evaluate_captions
+from lookcloser.recognizer.derivatives import VIEW, moved_regions
 from lookcloser.recognizer.evaluation import evaluate_split
-from lookcloser.recognizer.evidence import map_regions
+from lookcloser.recognizer.evidence import map_regions, scale_regions
 from lookcloser.recognizer.moves import move_scores
 from lookcloser.recognizer.multilabel import evaluate_multilabel
 from lookcloser.recognizer.supervision import read_source
@@ -173,7 +174,8 @@ class Recognizer:
             target: The class to explain by name; None takes the best one.
 
         Returns:
-            A "map" region per view.
+            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
+            "scale" region per box, with the way in which the derivatives would move it.
 
         Raises:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
@@ -190,11 +192,16 @@ class Recognizer:
         picture = load_image(image)
         batch = self._prepare(picture)[None].to(self.device)
         with torch.inference_mode(), evaluating(self.model):
-            scores = label_scores(self.model.answer(batch, 1).logits, self.package)[0]
+            answer = self.model.answer(batch, 1)
+        scores = label_scores(answer.logits, self.package)[0]
         index = int(scores.argmax()) if target is None else self.names.index(target)
         label = Label(self.names[index], float(scores[index]), index)
         maps = look(self.model, batch, index, views)
-        return {view: self._regions(map_, [label], picture.size)[0] for view, map_ in maps.items()}
+        found = {view: self._regions(map_, [label], picture.size)[0] for view, map_ in maps.items()}
+        if VIEW in maps and answer.boxes is not None:
+            scales = scale_regions(answer, 0, label, picture.size)
+            found |= moved_regions(maps[VIEW][0], answer.boxes[0], scales)
+        return found
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

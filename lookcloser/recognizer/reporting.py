@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import platform
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,25 @@ import torch
 
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.types import Evaluation
+from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_data
 from lookcloser.recognizer.auditing import audit
+from lookcloser.recognizer.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
 from lookcloser.report import write_audit, write_report
+from lookcloser.report.galleries import choose
 from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
+MOST_SIGHTS = 4  # pictures whose derivatives are taken for a report
+MOVES_NOTE = (
+    "The derivative map: the squared norm of the derivative of the answer's score at each pixel, "
+    "averaged over small squares. The brighter a place, the more a change there would change the "
+    "score. The arrows show which way the map pulls each box, and the numbers are that pull as a "
+    "vector of length 1: its middle (t_x, t_y) and its half-side (t_l). A larger box covers more "
+    "of the map, so t_l is never negative here; it is training that holds it back."
+)
 CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "val_f1", "val_exact", "lr")
 
 
@@ -59,6 +72,7 @@ def write_run_report(
         about=_about(recognizer, catalog),
         data=_audit(catalog),
         audit=found,
+        sheets=_derivatives(recognizer, evaluation),
         title=f"{catalog.root.name}: {recognizer.package.method}",
     )
     return page, evaluation
@@ -129,6 +143,27 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
         "command": read_command(recognizer.folder) if recognizer.folder else "",
     }
     return {name: value for name, value in about.items() if value}
+
+
+def _derivatives(recognizer: Recognizer, evaluation: Evaluation) -> tuple[Sheet, ...]:
+    """Where the derivatives of some answers would move their boxes; none for answers without."""
+    galleries = choose(evaluation.answers, MOST_SIGHTS)
+    # The first of each gallery, then the second: of the mistakes as well as of what is right.
+    turns = zip_longest(*(gallery.members for gallery in galleries))
+    shown = dict.fromkeys(index for turn in turns for index in turn if index is not None)
+    answers = (evaluation.answers[index].prediction for index in shown)
+    looked = (a for a in answers if any(region.kind == "scale" for region in a.regions))
+    sights = tuple(islice(_sights(recognizer, looked), MOST_SIGHTS))
+    return (Sheet("What would move the boxes", MOVES_NOTE, sights),) if sights else ()
+
+
+def _sights(recognizer: Recognizer, predictions: Iterable[Prediction]) -> Iterator[Sight]:
+    for prediction in predictions:
+        source: Any = prediction.path or prediction.image
+        with suppress(LookcloserError):  # a picture that is gone since
+            views = recognizer.explain(source, [VIEW], target=prediction.labels[0].name)
+            del views[VIEW]  # in the others too, where it can be seen
+            yield Sight(prediction, views)
 
 
 def _audit(catalog: Catalog) -> dict[str, Any]:

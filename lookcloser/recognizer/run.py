@@ -16,6 +16,7 @@ from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.recognizer.recognizer import Recognizer, load
 from lookcloser.recognizer.thresholds import choose_box_threshold
+from lookcloser.training import processes
 from lookcloser.training.files import CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
 from lookcloser.version import __version__
@@ -76,6 +77,20 @@ def run_training(
     **options: Any,
 ) -> TrainResult:
     """As `train`, with how it went."""
+    from lookcloser.training.launch import outer_group
+
+    with outer_group():
+        return _run_training(data, out=out, resume=resume, quiet=quiet, **options)
+
+
+def _run_training(
+    data: str | Path | None,
+    *,
+    out: str | Path | None,
+    resume: str | Path | None,
+    quiet: bool,
+    **options: Any,
+) -> TrainResult:
     if resume is not None:
         if data is not None or out is not None or options:
             raise LookcloserError(
@@ -99,7 +114,8 @@ def run_training(
     if resume is None:
         # From here on the method has its name, also in config.yaml.
         chosen = replace(chosen, method=chosen.method or DEFAULT_METHODS[catalog.task])
-        folder = _new_folder(Path(data), str(chosen.method), out)
+        place = Path(data), str(chosen.method), out
+        folder = processes.first_decides(lambda: _new_folder(*place))
     return _train(catalog, chosen, folder, Path(data), resume=resume is not None, quiet=quiet)
 
 
@@ -146,12 +162,12 @@ def _train(
 
     result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     recognizer = load(folder)
-    threshold = choose_box_threshold(
-        recognizer.model, recognizer.package, catalog, recognizer.device
-    )
+    made = recognizer.model, recognizer.package, catalog, recognizer.device
+    threshold = processes.first_decides(lambda: choose_box_threshold(*made))
     if threshold is not None:
         recognizer.package = replace(recognizer.package, box_threshold=threshold)
-        recognizer.save(folder / MODEL_FILE)
+        if processes.rank() == 0:
+            recognizer.save(folder / MODEL_FILE)
     return TrainResult(
         recognizer, folder, result.interrupted, dict(result.skipped), result.data_wait
     )

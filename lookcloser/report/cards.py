@@ -84,6 +84,11 @@ def thumbnail(prediction: Prediction) -> str:
     except LookcloserError:
         return ""
     image.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+    return data_uri(image)
+
+
+def data_uri(image: Image.Image) -> str:
+    """A picture as a JPEG in a data URI."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

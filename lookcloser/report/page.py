@@ -15,8 +15,18 @@ from markupsafe import Markup
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
 from lookcloser.core.moves import other_scores
-from lookcloser.core.types import SUPERVISION, Evaluation
-from lookcloser.report import audit_blocks, cards, charts, galleries, moves, scores, tables, words
+from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
+from lookcloser.report import (
+    audit_blocks,
+    cards,
+    charts,
+    galleries,
+    moves,
+    scores,
+    sights,
+    tables,
+    words,
+)
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -35,6 +45,7 @@ def write_report(
     about: Mapping[str, str] | None = None,
     data: Mapping[str, Any] | None = None,
     audit: Audit | None = None,
+    sheets: Sequence[Sheet] = (),
     title: str = "Evaluation",
     max_images: int = 24,
 ) -> Path:
@@ -54,6 +65,7 @@ def write_report(
             mappings.
         audit: Of the same model, for a section with its pictures and a gallery of the answers of
             flagged classes.
+        sheets: Further sections of pictures.
         title: Heading of the page.
         max_images: Pictures in each gallery at most; one that is in several is stored once.
 
@@ -67,6 +79,7 @@ def write_report(
     context |= _galleries(evaluation, max_images, audit)
     context |= _tables(evaluation, data or {})
     context |= {
+        "sheets": [sights.sheet_data(sheet) for sheet in sheets],
         "title": title,
         "version": __version__,
         "audited": audit_blocks.audit_blocks(audit) if audit else None,

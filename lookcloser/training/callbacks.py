@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader
 from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.dataset import Batch
+from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE, MODEL_FILE
 
 
@@ -137,6 +138,7 @@ class RunWriter(Callback):
     """metrics.csv, model.safetensors (the best so far) and last.ckpt after every epoch.
 
     last.ckpt comes last: a run killed anywhere before it repeats the epoch to the same files.
+    Of several processes the first writes, for all of them.
 
     Args:
         folder: The run.
@@ -193,6 +195,9 @@ class RunWriter(Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         """Write everything of this epoch."""
         now, spent = time.perf_counter(), self._mark - self._started
+        images = sum(processes.all_of(self._images))
+        for skipped in processes.all_of(self.skipped):
+            self.skipped.update(skipped)
         scores = {
             name: float(value)
             for name, value in trainer.callback_metrics.items()
@@ -203,13 +208,15 @@ class RunWriter(Callback):
             **scores,
             "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(now - self._started, 3),
-            "images_per_second": round(self._images / max(spent, 1e-9), 2),
+            "images_per_second": round(images / max(spent, 1e-9), 2),
             "data_wait": round(self._waited / max(spent, 1e-9), 4),
         }
         self.history.append(row)
-        write_history(self.folder / HISTORY_FILE, self.history)
-        if self._is_best(scores):
-            self.save(self.network_state(module), scores)
+        is_best = self._is_best(scores)
+        if processes.rank() == 0:
+            write_history(self.folder / HISTORY_FILE, self.history)
+            if is_best:
+                self.save(self.network_state(module), scores)
         trainer.save_checkpoint(self.folder / CHECKPOINT_FILE)
 
     def network_state(self, module: pl.LightningModule) -> dict[str, Tensor]:
@@ -283,8 +290,8 @@ class GracefulStop(Callback):
             self._before = signal.signal(signal.SIGINT, self._stop)
 
     def on_train_batch_end(self, *_: Any) -> None:
-        """Leave between two batches."""
-        if self.asked:
+        """Leave between two batches, all processes at the same."""
+        if processes.any_of(self.asked):
             raise TrainingInterruptedError
 
     def teardown(self, *_: Any, **__: Any) -> None:

@@ -17,6 +17,7 @@ import timm
 import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from torch import Tensor
 
@@ -27,6 +28,7 @@ from lookcloser.data.catalog import Catalog
 from lookcloser.data.transforms import Preprocessing
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import Model, Package, load_backbone_weights, model_class, save_package
+from lookcloser.training import processes
 from lookcloser.training.callbacks import (
     EMA,
     AtomicCheckpointIO,
@@ -40,6 +42,7 @@ from lookcloser.training.callbacks import (
 from lookcloser.training.captioning import CaptioningModule
 from lookcloser.training.classification import ClassificationModule
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
+from lookcloser.training.launch import Joined, own_group
 from lookcloser.training.loaders import make_loaders
 from lookcloser.training.module import TrainingModule
 from lookcloser.training.multilabel import MultilabelModule
@@ -160,6 +163,23 @@ def fit(
     """
     catalog = _with_names(catalog, options)
     model, package = prepare_model(options, catalog)
+    with own_group(catalog, options, folder, resume=resume):
+        console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
+        return _fit(catalog, options, folder, model, package, resume, console, on_start)
+
+
+def _fit(
+    catalog: Catalog,
+    options: TrainOptions,
+    folder: Path,
+    model: Model,
+    package: Package,
+    resume: bool,
+    console: Console,
+    on_start: Callable[[], None],
+) -> FitResult:
+    """This process's part; the first of several writes the files."""
+    first = processes.rank() == 0
     train, val = make_loaders(catalog, options, package.preprocessing, pairs=model.pairs)
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
@@ -169,8 +189,9 @@ def fit(
         total_steps=steps * options.epochs,
         warmup_steps=round(steps * options.warmup),
     )
-    make_folder(folder)
-    on_start()
+    if first:
+        make_folder(folder)
+        on_start()
 
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
         header = {**asdict(package), "preprocessing": package.preprocessing, "scores": dict(scores)}
@@ -178,7 +199,6 @@ def fit(
 
     ema = EMA(options.ema) if options.ema else None
     writer = RunWriter(folder, save, ema, module.score)
-    console = Console(stderr=True, quiet=quiet)
     checkpoint = folder / CHECKPOINT_FILE
     interrupted = False
     with _calm_lightning():
@@ -193,8 +213,9 @@ def fit(
             )
         except TrainingInterruptedError:
             interrupted = True
-    if not (folder / MODEL_FILE).is_file():
+    if first and not (folder / MODEL_FILE).is_file():
         save(writer.network_state(module), {})
+    processes.all_of(None)  # who loads the file now finds it
     waits = [row["data_wait"] for row in writer.history]
     return FitResult(interrupted, writer.skipped, sum(waits) / max(1, len(waits)))
 
@@ -223,7 +244,7 @@ def _trainer(
         precision=options.precision,  # type: ignore[arg-type]  # checked by TrainOptions
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip or None,
-        devices=1,
+        **_devices(module),
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],
@@ -236,6 +257,22 @@ def _trainer(
     )
 
 
+def _devices(module: TrainingModule) -> dict[str, Any]:
+    """The trainer's arguments for the group of processes, if there is one."""
+    count, local = processes.world_size(), processes.local_world_size()
+    if count == 1:
+        return {"devices": 1}
+    return {
+        "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
+        "devices": local,
+        "num_nodes": count // local,
+        # In phases some weights have no part in a step, and which ones changes.
+        "strategy": DDPStrategy(
+            cluster_environment=Joined(), find_unused_parameters=bool(module.model.phases)
+        ),
+    }
+
+
 class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a function
     """Lightning without its advertisements, and without advice on what is chosen here."""
 
@@ -246,6 +283,8 @@ class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a func
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*The number of training batches.*")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
+        # Of weights with one row or column, such as a class token: copying them costs nothing.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         # Lightning 2.6 still calls names that torch has renamed.
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         return entered

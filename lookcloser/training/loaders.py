@@ -9,7 +9,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.dataset import EpochSampler, ImageDataset, Item, PairBatches, image_loader
+from lookcloser.data.dataset import (
+    EpochSampler,
+    ImageDataset,
+    Item,
+    PairBatches,
+    SharedBatches,
+    image_loader,
+)
 from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.targets import CaptionTargets, ClassTargets, TagTargets, Targets
 from lookcloser.data.transforms import (
@@ -19,15 +26,18 @@ from lookcloser.data.transforms import (
     training_transform,
 )
 from lookcloser.data.vocabulary import longest_caption
+from lookcloser.training import processes
 from lookcloser.training.options import TrainOptions
 
-PAIR = 2  # images of each class in a batch for losses that compare images, as in the paper
+PAIR = 2  # images of each class in a batch for losses that compare images; the paper's number
 
 
 def make_loaders(
     catalog: Catalog, options: TrainOptions, preprocessing: Preprocessing, *, pairs: bool
 ) -> tuple[DataLoader[Item], DataLoader[Item] | None]:
     """The batches of the train split and, where there is one, of the val split.
+
+    Of several processes each gets its share; together they see every image once.
 
     Args:
         catalog: The data.
@@ -40,7 +50,7 @@ def make_loaders(
     augmentation = Augmentation(options.augment, options.crop_area, flip=flip, erase=options.erase)
     workers = options.workers
     if workers is None:
-        cores = os.cpu_count() or 1
+        cores = max(1, (os.cpu_count() or 1) // processes.local_world_size())
         # On a CPU, loading beside the computation takes cores from it and makes both slower.
         workers = min(cores if torch.cuda.is_available() else max(cores - 2, 0), 8)
     # Sorted, so that training does not depend on how a table or a file system lists the images.
@@ -68,19 +78,30 @@ def _targets(catalog: Catalog, options: TrainOptions) -> tuple[Targets, Targets]
 
 def _sampler(
     samples: Sequence[Sample], catalog: Catalog, options: TrainOptions, *, pairs: bool
-) -> EpochSampler | PairBatches:
+) -> EpochSampler | PairBatches | SharedBatches:
     """The order of training: N-pair batches, drawn evenly over the classes, or shuffled."""
+    share = options.share(processes.world_size())
+    weights = None
     if catalog.task == "classification":
         index = {name: number for number, name in enumerate(catalog.names)}
         classes = torch.tensor([index[sample.labels[0]] for sample in samples])
         if pairs:
-            size = min(max(options.batch_size // PAIR, 2), len(set(classes.tolist())))
-            sampler = ClassBalancedBatchSampler(classes.tolist(), size, PAIR, seed=options.seed)
+            each = options.images_per_class or PAIR
+            size = min(max(share // each, 2), len(set(classes.tolist())))
+            sampler = ClassBalancedBatchSampler(classes.tolist(), size, each, seed=options.seed)
             return PairBatches(sampler)
         if options.balance == "sampling":
             weights = 1.0 / torch.bincount(classes).clamp(min=1)[classes]
-            return EpochSampler(len(samples), seed=options.seed, weights=weights)
-    return EpochSampler(len(samples), seed=options.seed)
+    order = EpochSampler(len(samples), seed=options.seed, weights=weights)
+    return _shared(order, options.batch_size, least=min(2, share))
+
+
+def _shared(order: EpochSampler, batch_size: int, *, least: int) -> EpochSampler | SharedBatches:
+    """``order`` for one process, this one's share of its batches for several."""
+    count = processes.world_size()
+    if count == 1:
+        return order
+    return SharedBatches(order, batch_size, rank=processes.rank(), world_size=count, least=least)
 
 
 def _val_loader(
@@ -94,7 +115,6 @@ def _val_loader(
     if not samples:
         return None
     dataset = ImageDataset(samples, targets, evaluation_transform(preprocessing))
-    order = EpochSampler(len(dataset), shuffle=False)
-    return image_loader(
-        dataset, order, batch_size=2 * options.batch_size, workers=min(workers, 2), keep_last=True
-    )
+    size = 2 * options.batch_size
+    order = _shared(EpochSampler(len(dataset), shuffle=False), size, least=1)
+    return image_loader(dataset, order, batch_size=size, workers=min(workers, 2), keep_last=True)

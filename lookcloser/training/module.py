@@ -17,6 +17,7 @@ from lookcloser.data.catalog import Catalog
 from lookcloser.data.dataset import Batch
 from lookcloser.data.seeds import mixed_seed
 from lookcloser.models.base import Model
+from lookcloser.training import processes
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.phases import PhaseClock, let_learn
 
@@ -93,27 +94,44 @@ class TrainingModule(pl.LightningModule, ABC):
 
     def on_train_batch_start(self, _batch: Batch, index: int) -> None:
         """Seed what is random inside a step, so that a resumed epoch equals an undisturbed one."""
-        torch.manual_seed(mixed_seed(self.options.seed, self.current_epoch, index, -2))
+        own = (processes.rank(),) if processes.rank() else ()  # other images, other noise
+        torch.manual_seed(mixed_seed(self.options.seed, self.current_epoch, index, -2, *own))
 
     def training_step(self, batch: Batch, _index: int) -> Tensor | None:
-        """The sum of the model's losses; None where every image of the batch was unreadable."""
-        if not len(batch.targets):
-            return None
+        """The sum of the model's losses; None where every image of the batch was unreadable.
+
+        Of several processes all leave out a step that one has no image for: they exchange
+        gradients, and some losses more.
+        """
+        if processes.any_of(not len(batch.targets)):
+            return None if processes.world_size() == 1 else self._no_loss()
         images, targets = self.mix(self._images(batch), batch.targets)
         terms = self.model.losses(self.network(images), targets, self.criterion)
         loss = torch.stack(list(terms.values())).sum()
         logged = {"train_loss": loss.detach()}
         if len(terms) > 1:
             logged |= {f"train_{name}": term.detach() for name, term in terms.items()}
-        self.log_dict(logged, on_step=False, on_epoch=True, batch_size=len(images))
+        self.log_dict(
+            logged,
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(images),
+            sync_dist=processes.world_size() > 1,
+        )
         return loss
+
+    def _no_loss(self) -> Tensor:
+        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it."""
+        learning = [weight.sum() for weight in self.parameters() if weight.requires_grad]
+        return 0.0 * torch.stack(learning).sum()
 
     def on_train_batch_end(self, outputs: Any, _batch: Batch, _index: int) -> None:
         """After an optimiser step, go on to the next phase of the model when it is time."""
         steps = self.trainer.global_step
         if self.clock is None or outputs is None or steps == self.clock.steps:
             return
-        if self.clock.tick(steps, float(outputs["loss"])):
+        # The mean over the processes, or some would go on to the next phase before others.
+        if self.clock.tick(steps, processes.mean_of(float(outputs["loss"]))):
             self.model.begin(self.clock.phase)
             self._freeze()
 
@@ -144,7 +162,12 @@ class TrainingModule(pl.LightningModule, ABC):
         """Log the scores of `judge`."""
         if len(batch.targets):
             scores = self.judge(self.look(self._images(batch)), batch.targets)
-            self.log_dict(scores, batch_size=len(batch.targets), prog_bar=True)
+            self.log_dict(
+                scores,
+                batch_size=len(batch.targets),
+                prog_bar=True,
+                sync_dist=processes.world_size() > 1,
+            )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW or SGD on four groups, with linear warm-up and a cosine down to zero."""

@@ -21,7 +21,7 @@ _CHOICES = {
     "precision": ("32-true", "16-mixed", "bf16-mixed", "64-true"),
     "interpolation": ("bilinear", "bicubic", "nearest"),
 }
-_POSITIVE = ("epochs", "batch_size", "size", "lr", "accumulate")
+_POSITIVE = ("epochs", "batch_size", "size", "lr", "accumulate", "devices", "images_per_class")
 _SHARES = ("label_smoothing", "drop_rate", "ema", "erase", "val_share", "test_share", "crop_area")
 
 
@@ -60,7 +60,7 @@ class TrainOptions:
     std: tuple[float, float, float] | None = option(None, "Input std; None takes the backbone's.")
     interpolation: str = option("bilinear", "Resizing: bilinear, bicubic or nearest.")
     epochs: int = option(30, "Passes over the training images.")
-    batch_size: int = option(32, "Images per step.")
+    batch_size: int = option(32, "Images per step, over all devices together.")
     accumulate: int = option(1, "Batches whose gradients are averaged for one update.")
     optimizer: str = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
     lr: float = option(3e-3, "Peak learning rate of the head.")
@@ -89,6 +89,9 @@ class TrainOptions:
     precision: str = option("32-true", "32-true, 16-mixed, bf16-mixed or 64-true.")
     compile: bool = option(False, "torch.compile the network.")
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
+    devices: int = option(
+        1, "Processes that train together, one per GPU; torchrun's own number counts more."
+    )
     workers: int | None = option(
         None, "Loading processes; None: by the cores left free, at most 8."
     )
@@ -130,6 +133,12 @@ class TrainOptions:
         "osme", "MAMC: mean over the positives, or the paper's sum (paper)."
     )
     mamc_form: str | None = method_option("osme", "MAMC: npair or hinge.")
+    mamc_gather: bool | None = method_option(
+        "osme", "MAMC: compare the images of all devices, not only those of each."
+    )
+    images_per_class: int | None = method_option(
+        "osme", "Images of a class in a batch, which has two classes at least; None: 2."
+    )
     feedback_stage: int | None = method_option(
         "feedback", "Stage of the backbone that is fed back into, from 0; None: the middle one."
     )
@@ -184,13 +193,25 @@ class TrainOptions:
             if getattr(self, name) not in allowed:
                 raise unknown(str(getattr(self, name)), f"--{name}", allowed)
         for name in _POSITIVE:
-            if not getattr(self, name) > 0:
+            value = getattr(self, name)
+            if value is not None and not value > 0:
                 raise self._bad(name, "a number above 0")
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise self._bad(name, "a number from 0 to below 1")
         if self.workers is not None and self.workers < 0:
             raise self._bad("workers", "0 or more")
+        self.share(self.devices)
+
+    def share(self, processes: int) -> int:
+        """Images of a step for each of some processes.
+
+        Raises:
+            LookcloserError: If they cannot have equally many.
+        """
+        if self.batch_size % processes:
+            raise self._bad("batch_size", f"a multiple of the {processes} devices that share it")
+        return self.batch_size // processes
 
     @property
     def backbone_share(self) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from lookcloser.models import MODELS, Package, build_model, load_package, save_package
 
@@ -18,6 +19,22 @@ CLASSIFIERS = [
     for backbone in BACKBONES
     if "classification" in model.tasks
 ]
+# Other arguments than the default ones, each on one small network.
+VARIANTS = [
+    ("osme", {"part_head": "flattened", "size": 64}),
+    ("osme", {"part_head": "flattened", "merge": "sum", "size": 64, "parts": 3}),
+    ("osme", {"merge": "sum", "mamc_reduction": "paper"}),
+    ("racnn", {"apn": "paper", "size": 64}),
+    ("racnn", {"crop_mode": "mask", "size": 48}),
+    ("racnn", {"train_mode": "joint", "rank_form": "log", "area_prior": 0.1}),
+    ("cnnrnn", {"decoder": "exact", "tied": False}),
+    *((method, {"attend": True, "max_length": 6}) for method in ("rnn", "lstm", "gru")),
+    ("feedback", {"feedback_select": "predicted"}),
+]
+NAMES_OF_VARIANTS = ["-".join(map(str, (m, *a, *a.values()))) for m, a in VARIANTS]
+VARIED = pytest.mark.parametrize(("method", "arguments"), VARIANTS, ids=NAMES_OF_VARIANTS)
+FIELDS = ("logits", "maps", "boxes", "scale_logits", "part_maps", "tokens", "token_scores")
+SEQUENCES = ("maps", "tokens", "token_scores")  # as long as the longest answer of a batch
 NULL, START, END = 0, 1, 2
 TARGETS = {
     "classification": torch.tensor([3, 3, 1, 1]),
@@ -28,9 +45,9 @@ TARGETS = {
 }
 
 
-def build(method, backbone, num_classes=5):
+def build(method, backbone, num_classes=5, **arguments):
     torch.manual_seed(0)
-    return build_model(method, {"num_classes": num_classes, "backbone": backbone})
+    return build_model(method, {"num_classes": num_classes, "backbone": backbone} | arguments)
 
 
 def pictures(count=2, size=(64, 64), seed=0):
@@ -45,25 +62,34 @@ def constant(model):
     return model
 
 
-@pytest.mark.parametrize(("method", "backbone"), CASES)
-def test_forward_and_backward_reach_every_parameter(method, backbone):
-    model = constant(build(method, backbone)).train()  # no norm starts at zero, as timm's do
+def parameters_without_gradient(model, images):
+    """Names of the parameters that the model's own losses do not reach."""
     # Random inputs and a random direction: no gradient vanishes by symmetry.
     generator = torch.Generator().manual_seed(1)
-    output = model(pictures(4, (64, 96)))
     terms = model.losses(
-        output,
+        model(images),
         TARGETS[model.tasks[0]],
         lambda logits, _: (logits * torch.randn(logits.shape, generator=generator)).sum(),
     )
     assert all(term.ndim == 0 and torch.isfinite(term) for term in terms.values())
     torch.stack(list(terms.values())).sum().backward()
-    without = [
+    return [
         name
         for name, parameter in model.named_parameters()
         if parameter.grad is None or not parameter.grad.abs().sum() > 0
     ]
-    assert without == []
+
+
+@pytest.mark.parametrize(("method", "backbone"), CASES)
+def test_forward_and_backward_reach_every_parameter(method, backbone):
+    model = constant(build(method, backbone)).train()  # no norm starts at zero, as timm's do
+    assert parameters_without_gradient(model, pictures(4, (64, 96))) == []
+
+
+@VARIED
+def test_variants_reach_every_parameter(method, arguments):
+    model = constant(build(method, "test_resnet", **arguments)).train()
+    assert parameters_without_gradient(model, pictures(4)) == []
 
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)
@@ -90,18 +116,36 @@ def test_an_answer_has_a_map_for_every_token(method, backbone):
         assert output.token_scores.shape == output.tokens.shape
 
 
+def assert_equal_one_by_one(together, alone):
+    """One output of a batch against those of its images; shorter sequences are padded."""
+    for field in FIELDS:
+        value = getattr(together, field)
+        if value is not None:
+            rows = [getattr(output, field) for output in alone]
+            if field in SEQUENCES:
+                fill = -1 if field == "tokens" else 0
+                longest = max(row.shape[1] for row in rows)
+                behind = [(0, 0) * (row.ndim - 2) + (0, longest - row.shape[1]) for row in rows]
+                rows = [F.pad(*pair, value=fill) for pair in zip(rows, behind, strict=True)]
+            torch.testing.assert_close(value, torch.cat(rows), rtol=1e-7, atol=1e-9)
+
+
 @pytest.mark.parametrize(("method", "backbone"), CASES)
 def test_a_batch_equals_its_images_one_by_one(method, backbone):
     # In double precision: where boxes follow from features, rounding would move what is cut out.
     model, images = build(method, backbone).eval().double(), pictures(3).double()
     with torch.no_grad():
-        together = model(images)
-        alone = [model(image[None]) for image in images]
-    for field in ("logits", "maps", "boxes", "scale_logits", "part_maps"):
-        value = getattr(together, field)
-        if value is not None:
-            one_by_one = torch.cat([getattr(output, field) for output in alone])
-            torch.testing.assert_close(value, one_by_one, rtol=1e-7, atol=1e-9)
+        assert_equal_one_by_one(model(images), [model(image[None]) for image in images])
+
+
+@VARIED
+def test_variants_answer_a_batch_as_its_images_one_by_one(method, arguments):
+    model = build(method, "test_resnet", **arguments).eval().double()
+    images = pictures(3).double()
+    with torch.no_grad():
+        assert_equal_one_by_one(model(images), [model(image[None]) for image in images])
+        answers = [model.answer(image[None], 2) for image in images]
+        assert_equal_one_by_one(model.answer(images, 2), answers)
 
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)
@@ -116,6 +160,22 @@ def test_save_and_load_give_the_same_answers(method, backbone, tmp_path):
     assert not loaded.training
     with torch.no_grad():
         assert torch.equal(loaded(pictures()).logits, model(pictures()).logits)
+
+
+@VARIED
+def test_variants_are_saved_and_loaded(method, arguments, tmp_path):
+    model = build(method, "test_resnet", **arguments).eval()
+    arguments = {"num_classes": 5, "backbone": "test_resnet", **arguments}
+    header = Package(method, arguments, model.tasks[0], ("a", "b", "c", "d", "e"))
+    loaded, package = load_package(
+        save_package(tmp_path / "m.safetensors", model.state_dict(), header)
+    )
+    assert package.arguments == arguments
+    with torch.no_grad():
+        answer, again = model.answer(pictures(), 2), loaded.answer(pictures(), 2)
+    for field in FIELDS:
+        value, same = getattr(answer, field), getattr(again, field)
+        assert (value is None and same is None) or torch.equal(value, same)
 
 
 @pytest.mark.parametrize(("method", "backbone"), CLASSIFIERS)

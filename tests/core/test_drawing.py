@@ -15,6 +15,8 @@ from lookcloser.core.drawing import (
     MARGIN,
     contact_sheet,
     draw_box,
+    draw_move,
+    draw_region,
     overlay,
     plot_prediction,
     save_picture,
@@ -244,3 +246,41 @@ class TestSaving:
         (tmp_path / "file").write_text("")
         with pytest.raises(LookcloserError, match="could not be written"):
             save_picture(Image.new("RGB", (4, 3)), tmp_path / "file" / "a.png")
+
+
+class TestMove:
+    BOX = (40, 40, 80, 80)
+
+    @staticmethod
+    def cyan(image):
+        """(x0, y0, x1, y1) of the pixels in the colour of the arrows, x1 and y1 exclusive."""
+        rows, columns = np.nonzero((np.asarray(image) == CYAN).all(axis=2))
+        return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+
+    @pytest.mark.parametrize("length", [1.0, 0.01])
+    def test_the_arrow_leaves_the_middle_in_the_direction_of_the_move(self, length):
+        image = Image.new("RGB", (120, 120))
+        x0, y0, x1, y1 = self.cyan(draw_move(image, self.BOX, (length, 0.0, 0.0)))
+        assert x0 == pytest.approx(60, abs=2)
+        assert x1 == pytest.approx(60 + 12, abs=2), "0.3 of the side, however strong the pull"
+        assert 54 <= y0 < 60 < y1 <= 67
+        left = self.cyan(draw_move(image, self.BOX, (-length, 0.0, 0.0)))
+        assert left[0] == pytest.approx(60 - 12, abs=2)
+        down = self.cyan(draw_move(image, self.BOX, (0.0, length, 0.0)))
+        assert down[3] == pytest.approx(60 + 12, abs=2)
+
+    def test_the_corners_go_outward_where_it_grows_and_inward_where_it_shrinks(self):
+        image = Image.new("RGB", (120, 120))
+        larger = self.cyan(draw_move(image, self.BOX, (0.0, 0.0, 1.0)))
+        smaller = self.cyan(draw_move(image, self.BOX, (0.0, 0.0, -1.0)))
+        assert larger == pytest.approx((34, 34, 86, 86), abs=2)
+        assert smaller == pytest.approx((40, 40, 80, 80), abs=2)
+
+    def test_nothing_is_drawn_for_no_move_and_without_a_move(self):
+        image = noise(120, 120)
+        still = draw_move(image, self.BOX, (0.0, 0.0, 0.0))
+        np.testing.assert_array_equal(np.asarray(still), np.asarray(image))
+        region = Region("scale", "cat", 0.5, (20, 20, 40, 40), step=1)
+        boxed = draw_region(image, region, (60, 60))
+        expected = draw_box(image, (40, 40, 80, 80), "cat 0.50")
+        np.testing.assert_array_equal(np.asarray(boxed), np.asarray(expected))

@@ -13,7 +13,7 @@ def prediction(**changes):
     values = {
         "task": "classification",
         "labels": (Label("wren", 0.9, 1), Label("robin", 0.1, 0)),
-        "regions": (region, Region("scale", "wren", 0.9, step=2)),
+        "regions": (region, Region("scale", "wren", 0.9, step=2, move=(0.6, -0.8, 0.0))),
         "size": (8, 6),
         "path": Path("a/b.jpg"),
     }
@@ -39,6 +39,7 @@ def test_to_dict_is_json_with_everything_in_it():
                 "box": [1.0, 2.0, 3.5, 4.0],
                 "heatmap": [[0.0, 0.5], [1.0, 0.25]],
                 "step": None,
+                "move": None,
             },
             {
                 "kind": "scale",
@@ -47,6 +48,7 @@ def test_to_dict_is_json_with_everything_in_it():
                 "box": None,
                 "heatmap": None,
                 "step": 2,
+                "move": [0.6, -0.8, 0.0],
             },
         ],
         "error": None,

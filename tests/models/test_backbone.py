@@ -31,6 +31,17 @@ def test_token_grids_of_long_images(size):
     assert backbone(torch.zeros(1, 3, *size)).shape[2:] == (rows, columns)
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "vit_tiny_patch16_224"])
+def test_the_grid_of_a_size_is_that_of_its_features(name):
+    backbone = Backbone(name).double().train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    grid = backbone.grid((64, 97))
+    assert grid == tuple(backbone.eval()(torch.zeros(1, 3, 64, 97).double()).shape[2:])
+    assert backbone.train().training
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, before[key]), "a look at the size moves no statistics"
+
+
 def test_channels_last_features_are_transposed():
     torch.manual_seed(0)
     backbone, images = Backbone("swin_tiny_patch4_window7_224").eval(), torch.randn(1, 3, 224, 224)

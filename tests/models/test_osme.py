@@ -124,3 +124,26 @@ def test_a_flattened_head_names_the_size_it_needs():
 def test_impossible_choices_are_named(arguments, message):
     with pytest.raises(LookcloserError, match=message):
         build(**arguments)
+
+
+def test_the_loss_compares_the_images_of_all_processes_or_of_this_one(monkeypatch):
+    """What `gather_across_ranks` gives is tested where it is; here, that it is asked or not."""
+    images = pictures(6)
+    whole = build(mamc_gather=True)(images)
+    mine = whole._replace(logits=whole.logits[:4], features=whole.features[:4])
+
+    def gather(features, labels):
+        assert torch.equal(features, mine.features)
+        assert torch.equal(labels, LABELS[:4])
+        return whole.features, LABELS
+
+    monkeypatch.setattr("lookcloser.models.osme.model.gather_across_ranks", gather)
+    for gathers, features, labels in (
+        (True, whole.features, LABELS),
+        (False, mine.features, LABELS[:4]),
+    ):
+        terms = build(mamc_gather=gathers).losses(mine, LABELS[:4], plain)
+        expected = mamc_terms(features, labels, "mean")
+        for name, term in expected._asdict().items():
+            torch.testing.assert_close(terms[name], 0.1 * term)
+        torch.testing.assert_close(terms["ce"], plain(mine.logits, LABELS[:4]))

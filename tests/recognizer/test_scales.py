@@ -9,9 +9,12 @@ from lookcloser.core import Label
 from lookcloser.core.types import Output
 from lookcloser.data import read_data
 from lookcloser.data.transforms import Preprocessing, evaluation_transform
-from lookcloser.models import RACNN, Package
+from lookcloser.explain import box_update, derivative_map
+from lookcloser.models import CAM, RACNN, Package
 from lookcloser.recognizer import Recognizer
+from lookcloser.recognizer.derivatives import box_moves
 from lookcloser.recognizer.evidence import scale_regions
+from lookcloser.recognizer.reporting import MOST_SIGHTS, write_run_report
 
 ARGUMENTS = {"backbone": "test_resnet", "stride": 8, "size": 32, "scales": 3}
 
@@ -102,7 +105,71 @@ def test_evidence_is_the_map_of_the_fused_answer_on_the_whole_image(recognizer, 
     assert region.heatmap.shape == (16, 16), "four times as fine as the features of one scale"
 
 
-def test_the_derivative_view_is_reached_by_its_name(recognizer, squares):
-    found = recognizer.explain(next((squares / "test" / "red").iterdir()), ["derivative"])
+def test_the_derivative_view_tells_which_way_it_moves_each_box(recognizer, squares):
+    path = next((squares / "test" / "red").iterdir())
+    found = recognizer.explain(path, ["derivative"])
+    assert list(found) == ["derivative", "derivative (scale 2)", "derivative (scale 3)"]
     assert found["derivative"].heatmap.shape == (64, 64)
     assert found["derivative"].heatmap.max() == pytest.approx(1.0)
+    assert found["derivative"].move is None
+
+    scales = [r for r in recognizer.predict(path)[0].regions if r.kind == "scale"]
+    image = evaluation_transform(recognizer.package.preprocessing)(Image.open(path))[None]
+    maps = derivative_map(recognizer.model, image)
+    for region, scale in zip(list(found.values())[1:], scales, strict=True):
+        assert (region.kind, region.label, region.step) == ("scale", scale.label, scale.step)
+        assert region.box == pytest.approx(scale.box, abs=0.05)
+        assert region.heatmap.shape == (32, 32)
+        x0, y0, x1, y1 = (value / 16 - 1 for value in region.box)  # of 32 pixels
+        box = torch.tensor([[(x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2]])
+        update = box_update(maps, box)[0]
+        assert region.move == pytest.approx((update / update.norm()).tolist(), abs=0.01)
+        assert np.linalg.norm(region.move) == pytest.approx(1.0)
+
+
+def test_other_views_and_other_classes_say_what_they_are(recognizer, squares):
+    path = next((squares / "test" / "red").iterdir())
+    assert list(recognizer.explain(path, ["saliency"])) == ["saliency"]
+    of_blue = recognizer.explain(path, ["derivative"], target="blue")
+    assert {region.label for region in of_blue.values()} == {"blue"}
+
+
+def test_a_planted_map_pulls_a_box_towards_it_and_none_does_not():
+    slopes = torch.zeros(40, 40)
+    slopes[18:22, 28:32] = 1e-30  # squares of small derivatives: still a direction
+    inside = torch.tensor([[-0.5, -0.5, 0.5, 0.5], [-0.2, -0.2, 0.2, 0.2]])
+    for x, y, size in box_moves(slopes, inside):
+        assert x > 0.3, "to the right, where the map is"
+        assert abs(y) < 1e-3
+        assert size > 0
+    assert box_moves(torch.zeros(40, 40), inside) == [(0.0, 0.0, 0.0)] * 2
+
+
+def test_the_report_shows_the_moves_of_a_few_pictures(recognizer, squares, tmp_path, monkeypatch):
+    asked, explain = [], Recognizer.explain
+
+    def note(self, image, views, **options):
+        asked.append((image, views))
+        return explain(self, image, views, **options)
+
+    monkeypatch.setattr(Recognizer, "explain", note)
+    page, evaluation = write_run_report(recognizer, squares, out=tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+    assert len(asked) == len({image for image, _ in asked}) == MOST_SIGHTS
+    assert {answer.correct for answer in evaluation.answers} == {True, False}
+    assert 'id="what-would-move-the-boxes"' in text
+    assert text.count("<b>derivative (scale 3)</b>") == MOST_SIGHTS
+    assert "t_l +" in text
+    assert 'style="' not in text.split('id="what-would-move-the-boxes"')[1].split("</section>")[0]
+
+
+def test_answers_without_boxes_have_no_such_section(squares, tmp_path):
+    torch.manual_seed(0)
+    arguments = {"backbone": "test_resnet", "stride": 8}
+    package = Package("cam", {"num_classes": 3, **arguments}, "classification",
+                      ("blue", "green", "red"), Preprocessing((32, 32)))  # fmt: skip
+    plain = Recognizer(CAM(3, **arguments), package, device="cpu")
+    page, _ = write_run_report(plain, squares, out=tmp_path / "report.html")
+    assert "what-would-move-the-boxes" not in page.read_text(encoding="utf-8")
+    path = next((squares / "test" / "red").iterdir())
+    assert list(plain.explain(path, ["derivative"])) == ["derivative"]

@@ -66,6 +66,17 @@ def test_every_batch_has_pairs_and_every_epoch_all_images_in_new_batches(
     }, "other pairs, not only another order"
 
 
+@pytest.mark.parametrize("each", [1, 4])
+def test_any_number_of_images_of_a_class(squares, tmp_path, batches, each):
+    options = {**OPTIONS, "images_per_class": each, "batch_size": 12, "epochs": 1}
+    run(squares, tmp_path / "run", options)
+    assert sorted(index for _, indices, _ in batches for index in indices) == list(range(48))
+    for _, _, targets in batches:
+        assert set(Counter(targets).values()) == {each} if each > 1 else len(set(targets)) > 1
+        assert len(set(targets)) >= 2, "of one class there is nothing to tell apart"
+    assert {len(targets) for _, _, targets in batches} <= ({3} if each == 1 else {8, 12})
+
+
 PLAIN = {name: value for name, value in OPTIONS.items() if name != "part_width"} | {"method": "cam"}
 
 
@@ -121,6 +132,11 @@ def test_it_learns_in_bfloat16_and_logs_the_terms(squares, tmp_path):
 def test_mixed_targets_are_refused(squares, tmp_path, mixing):
     with pytest.raises(LookcloserError, match="--mixup and --cutmix: not with --method osme"):
         run(squares, tmp_path / "run", {**OPTIONS, mixing: 0.2})
+
+
+def test_numbers_of_images_that_are_none_are_refused():
+    with pytest.raises(LookcloserError, match="--images-per-class 0: not possible"):
+        make_options(method="osme", images_per_class=0)
 
 
 def test_an_option_of_another_method_is_refused(squares, tmp_path):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.hooks import evaluating
 from lookcloser.core.types import Output
 from lookcloser.layers.osme import OSME, Merge, OsmeHead, merge_attentions
+from lookcloser.losses.gather import gather_across_ranks
 from lookcloser.losses.mamc import MamcForm, Reduction, mamc_terms
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Criterion, Model
@@ -41,6 +41,9 @@ class OSMENet(Model):
         mamc_weight: λ; 0 leaves cross-entropy alone.
         mamc_reduction: "mean" over positives or the "paper"'s sum.
         mamc_form: "npair" or "hinge".
+        mamc_gather: Whether each of several training processes compares its images with those of
+            all. Then the loss is that of one process with the whole batch; else each has fewer
+            negatives the more processes there are. The features are a few hundred kilobytes.
 
     Raises:
         LookcloserError: For an unknown choice, fewer than one part, or a negative weight.
@@ -67,12 +70,14 @@ class OSMENet(Model):
         mamc_weight: float = 0.1,
         mamc_reduction: Reduction = "mean",
         mamc_form: MamcForm = "npair",
+        mamc_gather: bool = True,
     ) -> None:
         super().__init__()
         _check(parts, mamc_weight, mamc_reduction, mamc_form)
+        self.gathers = mamc_gather
         self.mamc_weight, self.reduction, self.form = mamc_weight, mamc_reduction, mamc_form
         self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-        grid = (1, 1) if part_head == "pooled" else _grid(self.backbone, size)
+        grid = (1, 1) if part_head == "pooled" else self.backbone.grid((size, size))
         self.osme = OSME(
             self.backbone.width, grid, attentions=parts, width=part_width, head=part_head
         )
@@ -123,7 +128,10 @@ class OSMENet(Model):
         """Cross-entropy ("ce") and λ times the three terms of MAMC ("sasc", "sadc", "dasc")."""
         terms = {"ce": criterion(output.logits, targets)}
         if self.mamc_weight and output.features is not None:
-            compared = mamc_terms(output.features, targets, self.reduction, form=self.form)
+            features, labels = output.features, targets
+            if self.gathers:
+                features, labels = gather_across_ranks(features, labels)
+            compared = mamc_terms(features, labels, self.reduction, form=self.form)
             terms |= {name: self.mamc_weight * term for name, term in compared._asdict().items()}
         return terms
 
@@ -141,13 +149,6 @@ class OSMENet(Model):
                 f"{self.osme.grid_size}",
                 fix="Give images of the size it was built with (--size), or use the pooled head",
             )
-
-
-def _grid(backbone: Backbone, size: int) -> tuple[int, int]:
-    """(h, w) of the features of a square input."""
-    with evaluating(backbone), torch.no_grad():
-        height, width = backbone(torch.zeros(1, 3, size, size)).shape[2:]
-    return int(height), int(width)
 
 
 def _check(parts: int, weight: float, reduction: str, form: str) -> None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.hooks import evaluating
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import ProposalHead, strongest_response_boxes
@@ -260,9 +259,7 @@ def _grid(trunk: Backbone, size: int | None) -> tuple[int, int]:
     """(h, w) of a trunk's features, which the paper's fully connected proposal is made for."""
     if size is None:
         raise LookcloserError("--apn paper without a size", fix="Give --size, or take --apn light")
-    with torch.no_grad(), evaluating(trunk):
-        height, width = trunk(torch.zeros(1, 3, size, size)).shape[-2:]
-    return height, width
+    return trunk.grid((size, size))
 
 
 def _check(scales: int, half_side: float, choices: Mapping[str, tuple[str, Any]]) -> None:

@@ -1,0 +1,57 @@
+"""Sections of pictures that are drawn here, each in several ways."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from PIL import Image
+
+from lookcloser.core.drawing import draw_region
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.images import load_image
+from lookcloser.core.types import Prediction, Sheet, Sight
+from lookcloser.core.updates import move_words
+from lookcloser.report.cards import data_uri
+
+PANEL = 280  # longest side in pixels
+
+
+def sheet_data(sheet: Sheet) -> dict[str, Any]:
+    """What the template prints of a sheet; a sight whose picture is gone is left out."""
+    drawn = [(sight, _picture(sight.prediction)) for sight in sheet.sights]
+    return {
+        "title": sheet.title,
+        "key": re.sub(r"\W+", "-", sheet.title.lower()),
+        "note": sheet.note,
+        "sights": [_sight_data(sight, picture) for sight, picture in drawn if picture is not None],
+    }
+
+
+def _sight_data(sight: Sight, picture: Image.Image) -> dict[str, Any]:
+    prediction = sight.prediction
+    name = prediction.path.name if prediction.path else "picture"
+    best = prediction.labels[0] if prediction.labels else None
+    views = [
+        {
+            "name": view,
+            "src": data_uri(draw_region(picture, region, prediction.size)),
+            "words": "" if region.move is None else move_words(region.move),
+        }
+        for view, region in sight.views.items()
+    ]
+    views.insert(0, {"name": "original", "src": data_uri(picture), "words": ""})
+    return {"name": name, "answer": best, "views": views}
+
+
+def _picture(prediction: Prediction) -> Image.Image | None:
+    source: Any = prediction.image if prediction.path is None else prediction.path
+    if source is None:
+        return None
+    try:
+        picture = load_image(source)
+    except LookcloserError:
+        return None
+    factor = PANEL / max(picture.size)
+    width, height = (max(1, round(side * factor)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
