@@ -45,6 +45,13 @@ def talkative(ends=0.2):
     return made
 
 
+def endless(**options):
+    """A model whose paths do not end by themselves."""
+    made = model(tied=False, **options)
+    made.paths.rows.bias.data[END] = -100.0
+    return made
+
+
 SETS = ([0, 1], [2], [1, 2, 3], [], [0, 3], [3])
 
 
@@ -316,14 +323,19 @@ class TestAnswer:
             np.testing.assert_allclose(shown, expected[kept.numpy()], rtol=1e-4)
 
     def test_no_label_twice_and_no_more_than_the_largest_set(self):
-        made = model(max_labels=2)
-        made.paths.embedding.weight.data[END] = -10.0  # never ends by itself
+        made = endless(max_labels=2, beam=2)
         with torch.no_grad():
             tokens = made.answer(pictures(20), 1).tokens
         for row in tokens.tolist():
             labels = [label for label in row if label >= 0]
-            assert len(labels) == len(set(labels))
-            assert len(labels) <= 3, "END counts, and an unfinished path has a label in its place"
+            assert len(labels) == len(set(labels)) == 2
+
+    def test_beyond_the_largest_set_no_score_is_counted(self, monkeypatch):
+        monkeypatch.setattr("lookcloser.models.cnnrnn.model.SCORED_PATHS", 1000)
+        made = endless(max_labels=2)
+        with torch.no_grad():
+            low, full = made(pictures(20)).logits, made.answer(pictures(20), 1).logits
+        assert (low <= full + 1e-4).all(), "a path of forward has no step more than one of answer"
 
     def test_an_image_without_labels(self):
         made = model(tied=False)
@@ -534,7 +546,7 @@ class TestArguments:
         }
         again = build_model("cnnrnn", json.loads(json.dumps(arguments)))
         assert again.ranks.tolist() == [1, 2, 0, 1]
-        assert again.max_length == 4
+        assert again.max_labels == 3
 
     def test_ranks_are_no_weights(self):
         assert "ranks" not in model(label_counts=[1, 2, 3, 4]).state_dict()

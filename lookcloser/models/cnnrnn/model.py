@@ -53,7 +53,7 @@ class CNNRNN(Model):
             `losses.predicted_label_alignment`.
         label_counts: (C,) training images of each label, for "frequent" and "rare"; None: all
             alike.
-        max_labels: The largest set that is decoded; None: C.
+        max_labels: The largest set that is answered; None: C.
         embed_size: Width of the label embedding.
         hidden_size: Width of the recurrent unit.
         tied: Whether the output shares the embedding, as in the paper.
@@ -101,7 +101,7 @@ class CNNRNN(Model):
             )
         self.num_classes, self.label_order = num_classes, label_order
         self.decoder, self.beam = decoder, beam
-        self.max_length = (max_labels or num_classes) + 1  # END counts
+        self.max_labels = max_labels or num_classes
         self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
         self.dropout = nn.Dropout(drop_rate)
         self.paths = LabelPaths(
@@ -151,7 +151,7 @@ class CNNRNN(Model):
         if not self.training:
             step, state = self.paths.cache(image.detach())
             greedy = greedy_search(step, state, mask_repeats=True, **self._limits)
-            path = _padded(greedy, image.device)
+            path = self._padded(greedy, image.device)
         projected = self.paths.project(image, path)
         joint = self._joint(projected, path)
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
@@ -175,7 +175,7 @@ class CNNRNN(Model):
         features = self.backbone(images)
         image = self.paths.image(features.mean(dim=(2, 3)))
         step, state = self.paths.cache(image)
-        tokens = _padded(self.decode(step, state), image.device)
+        tokens = self._padded(self.decode(step, state), image.device)
         marginals = label_marginals(step, state, node_budget=SCORED_PATHS, **self._limits)
         scores = marginals[:, : self.num_classes].to(image.device)
         token_scores = scores.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, 0.0)
@@ -212,7 +212,18 @@ class CNNRNN(Model):
 
     @property
     def _limits(self) -> dict[str, int]:
-        return {"start": self.paths.start, "end": self.paths.end, "max_length": self.max_length}
+        longest = self.max_labels + 1  # END counts
+        return {"start": self.paths.start, "end": self.paths.end, "max_length": longest}
+
+    def _padded(
+        self, found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device
+    ) -> Tensor:
+        """The paths as (B, K), padded with -1; at least one place.
+
+        A path that did not end has a label where END would stand, one more than a set may have.
+        """
+        rows = [torch.tensor([*path.tokens[: self.max_labels]] or [-1]) for path in found]
+        return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
 
     def _joint(self, projected: Tensor, path: Tensor) -> Tensor:
         """(B, T + 1, C) log-probabilities that a path is followed so far and then names a label.
@@ -238,9 +249,3 @@ class CNNRNN(Model):
         rows = self.paths.label_rows[labels.clamp(min=0)] * (projected > 0)
         weights = (rows @ self.paths.image.weight).masked_fill((labels < 0)[..., None], 0.0)
         return torch.einsum("bdhw,bkd->bkhw", features, weights.to(features.dtype))
-
-
-def _padded(found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device) -> Tensor:
-    """The paths as (B, K), padded with -1; at least one place."""
-    rows = [torch.tensor([*path.tokens] or [-1]) for path in found]
-    return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
