@@ -136,7 +136,7 @@ def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)
 def test_golden_output(method, backbone):
-    """Constant weights and inputs; the numbers stand in golden/models.json."""
+    """Constant weights and inputs; the numbers stand in golden/METHOD.json."""
     expected = json.loads((GOLDEN / f"{method}.json").read_text(encoding="utf-8"))[backbone]
     model = constant(build(method, backbone)).eval()
     images = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)
