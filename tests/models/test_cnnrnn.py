@@ -301,6 +301,18 @@ class TestAnswer:
         assert not all(result.certified for result in found)
         assert all(result.bound > result.log_prob for result in found if not result.certified)
 
+    def test_an_answer_says_what_is_proved(self, monkeypatch):
+        made = talkative()
+        with torch.no_grad():
+            assert made.answer(pictures(8), 1).certified is None, "a beam proves nothing"
+            made.decoder = "exact"
+            assert made.answer(pictures(8), 1).certified.tolist() == [True] * 8
+            monkeypatch.setattr("lookcloser.models.cnnrnn.model.NODE_BUDGET", 1)
+            found = made.decode(*made.paths.cache(described(made, pictures(8))[1]))
+            proved = made.answer(pictures(8), 1).certified.tolist()
+        assert proved == [result.certified for result in found]
+        assert not all(proved)
+
     def test_scores_are_the_marginals_over_all_paths(self, monkeypatch):
         monkeypatch.setattr("lookcloser.models.cnnrnn.model.SCORED_PATHS", 1000)
         made = model()

@@ -1,3 +1,4 @@
+import copy
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ from lookcloser.core import LookcloserError
 from lookcloser.core import boxes as geometry
 from lookcloser.data import read_data
 from lookcloser.data.scenes import write_scenes
-from lookcloser.recognizer import write_run_report
+from lookcloser.recognizer import Recognizer, write_run_report
 from lookcloser.recognizer.multilabel import _neighbours
 from lookcloser.recognizer.tagged import tag_split
 
@@ -113,6 +114,18 @@ def test_predict_and_evaluate_agree(recognizer, found, tags):
         assert [label.score for label in shown.labels] == pytest.approx(
             [label.score for label in expected.labels], abs=1e-4
         )
+
+
+def test_exact_search_says_how_much_it_proved(recognizer, found, tags, monkeypatch):
+    assert "search" not in found.settings, "what a beam finds is not proved"
+    if recognizer.package.method != "cnnrnn":
+        return
+    exact = Recognizer(copy.deepcopy(recognizer.model), recognizer.package, device="cpu")
+    exact.model.decoder = "exact"
+    assert exact.assess(tags).settings["search"] == "exact, 20 of 20 proved"
+    monkeypatch.setattr("lookcloser.models.cnnrnn.model.NODE_BUDGET", 1)
+    said = exact.assess(tags).settings["search"]
+    assert 0 <= int(said.split()[1]) < 20
 
 
 def test_labels_come_best_first_and_steps_in_the_order_of_the_path(recognizer, found):

@@ -169,13 +169,15 @@ class CNNRNN(Model):
         """The most probable path in its own order, each label with the map of its step.
 
         ``sigmoid(logits)`` are the `decoding.label_marginals` of the most probable paths. Every
-        label of the path has a map, whatever ``top``.
+        label of the path has a map, whatever ``top``. Exact search says in ``certified`` of which
+        images it proved the path.
         """
         del top
         features = self.backbone(images)
         image = self.paths.image(features.mean(dim=(2, 3)))
         step, state = self.paths.cache(image)
-        tokens = self._padded(self.decode(step, state), image.device)
+        found = self.decode(step, state)
+        tokens = self._padded(found, image.device)
         marginals = label_marginals(step, state, node_budget=SCORED_PATHS, **self._limits)
         scores = marginals[:, : self.num_classes].to(image.device)
         token_scores = scores.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, 0.0)
@@ -185,6 +187,7 @@ class CNNRNN(Model):
             self._maps(features, projected, tokens),
             tokens=tokens,
             token_scores=token_scores.to(image.dtype),
+            certified=_certified(found),
         )
 
     def decode(
@@ -249,3 +252,9 @@ class CNNRNN(Model):
         rows = self.paths.label_rows[labels.clamp(min=0)] * (projected > 0)
         weights = (rows @ self.paths.image.weight).masked_fill((labels < 0)[..., None], 0.0)
         return torch.einsum("bdhw,bkd->bkhw", features, weights.to(features.dtype))
+
+
+def _certified(found: Sequence[Hypothesis] | Sequence[SearchResult]) -> Tensor | None:
+    """(B,) which paths are proved the most probable; None where the search proves nothing."""
+    proofs = [path.certified for path in found if isinstance(path, SearchResult)]
+    return torch.tensor(proofs) if proofs else None
