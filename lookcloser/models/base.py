@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -109,6 +110,15 @@ class Model(nn.Module, ABC):
         """
         output: Output = self(images, targets=top)
         return output
+
+    def session(self) -> AbstractContextManager[None]:
+        """A context in which batches share what does not depend on their images.
+
+        A run over many batches makes one and enters it for all of them, or for each anew; what is
+        shared lives as long as the object. The weights must not change meanwhile. Sessions of
+        several threads know nothing of each other.
+        """
+        return nullcontext()
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """The terms whose sum is trained on, by name, each a scalar.

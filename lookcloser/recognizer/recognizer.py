@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -102,9 +103,9 @@ class Recognizer:
         batch_size: int = 16,
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other, with one batch in memory at a time."""
-        sources = _expand(images)
+        sources, session = _expand(images), self.model.session()
         for start in range(0, len(sources), batch_size):
-            yield from self._answer(sources[start : start + batch_size], top)
+            yield from self._answer(sources[start : start + batch_size], top, session)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `assess` for names, conventions and errors."""
@@ -195,13 +196,18 @@ class Recognizer:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
         return save_package(path, self.model.state_dict(), self.package)
 
-    def _answer(self, sources: Sequence[ImageSource], top: int) -> Iterator[Prediction]:
+    def _answer(
+        self, sources: Sequence[ImageSource], top: int, session: AbstractContextManager[None]
+    ) -> Iterator[Prediction]:
         pictures = [_try_load(source) for source in sources]
         read = [picture for picture in pictures if isinstance(picture, Image.Image)]
         rows: Iterator[Prediction] = iter(())
         if read:
             batch = torch.stack([self._prepare(picture) for picture in read]).to(self.device)
-            rows = self._answer_batch(batch, [picture.size for picture in read], top)
+            # The contexts are left before anything is yielded: they would hold for the caller, too.
+            with torch.inference_mode(), evaluating(self.model), session:
+                output = self.model.answer(batch, top)
+            rows = predictions(output, self.package, [picture.size for picture in read], top)
         for source, picture in zip(sources, pictures, strict=True):
             path = Path(source) if isinstance(source, str | Path) else None
             if isinstance(picture, str):
@@ -217,12 +223,6 @@ class Recognizer:
                 answer.caption,
                 image=None if path else picture,
             )
-
-    def _answer_batch(
-        self, batch: Tensor, sizes: Sequence[tuple[int, int]], top: int
-    ) -> Iterator[Prediction]:
-        with torch.inference_mode(), evaluating(self.model):
-            yield from predictions(self.model.answer(batch, top), self.package, sizes, top)
 
     def _regions(
         self, maps: Tensor, labels: Sequence[Label], size: tuple[int, int]

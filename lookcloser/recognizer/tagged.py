@@ -95,7 +95,7 @@ def tag_split(
     places: list[Place] = []
     certified: list[bool] = []
     logits, answered, truth = [], [], []
-    with torch.inference_mode(), evaluating(model):
+    with torch.inference_mode(), evaluating(model), model.session():
         for batch in batches:
             own = [samples[index] for index in batch.indices.tolist()]
             images = batch.images.to(device)

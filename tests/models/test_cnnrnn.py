@@ -2,6 +2,8 @@
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import permutations
 from pathlib import Path
 
@@ -81,6 +83,18 @@ def pictures(count=3, seed=0):
     return planes + torch.randn(count, 3, 32, 32, generator=generator)
 
 
+def counted(paths):
+    """The rows of every step that decoders take from now on."""
+    rows, follow = [], paths.cell.follow
+
+    def counting(x, prepared):
+        rows.append(len(x))
+        return follow(x, prepared)
+
+    paths.cell.follow = counting
+    return rows
+
+
 def described(made, images):
     """(features, image's share of the projection)."""
     with torch.no_grad():
@@ -130,8 +144,7 @@ class TestNetwork:
 
     def test_the_image_is_outside_the_recurrence(self):
         paths = network()
-        seen = []
-        paths.cell.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+        seen = counted(paths)
         generator = torch.Generator().manual_seed(0)
         step, state = paths.cache(torch.randn(50, 6, dtype=torch.float64, generator=generator))
         with torch.no_grad():
@@ -361,8 +374,7 @@ class TestAnswer:
 
     def test_images_share_the_states_of_prefixes(self):
         made = model()
-        seen = []
-        made.paths.cell.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+        seen = counted(made.paths)
         with torch.no_grad():
             made.answer(pictures(1).expand(40, -1, -1, -1), 1)
         alone = sum(seen)
@@ -370,6 +382,79 @@ class TestAnswer:
         with torch.no_grad():
             made.answer(pictures(1), 1)
         assert alone == sum(seen), "forty times the same image costs no more"
+
+
+class TestSession:
+    def batches(self, made, session):
+        with torch.no_grad():
+            for batch in pictures(12).split(3):
+                with session:
+                    yield made.answer(batch, 1), made(batch)
+
+    def test_batches_share_the_states_and_answer_the_same(self):
+        made = talkative()
+        seen = counted(made.paths)
+        apart = list(self.batches(made, nullcontext()))
+        steps = sum(seen)
+        seen.clear()
+        together = list(self.batches(made, made.session()))
+        assert sum(seen) < steps / 3
+        for expected, found in zip(apart, together, strict=True):
+            assert torch.equal(found[0].tokens, expected[0].tokens)
+            torch.testing.assert_close(found[0].logits, expected[0].logits)
+            torch.testing.assert_close(found[1].logits, expected[1].logits)
+
+    def test_what_depends_on_a_state_alone_is_computed_once_for_it(self):
+        made = model()
+        prepared, prepare = [], made.paths.cell.prepare
+        made.paths.cell.prepare = lambda state: prepared.append(len(state[0])) or prepare(state)
+        step, state = made.paths.cache(described(made, pictures(8))[1])
+        with torch.no_grad():
+            _, state = step(state, torch.full((8,), START))
+            step(state, torch.arange(8) % LABELS)
+        assert prepared == [1, 1], "of START, then of the state that four labels follow"
+        assert len(step) == 1 + LABELS
+
+    def test_a_new_session_knows_new_weights(self):
+        made = talkative()
+        before = [output.logits for output, _ in self.batches(made, made.session())]
+        with torch.no_grad():
+            made.paths.embedding.weight.mul_(-1)
+        after = [output.logits for output, _ in self.batches(made, made.session())]
+        expected = [output.logits for output, _ in self.batches(made, nullcontext())]
+        assert not torch.allclose(before[0], after[0])
+        torch.testing.assert_close(after, expected)
+
+    def test_it_ends_where_its_block_ends_whatever_happens(self):
+        paths, image = network(), torch.zeros(1, 6, dtype=torch.float64)
+        session = paths.session()
+        with session:
+            first = paths.cache(image)[0]
+            with paths.session():
+                assert paths.cache(image)[0] is not first, "the inner one counts"
+            assert paths.cache(image)[0] is first
+        with pytest.raises(ZeroDivisionError), session:
+            _ = 1 / 0
+        assert paths.cache(image)[0] is not paths.cache(image)[0]
+
+    def test_it_belongs_to_its_network_and_its_thread(self):
+        paths, other, image = network(), network(1), torch.zeros(1, 6, dtype=torch.float64)
+        with paths.session(), other.session(), ThreadPoolExecutor(1) as pool:
+            mine = paths.cache(image)[0]
+            assert other.cache(image)[0] is not mine
+            assert paths.cache(image)[0] is mine
+            assert pool.submit(paths.cache, image).result()[0] is not mine
+            assert paths.cache(image.float())[0] is not mine, "other numbers"
+
+    def test_it_forgets_before_it_fills_the_memory(self, monkeypatch):
+        monkeypatch.setattr("lookcloser.models.cnnrnn.paths.MOST_PREFIXES", 3)
+        paths, image = network(), torch.zeros(LABELS, 6, dtype=torch.float64)
+        with paths.session(), torch.no_grad():
+            step, state = paths.cache(image)
+            _, state = step(state, torch.full((LABELS,), START))
+            assert paths.cache(image)[0] is step
+            step(state, torch.arange(LABELS))
+            assert paths.cache(image)[0] is not step
 
 
 class TestForward:

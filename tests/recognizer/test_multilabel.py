@@ -128,6 +128,28 @@ def test_exact_search_says_how_much_it_proved(recognizer, found, tags, monkeypat
     assert 0 <= int(said.split()[1]) < 20
 
 
+def test_the_batches_of_a_run_share_what_needs_no_image(recognizer, tags, monkeypatch):
+    entered, session = [], type(recognizer.model).session
+
+    def watched(model):
+        made = session(model)
+        entered.append(made)
+        return made
+
+    monkeypatch.setattr(type(recognizer.model), "session", watched)
+    recognizer.predict(tags / "test", batch_size=4)
+    assert len(entered) == 1
+    if recognizer.package.method == "cnnrnn":
+        (cache,) = entered[0]._caches.values()
+        assert len(cache) > 1
+
+
+def test_a_stream_leaves_the_callers_modes_alone(recognizer, tags):
+    for prediction in recognizer.stream(tags / "test", batch_size=4):
+        assert prediction.regions is not None
+        assert not torch.is_inference_mode_enabled()
+
+
 def test_labels_come_best_first_and_steps_in_the_order_of_the_path(recognizer, found):
     steps = recognizer.package.method == "cnnrnn"
     orders = set()

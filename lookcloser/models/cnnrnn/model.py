@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
@@ -189,6 +190,10 @@ class CNNRNN(Model):
             token_scores=token_scores.to(image.dtype),
             certified=_certified(found),
         )
+
+    def session(self) -> AbstractContextManager[None]:
+        """Batches share the recurrent states of label prefixes; see `LabelPaths.session`."""
+        return self.paths.session()
 
     def decode(
         self, step: Cache, state: CachedState[Tensor]
