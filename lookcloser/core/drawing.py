@@ -72,6 +72,24 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
 
 
+def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:
+    """A row of views for each of several labels, titled with the label; sizes as `plot_prediction`.
+
+    Args:
+        image: The original; boxes are in its pixels.
+        views: Name -> one region per label, the same labels in each.
+    """
+    picture = _fitted(image.convert("RGB"))
+    panels, titles = [], []
+    for together in zip(*views.values(), strict=True):
+        panels.append(picture)
+        titles.append(_named(together[0]))
+        for name, region in zip(views, together, strict=True):
+            panels.append(_evidence(picture, region, image.size))
+            titles.append(name if _has_evidence(region) else f"{name}: no evidence")
+    return contact_sheet(panels, titles, columns=len(views) + 1)
+
+
 def overlay(
     image: Image.Image, heatmap: NDArray[np.float32], alpha: float = 0.7, colormap: str = COLORMAP
 ) -> Image.Image:
@@ -199,9 +217,12 @@ def _has_evidence(region: Region) -> bool:
 def _title(region: Region) -> str:
     if not _has_evidence(region):
         return f"no evidence for {region.label} ({region.score:.2f})"
-    if region.step is not None:
-        return f"{region.kind} {region.step + 1}: {region.label} ({region.score:.2f})"
-    return f"evidence for {region.label} ({region.score:.2f})"
+    return _named(region) if region.step is not None else f"evidence for {_named(region)}"
+
+
+def _named(region: Region) -> str:
+    place = "" if region.step is None else f"{region.kind} {region.step + 1}: "
+    return f"{place}{region.label} ({region.score:.2f})"
 
 
 def _tag(

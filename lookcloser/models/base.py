@@ -111,6 +111,19 @@ class Model(nn.Module, ABC):
         output: Output = self(images, targets=top)
         return output
 
+    def following(self, tokens: Tensor) -> nn.Module:
+        """The network that views look at to explain an answer.
+
+        Args:
+            tokens: (K,) the answer for one image, padded with -1.
+
+        Returns:
+            Images (B, 3, H, W), changed forms of that image -> logits (B, C) of each class at its
+            place in the answer: this model, where no part of an answer depends on another.
+        """
+        del tokens
+        return self
+
     def session(self) -> AbstractContextManager[None]:
         """A context in which batches share what does not depend on their images.
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.images import ImageSource, find_images, load_image
-from lookcloser.core.types import Evaluation, Label, Prediction, Region, Task
+from lookcloser.core.types import Evaluation, Kind, Label, Output, Prediction, Region, Task
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Model, Package, load_package, save_package
-from lookcloser.recognizer.answering import label_scores, predictions
+from lookcloser.recognizer.answering import evidence_kind, label_scores, predictions
 from lookcloser.recognizer.captioning import evaluate_captions
 from lookcloser.recognizer.evaluation import evaluate_split
 from lookcloser.recognizer.evidence import map_regions
@@ -166,7 +166,8 @@ class Recognizer:
             image: As in `predict`, one.
             views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency,
                 without those that this network does not have.
-            target: The class to explain by name; None takes the best one.
+            target: The class to explain by name; None takes the best one. `explain_labels` takes
+                several.
 
         Returns:
             A "map" region per view.
@@ -175,22 +176,49 @@ class Recognizer:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
                 captioner, whose `predict` gives a map for each word.
         """
-        if self.package.task == "captioning":
+        wanted = [] if target is None else self._indices([target])
+        picture, batch, output = self._asked(image)
+        wanted = wanted or [int(output.logits[0].argmax())]
+        found = self._explained(batch, output, wanted, views, picture.size)
+        return {view: regions[0] for view, regions in found.items()}
+
+    def explain_labels(
+        self,
+        image: ImageSource,
+        views: Sequence[str] | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+    ) -> dict[str, tuple[Region, ...]]:
+        """Look at one image in several ways, for several labels at once.
+
+        Of a sequence of labels each is seen at its own step, so that the evidence is seen to shift
+        from one to the next; see `Model.following`.
+
+        Args:
+            image: As in `predict`, one.
+            views: As in `explain`; all labels share the passes of a view.
+            labels: Their names; None takes every label of the answer, in its order.
+
+        Returns:
+            Per view one region per label: "step" regions for a sequence of answered labels, "map"
+            regions otherwise.
+
+        Raises:
+            LookcloserError: As `explain`, and for an answer without any label.
+        """
+        wanted = self._indices(labels or ())
+        picture, batch, output = self._asked(image)
+        if labels is not None:
+            return self._explained(batch, output, wanted, views, picture.size)
+        assert output.tokens is not None  # of an answer
+        wanted = output.tokens[0][output.tokens[0] >= 0].tolist()
+        if not wanted:
             raise LookcloserError(
-                f"{self.package.method}: writes captions, and a view is of one class",
-                fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
-                "word; in Python, `predict` gives a region for each",
+                "the answer has no label to explain",
+                fix="Name one: `--target LABEL`; in Python `labels=[...]`",
             )
-        if target is not None and target not in self.names:
-            raise unknown(target, "class", self.names)
-        picture = load_image(image)
-        batch = self._prepare(picture)[None].to(self.device)
-        with torch.inference_mode(), evaluating(self.model):
-            scores = label_scores(self.model.answer(batch, 1).logits, self.package)[0]
-        index = int(scores.argmax()) if target is None else self.names.index(target)
-        label = Label(self.names[index], float(scores[index]), index)
-        maps = look(self.model, batch, index, views)
-        return {view: self._regions(map_, [label], picture.size)[0] for view, map_ in maps.items()}
+        kind = evidence_kind(self.package)
+        return self._explained(batch, output, wanted, views, picture.size, kind)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
@@ -224,11 +252,43 @@ class Recognizer:
                 image=None if path else picture,
             )
 
-    def _regions(
-        self, maps: Tensor, labels: Sequence[Label], size: tuple[int, int]
-    ) -> tuple[Region, ...]:
-        grid = self.package.preprocessing.size
-        return map_regions(maps, labels, size, grid, self.package.box_threshold)
+    def _indices(self, names: Sequence[str]) -> list[int]:
+        for name in names:
+            if name not in self.names:
+                raise unknown(name, "class", self.names)
+        return [self.names.index(name) for name in names]
+
+    def _asked(self, image: ImageSource) -> tuple[Image.Image, Tensor, Output]:
+        """An image to look at, the same as a batch, and the answer for it."""
+        if self.package.task == "captioning":
+            raise LookcloserError(
+                f"{self.package.method}: writes captions, and a view is of one class",
+                fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
+                "word; in Python, `predict` gives a region for each",
+            )
+        picture = load_image(image)
+        batch = self._prepare(picture)[None].to(self.device)
+        with torch.inference_mode(), evaluating(self.model):
+            return picture, batch, self.model.answer(batch, 1)
+
+    def _explained(
+        self,
+        batch: Tensor,
+        output: Output,
+        wanted: Sequence[int],
+        views: Sequence[str] | None,
+        size: tuple[int, int],
+        kind: Kind = "map",
+    ) -> dict[str, tuple[Region, ...]]:
+        scores = label_scores(output.logits, self.package)[0]
+        labels = [Label(self.names[index], float(scores[index]), index) for index in wanted]
+        network = self.model if output.tokens is None else self.model.following(output.tokens[0])
+        found = look(network, batch, torch.tensor([wanted], device=self.device), views)
+        grid, threshold = self.package.preprocessing.size, self.package.box_threshold
+        return {
+            view: map_regions(maps[0], labels, size, grid, threshold, kind=kind)
+            for view, maps in found.items()
+        }
 
 
 def load(path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:

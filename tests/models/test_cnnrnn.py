@@ -13,7 +13,7 @@ import torch
 
 from lookcloser.core import LookcloserError
 from lookcloser.data import Catalog, Sample
-from lookcloser.explain import gradcam
+from lookcloser.explain import deconvnet, gradcam, occlusion
 from lookcloser.losses import label_path_loss
 from lookcloser.models import CNNRNN, build_model
 from lookcloser.models.cnnrnn.orders import label_ranks, training_paths
@@ -617,6 +617,66 @@ class TestMaps:
         assert maps.shape[:2] == (2, 1)
         assert torch.isfinite(maps).all()
         assert maps.any()
+
+
+class TestFollowing:
+    def test_a_label_of_the_path_is_judged_at_its_step(self):
+        made = talkative()
+        _, image = described(made, pictures(3))
+        with torch.no_grad():
+            found = made.following(torch.tensor([2, 0, -1]))(pictures(3)).double().sigmoid()
+        made.double()
+        for row in range(3):
+            steps = np.exp(slow_log_probs(made.paths, image[row].double().numpy(), [2, 0]))
+            assert found[row, 2].item() == pytest.approx(steps[0, 2], rel=1e-4)
+            assert found[row, 0].item() == pytest.approx(steps[1, 0], rel=1e-4)
+            reach = np.array([1.0, steps[0, 2], steps[0, 2] * steps[1, 0]])
+            for label in (1, 3):
+                place = int((reach * steps[:, label]).argmax())
+                assert found[row, label].item() == pytest.approx(steps[place, label], rel=1e-4)
+
+    def test_an_empty_answer_is_judged_after_start(self):
+        made = talkative()
+        with torch.no_grad():
+            found = made.following(torch.tensor([-1]))(pictures(2)).sigmoid()
+            image = described(made, pictures(2))[1]
+            steps = made.paths.project(image, torch.zeros(2, 0, dtype=torch.long))
+            expected = made.paths.log_probs(steps)[:, 0, :LABELS].exp()
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("view", [gradcam, deconvnet, occlusion])
+    def test_views_show_each_label_at_its_step_in_one_call(self, taught, view):
+        images = pictures(6)[2:3]
+        with torch.inference_mode():
+            tokens = taught.answer(images, 1).tokens[0]
+        assert tokens.tolist() == SETS[2]
+        maps = view(taught.following(tokens), images, targets=tokens[None])
+        assert maps.shape[:2] == (1, 3)
+        for place, label in enumerate(SETS[2]):
+            # Of a path that ends with the label, nothing that comes after it can be seen.
+            alone = taught.following(torch.tensor(SETS[2][: place + 1]))
+            expected = view(alone, images, targets=label)
+            torch.testing.assert_close(maps[:, place], expected, rtol=1e-3, atol=1e-6)
+        assert not torch.allclose(maps[0, 0] / maps[0, 0].max(), maps[0, 1] / maps[0, 1].max())
+
+    def test_grad_cam_is_that_of_the_log_odds_of_the_step(self, taught):
+        images, path = pictures(6)[2:3], torch.tensor([SETS[2]])
+        features, _ = described(taught, images)
+        for place, label in enumerate(SETS[2]):
+            own = features.clone().requires_grad_()
+            image = taught.paths.image(own.mean(dim=(2, 3)))
+            steps = taught.paths.log_probs(taught.paths.project(image, path).double())
+            (slopes,) = torch.autograd.grad(steps[0, place, label].exp().logit(eps=1e-15), own)
+            expected = torch.einsum("bd,bdhw->bhw", slopes.mean(dim=(2, 3)), features).relu()
+            found = gradcam(taught.following(path[0]), images, label)
+            torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-6)
+
+    def test_the_model_is_left_as_it_was(self, taught):
+        before = {name: value.clone() for name, value in taught.state_dict().items()}
+        deconvnet(taught.following(torch.tensor([1])), pictures(1), 1)
+        assert not taught.training
+        assert all(torch.equal(before[name], value) for name, value in taught.state_dict().items())
+        assert all(parameter.grad is None for parameter in taught.backbone.parameters())
 
 
 class TestArguments:

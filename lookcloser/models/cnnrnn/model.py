@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from lookcloser.core.errors import LookcloserError, unknown
@@ -30,12 +29,12 @@ from lookcloser.models.base import Criterion, Model
 from lookcloser.models.cam.model import best_classes
 from lookcloser.models.cnnrnn.orders import LabelOrder, label_ranks, training_paths
 from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
+from lookcloser.models.cnnrnn.steps import SURE, StepLogits
 
 Decoder = Literal["beam", "exact"]
 
 SCORED_PATHS = 20  # most probable paths over which the scores of labels are summed
 NODE_BUDGET = 2000  # paths that exact search may extend; a trained model needs a few
-SURE = 1e-15  # scores stay this far from 0 and 1, so that their logits are finite
 
 
 class CNNRNN(Model):
@@ -154,7 +153,7 @@ class CNNRNN(Model):
             greedy = greedy_search(step, state, mask_repeats=True, **self._limits)
             path = self._padded(greedy, image.device)
         projected = self.paths.project(image, path)
-        joint = self._joint(projected, path)
+        joint = self.paths.joint_log_probs(projected, path)
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
         if self.training:
             return Output(logits, features=pooled)
@@ -195,6 +194,10 @@ class CNNRNN(Model):
         """Batches share the recurrent states of label prefixes; see `LabelPaths.session`."""
         return self.paths.session()
 
+    def following(self, tokens: Tensor) -> nn.Module:
+        """Views see each label of the path at its step; see `StepLogits`."""
+        return StepLogits(self.backbone, self.paths, tokens[tokens >= 0])
+
     def decode(
         self, step: Cache, state: CachedState[Tensor]
     ) -> list[Hypothesis] | list[SearchResult]:
@@ -232,21 +235,6 @@ class CNNRNN(Model):
         """
         rows = [torch.tensor([*path.tokens[: self.max_labels]] or [-1]) for path in found]
         return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
-
-    def _joint(self, projected: Tensor, path: Tensor) -> Tensor:
-        """(B, T + 1, C) log-probabilities that a path is followed so far and then names a label.
-
-        float64, in which a score near 1 keeps its distance from it.
-        """
-        log_probs = self.paths.log_probs(projected.double())
-        on_path = (path >= 0)[..., None]
-        named = torch.zeros_like(log_probs, dtype=torch.bool)
-        named[:, 1:].scatter_(2, path.clamp(min=0)[..., None], on_path)
-        followed = log_probs[:, :-1].gather(2, path.clamp(min=0)[..., None])
-        followed = followed.detach().masked_fill(~on_path, -torch.inf).cumsum(dim=1)
-        reached = F.pad(followed, (0, 0, 1, 0))
-        joint = (log_probs + reached).masked_fill(named.cumsum(dim=1) > 0, -torch.inf)
-        return joint[..., : self.num_classes]
 
     def _maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
         """(B, K, h, w): how much each place adds to the scores of ``labels`` at their steps.

@@ -86,6 +86,29 @@ class LabelPaths(nn.Module):
             scores = F.linear(projected, self.label_rows.to(projected.dtype), bias)
         return scores.log_softmax(dim=-1)
 
+    def joint_log_probs(self, projected: Tensor, paths: Tensor) -> Tensor:
+        """Log-probabilities that a path is followed so far and then names a label.
+
+        To gradients the probability of the path before the label is a constant.
+
+        Args:
+            projected: (B, T + 1, E) of `project`.
+            paths: (B, T) labels, padded with -1.
+
+        Returns:
+            (B, T + 1, C) in float64, in which a score near 1 keeps its distance from it; -inf for
+            labels that are on the path already, and after its end.
+        """
+        log_probs = self.log_probs(projected.double())
+        on_path = (paths >= 0)[..., None]
+        named = torch.zeros_like(log_probs, dtype=torch.bool)
+        named[:, 1:].scatter_(2, paths.clamp(min=0)[..., None], on_path)
+        followed = log_probs[:, :-1].gather(2, paths.clamp(min=0)[..., None])
+        followed = followed.detach().masked_fill(~on_path, -torch.inf).cumsum(dim=1)
+        reached = F.pad(followed, (0, 0, 1, 0))
+        joint = (log_probs + reached).masked_fill(named.cumsum(dim=1) > 0, -torch.inf)
+        return joint[..., : self.end]
+
     def cache(self, image: Tensor) -> tuple[Cache, CachedState[Tensor]]:
         """A decoder's step and the state to start from, for ``image`` (B, E).
 
