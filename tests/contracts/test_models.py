@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lookcloser.explain.targets import logits_of
 from lookcloser.models import MODELS, Package, build_model, load_package, save_package
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
@@ -88,6 +89,28 @@ def test_an_answer_has_a_map_for_every_token(method, backbone):
         assert output.maps.shape[:2] == output.tokens.shape
     if model.tasks != ("classification",):
         assert output.token_scores.shape == output.tokens.shape
+
+
+@pytest.mark.parametrize("method", [model.name for model in MODELS])
+def test_a_session_changes_no_answer(method):
+    model = build(method, "resnet18").eval()
+    images, session = pictures(4, (64, 96)), model.session()
+    with torch.no_grad():
+        expected = model.answer(images, 2)
+        for rows in (slice(0, 2), slice(2, 4)):
+            with session:
+                found = model.answer(images[rows], 2)
+            torch.testing.assert_close(found.logits, expected.logits[rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [model.name for model in MODELS])
+def test_views_of_an_answer_have_a_logit_for_each_class(method):
+    model, images = build(method, "resnet18").eval(), pictures(2)
+    with torch.no_grad():
+        tokens = model.answer(images[:1], 1).tokens[0]
+        logits = logits_of(model.following(tokens)(images))
+    assert logits.shape == (2, 5)
+    assert torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)

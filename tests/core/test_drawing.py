@@ -236,12 +236,9 @@ class TestPlotLabels:
         image = noise(320, 320)
         sheet = plot_labels(image, {"gradcam": self.regions((0, 0)), "rise": self.regions((1, 1))})
         step = 320 + MARGIN
-        head = sheet.height // 2 - step
+        head = (sheet.height - MARGIN) // 2 - step
         cells = [
-            [
-                np.asarray(sheet)[y : y + 320, x : x + 320]
-                for x in range(MARGIN, 3 * step, step)
-            ]
+            [np.asarray(sheet)[y : y + 320, x : x + 320] for x in range(MARGIN, 3 * step, step)]
             for y in (MARGIN + head, MARGIN + head + head + step)
         ]
         original = np.asarray(image)
