@@ -25,6 +25,7 @@ from lookcloser.models.cnnrnn.paths import LabelPaths
 
 VOCABULARY, HIDDEN, BEAM, LENGTH = 9488, 512, 5, 16
 START, END = 0, 1
+FEATURES = 128
 
 
 class Captioner(nn.Module):
@@ -198,7 +199,9 @@ Step = Callable[[Any, Tensor], tuple[Tensor, Any]]
 def tagger(labels: int, counts: Sequence[int] | None = None) -> CNNRNN:
     """The model as it is trained and decoded; its backbone is left out, features are made up."""
     torch.manual_seed(0)
-    return CNNRNN(labels, "test_resnet", label_counts=counts, max_labels=9).requires_grad_(False)
+    model = CNNRNN(labels, "test_resnet", label_counts=counts, max_labels=9)
+    model.paths.image = nn.Linear(FEATURES, model.paths.image.out_features)
+    return model.requires_grad_(False)
 
 
 def plain(paths: LabelPaths) -> Step:
@@ -216,9 +219,9 @@ def first_state(paths: LabelPaths, image: Tensor) -> dict[str, Tensor]:
     return {"recurrent": image.new_zeros(len(image), paths.cell.hidden_size), "image": image}
 
 
-def tagged_images(count: int, labels: int, width: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Features (N, width) and tags (N, labels): Zipf frequencies, labels that come together."""
-    prototypes = torch.randn(labels, width, generator=torch.Generator().manual_seed(0))
+def tagged_images(count: int, labels: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Features (N, 128) and tags (N, labels): Zipf frequencies, labels that come together."""
+    prototypes = torch.randn(labels, FEATURES, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(seed)
     frequency = 1.0 / torch.arange(1, labels + 1)
     tags = torch.zeros(count, labels)
@@ -232,8 +235,7 @@ def tagged_images(count: int, labels: int, width: int, seed: int) -> tuple[Tenso
 
 
 def trained_tagger(labels: int, steps: int) -> CNNRNN:
-    width = tagger(labels).backbone.width
-    features, tags = tagged_images(4000, labels, width, seed=1)
+    features, tags = tagged_images(4000, labels, seed=1)
     model = tagger(labels, tags.sum(dim=0).long().tolist())
     model.paths.requires_grad_(True)
     optimizer = torch.optim.Adam(model.paths.parameters(), lr=2e-3)
@@ -272,8 +274,8 @@ def in_batches(
 @torch.no_grad()
 def prefix_cache(model: CNNRNN, images: int, rounds: int) -> list[dict[str, Any]]:
     """Decoding with one cache for all batches, with one for each batch, and without."""
-    width, labels, paths = model.backbone.width, model.num_classes, model.paths
-    image = paths.image(tagged_images(images, labels, width, seed=3)[0])
+    paths = model.paths
+    image = paths.image(tagged_images(images, model.num_classes, seed=3)[0])
 
     def decoder(kind: Decoder, beam: int) -> Callable[..., Any]:
         def decode(step: Any, state: Any) -> Any:
@@ -377,9 +379,9 @@ def main(argv: Iterable[str] | None = None) -> None:
     tables["Same best captions as the batched beam"] = agreement
     rows = []
     untrained = tagger(20)
-    drawn = torch.randn(200, untrained.backbone.width, generator=torch.Generator().manual_seed(5))
+    drawn = torch.randn(200, FEATURES, generator=torch.Generator().manual_seed(5))
     rows += exactness(untrained, 3.0 * drawn, "random weights, 20 labels", sharpness=0.1)
-    features, _ = tagged_images(1000, 80, untrained.backbone.width, seed=4)
+    features, _ = tagged_images(1000, 80, seed=4)
     for title, count in (("hardly trained", 40), ("trained", steps)):
         model = trained_tagger(80, count)
         rows += exactness(model, features, f"{title}, 80 labels")
