@@ -7,24 +7,25 @@ peer `transformers` is measured where it is installed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from _harness import arguments, interleave, machine, report, summary
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from lookcloser.decoding import (
-    Hypothesis,
-    PrefixCache,
-    SearchResult,
-    beam_search,
-    best_first_search,
-    greedy_search,
-)
+from lookcloser.core.types import Output
+from lookcloser.decoding import beam_search, best_first_search, label_marginals
+from lookcloser.models import CNNRNN
+from lookcloser.models.cnnrnn.model import SCORED_PATHS, Decoder
+from lookcloser.models.cnnrnn.paths import LabelPaths
 
 VOCABULARY, HIDDEN, BEAM, LENGTH = 9488, 512, 5, 16
 START, END = 0, 1
+FEATURES = 128
 
 
 class Captioner(nn.Module):
@@ -192,134 +193,146 @@ def captions(images: int, rounds: int) -> tuple[dict[str, Any], list[dict[str, A
     return tables, agreement
 
 
-class Tagger(nn.Module):
-    """The CNN-RNN unit and readout (CVPR 2016): embedding 64, recurrent width 512, tied output."""
+Step = Callable[[Any, Tensor], tuple[Tensor, Any]]
 
-    def __init__(self, labels: int, features: int, embedding: int = 64, width: int = 512) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.labels, self.start, self.end = labels, labels + 1, labels
-        self.embed = nn.Embedding(labels + 2, embedding)  # END and START behind the labels
-        self.recurrent = nn.Linear(width, 4 * width)
-        self.label = nn.Linear(embedding, 4 * width, bias=False)
-        self.output, self.image = nn.Linear(width, embedding), nn.Linear(features, embedding)
-        self.root = torch.zeros(1, width)
 
-    def prepare(self, state: Tensor) -> tuple[Tensor, Tensor]:
-        return self.recurrent(state), state
+def tagger(labels: int, counts: Sequence[int] | None = None) -> CNNRNN:
+    """The model as it is trained and decoded; its backbone is left out, features are made up."""
+    torch.manual_seed(0)
+    model = CNNRNN(labels, "test_resnet", label_counts=counts, max_labels=9)
+    model.paths.image = nn.Linear(FEATURES, model.paths.image.out_features)
+    return model.requires_grad_(False)
 
-    def follow(self, prepared: tuple[Tensor, Tensor], tokens: Tensor) -> tuple[Tensor, Tensor]:
-        recurrent, state = prepared
-        x, *gates = (recurrent + self.label(self.embed(tokens))).chunk(4, dim=1)
-        i, f, o = (gate.sigmoid() for gate in gates)
-        state = f * state + i * x.relu()
-        return self.output(state * o), state
 
-    def cell(self, state: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        return self.follow(self.prepare(state), tokens)
+def plain(paths: LabelPaths) -> Step:
+    """The step of `LabelPaths.cache` without a cache: the recurrence runs in every row."""
 
-    def readout(self, outputs: Tensor, image: Tensor) -> Tensor:
-        scores = (outputs + image).relu() @ self.embed.weight[: self.labels + 1].T
-        return scores.log_softmax(dim=1)
-
-    def step(self, state: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        outputs, recurrent = self.cell(state["recurrent"], tokens)
-        log_probs = self.readout(outputs, state["image"])
+    def step(state: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        outputs, (recurrent,) = paths.cell(paths.embedding(tokens), (state["recurrent"],))
+        log_probs = paths.log_probs((paths.recurrent(outputs) + state["image"]).relu())
         return log_probs, {"recurrent": recurrent, "image": state["image"]}
 
-    def state(self, features: Tensor) -> dict[str, Tensor]:
-        return {
-            "recurrent": self.root.expand(len(features), -1),
-            "image": self.image(features),
-        }
+    return step
 
 
-def tagged_images(count: int, labels: int, seed: int) -> tuple[Tensor, list[list[int]]]:
-    """Features and label sets: Zipf frequencies, labels that come together, noisy prototypes."""
-    prototypes = torch.randn(labels, 128, generator=torch.Generator().manual_seed(0))
+def first_state(paths: LabelPaths, image: Tensor) -> dict[str, Tensor]:
+    return {"recurrent": image.new_zeros(len(image), paths.cell.hidden_size), "image": image}
+
+
+def tagged_images(count: int, labels: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Features (N, 128) and tags (N, labels): Zipf frequencies, labels that come together."""
+    prototypes = torch.randn(labels, FEATURES, generator=torch.Generator().manual_seed(0))
     generator = torch.Generator().manual_seed(seed)
     frequency = 1.0 / torch.arange(1, labels + 1)
-    sets = []
-    for size in torch.randint(1, 6, (count,), generator=generator).tolist():
+    tags = torch.zeros(count, labels)
+    for row, size in zip(tags, torch.randint(1, 6, (count,), generator=generator), strict=True):
         first = int(torch.multinomial(frequency, 1, generator=generator))
         near = frequency * torch.exp(-0.3 * (torch.arange(labels) - first).abs())
-        others = torch.multinomial(near, size, generator=generator).tolist()
-        sets.append(sorted({first, *others}))  # frequent first
-    features = torch.stack([prototypes[labels_of].mean(0) for labels_of in sets])
-    return features + 0.35 * torch.randn(features.shape, generator=generator), sets
+        row[torch.multinomial(near, int(size), generator=generator)] = 1
+        row[first] = 1
+    features = tags @ prototypes / tags.sum(dim=1, keepdim=True)
+    return features + 0.35 * torch.randn(features.shape, generator=generator), tags
 
 
-def trained_tagger(labels: int, steps: int) -> Tagger:
-    tagger = Tagger(labels, 128)
-    features, sets = tagged_images(4000, labels, seed=1)
-    ends = torch.full((len(sets), 7), tagger.end)
-    for row, labels_of in zip(ends, sets, strict=True):
-        row[: len(labels_of)] = torch.tensor(labels_of)
-    lengths = torch.tensor([len(labels_of) + 1 for labels_of in sets])
-    optimizer = torch.optim.Adam(tagger.parameters(), lr=2e-3)
+def trained_tagger(labels: int, steps: int) -> CNNRNN:
+    features, tags = tagged_images(4000, labels, seed=1)
+    model = tagger(labels, tags.sum(dim=0).long().tolist())
+    model.paths.requires_grad_(True)
+    optimizer = torch.optim.Adam(model.paths.parameters(), lr=2e-3)
     generator = torch.Generator().manual_seed(2)
     for _ in range(steps):
-        rows = torch.randint(len(sets), (64,), generator=generator)
-        state = tagger.state(features[rows])
-        last, loss = torch.full((64,), tagger.start), torch.zeros(())
-        for position in range(7):
-            log_probs, state = tagger.step(state, last)
-            last = ends[rows, position]
-            loss -= (log_probs.gather(1, last[:, None])[:, 0] * (position < lengths[rows])).mean()
+        rows = torch.randint(len(tags), (64,), generator=generator)
+        output = Output(features.new_empty(0), features=features[rows])
+        loss = model.losses(output, tags[rows], F.cross_entropy)["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     print(f"tagger trained for {steps} steps: loss {loss.item():.3f}")
-    return tagger.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False)
 
 
-def prefix_cache(tagger: Tagger, images: int, rounds: int) -> list[dict[str, Any]]:
-    """Decoding of ``images`` tagged images with and without the cache, built anew every time."""
-    features, _ = tagged_images(images, tagger.labels, seed=3)
-    options = {"start": tagger.start, "end": tagger.end, "max_length": 10, "mask_repeats": True}
+def in_batches(
+    model: CNNRNN, image: Tensor, size: int, decode: Callable[..., Any], memory: str
+) -> tuple[list[Any], int]:
+    """Results of ``decode`` for all images, and how many rows the recurrence ran on."""
+    paths, found, computed = model.paths, [], 0
+    session = model.session() if memory == "one cache" else nullcontext()
+    for batch in image.split(size):
+        if memory == "none":
+            stepped: list[int] = []
+            found += decode(counting(plain(paths), stepped), first_state(paths, batch))
+            computed += sum(stepped)
+            continue
+        with session:
+            step, state = paths.cache(batch)
+            before = len(step)
+            found += decode(step, state)
+            computed += len(step) - before
+    return found, computed
+
+
+@torch.no_grad()
+def prefix_cache(model: CNNRNN, images: int, rounds: int) -> list[dict[str, Any]]:
+    """Decoding with one cache for all batches, with one for each batch, and without."""
+    paths = model.paths
+    image = paths.image(tagged_images(images, model.num_classes, seed=3)[0])
+
+    def decoder(kind: Decoder, beam: int) -> Callable[..., Any]:
+        def decode(step: Any, state: Any) -> Any:
+            model.decoder, model.beam = kind, beam
+            return model.decode(step, state)
+
+        return decode
+
+    def scores(step: Any, state: Any) -> Any:
+        limits = {"start": paths.start, "end": paths.end, "max_length": model.max_labels + 1}
+        return label_marginals(step, state, node_budget=SCORED_PATHS, **limits).tolist()
+
+    decoders = {"greedy": decoder("beam", 1), "beam 5": decoder("beam", 5)}
+    decoders |= {"exact": decoder("exact", 1), "scores of labels": scores}
     rows = []
-    decoders: dict[str, Callable[..., Any]] = {
-        "greedy": greedy_search,
-        "beam 5": lambda *args, **options: beam_search(*args, beam_size=5, **options),
-        "exact": best_first_search,
-    }
     for name, decode in decoders.items():
-        prefixes: list[int] = []
-        stepped: list[int] = []
-
-        def without(decode: Any = decode, stepped: Any = stepped) -> Any:
-            return decode(counting(tagger.step, stepped), tagger.state(features), **options)
-
-        def with_cache(decode: Any = decode, prefixes: Any = prefixes) -> Any:
-            cache = PrefixCache(tagger.follow, tagger.root, tagger.readout, tagger.prepare)
-            found = decode(cache, cache.state(tagger.image(features)), **options)
-            prefixes.append(len(cache))
-            return found
-
-        same = sum(best(a) == best(b) for a, b in zip(without(), with_cache(), strict=True))
-        row = {"decoder": name, "rows of the recurrence": sum(stepped), "prefixes": prefixes[0]}
-        seconds = interleave({"with": with_cache, "without": without}, rounds, warmup=0)
-        timed = summary(seconds, "with")
-        row |= {"with, s": timed[0]["median_s"], "without, s": timed[1]["median_s"]}
-        rows.append({**row, "without over with": timed[1]["over with"], "same sets": same})
+        for size in (images, 32):
+            calls = {
+                memory: partial(in_batches, model, image, size, decode, memory)
+                for memory in ("one cache", "one a batch", "none")
+            }
+            first = {memory: call() for memory, call in calls.items()}
+            expected, answers = first["none"][0], first["one cache"][0]
+            same = sum(alike(*pair) for pair in zip(expected, answers, strict=True))
+            row = {"decoder": name, "batch": size, "same answers": f"{same} of {images}"}
+            row |= {f"rows, {memory}": found[1] for memory, found in first.items()}
+            timed = summary(interleave(calls, rounds, warmup=0), "one cache")
+            row |= {f"s, {entry['name']}": entry["median_s"] for entry in timed}
+            rows.append({**row, "none over one cache": timed[-1]["over one cache"]})
     return rows
 
 
+def alike(first: Any, second: Any) -> bool:
+    """The same tokens; of scores the same numbers."""
+    if isinstance(first, list):
+        return all(math.isclose(a, b, abs_tol=1e-4) for a, b in zip(first, second, strict=True))
+    return bool(first.tokens == second.tokens)
+
+
+@torch.no_grad()
 def exactness(
-    tagger: Tagger, features: Tensor, title: str, sharpness: float = 1.0
+    model: CNNRNN, features: Tensor, title: str, sharpness: float = 1.0
 ) -> list[dict[str, Any]]:
     """How often each beam finds the most probable path, what it loses, and what it costs."""
-    options = {"start": tagger.start, "end": tagger.end, "max_length": 8, "mask_repeats": True}
+    paths = model.paths
+    options = {"start": paths.start, "end": paths.end, "max_length": 8, "mask_repeats": True}
+    step_once, image = plain(paths), paths.image(features)
 
     def step(state: dict[str, Tensor], tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        log_probs, state = tagger.step(state, tokens)
+        log_probs, state = step_once(state, tokens)
         return (log_probs * sharpness).log_softmax(dim=1), state
 
     def run(decode: Callable[..., Any], **more: Any) -> tuple[list[Any], int, float]:
         stepped: list[int] = []
         found: list[Any] = []
         call = lambda: found.append(  # noqa: E731 - timed as it stands
-            decode(counting(step, stepped), tagger.state(features), **options, **more)
+            decode(counting(step, stepped), first_state(paths, image), **options, **more)
         )
         seconds = interleave({"": call}, rounds=1, warmup=0)[""][0]
         return found[0], sum(stepped), seconds
@@ -357,10 +370,6 @@ def counting(step: Callable[..., Any], rows: list[int]) -> Callable[..., Any]:
     return counted
 
 
-def best(result: Hypothesis | SearchResult | list[Hypothesis]) -> tuple[int, ...]:
-    return result[0].tokens if isinstance(result, list) else result.tokens
-
-
 def main(argv: Iterable[str] | None = None) -> None:
     parser = arguments("decoding", __doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, one round")
@@ -369,16 +378,16 @@ def main(argv: Iterable[str] | None = None) -> None:
     tables, agreement = captions(images, rounds)
     tables["Same best captions as the batched beam"] = agreement
     rows = []
-    with torch.no_grad():
-        drawn = 3.0 * torch.randn(200, 128, generator=torch.Generator().manual_seed(5))
-        rows += exactness(Tagger(20, 128), drawn, "random weights, 20 labels", sharpness=0.1)
+    untrained = tagger(20)
+    drawn = torch.randn(200, FEATURES, generator=torch.Generator().manual_seed(5))
+    rows += exactness(untrained, 3.0 * drawn, "random weights, 20 labels", sharpness=0.1)
     features, _ = tagged_images(1000, 80, seed=4)
     for title, count in (("hardly trained", 40), ("trained", steps)):
-        tagger = trained_tagger(80, count)
-        rows += exactness(tagger, features, f"{title}, 80 labels")
+        model = trained_tagger(80, count)
+        rows += exactness(model, features, f"{title}, 80 labels")
     tables["How often a beam misses the most probable label path"] = rows
     tables[f"{tagged} images, trained CNN-RNN of 80 labels, prefix cache"] = prefix_cache(
-        tagger, tagged, rounds
+        model, tagged, rounds
     )
     report(options.json, machine("transformers"), tables)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
@@ -18,6 +19,8 @@ THRESHOLD_FROM = (
     "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
     "or split (the scored one, optimistic)."
 )
+
+T = TypeVar("T")
 
 
 def predict(
@@ -115,6 +118,13 @@ def explain(
     target: Annotated[
         str | None, typer.Option(help="Class to explain; without it the best one.")
     ] = None,
+    each_label: Annotated[
+        bool,
+        typer.Option(
+            "--each-label",
+            help="Explain every label of the answer, one row each: of a sequence at its own step.",
+        ),
+    ] = False,
     save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
     model: Annotated[
         str | None, typer.Option(help="A network instead of a run, e.g. timm:resnet50.")
@@ -131,10 +141,11 @@ def explain(
 ) -> None:
     """Look at one image in several ways, side by side.
 
-    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`, or
+    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`,
+    `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
     `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
-    from lookcloser.core.drawing import picture_format, plot_views, save_picture
+    from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
     from lookcloser.core.updates import move_words
     from lookcloser.recognizer import explain_timm, load
@@ -144,6 +155,14 @@ def explain(
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
     picture_format(save)  # before the work, not after it
     views = None if view is None else [name.strip() for name in view.split(",") if name.strip()]
+    if each_label:
+        if run is None or model is not None or target is not None:
+            raise typer.BadParameter("--each-label is for a run, without --model and --target")
+        found = load(run).explain_labels(shown, views)
+        save_picture(plot_labels(load_image(shown), found), save)
+        named = ", ".join(f"{region.label} {region.score:.1%}" for region in _first(found))
+        printing.say(f"{save}: {named} by {', '.join(found)}")
+        return
     if model is None:
         assert run is not None  # checked above
         regions = load(run).explain(shown, views, target=target)
@@ -160,8 +179,13 @@ def explain(
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
-    first = next(iter(regions.values()))
+    first = _first(regions)
     printing.say(f"{save}: {first.label} {first.score:.1%} by {', '.join(regions)}")
+
+
+def _first(views: Mapping[str, T]) -> T:
+    """What one of the views found: all have found something of the same labels."""
+    return next(iter(views.values()))
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:

@@ -67,12 +67,27 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
         views: Name -> what the view found.
     """
     picture = _fitted(image.convert("RGB"))
-    titles = [
-        f"{name}: {region.says_nothing}" if region.says_nothing else name
-        for name, region in views.items()
-    ]
+    titles = [_view_title(name, region) for name, region in views.items()]
     panels = [draw_region(picture, region, image.size) for region in views.values()]
     return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
+
+
+def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:
+    """A row of views for each of several labels, titled with the label; sizes as `plot_prediction`.
+
+    Args:
+        image: The original; boxes are in its pixels.
+        views: Name -> one region per label, the same labels in each.
+    """
+    picture = _fitted(image.convert("RGB"))
+    panels, titles = [], []
+    for together in zip(*views.values(), strict=True):
+        panels.append(picture)
+        titles.append(_named(together[0]))
+        for name, region in zip(views, together, strict=True):
+            panels.append(draw_region(picture, region, image.size))
+            titles.append(_view_title(name, region))
+    return contact_sheet(panels, titles, columns=len(views) + 1)
 
 
 def overlay(
@@ -237,9 +252,16 @@ def _nested(picture: Image.Image, scales: Sequence[Region], size: tuple[int, int
 def _title(region: Region) -> str:
     if region.says_nothing:
         return f"{region.says_nothing} for {region.label} ({region.score:.2f})"
-    if region.step is not None:
-        return f"{region.kind} {region.step + 1}: {region.label} ({region.score:.2f})"
-    return f"evidence for {region.label} ({region.score:.2f})"
+    return _named(region) if region.step is not None else f"evidence for {_named(region)}"
+
+
+def _view_title(name: str, region: Region) -> str:
+    return f"{name}: {region.says_nothing}" if region.says_nothing else name
+
+
+def _named(region: Region) -> str:
+    place = "" if region.step is None else f"{region.kind} {region.step + 1}: "
+    return f"{place}{region.label} ({region.score:.2f})"
 
 
 def _arrow(

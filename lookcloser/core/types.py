@@ -38,6 +38,8 @@ class Output(NamedTuple):
         part_maps: (B, P, h, w) one map per attention, for the first of ``tokens`` or the best
             class.
         features: What the method's own loss terms are computed on; its shape is the method's.
+        certified: (B,) bool, whether a search proved that ``tokens`` are its most probable answer;
+            None from methods and decoders that prove nothing.
     """
 
     logits: Tensor
@@ -48,6 +50,7 @@ class Output(NamedTuple):
     scale_logits: Tensor | None = None
     part_maps: Tensor | None = None
     features: Tensor | None = None
+    certified: Tensor | None = None
 
 
 @dataclass(frozen=True)

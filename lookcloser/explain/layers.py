@@ -167,7 +167,8 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
     seen: list[tuple[str, Tensor]] = []
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
-        inner = isinstance(leaves[name], nn.Linear)  # a projection inside a block is no feature
+        # A projection inside a block is no feature, and an embedding has not seen the picture.
+        inner = isinstance(leaves[name], nn.Linear | nn.Embedding)
         if inner or as_map(output, size) is None:
             return None
         kept = output if output.requires_grad else output.detach().requires_grad_()

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from lookcloser.core.errors import unknown
 
 State = tuple[Tensor, ...]
+Prepared = tuple[Tensor, Tensor]
 Gate = Literal["sigmoid", "relu"]
 
 
@@ -169,13 +170,30 @@ class CNNRNNCell(RecurrentCell):
 
     def forward(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """One step; see `RecurrentCell.forward`."""
-        return self._step(F.linear(x, self.weight_x, self.bias), state[0])
+        return self.follow(x, self.prepare(state))
+
+    def prepare(self, state: State) -> Prepared:
+        """The part of a step that does not depend on its input: the recurrent product.
+
+        Where several inputs follow one state it is computed once for all of them.
+
+        Args:
+            state: r (B, H), alone in a tuple.
+
+        Returns:
+            ``V r`` (B, 4H) and r, for `follow`.
+        """
+        return F.linear(state[0], self.weight_h), state[0]
+
+    def follow(self, x: Tensor, prepared: Prepared) -> tuple[Tensor, State]:
+        """The rest of a step: inputs (B, D) and what `prepare` gave; results as `forward`."""
+        return self._gated(F.linear(x, self.weight_x, self.bias), prepared)
 
     def sequence(self, x: Tensor, state: State) -> tuple[Tensor, State]:
         """All steps; see `RecurrentCell.sequence`. One product covers the inputs of all steps."""
         outputs = []
         for projected in F.linear(x, self.weight_x, self.bias).unbind(1):
-            out, state = self._step(projected, state[0])
+            out, state = self._gated(projected, self.prepare(state))
             outputs.append(out)
         return torch.stack(outputs, dim=1), state
 
@@ -186,8 +204,9 @@ class CNNRNNCell(RecurrentCell):
         else:
             _copy((self.weight_x, self.weight_h, self.bias), Wx.T, Wh.T, b)
 
-    def _step(self, projected: Tensor, r: Tensor) -> tuple[Tensor, State]:
-        a = projected + F.linear(r, self.weight_h)
+    def _gated(self, projected: Tensor, prepared: Prepared) -> tuple[Tensor, State]:
+        recurrent, r = prepared
+        a = projected + recurrent
         gates, candidate = a[:, : 3 * self.hidden_size], a[:, 3 * self.hidden_size :]
         gates = gates.sigmoid() if self.gate == "sigmoid" else gates.relu()
         i, f, o = gates.chunk(3, dim=-1)

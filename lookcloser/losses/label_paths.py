@@ -89,8 +89,8 @@ def predicted_label_alignment(log_probs: Tensor, targets: Tensor, predicted: Ten
     Args:
         log_probs: As `minimal_loss_alignment`.
         targets: As `minimal_loss_alignment`.
-        predicted: (B, T) the label named at each step, none twice in a row of the batch; those
-            after the size of the set do not count.
+        predicted: (B, T) the label named at each step, none twice in a row of the batch, padded
+            with -1 where none was; those after the size of the set do not count.
     """
     return _aligned(log_probs, targets, predicted)
 
@@ -121,8 +121,9 @@ def _assignments(
         labels = np.flatnonzero(own)
         steps = np.arange(len(labels))
         if named is not None:
-            right = own[named[row, : len(labels)]]
-            kept = named[row, : len(labels)][right]
+            proposed = named[row, : len(labels)]
+            right = np.isin(proposed, labels)
+            kept = proposed[right]
             yield row, steps[right], kept
             labels, steps = np.setdiff1d(labels, kept), steps[~right]
         # A step may rule a label out; such a cost must stay a number.

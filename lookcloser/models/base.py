@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -109,6 +110,28 @@ class Model(nn.Module, ABC):
         """
         output: Output = self(images, targets=top)
         return output
+
+    def following(self, tokens: Tensor) -> nn.Module:
+        """The network that views look at to explain an answer.
+
+        Args:
+            tokens: (K,) the answer for one image, padded with -1.
+
+        Returns:
+            Images (B, 3, H, W), changed forms of that image -> logits (B, C) of each class at its
+            place in the answer: this model, where no part of an answer depends on another.
+        """
+        del tokens
+        return self
+
+    def session(self) -> AbstractContextManager[None]:
+        """A context in which batches share what does not depend on their images.
+
+        A run over many batches makes one and enters it for all of them, or for each anew; what is
+        shared lives as long as the object. The weights must not change meanwhile. Sessions of
+        several threads know nothing of each other.
+        """
+        return nullcontext()
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """The terms whose sum is trained on, by name, each a scalar.

@@ -56,7 +56,7 @@ def _classified(
     return Prediction(package.task, labels, regions, size)
 
 
-def _kind(package: Package) -> Kind:
+def evidence_kind(package: Package) -> Kind:
     """What a piece of evidence is of an answer of several tokens."""
     if package.task == "captioning":
         return "word"
@@ -85,7 +85,7 @@ def _sequence(output: Output, scores: Tensor, row: int, package: Package, size: 
             size,
             package.preprocessing.size,
             package.box_threshold,
-            kind=_kind(package),
+            kind=evidence_kind(package),
         )
     if tags:
         labels = tuple(sorted(path, key=lambda label: -label.score))

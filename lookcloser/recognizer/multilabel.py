@@ -38,7 +38,8 @@ def evaluate_multilabel(
     "C-P", "C-R", "C-F1", "O-P", "O-R", "O-F1" and "exact" score the sets that the model answers;
     the same with "@3" the three labels of the highest scores; "mAP", "mAP-VOC", "mAP-VOC11" and
     "mAP@10" the ranking. Conventions are those of `metrics.multilabel_scores`; "C-F1 macro" is the
-    mean of the F1 of the labels.
+    mean of the F1 of the labels. Where the model's search proves its answers, the settings say of
+    how many images it did.
     """
     run = partial(tag_split, model, package, device=device, batch_size=batch_size, workers=workers)
     supervision = supervise(threshold_from, catalog, split)
@@ -47,6 +48,8 @@ def evaluate_multilabel(
     right = (tagged.answered == tagged.targets).all(axis=1)
     intervals = {"exact": metrics.bootstrap_interval(right)}
     settings = {"images": f"{len(tagged.samples)} of split {split}"}
+    if tagged.certified:
+        settings["search"] = f"exact, {sum(tagged.certified)} of {len(tagged.certified)} proved"
     ious: dict[int, list[float]] = {}
     grid = package.preprocessing.size
     places = tagged.grid_places(grid)

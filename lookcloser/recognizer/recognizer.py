@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from torch import Tensor
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.images import ImageSource, find_images, load_image
-from lookcloser.core.types import Evaluation, Label, Prediction, Region, Task
+from lookcloser.core.types import Evaluation, Kind, Label, Output, Prediction, Region, Task
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Model, Package, load_package, save_package
-from lookcloser.recognizer.answering import label_scores, predictions
+from lookcloser.recognizer.answering import evidence_kind, label_scores, predictions
 from lookcloser.recognizer.captioning import evaluate_captions
 from lookcloser.recognizer.derivatives import VIEW, moved_regions
 from lookcloser.recognizer.evaluation import evaluate_split
@@ -106,9 +107,9 @@ class Recognizer:
         batch_size: int = 16,
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other, with one batch in memory at a time."""
-        sources = _expand(images)
+        sources, session = _expand(images), self.model.session()
         for start in range(0, len(sources), batch_size):
-            yield from self._answer(sources[start : start + batch_size], top)
+            yield from self._answer(sources[start : start + batch_size], top, session)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `assess` for names, conventions and errors."""
@@ -171,7 +172,8 @@ class Recognizer:
             image: As in `predict`, one.
             views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency,
                 without those that this network does not have.
-            target: The class to explain by name; None takes the best one.
+            target: The class to explain by name; None takes the best one. `explain_labels` takes
+                several.
 
         Returns:
             A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
@@ -181,39 +183,76 @@ class Recognizer:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
                 captioner, whose `predict` gives a map for each word.
         """
-        if self.package.task == "captioning":
-            raise LookcloserError(
-                f"{self.package.method}: writes captions, and a view is of one class",
-                fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
-                "word; in Python, `predict` gives a region for each",
-            )
-        if target is not None and target not in self.names:
-            raise unknown(target, "class", self.names)
-        picture = load_image(image)
-        batch = self._prepare(picture)[None].to(self.device)
-        with torch.inference_mode(), evaluating(self.model):
-            answer = self.model.answer(batch, 1)
-        scores = label_scores(answer.logits, self.package)[0]
-        index = int(scores.argmax()) if target is None else self.names.index(target)
-        label = Label(self.names[index], float(scores[index]), index)
-        maps = look(self.model, batch, index, views)
-        found = {view: self._regions(map_, [label], picture.size)[0] for view, map_ in maps.items()}
-        if VIEW in maps and answer.boxes is not None:
-            scales = scale_regions(answer, 0, label, picture.size)
-            found |= moved_regions(maps[VIEW][0], answer.boxes[0], scales)
+        wanted = [] if target is None else self._indices([target])
+        picture, batch, output = self._asked(image)
+        wanted = wanted or [int(output.logits[0].argmax())]
+        maps = self._views(batch, output, wanted, views)
+        found = {
+            view: self._regions(own, output, wanted, picture.size)[0] for view, own in maps.items()
+        }
+        if VIEW in maps and output.boxes is not None:
+            (label,) = self._labels(output, wanted)
+            scales = scale_regions(output, 0, label, picture.size)
+            found |= moved_regions(maps[VIEW][0, 0], output.boxes[0], scales)
         return found
+
+    def explain_labels(
+        self,
+        image: ImageSource,
+        views: Sequence[str] | None = None,
+        *,
+        labels: Sequence[str] | None = None,
+    ) -> dict[str, tuple[Region, ...]]:
+        """Look at one image in several ways, for several labels at once.
+
+        Of a sequence of labels each is seen at its own step, so that the evidence is seen to shift
+        from one to the next; see `Model.following`.
+
+        Args:
+            image: As in `predict`, one.
+            views: As in `explain`; all labels share the passes of a view.
+            labels: Their names; None takes every label of the answer, in its order.
+
+        Returns:
+            Per view one region per label: "step" regions for a sequence of answered labels, "map"
+            regions otherwise.
+
+        Raises:
+            LookcloserError: As `explain`, and for an answer without any label.
+        """
+        wanted = self._indices(labels or ())
+        picture, batch, output = self._asked(image)
+        kind: Kind = "map"
+        if labels is None:
+            assert output.tokens is not None  # of an answer
+            wanted = output.tokens[0][output.tokens[0] >= 0].tolist()
+            kind = evidence_kind(self.package)
+        if not wanted:
+            raise LookcloserError(
+                "the answer has no label to explain",
+                fix="Name one: `--target LABEL`; in Python `labels=[...]`",
+            )
+        return {
+            view: self._regions(own, output, wanted, picture.size, kind)
+            for view, own in self._views(batch, output, wanted, views).items()
+        }
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
         return save_package(path, self.model.state_dict(), self.package)
 
-    def _answer(self, sources: Sequence[ImageSource], top: int) -> Iterator[Prediction]:
+    def _answer(
+        self, sources: Sequence[ImageSource], top: int, session: AbstractContextManager[None]
+    ) -> Iterator[Prediction]:
         pictures = [_try_load(source) for source in sources]
         read = [picture for picture in pictures if isinstance(picture, Image.Image)]
         rows: Iterator[Prediction] = iter(())
         if read:
             batch = torch.stack([self._prepare(picture) for picture in read]).to(self.device)
-            rows = self._answer_batch(batch, [picture.size for picture in read], top)
+            # The contexts are left before anything is yielded: they would hold for the caller, too.
+            with torch.inference_mode(), evaluating(self.model), session:
+                output = self.model.answer(batch, top)
+            rows = predictions(output, self.package, [picture.size for picture in read], top)
         for source, picture in zip(sources, pictures, strict=True):
             path = Path(source) if isinstance(source, str | Path) else None
             if isinstance(picture, str):
@@ -230,17 +269,46 @@ class Recognizer:
                 image=None if path else picture,
             )
 
-    def _answer_batch(
-        self, batch: Tensor, sizes: Sequence[tuple[int, int]], top: int
-    ) -> Iterator[Prediction]:
+    def _indices(self, names: Sequence[str]) -> list[int]:
+        for name in names:
+            if name not in self.names:
+                raise unknown(name, "class", self.names)
+        return [self.names.index(name) for name in names]
+
+    def _asked(self, image: ImageSource) -> tuple[Image.Image, Tensor, Output]:
+        """An image to look at, the same as a batch, and the answer for it."""
+        if self.package.task == "captioning":
+            raise LookcloserError(
+                f"{self.package.method}: writes captions, and a view is of one class",
+                fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
+                "word; in Python, `predict` gives a region for each",
+            )
+        picture = load_image(image)
+        batch = self._prepare(picture)[None].to(self.device)
         with torch.inference_mode(), evaluating(self.model):
-            yield from predictions(self.model.answer(batch, top), self.package, sizes, top)
+            return picture, batch, self.model.answer(batch, 1)
+
+    def _views(
+        self, batch: Tensor, output: Output, wanted: Sequence[int], views: Sequence[str] | None
+    ) -> dict[str, Tensor]:
+        """Maps (1, K, h, w) of the wanted labels by view."""
+        network = self.model if output.tokens is None else self.model.following(output.tokens[0])
+        return look(network, batch, torch.tensor([wanted], device=self.device), views)
+
+    def _labels(self, output: Output, wanted: Sequence[int]) -> list[Label]:
+        scores = label_scores(output.logits, self.package)[0]
+        return [Label(self.names[index], float(scores[index]), index) for index in wanted]
 
     def _regions(
-        self, maps: Tensor, labels: Sequence[Label], size: tuple[int, int]
+        self,
+        maps: Tensor,
+        output: Output,
+        wanted: Sequence[int],
+        size: tuple[int, int],
+        kind: Kind = "map",
     ) -> tuple[Region, ...]:
-        grid = self.package.preprocessing.size
-        return map_regions(maps, labels, size, grid, self.package.box_threshold)
+        labels, grid = self._labels(output, wanted), self.package.preprocessing.size
+        return map_regions(maps[0], labels, size, grid, self.package.box_threshold, kind=kind)
 
 
 def load(path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:

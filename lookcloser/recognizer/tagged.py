@@ -50,6 +50,8 @@ class Tagged:
         targets: (N, C) whether it is true.
         places: Of each true label with boxes.
         skipped: (name, reason) of the other images.
+        certified: (N,) of which images the answer is proved the most probable; empty where the
+            model's search proves nothing.
     """
 
     samples: tuple[Sample, ...]
@@ -59,6 +61,7 @@ class Tagged:
     targets: Sets
     places: tuple[Place, ...]
     skipped: tuple[tuple[str, str], ...]
+    certified: tuple[bool, ...] = ()
 
     def grid_places(self, grid: tuple[int, int]) -> Places:
         """The maps of the true labels on the grid of the network's input, a row for each."""
@@ -98,8 +101,9 @@ def tag_split(
     read: list[Sample] = []
     answers: list[Prediction] = []
     places: list[Place] = []
+    certified: list[bool] = []
     logits, answered, truth = [], [], []
-    with torch.inference_mode(), evaluating(model):
+    with torch.inference_mode(), evaluating(model), model.session():
         for batch in batches:
             own = [samples[index] for index in batch.indices.tolist()]
             images = batch.images.to(device)
@@ -112,6 +116,8 @@ def tag_split(
             logits.append(output.logits.float().cpu())
             answered.append(label_sets(output.tokens, len(package.names)).cpu())
             truth.append(batch.targets > 0)
+            if output.certified is not None:
+                certified += output.certified.tolist()
     return Tagged(
         samples=tuple(read),
         predictions=tuple(answers),
@@ -120,6 +126,7 @@ def tag_split(
         targets=torch.cat(truth).numpy(),
         places=tuple(places),
         skipped=tuple(skipped),
+        certified=tuple(certified),
     )
 
 

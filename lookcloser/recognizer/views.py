@@ -13,14 +13,14 @@ DEFAULT_VIEWS = ("cam", "gradcam", "saliency")
 
 
 def look(
-    model: nn.Module, images: Tensor, target: int, views: Sequence[str] | None
+    model: nn.Module, images: Tensor, targets: int | Tensor, views: Sequence[str] | None
 ) -> dict[str, Tensor]:
-    """The maps of each view by its name.
+    """The maps of each view by its name: (B, h, w), or (B, K, h, w) for several classes.
 
     Args:
         model: Any classifier.
         images: (B, 3, H, W).
-        target: The class.
+        targets: The class, or classes (B, K).
         views: Names in `VIEWS`; None takes `DEFAULT_VIEWS`, without those that this network does
             not have.
 
@@ -33,7 +33,7 @@ def look(
     found = {}
     for view in DEFAULT_VIEWS if views is None else views:
         try:
-            found[view] = VIEWS[view](model, images, target)
+            found[view] = VIEWS[view](model, images, targets)
         except LookcloserError:
             if views is not None:
                 raise

@@ -160,7 +160,9 @@ class TrainOptions:
         "without an order: minimal, predicted (alignment).",
     )
     gate: str | None = method_option("cnnrnn", "Gates of the recurrent unit: sigmoid or relu.")
-    decoder: str | None = method_option("cnnrnn", "beam, or exact (best-first search).")
+    decoder: str | None = method_option(
+        "cnnrnn", "beam, or exact: search with a proof; evaluate says of how many answers."
+    )
     embed_size: int | None = method_option(
         "cnnrnn rnn lstm gru", "Width of the vector of a label or word."
     )

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lookcloser.explain.targets import logits_of
 from lookcloser.models import MODELS, Package, build_model, load_package, save_package
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
@@ -130,6 +131,28 @@ def assert_equal_one_by_one(together, alone):
             torch.testing.assert_close(value, torch.cat(rows), rtol=1e-7, atol=1e-9)
 
 
+@pytest.mark.parametrize("method", [model.name for model in MODELS])
+def test_a_session_changes_no_answer(method):
+    model = build(method, "resnet18").eval()
+    images, session = pictures(4, (64, 96)), model.session()
+    with torch.no_grad():
+        expected = model.answer(images, 2)
+        for rows in (slice(0, 2), slice(2, 4)):
+            with session:
+                found = model.answer(images[rows], 2)
+            torch.testing.assert_close(found.logits, expected.logits[rows], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", [model.name for model in MODELS])
+def test_views_of_an_answer_have_a_logit_for_each_class(method):
+    model, images = build(method, "resnet18").eval(), pictures(2)
+    with torch.no_grad():
+        tokens = model.answer(images[:1], 1).tokens[0]
+        logits = logits_of(model.following(tokens)(images))
+    assert logits.shape == (2, 5)
+    assert torch.isfinite(logits).all()
+
+
 @pytest.mark.parametrize(("method", "backbone"), CASES)
 def test_a_batch_equals_its_images_one_by_one(method, backbone):
     # In double precision: where boxes follow from features, rounding would move what is cut out.
@@ -196,7 +219,7 @@ def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)
 def test_golden_output(method, backbone):
-    """Constant weights and inputs; the numbers stand in golden/models.json."""
+    """Constant weights and inputs; the numbers stand in golden/METHOD.json."""
     expected = json.loads((GOLDEN / f"{method}.json").read_text(encoding="utf-8"))[backbone]
     model = constant(build(method, backbone)).eval()
     images = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64)

@@ -18,6 +18,7 @@ from lookcloser.core.drawing import (
     draw_move,
     draw_region,
     overlay,
+    plot_labels,
     plot_prediction,
     save_picture,
 )
@@ -223,6 +224,39 @@ class TestPlot:
     def test_a_picture_that_was_not_kept(self):
         with pytest.raises(LookcloserError, match="not kept"):
             Prediction("classification", (), (), (5, 5)).plot()
+
+
+class TestPlotLabels:
+    def regions(self, lit):
+        heatmap = np.zeros((2, 2), np.float32)
+        heatmap[lit] = 1.0
+        return (
+            Region("step", "cat", 0.9, heatmap=heatmap, step=0),
+            Region("step", "dog", 0.4, heatmap=np.zeros((2, 2), np.float32), step=1),
+        )
+
+    def test_a_row_for_each_label_and_a_column_for_each_view(self):
+        image = noise(320, 320)
+        sheet = plot_labels(image, {"gradcam": self.regions((0, 0)), "rise": self.regions((1, 1))})
+        step = 320 + MARGIN
+        head = (sheet.height - MARGIN) // 2 - step
+        cells = [
+            [np.asarray(sheet)[y : y + 320, x : x + 320] for x in range(MARGIN, 3 * step, step)]
+            for y in (MARGIN + head, MARGIN + head + head + step)
+        ]
+        original = np.asarray(image)
+        for row in cells:
+            np.testing.assert_array_equal(row[0], original)
+        changed = [np.abs(cell.astype(int) - original).sum(axis=2) for cell in cells[0][1:]]
+        assert changed[0][:80, :80].sum() > 0 == changed[0][250:, 250:].sum()
+        assert changed[1][250:, 250:].sum() > 0 == changed[1][:80, :80].sum()
+        np.testing.assert_array_equal(cells[1][1], original)
+
+    def test_views_of_other_labels_are_refused(self):
+        with pytest.raises(ValueError, match="shorter"):
+            plot_labels(
+                noise(20, 20), {"cam": self.regions((0, 0)), "rise": self.regions((0, 0))[:1]}
+            )
 
 
 def test_importing_it_is_cheap():

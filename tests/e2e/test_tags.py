@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from lookcloser.cli.app import app
@@ -69,6 +70,25 @@ def test_explain_takes_the_views_there_are(run, tags, tmp_path):
     assert ": 5 " in done.stderr
     assert done.stderr.rstrip().endswith("by gradcam, saliency")
     assert out.is_file()
+
+
+def test_explain_draws_a_row_for_each_label_of_the_path(run, tags, tmp_path):
+    rows = json.loads(lookcloser("predict", run, tags / "test", "--json").stdout)
+    row = max(rows, key=lambda row: len(row["regions"]))
+    out = tmp_path / "labels.png"
+    views = ["--view", "gradcam,deconvnet", "--save", out]
+    done = lookcloser("explain", run, row["path"], "--each-label", *views)
+    said = done.stderr.split(": ", 1)[1]
+    assert [part.split()[0] for part in said.split(" by ")[0].split(", ")] == [
+        region["label"] for region in row["regions"]
+    ]
+    with Image.open(out) as sheet:
+        assert sheet.width > 3 * 320
+        assert sheet.height > len(row["regions"]) * 320
+    refused = CliRunner().invoke(
+        app, ["explain", str(run), row["path"], "--each-label", "--target", "5"]
+    )
+    assert refused.exit_code == 2
 
 
 def test_methods_lists_them():

@@ -54,6 +54,23 @@ def test_feedback(tmp_path):
         assert picture.width > 400
 
 
+def test_sequence_shapes(tmp_path):
+    said = run("05_sequence_shapes.py", cwd=tmp_path).splitlines()
+    shapes = ["one-to-many", "many-to-one", "many-to-many", "per frame"]
+    assert [line.split(",")[0] for line in said] == shapes
+    assert said[0].endswith("a red bird; a blue car; a bird; car")
+
+
+def test_tags_and_captions(tmp_path):
+    out = tmp_path / "out"
+    said = run("06_tags_and_captions.py", "--quick", "--folder", out, cwd=tmp_path)
+    assert "'exact'" in said
+    assert "'exact caption'" in said
+    for name in ("tags.png", "labels.png", "caption.png"):
+        with Image.open(out / name) as picture:
+            assert picture.width > 300
+
+
 def test_every_example_is_run_here():
     here = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):

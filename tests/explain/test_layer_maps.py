@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from lookcloser.core import LookcloserError
 from lookcloser.explain import eigencam, gradcam, gradcampp, layercam, scorecam
 from lookcloser.explain.features import features_of
+from lookcloser.explain.layers import find_spatial_layer
 
 
 class Uneven(nn.Module):
@@ -138,6 +139,24 @@ def test_eigencam_is_the_same_for_every_target(uneven, images):
 def test_layers_without_a_grid_are_refused(uneven, images, view):
     with pytest.raises(LookcloserError, match=r"fc: its output \(4, 5\) has no grid"):
         view(uneven, images, layer="fc")
+
+
+def test_an_embedding_of_as_many_tokens_as_a_grid_has_places_is_no_map(images):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.labels, self.fc = (
+                nn.Conv2d(3, 4, 4, stride=4),
+                nn.Embedding(8, 4),
+                nn.Linear(4, 5),
+            )
+
+        def forward(self, images):
+            named = torch.arange(8).repeat(len(images), 6)
+            seen = self.stem(images).relu().mean(dim=(2, 3))
+            return self.fc(seen * self.labels(named).mean(dim=1))
+
+    assert find_spatial_layer(Net().eval(), images) == "stem"
 
 
 @pytest.mark.parametrize("view", [gradcam, eigencam])

@@ -130,6 +130,16 @@ def test_cnnrnn_state_is_not_its_output(case, arrays):
     assert torch.equal(out, state[0]) == (cell.name != "cnnrnn")
 
 
+def test_a_step_of_cnnrnn_is_what_can_be_prepared_and_the_rest():
+    torch.manual_seed(0)
+    cell = CNNRNNCell(D, H).double()
+    x, r = torch.randn(3, D, dtype=torch.float64), torch.randn(1, H, dtype=torch.float64)
+    out, (after,) = cell(x, (r.expand(3, -1),))
+    found, (state,) = cell.follow(x, cell.prepare((r,)))
+    torch.testing.assert_close(found, out)
+    torch.testing.assert_close(state, after)
+
+
 def test_cnnrnn_without_bias_is_the_paper():
     rng = np.random.default_rng(3)
     Wx, Wh, b = rng.normal(size=(D, 4 * H)), rng.normal(size=(H, 4 * H)), np.ones(4 * H)

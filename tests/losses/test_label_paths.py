@@ -113,6 +113,14 @@ def test_predicted_label_alignment_keeps_right_predictions(seed):
         assert cost == pytest.approx(cheapest(-given[row, free], labels))
 
 
+def test_predicted_label_alignment_loses_no_label_to_padding():
+    paths = predicted_label_alignment(
+        log_probs(2), sets([2, 4], [0, 4]), torch.tensor([[-1, -1, -1, -1], [0, -1, -1, -1]])
+    )
+    assert torch.equal(label_sets(paths, 5), sets([2, 4], [0, 4]) > 0)
+    assert paths[1].tolist() == [0, 4, -1, -1]
+
+
 def test_alignment_lives_with_ruled_out_labels():
     given = log_probs(1)
     given[0, 0, 2] = given[0, 1, 3] = -torch.inf

@@ -2,6 +2,8 @@
 
 import copy
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from itertools import permutations
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import torch
 
 from lookcloser.core import LookcloserError
 from lookcloser.data import Catalog, Sample
-from lookcloser.explain import gradcam
+from lookcloser.explain import deconvnet, gradcam, occlusion
 from lookcloser.losses import label_path_loss
 from lookcloser.models import CNNRNN, build_model
 from lookcloser.models.cnnrnn.orders import label_ranks, training_paths
@@ -45,6 +47,13 @@ def talkative(ends=0.2):
     return made
 
 
+def endless(**options):
+    """A model whose paths do not end by themselves."""
+    made = model(tied=False, **options)
+    made.paths.rows.bias.data[END] = -100.0
+    return made
+
+
 SETS = ([0, 1], [2], [1, 2, 3], [], [0, 3], [3])
 
 
@@ -72,6 +81,18 @@ def pictures(count=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
     planes = 4 * torch.randn(count, 3, 1, 1, generator=generator)
     return planes + torch.randn(count, 3, 32, 32, generator=generator)
+
+
+def counted(paths):
+    """The rows of every step that decoders take from now on."""
+    rows, follow = [], paths.cell.follow
+
+    def counting(x, prepared):
+        rows.append(len(x))
+        return follow(x, prepared)
+
+    paths.cell.follow = counting
+    return rows
 
 
 def described(made, images):
@@ -123,8 +144,7 @@ class TestNetwork:
 
     def test_the_image_is_outside_the_recurrence(self):
         paths = network()
-        seen = []
-        paths.cell.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+        seen = counted(paths)
         generator = torch.Generator().manual_seed(0)
         step, state = paths.cache(torch.randn(50, 6, dtype=torch.float64, generator=generator))
         with torch.no_grad():
@@ -294,6 +314,18 @@ class TestAnswer:
         assert not all(result.certified for result in found)
         assert all(result.bound > result.log_prob for result in found if not result.certified)
 
+    def test_an_answer_says_what_is_proved(self, monkeypatch):
+        made = talkative()
+        with torch.no_grad():
+            assert made.answer(pictures(8), 1).certified is None, "a beam proves nothing"
+            made.decoder = "exact"
+            assert made.answer(pictures(8), 1).certified.tolist() == [True] * 8
+            monkeypatch.setattr("lookcloser.models.cnnrnn.model.NODE_BUDGET", 1)
+            found = made.decode(*made.paths.cache(described(made, pictures(8))[1]))
+            proved = made.answer(pictures(8), 1).certified.tolist()
+        assert proved == [result.certified for result in found]
+        assert not all(proved)
+
     def test_scores_are_the_marginals_over_all_paths(self, monkeypatch):
         monkeypatch.setattr("lookcloser.models.cnnrnn.model.SCORED_PATHS", 1000)
         made = model()
@@ -316,14 +348,19 @@ class TestAnswer:
             np.testing.assert_allclose(shown, expected[kept.numpy()], rtol=1e-4)
 
     def test_no_label_twice_and_no_more_than_the_largest_set(self):
-        made = model(max_labels=2)
-        made.paths.embedding.weight.data[END] = -10.0  # never ends by itself
+        made = endless(max_labels=2, beam=2)
         with torch.no_grad():
             tokens = made.answer(pictures(20), 1).tokens
         for row in tokens.tolist():
             labels = [label for label in row if label >= 0]
-            assert len(labels) == len(set(labels))
-            assert len(labels) <= 3, "END counts, and an unfinished path has a label in its place"
+            assert len(labels) == len(set(labels)) == 2
+
+    def test_beyond_the_largest_set_no_score_is_counted(self, monkeypatch):
+        monkeypatch.setattr("lookcloser.models.cnnrnn.model.SCORED_PATHS", 1000)
+        made = endless(max_labels=2)
+        with torch.no_grad():
+            low, full = made(pictures(20)).logits, made.answer(pictures(20), 1).logits
+        assert (low <= full + 1e-4).all(), "a path of forward has no step more than one of answer"
 
     def test_an_image_without_labels(self):
         made = model(tied=False)
@@ -337,8 +374,7 @@ class TestAnswer:
 
     def test_images_share_the_states_of_prefixes(self):
         made = model()
-        seen = []
-        made.paths.cell.register_forward_hook(lambda _m, inputs, _o: seen.append(len(inputs[0])))
+        seen = counted(made.paths)
         with torch.no_grad():
             made.answer(pictures(1).expand(40, -1, -1, -1), 1)
         alone = sum(seen)
@@ -346,6 +382,79 @@ class TestAnswer:
         with torch.no_grad():
             made.answer(pictures(1), 1)
         assert alone == sum(seen), "forty times the same image costs no more"
+
+
+class TestSession:
+    def batches(self, made, session):
+        with torch.no_grad():
+            for batch in pictures(12).split(3):
+                with session:
+                    yield made.answer(batch, 1), made(batch)
+
+    def test_batches_share_the_states_and_answer_the_same(self):
+        made = talkative()
+        seen = counted(made.paths)
+        apart = list(self.batches(made, nullcontext()))
+        steps = sum(seen)
+        seen.clear()
+        together = list(self.batches(made, made.session()))
+        assert sum(seen) < steps / 3
+        for expected, found in zip(apart, together, strict=True):
+            assert torch.equal(found[0].tokens, expected[0].tokens)
+            torch.testing.assert_close(found[0].logits, expected[0].logits)
+            torch.testing.assert_close(found[1].logits, expected[1].logits)
+
+    def test_what_depends_on_a_state_alone_is_computed_once_for_it(self):
+        made = model()
+        prepared, prepare = [], made.paths.cell.prepare
+        made.paths.cell.prepare = lambda state: prepared.append(len(state[0])) or prepare(state)
+        step, state = made.paths.cache(described(made, pictures(8))[1])
+        with torch.no_grad():
+            _, state = step(state, torch.full((8,), START))
+            step(state, torch.arange(8) % LABELS)
+        assert prepared == [1, 1], "of START, then of the state that four labels follow"
+        assert len(step) == 1 + LABELS
+
+    def test_a_new_session_knows_new_weights(self):
+        made = talkative()
+        before = [output.logits for output, _ in self.batches(made, made.session())]
+        with torch.no_grad():
+            made.paths.embedding.weight.mul_(-1)
+        after = [output.logits for output, _ in self.batches(made, made.session())]
+        expected = [output.logits for output, _ in self.batches(made, nullcontext())]
+        assert not torch.allclose(before[0], after[0])
+        torch.testing.assert_close(after, expected)
+
+    def test_it_ends_where_its_block_ends_whatever_happens(self):
+        paths, image = network(), torch.zeros(1, 6, dtype=torch.float64)
+        session = paths.session()
+        with session:
+            first = paths.cache(image)[0]
+            with paths.session():
+                assert paths.cache(image)[0] is not first, "the inner one counts"
+            assert paths.cache(image)[0] is first
+        with pytest.raises(ZeroDivisionError), session:
+            _ = 1 / 0
+        assert paths.cache(image)[0] is not paths.cache(image)[0]
+
+    def test_it_belongs_to_its_network_and_its_thread(self):
+        paths, other, image = network(), network(1), torch.zeros(1, 6, dtype=torch.float64)
+        with paths.session(), other.session(), ThreadPoolExecutor(1) as pool:
+            mine = paths.cache(image)[0]
+            assert other.cache(image)[0] is not mine
+            assert paths.cache(image)[0] is mine
+            assert pool.submit(paths.cache, image).result()[0] is not mine
+            assert paths.cache(image.float())[0] is not mine, "other numbers"
+
+    def test_it_forgets_before_it_fills_the_memory(self, monkeypatch):
+        monkeypatch.setattr("lookcloser.models.cnnrnn.paths.MOST_PREFIXES", 3)
+        paths, image = network(), torch.zeros(LABELS, 6, dtype=torch.float64)
+        with paths.session(), torch.no_grad():
+            step, state = paths.cache(image)
+            _, state = step(state, torch.full((LABELS,), START))
+            assert paths.cache(image)[0] is step
+            step(state, torch.arange(LABELS))
+            assert paths.cache(image)[0] is not step
 
 
 class TestForward:
@@ -510,6 +619,66 @@ class TestMaps:
         assert maps.any()
 
 
+class TestFollowing:
+    def test_a_label_of_the_path_is_judged_at_its_step(self):
+        made = talkative()
+        _, image = described(made, pictures(3))
+        with torch.no_grad():
+            found = made.following(torch.tensor([2, 0, -1]))(pictures(3)).double().sigmoid()
+        made.double()
+        for row in range(3):
+            steps = np.exp(slow_log_probs(made.paths, image[row].double().numpy(), [2, 0]))
+            assert found[row, 2].item() == pytest.approx(steps[0, 2], rel=1e-4)
+            assert found[row, 0].item() == pytest.approx(steps[1, 0], rel=1e-4)
+            reach = np.array([1.0, steps[0, 2], steps[0, 2] * steps[1, 0]])
+            for label in (1, 3):
+                place = int((reach * steps[:, label]).argmax())
+                assert found[row, label].item() == pytest.approx(steps[place, label], rel=1e-4)
+
+    def test_an_empty_answer_is_judged_after_start(self):
+        made = talkative()
+        with torch.no_grad():
+            found = made.following(torch.tensor([-1]))(pictures(2)).sigmoid()
+            image = described(made, pictures(2))[1]
+            steps = made.paths.project(image, torch.zeros(2, 0, dtype=torch.long))
+            expected = made.paths.log_probs(steps)[:, 0, :LABELS].exp()
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+    @pytest.mark.parametrize("view", [gradcam, deconvnet, occlusion])
+    def test_views_show_each_label_at_its_step_in_one_call(self, taught, view):
+        images = pictures(6)[2:3]
+        with torch.inference_mode():
+            tokens = taught.answer(images, 1).tokens[0]
+        assert tokens.tolist() == SETS[2]
+        maps = view(taught.following(tokens), images, targets=tokens[None])
+        assert maps.shape[:2] == (1, 3)
+        for place, label in enumerate(SETS[2]):
+            # Of a path that ends with the label, nothing that comes after it can be seen.
+            alone = taught.following(torch.tensor(SETS[2][: place + 1]))
+            expected = view(alone, images, targets=label)
+            torch.testing.assert_close(maps[:, place], expected, rtol=1e-3, atol=1e-6)
+        assert not torch.allclose(maps[0, 0] / maps[0, 0].max(), maps[0, 1] / maps[0, 1].max())
+
+    def test_grad_cam_is_that_of_the_log_odds_of_the_step(self, taught):
+        images, path = pictures(6)[2:3], torch.tensor([SETS[2]])
+        features, _ = described(taught, images)
+        for place, label in enumerate(SETS[2]):
+            own = features.clone().requires_grad_()
+            image = taught.paths.image(own.mean(dim=(2, 3)))
+            steps = taught.paths.log_probs(taught.paths.project(image, path).double())
+            (slopes,) = torch.autograd.grad(steps[0, place, label].exp().logit(eps=1e-15), own)
+            expected = torch.einsum("bd,bdhw->bhw", slopes.mean(dim=(2, 3)), features).relu()
+            found = gradcam(taught.following(path[0]), images, label)
+            torch.testing.assert_close(found, expected.detach(), rtol=1e-3, atol=1e-6)
+
+    def test_the_model_is_left_as_it_was(self, taught):
+        before = {name: value.clone() for name, value in taught.state_dict().items()}
+        deconvnet(taught.following(torch.tensor([1])), pictures(1), 1)
+        assert not taught.training
+        assert all(torch.equal(before[name], value) for name, value in taught.state_dict().items())
+        assert all(parameter.grad is None for parameter in taught.backbone.parameters())
+
+
 class TestArguments:
     def catalog(self):
         names = ("ant", "bee", "cat", "dog")
@@ -534,7 +703,7 @@ class TestArguments:
         }
         again = build_model("cnnrnn", json.loads(json.dumps(arguments)))
         assert again.ranks.tolist() == [1, 2, 0, 1]
-        assert again.max_length == 4
+        assert again.max_labels == 3
 
     def test_ranks_are_no_weights(self):
         assert "ranks" not in model(label_counts=[1, 2, 3, 4]).state_dict()

@@ -1,3 +1,4 @@
+import copy
 import shutil
 
 import numpy as np
@@ -10,9 +11,10 @@ from torch.nn import functional as F
 import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.core import boxes as geometry
+from lookcloser.core.types import Output
 from lookcloser.data import read_data
 from lookcloser.data.scenes import write_scenes
-from lookcloser.recognizer import write_run_report
+from lookcloser.recognizer import Recognizer, write_run_report
 from lookcloser.recognizer.multilabel import _neighbours
 from lookcloser.recognizer.tagged import tag_split
 
@@ -113,6 +115,74 @@ def test_predict_and_evaluate_agree(recognizer, found, tags):
         assert [label.score for label in shown.labels] == pytest.approx(
             [label.score for label in expected.labels], abs=1e-4
         )
+
+
+def test_exact_search_says_how_much_it_proved(recognizer, found, tags, monkeypatch):
+    assert "search" not in found.settings, "what a beam finds is not proved"
+    if recognizer.package.method != "cnnrnn":
+        return
+    exact = Recognizer(copy.deepcopy(recognizer.model), recognizer.package, device="cpu")
+    exact.model.decoder = "exact"
+    assert exact.assess(tags).settings["search"] == "exact, 20 of 20 proved"
+    monkeypatch.setattr("lookcloser.models.cnnrnn.model.NODE_BUDGET", 1)
+    said = exact.assess(tags).settings["search"]
+    assert 0 <= int(said.split()[1]) < 20
+
+
+def test_the_batches_of_a_run_share_what_needs_no_image(recognizer, tags, monkeypatch):
+    entered, session = [], type(recognizer.model).session
+
+    def watched(model):
+        made = session(model)
+        entered.append(made)
+        return made
+
+    monkeypatch.setattr(type(recognizer.model), "session", watched)
+    recognizer.predict(tags / "test", batch_size=4)
+    assert len(entered) == 1
+    if recognizer.package.method == "cnnrnn":
+        (cache,) = entered[0]._caches.values()
+        assert len(cache) > 1
+
+
+def test_a_stream_leaves_the_callers_modes_alone(recognizer, tags):
+    for prediction in recognizer.stream(tags / "test", batch_size=4):
+        assert prediction.regions is not None
+        assert not torch.is_inference_mode_enabled()
+
+
+def test_every_answered_label_is_explained_at_once(recognizer, found, tags):
+    answer = next(a for a in found.answers if len(a.prediction.labels) > 1).prediction
+    views = ["gradcam", "deconvnet"]
+    explained = recognizer.explain_labels(answer.path, views)
+    assert list(explained) == views
+    shown = [region.label for region in answer.regions]
+    for view, regions in explained.items():
+        assert [region.label for region in regions] == shown
+        assert {region.kind for region in regions} == {region.kind for region in answer.regions}
+        assert [region.step for region in regions] == [region.step for region in answer.regions]
+        for region in regions:
+            alone = recognizer.explain(answer.path, [view], target=region.label)[view]
+            np.testing.assert_allclose(region.heatmap, alone.heatmap, atol=1e-4)
+            assert region.score == pytest.approx(alone.score)
+
+
+def test_named_labels_are_explained_in_their_order(recognizer, found, tags):
+    path = found.answers[0].prediction.path
+    regions = recognizer.explain_labels(path, ["gradcam"], labels=["7", "2"])["gradcam"]
+    assert [(region.label, region.kind, region.step) for region in regions] == [
+        ("7", "map", None),
+        ("2", "map", None),
+    ]
+    with pytest.raises(LookcloserError, match="77: unknown class"):
+        recognizer.explain_labels(path, labels=["7", "77"])
+
+
+def test_an_answer_without_a_label_has_nothing_to_explain(recognizer, found, monkeypatch):
+    nothing = Output(torch.zeros(1, 10), tokens=torch.tensor([[-1]]))
+    monkeypatch.setattr(recognizer.model, "answer", lambda _images, _top: nothing)
+    with pytest.raises(LookcloserError, match="no label to explain"):
+        recognizer.explain_labels(found.answers[0].prediction.path)
 
 
 def test_labels_come_best_first_and_steps_in_the_order_of_the_path(recognizer, found):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
 from lookcloser.core.errors import LookcloserError, unknown
@@ -29,12 +29,12 @@ from lookcloser.models.base import Criterion, Model
 from lookcloser.models.cam.model import best_classes
 from lookcloser.models.cnnrnn.orders import LabelOrder, label_ranks, training_paths
 from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
+from lookcloser.models.cnnrnn.steps import SURE, StepLogits
 
 Decoder = Literal["beam", "exact"]
 
 SCORED_PATHS = 20  # most probable paths over which the scores of labels are summed
 NODE_BUDGET = 2000  # paths that exact search may extend; a trained model needs a few
-SURE = 1e-15  # scores stay this far from 0 and 1, so that their logits are finite
 
 
 class CNNRNN(Model):
@@ -53,7 +53,7 @@ class CNNRNN(Model):
             `losses.predicted_label_alignment`.
         label_counts: (C,) training images of each label, for "frequent" and "rare"; None: all
             alike.
-        max_labels: The largest set that is decoded; None: C.
+        max_labels: The largest set that is answered; None: C.
         embed_size: Width of the label embedding.
         hidden_size: Width of the recurrent unit.
         tied: Whether the output shares the embedding, as in the paper.
@@ -101,7 +101,7 @@ class CNNRNN(Model):
             )
         self.num_classes, self.label_order = num_classes, label_order
         self.decoder, self.beam = decoder, beam
-        self.max_length = (max_labels or num_classes) + 1  # END counts
+        self.max_labels = max_labels or num_classes
         self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
         self.dropout = nn.Dropout(drop_rate)
         self.paths = LabelPaths(
@@ -151,9 +151,9 @@ class CNNRNN(Model):
         if not self.training:
             step, state = self.paths.cache(image.detach())
             greedy = greedy_search(step, state, mask_repeats=True, **self._limits)
-            path = _padded(greedy, image.device)
+            path = self._padded(greedy, image.device)
         projected = self.paths.project(image, path)
-        joint = self._joint(projected, path)
+        joint = self.paths.joint_log_probs(projected, path)
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
         if self.training:
             return Output(logits, features=pooled)
@@ -169,13 +169,15 @@ class CNNRNN(Model):
         """The most probable path in its own order, each label with the map of its step.
 
         ``sigmoid(logits)`` are the `decoding.label_marginals` of the most probable paths. Every
-        label of the path has a map, whatever ``top``.
+        label of the path has a map, whatever ``top``. Exact search says in ``certified`` of which
+        images it proved the path.
         """
         del top
         features = self.backbone(images)
         image = self.paths.image(features.mean(dim=(2, 3)))
         step, state = self.paths.cache(image)
-        tokens = _padded(self.decode(step, state), image.device)
+        found = self.decode(step, state)
+        tokens = self._padded(found, image.device)
         marginals = label_marginals(step, state, node_budget=SCORED_PATHS, **self._limits)
         scores = marginals[:, : self.num_classes].to(image.device)
         token_scores = scores.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, 0.0)
@@ -185,7 +187,16 @@ class CNNRNN(Model):
             self._maps(features, projected, tokens),
             tokens=tokens,
             token_scores=token_scores.to(image.dtype),
+            certified=_certified(found),
         )
+
+    def session(self) -> AbstractContextManager[None]:
+        """Batches share the recurrent states of label prefixes; see `LabelPaths.session`."""
+        return self.paths.session()
+
+    def following(self, tokens: Tensor) -> nn.Module:
+        """Views see each label of the path at its step; see `StepLogits`."""
+        return StepLogits(self.backbone, self.paths, tokens[tokens >= 0])
 
     def decode(
         self, step: Cache, state: CachedState[Tensor]
@@ -212,22 +223,18 @@ class CNNRNN(Model):
 
     @property
     def _limits(self) -> dict[str, int]:
-        return {"start": self.paths.start, "end": self.paths.end, "max_length": self.max_length}
+        longest = self.max_labels + 1  # END counts
+        return {"start": self.paths.start, "end": self.paths.end, "max_length": longest}
 
-    def _joint(self, projected: Tensor, path: Tensor) -> Tensor:
-        """(B, T + 1, C) log-probabilities that a path is followed so far and then names a label.
+    def _padded(
+        self, found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device
+    ) -> Tensor:
+        """The paths as (B, K), padded with -1; at least one place.
 
-        float64, in which a score near 1 keeps its distance from it.
+        A path that did not end has a label where END would stand, one more than a set may have.
         """
-        log_probs = self.paths.log_probs(projected.double())
-        on_path = (path >= 0)[..., None]
-        named = torch.zeros_like(log_probs, dtype=torch.bool)
-        named[:, 1:].scatter_(2, path.clamp(min=0)[..., None], on_path)
-        followed = log_probs[:, :-1].gather(2, path.clamp(min=0)[..., None])
-        followed = followed.detach().masked_fill(~on_path, -torch.inf).cumsum(dim=1)
-        reached = F.pad(followed, (0, 0, 1, 0))
-        joint = (log_probs + reached).masked_fill(named.cumsum(dim=1) > 0, -torch.inf)
-        return joint[..., : self.num_classes]
+        rows = [torch.tensor([*path.tokens[: self.max_labels]] or [-1]) for path in found]
+        return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
 
     def _maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
         """(B, K, h, w): how much each place adds to the scores of ``labels`` at their steps.
@@ -240,7 +247,7 @@ class CNNRNN(Model):
         return torch.einsum("bdhw,bkd->bkhw", features, weights.to(features.dtype))
 
 
-def _padded(found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device) -> Tensor:
-    """The paths as (B, K), padded with -1; at least one place."""
-    rows = [torch.tensor([*path.tokens] or [-1]) for path in found]
-    return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
+def _certified(found: Sequence[Hypothesis] | Sequence[SearchResult]) -> Tensor | None:
+    """(B,) which paths are proved the most probable; None where the search proves nothing."""
+    proofs = [path.certified for path in found if isinstance(path, SearchResult)]
+    return torch.tensor(proofs) if proofs else None

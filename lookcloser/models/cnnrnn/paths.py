@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from types import TracebackType
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.decoding import CachedState, PrefixCache
 from lookcloser.layers import CNNRNNCell
-from lookcloser.layers.recurrent import Gate, State
+from lookcloser.layers.recurrent import Gate, Prepared, State
 
 Cache = PrefixCache[State, Tensor]
+
+MOST_PREFIXES = 20_000  # of a session, which then starts anew: 250 MB at a width of 512
 
 
 class LabelPaths(nn.Module):
@@ -80,21 +86,57 @@ class LabelPaths(nn.Module):
             scores = F.linear(projected, self.label_rows.to(projected.dtype), bias)
         return scores.log_softmax(dim=-1)
 
+    def joint_log_probs(self, projected: Tensor, paths: Tensor) -> Tensor:
+        """Log-probabilities that a path is followed so far and then names a label.
+
+        To gradients the probability of the path before the label is a constant.
+
+        Args:
+            projected: (B, T + 1, E) of `project`.
+            paths: (B, T) labels, padded with -1.
+
+        Returns:
+            (B, T + 1, C) in float64, in which a score near 1 keeps its distance from it; -inf for
+            labels that are on the path already, and after its end.
+        """
+        log_probs = self.log_probs(projected.double())
+        on_path = (paths >= 0)[..., None]
+        named = torch.zeros_like(log_probs, dtype=torch.bool)
+        named[:, 1:].scatter_(2, paths.clamp(min=0)[..., None], on_path)
+        followed = log_probs[:, :-1].gather(2, paths.clamp(min=0)[..., None])
+        followed = followed.detach().masked_fill(~on_path, -torch.inf).cumsum(dim=1)
+        reached = F.pad(followed, (0, 0, 1, 0))
+        joint = (log_probs + reached).masked_fill(named.cumsum(dim=1) > 0, -torch.inf)
+        return joint[..., : self.end]
+
     def cache(self, image: Tensor) -> tuple[Cache, CachedState[Tensor]]:
         """A decoder's step and the state to start from, for ``image`` (B, E).
 
-        The recurrence sees no image, so its states are computed once for all images on a prefix.
+        The recurrence sees no image, so its states are computed once for all images on a prefix:
+        of this batch, or inside a `session` of all its batches.
         """
+        session = next((one for one in reversed(_entered.get()) if one.paths is self), None)
+        step = self._cache(image) if session is None else session.cache(image)
+        return step, step.state(image)
 
-        def cell(state: State, labels: Tensor) -> tuple[Tensor, State]:
-            output, after = self.cell(self.embedding(labels), state)
+    def session(self) -> Session:
+        """A context in which `cache` gives one and the same cache to every batch.
+
+        It may be entered any number of times, by one thread at a time, and counts for the thread
+        that is inside alone. Its states live as long as the object; the weights must not change
+        meanwhile.
+        """
+        return Session(self)
+
+    def _cache(self, like: Tensor) -> Cache:
+        def cell(prepared: Prepared, labels: Tensor) -> tuple[Tensor, State]:
+            output, after = self.cell.follow(self.embedding(labels), prepared)
             return self.recurrent(output), after
 
         def readout(outputs: Tensor, image: Tensor) -> Tensor:
             return self.log_probs((outputs + image).relu())
 
-        step: Cache = PrefixCache(cell, self._root(1, image), readout)
-        return step, step.state(image)
+        return PrefixCache(cell, self._root(1, like), readout, self.cell.prepare)
 
     @torch.no_grad()
     def follow(self, image: Tensor, allowed: Tensor) -> Tensor:
@@ -121,3 +163,33 @@ class LabelPaths(nn.Module):
 
     def _root(self, count: int, like: Tensor) -> State:
         return self.cell.initial_state(like.new_zeros(count, self.cell.hidden_size))
+
+
+class Session(AbstractContextManager[None]):
+    """See `LabelPaths.session`."""
+
+    def __init__(self, paths: LabelPaths) -> None:
+        self.paths = paths
+        self._caches: dict[tuple[torch.device, torch.dtype], Cache] = {}
+
+    def __enter__(self) -> None:
+        _entered.set((*_entered.get(), self))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _entered.set(_entered.get()[:-1])
+
+    def cache(self, image: Tensor) -> Cache:
+        """The cache of the session for images (B, E) of this kind."""
+        kind = (image.device, image.dtype)
+        if kind not in self._caches or len(self._caches[kind]) > MOST_PREFIXES:
+            self._caches[kind] = self.paths._cache(image)
+        return self._caches[kind]
+
+
+# Every thread has its own: a session is not seen by those that answer beside it.
+_entered: ContextVar[tuple[Session, ...]] = ContextVar("entered", default=())

@@ -82,13 +82,13 @@ def look(
     order = EpochSampler(len(dataset), shuffle=False)
     loader = image_loader(dataset, order, batch_size=batch_size, workers=workers, keep_last=True)
     by_name = {sample.name: sample for sample in samples}
-    index = index_of(package.names)
+    index, session = index_of(package.names), model.session()
     for batch in loader:
         found: list[Looked | Failed] = [(by_name[name], why) for name, why in batch.skipped]
         if len(batch.images):
             own = [samples[row] for row in batch.indices.tolist()]
             tokens = _tokens(own, index) if given else None
-            with torch.inference_mode(), evaluating(model):
+            with torch.inference_mode(), evaluating(model), session:
                 found += _of_batch(model, package, batch, own, tokens, device)
         yield found
 
