@@ -4,8 +4,9 @@ Three suspicions, and the class has the largest of them. Each is a chain of whic
 counts.
 
 - **mark**: the same fine detail is at the same place in the class's pictures and not in those of
-  others. Things never are, so that this alone makes 1: it is in the data, and if this model does
-  not depend on it, the next may. What is above 1 comes from dependence: the class's score falls
+  others. Things never are, so that twice the limit alone makes 1: it is in the data, and if this
+  model does not depend on it, the next may. Barely above the limit it is flagged only where the
+  model depends on it as well: with few pictures chance goes as far. What is above 1 comes from dependence: the class's score falls
   when the place comes from another picture, or rises in other pictures that get it. From the limit
   "place" on, the mark is said to be used by the model, below it to be in the data only.
 - **colour**: the colour along the border hardly varies in the class's pictures, *and* the score
@@ -119,7 +120,7 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
     needed = row["border lost"] / LIMITS["border used"]
     detail = row["same detail"] / max(LIMITS["same detail"], row["chance detail"])
     chains = {
-        "mark": min(detail, 1 + used),
+        "mark": min(detail * (1 + min(used, 1)) / 2, 1 + used),
         "colour": min(row["same border colour"] / LIMITS["same border colour"], (1 + needed) / 2),
         "context": min(
             row["border carried"] / LIMITS["border carried"],

@@ -53,7 +53,10 @@ def test_a_mark_that_is_not_used_beside_a_border_that_is():
 
 def test_few_pictures_need_more_likeness():
     assert judge(classes(same_detail=0.15, chance_detail=0.2))[-1].level == "none"
-    assert judge(classes(same_detail=0.25, chance_detail=0.2))[-1].level == "data"
+    assert judge(classes(same_detail=0.25, chance_detail=0.2))[-1].level == "none"
+    used = judge(classes(same_detail=0.25, chance_detail=0.2, place_lost=0.06))[-1]
+    assert used.level == "model", "what the model depends on needs less"
+    assert judge(classes(same_detail=0.45, chance_detail=0.2))[-1].level == "data"
 
 
 def test_a_place_that_matters_but_looks_different_every_time_is_no_mark():
