@@ -137,7 +137,7 @@ class Recognizer:
         if catalog.task != self.package.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",
-                allowed=f"This model answers {self.package.task}",
+                allowed=f"This model answers {self.package.task}.",
             )
         if threshold_from not in {"val", "split"}:
             raise unknown(threshold_from, "place to choose the threshold", ("val", "split"))
