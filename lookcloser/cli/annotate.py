@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Run
+from lookcloser.core.wording import count
 
 
 def annotate(
@@ -35,14 +36,10 @@ def annotate(
     Stopped on the way, the same command goes on where it was.
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lookcloser.recognizer import annotate as annotate_all
     from lookcloser.recognizer import load
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Annotating", total=None)
+    with printing.progress("Annotating") as progress:
         found = annotate_all(
             load(run),
             data,
@@ -54,17 +51,24 @@ def annotate(
             min_score=min_score,
             batch_size=batch_size,
             workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=progress,
         )
     for note in found.notes:
         printing.say(note)
     for name, reason in found.skipped:
         printing.say(f"skipped: {name}: {reason}")
-    kept = f"; {found.resumed} were done before" if found.resumed else ""
+    kept = f"; {found.resumed} done before" if found.resumed else ""
     empty = f", {found.empty} without evidence" if found.empty else ""
-    printing.say(f"{found.boxes} boxes on {len(found.records)} images{empty}{kept}")
+    boxes, images = count(found.boxes, "box"), count(len(found.records), "image")
+    printing.say(f"{boxes} on {images}{empty}{kept}")
     for path in found.files:
-        printing.say(f"{path}")
+        typer.echo(path)
     if found.skipped:
-        printing.say(f"{len(found.skipped)} images could not be read")
+        printing.say(f"{count(len(found.skipped), 'image')} could not be read")
+    seen = next(
+        (record.source for record in found.records if record.things and record.source), None
+    )
+    if seen is not None:
+        printing.next_step("explain", run, seen)
+    if found.skipped:
         raise typer.Exit(SKIPPED)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.pairs import read_pairs
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.wording import count
+
+if TYPE_CHECKING:
+    from lookcloser.core import Prediction, Region
+    from lookcloser.recognizer import Recognizer
 
 Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
-SKIPPED = 3
+FAILED, SKIPPED = 1, 3
 THRESHOLD_FROM = (
     "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
     "or split (the scored one, optimistic)."
@@ -40,7 +46,7 @@ def predict(
     from lookcloser.recognizer import load
 
     recognizer = load(run)
-    failed, rows, total = 0, [], 0
+    failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
     pictures = _picture_names(sources, save)
     if save is not None:
@@ -50,23 +56,25 @@ def predict(
         if prediction.error is not None:
             failed += 1
             printing.say(f"skipped: {prediction.error}")
-        elif save is not None:
-            prediction.save(pictures[total - 1])
+        else:
+            answered = prediction.path
+            _show(prediction, None if save is None else pictures[total - 1], text=not json)
         if json:
             rows.append(prediction.to_dict())
-        elif prediction.error is None:
-            ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
-            said = prediction.caption if prediction.caption is not None else ranked or "no label"
-            typer.echo(f"{prediction.path}: {said}")
     if json:
         printing.print_json(rows)
     if save is not None:
-        printing.say(f"{total - failed} pictures in {save}")
+        printing.say(f"{count(total - failed, 'picture')} in {save}")
     if failed:
-        printing.say(f"{failed} of {total} images could not be read")
-        raise typer.Exit(SKIPPED)
+        printing.say(f"{failed} of {count(total, 'image')} could not be read")
+    if answered is None:
+        raise typer.Exit(FAILED)
     if save is None:
-        printing.next_step(f"lookcloser predict {run} {images[0]} --save evidence/")
+        printing.next_step("predict", run, images[0], "--save", "evidence/")
+    else:
+        _say_next(recognizer, run, answered)
+    if failed:
+        raise typer.Exit(SKIPPED)
 
 
 def evaluate(
@@ -91,14 +99,14 @@ def evaluate(
         printing.print_json(dict(result.metrics))
     else:
         printing.print_scores(
-            f"{run} on {split} of {data}: {len(result.answers)} images",
+            f"{run} on {split} of {data}: {count(len(result.answers), 'image')}",
             result.metrics,
             result.intervals,
         )
     printing.print_settings(result.settings)
     for name, reason in result.skipped:
         printing.say(f"skipped: {name}: {reason}")
-    printing.next_step(f"lookcloser report {run} {data} --split {split}")
+    printing.next_step("report", run, data, "--split", split)
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -154,19 +162,21 @@ def explain(
     if shown is None or (run is None and model is None):
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
     picture_format(save)  # before the work, not after it
-    views = None if view is None else [name.strip() for name in view.split(",") if name.strip()]
+    views = None if view is None else _view_names(view)
     if each_label:
         if run is None or model is not None or target is not None:
             raise typer.BadParameter("--each-label is for a run, without --model and --target")
         found = load(run).explain_labels(shown, views)
         save_picture(plot_labels(load_image(shown), found), save)
-        named = ", ".join(f"{region.label} {region.score:.1%}" for region in _first(found))
-        printing.say(f"{save}: {named} by {', '.join(found)}")
+        _say_seen(save, _first(found), found)
+        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
         return
     if model is None:
         assert run is not None  # checked above
         regions = load(run).explain(shown, views, target=target)
     else:
+        if weights == "none":
+            printing.say("Random weights (--weights none): the network knows nothing")
         regions = explain_timm(
             model.removeprefix("timm:"),
             shown,
@@ -179,8 +189,55 @@ def explain(
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
-    first = _first(regions)
-    printing.say(f"{save}: {first.label} {first.score:.1%} by {', '.join(regions)}")
+    _say_seen(save, [_first(regions)], regions)
+    if model is None:
+        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+    else:
+        printing.next_step("train", "DATA", "--backbone", model.removeprefix("timm:"))
+
+
+def known_data(run: str | Path) -> str:
+    """The data set that a run was trained on; "DATA" where that is not known."""
+    from lookcloser.recognizer import read_config
+
+    try:
+        return read_config(Path(run))[0]
+    except LookcloserError:  # a single file of weights
+        return "DATA"
+
+
+def _view_names(text: str) -> list[str]:
+    from lookcloser.explain import VIEWS
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise typer.BadParameter(f"--view names no view. There are: {', '.join(VIEWS)}")
+    return names
+
+
+def _say_next(recognizer: Recognizer, run: str, answered: str | Path) -> None:
+    """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    if recognizer.package.task == "captioning":
+        printing.next_step("report", run, known_data(run))
+    else:
+        printing.next_step("explain", run, answered)
+
+
+def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
+    """Save one answer as a picture, print it as a line."""
+    if picture is not None:
+        prediction.save(picture)
+    if text:
+        ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
+        said = prediction.caption if prediction.caption is not None else ranked or "no label"
+        typer.echo(f"{prediction.path}: {said}")
+
+
+def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
+    """The picture that was written, and what of."""
+    typer.echo(picture)
+    named = ", ".join(f"{region.label} {region.score:.1%}" for region in labels)
+    printing.say(f"{named} by {', '.join(views)}")
 
 
 def _first(views: Mapping[str, T]) -> T:

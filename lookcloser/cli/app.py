@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import annotate, answer, audit, data, demo, report, train
-from lookcloser.core.errors import LookcloserError
+from lookcloser.cli.answer import FAILED
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.version import __version__
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-FAILED, INTERRUPTED = 1, 130
+WRONG_USAGE, INTERRUPTED = 2, 130
 
 
 def _version(wanted: bool) -> None:
@@ -62,11 +63,23 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
-    except LookcloserError as error:
+    except (LookcloserError, OSError, MemoryError) as error:
         if "--debug" in sys.argv:
             raise
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        sys.exit(FAILED)
+        typer.secho(f"Error: {_said(error)}", fg="red", err=True)
+        sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
     except KeyboardInterrupt:
         typer.echo("\nInterrupted.", err=True)
         sys.exit(INTERRUPTED)
+
+
+def _said(error: Exception) -> str:
+    """One line; what the operating system refused names the file, where it knows one."""
+    if isinstance(error, LookcloserError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "Not enough memory. Try a smaller --batch-size or fewer --workers."
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    file = getattr(error, "filename", None)
+    line = f"{file}: {reason}" if file is not None else reason
+    return f"{' '.join(str(line).split())}. --debug shows where."

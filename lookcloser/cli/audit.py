@@ -10,6 +10,7 @@ import typer
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run
 from lookcloser.core.audit import LEVELS
+from lookcloser.core.wording import count
 
 _SHOWN = 10
 
@@ -52,14 +53,17 @@ def audit(
             + [f"{one.measures[name]:.2f}" for name in columns[3:]]
             for one in found.classes[:_SHOWN]
         ]
-        printing.print_table(f"Most suspicious of {len(found.classes)} classes", columns, rows)
+        title = f"Most suspicious of {count(len(found.classes), 'class')}"
+        printing.print_table(title, columns, rows)
+        typer.echo(page)
     for one in found.classes:
         for reason in one.reasons:
             printing.say(f"{one.name} ({LEVELS[one.level]}): {reason}")
     if not found.flagged:
-        printing.say("no class is flagged")
+        printing.say("No class is flagged")
     for name, reason in found.skipped:
         printing.say(f"skipped: {name}: {reason}")
-    printing.say(f"{page}: open it in a browser")
+    printing.say(f"Open {page} in a browser")
+    printing.next_step("report", run, data, "--split", split)
     if found.skipped:
         raise typer.Exit(SKIPPED)

@@ -8,9 +8,11 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED
+from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
     from lookcloser.data import CaptionStatistics, DataReport, TagStatistics
+    from lookcloser.models import Model
 
 _TAGS_SHOWN = 20
 
@@ -32,22 +34,11 @@ def check(
 
     Example: `lookcloser data check birds/`
     """
-    from rich.console import Console
-    from rich.progress import track
-
     from lookcloser.data import check_data, read_data
 
     catalog = read_data(data, skip_missing=True)
-    steps = iter(
-        track(
-            range(len(catalog.samples)),
-            "Reading images",
-            console=Console(stderr=True),
-            transient=True,
-        )
-    )
-    report = check_data(catalog, decode=decode, progress=lambda _done, _total: next(steps, None))
-    next(steps, None)
+    with printing.progress("Reading images") as progress:
+        report = check_data(catalog, decode=decode, progress=progress)
     if json:
         printing.print_json(report.to_dict())
     else:
@@ -62,16 +53,17 @@ def check(
             typer.echo("No problems found.")
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
-    printing.next_step(f"lookcloser train {data}{' --skip-missing' if report.skipped else ''}")
+    printing.next_step("train", data, *(["--skip-missing"] if report.skipped else []))
     if report.broken or report.skipped:
         raise typer.Exit(SKIPPED)
 
 
 def _print_counts(report: DataReport) -> None:
     """What there is, as tables; what is wrong with it comes after them."""
-    classes = len({name for of in report.counts.values() for name in of})
-    kinds = {"classification": f", {classes} classes", "multilabel": f", {classes} tags"}
-    typer.echo(f"{report.root}: {report.layout}, {report.task}{kinds.get(report.task, '')}")
+    names = len({name for of in report.counts.values() for name in of})
+    noun = {"classification": "class", "multilabel": "tag"}.get(report.task)
+    kinds = f", {count(names, noun)}" if noun else ""
+    typer.echo(f"{report.root}: {report.layout}, {report.task}{kinds}")
     columns = ["split", "images"]
     rows = [[split, str(images)] for split, images in report.images.items()]
     if report.tags is not None:
@@ -105,7 +97,7 @@ def _print_tags(tags: TagStatistics, counts: dict[str, dict[str, int]]) -> None:
             for pair in tags.pairs
         ]
         columns = ["tag", "with", "images", "P(with | tag)", "P(tag | with)", "lift"]
-        printing.print_table("Tags that occur together", columns, pairs)
+        printing.print_table("Tags that occur together", columns, pairs, texts=2)
 
 
 def _print_captions(captions: CaptionStatistics) -> None:
@@ -131,17 +123,25 @@ def _print_captions(captions: CaptionStatistics) -> None:
 def methods(
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """What there is, for which task."""
-    from lookcloser.models import MODELS
-
+    """What there is, for which task; the first of each task is taken where none is named."""
+    models = _by_task()
     if json:
         printing.print_json(
             [
                 {"name": model.name, "tasks": list(model.tasks), "summary": model.summary}
-                for model in MODELS
+                for model in models
             ]
         )
         return
-    rows = [[model.name, ", ".join(model.tasks), model.summary] for model in MODELS]
-    printing.print_table("Methods", ["method", "task", "what it is"], rows)
-    printing.next_step(f"lookcloser train DATA --method {MODELS[0].name}")
+    rows = [[model.name, ", ".join(model.tasks), model.summary] for model in models]
+    printing.print_table("Methods", ["method", "task", "what it is"], rows, texts=3)
+    printing.next_step("train", "DATA", "--method", models[0].name)
+
+
+def _by_task() -> list[type[Model]]:
+    from lookcloser.models import MODELS
+    from lookcloser.training.options import DEFAULT_METHODS
+
+    tasks = list(map(str, DEFAULT_METHODS))
+    defaults = DEFAULT_METHODS.values()
+    return sorted(MODELS, key=lambda m: (tasks.index(m.tasks[0]), m.name not in defaults))

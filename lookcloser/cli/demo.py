@@ -50,7 +50,7 @@ def demo(
     folder = _free(out)
     result = run_training(scenes, out=folder, seed=seed, **RECIPE)
     if result.interrupted:
-        printing.next_step(f"lookcloser train --resume {folder}")
+        printing.next_step("train", "--resume", folder)
         raise typer.Exit(130)
     printing.say("4/4 scoring unseen scenes and writing the report")
     page, evaluation = write_run_report(result.recognizer, scenes, "test")
@@ -59,23 +59,14 @@ def demo(
     printing.say(f"waiting for data: {result.data_wait:.0%} of the training time")
     printing.say(f"done in {time.perf_counter() - start:.0f} s; open {page.resolve()}")
     picture = next(answer.prediction.path for answer in evaluation.answers)
-    printing.next_step(f"lookcloser predict {folder} {picture} --save {out / 'evidence'}")
+    printing.next_step("predict", folder, picture, "--save", out / "evidence")
 
 
 def _write_scenes(folder: Path, seed: int) -> Path:
-    from rich.console import Console
-    from rich.progress import Progress
-
     from lookcloser.data.scenes import write_scenes
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("Writing scenes", total=None)
-        return write_scenes(
-            folder,
-            seed=seed,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-            **SCENES,
-        )
+    with printing.progress("Writing scenes") as progress:
+        return write_scenes(folder, seed=seed, progress=progress, **SCENES)
 
 
 def _free(out: Path) -> Path:

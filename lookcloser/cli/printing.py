@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, get_args
 
 import typer
@@ -18,9 +20,24 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def next_step(command: str) -> None:
-    """The command that people usually type next."""
-    say(f"Next: {command}")
+def next_step(*words: object) -> None:
+    """The command that people usually type next, ready to be pasted into a shell."""
+    say(f"Next: {shlex.join(['lookcloser', *map(str, words)])}")
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told (done, total); nothing at all where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def print_json(value: Any) -> None:
@@ -28,15 +45,18 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_table(title: str, columns: list[str], rows: list[list[str]]) -> None:
-    """A table on stdout; the text of cells is never read as markup."""
+def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
+    """A table on stdout, its first ``texts`` columns words, the others numbers.
+
+    The text of cells is never read as markup.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(title=escape(title), title_justify="left")
-    for column in columns:
-        table.add_column(column, justify="left" if column == columns[0] else "right")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < texts else "right")
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     Console().print(table)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, Run
+from lookcloser.core.wording import count
+
+if TYPE_CHECKING:
+    from lookcloser.core import Evaluation
 
 
 def report(
@@ -34,7 +38,22 @@ def report(
         recognizer, data, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.print_settings(evaluation.settings)
-    printing.say(f"{page}: {len(evaluation.answers)} images; open it in a browser")
+    typer.echo(page)
+    printing.say(f"{count(len(evaluation.answers), 'image')}; open the page in a browser")
     if evaluation.skipped:
-        printing.say(f"{len(evaluation.skipped)} images could not be read; the page lists them")
+        unread = count(len(evaluation.skipped), "image")
+        printing.say(f"{unread} could not be read; the page lists them")
+    _say_next(evaluation, run, data)
+    if evaluation.skipped:
         raise typer.Exit(SKIPPED)
+
+
+def _say_next(evaluation: Evaluation, run: str, data: str) -> None:
+    """What the task allows: an audit of classes, boxes of tags, pictures for captions."""
+    if evaluation.task == "classification":
+        printing.next_step("audit", run, data, "--split", evaluation.split)
+    elif evaluation.task == "multilabel":
+        printing.next_step("annotate", run, data, "--split", evaluation.split)
+    else:
+        image = evaluation.answers[0].prediction.path
+        printing.next_step("predict", run, image, "--save", "evidence/")

@@ -10,11 +10,14 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from lookcloser.cli import printing
+from lookcloser.cli.answer import SKIPPED, known_data
 from lookcloser.cli.pairs import read_pairs
-from lookcloser.core.errors import LookcloserError
-from lookcloser.training.options import TrainOptions
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.files import missing_path
+from lookcloser.training.kinds import kind_of
+from lookcloser.training.options import TrainOptions, make_options
 
-INTERRUPTED, SKIPPED = 130, 3
+INTERRUPTED = 130
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -23,16 +26,19 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
         return None
     import yaml
 
+    if not path.exists():
+        raise missing_path(path, "file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise LookcloserError(f"{path}: not a readable YAML file ({error})") from error
     values = values.get("options", values) if isinstance(values, dict) else values
     if not isinstance(values, dict):
-        raise LookcloserError(f"{path}: not a list of options", allowed="Lines like `epochs: 30`")
-    from lookcloser.training.options import make_options
-
-    make_options(**values)
+        raise UsageError(f"{path}: not lines of options", allowed="lines like `epochs: 30`")
+    try:
+        make_options(**{str(name): value for name, value in values.items()})
+    except UsageError as error:
+        raise UsageError(f"{path}: {error.what}", allowed=error.allowed, fix=error.fix) from error
     if isinstance(values.get("model_kwargs"), dict):
         values["model_kwargs"] = [f"{key}={value}" for key, value in values["model_kwargs"].items()]
     context.default_map = {**(context.default_map or {}), **values}
@@ -40,6 +46,7 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
 
 
 def _train(
+    context: typer.Context,
     data: Annotated[str | None, typer.Argument(help="A data set of any layout.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder; without it runs/DATA-METHOD.")
@@ -60,12 +67,11 @@ def _train(
     from lookcloser.recognizer import run_training
     from lookcloser.training import processes
 
-    del config  # has become defaults
-    if resume is None:
-        options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
-        result = run_training(data, out=out, **options)
-    else:
-        result = run_training(data, out=out, resume=resume)
+    options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
+    if resume is not None:  # what was given beside it is refused there, with its name
+        options = {**options, "config": config}
+        options = {name: value for name, value in options.items() if _is_given(context, name)}
+    result = run_training(data, out=out, resume=resume, **options)
     if processes.rank() > 0:  # under torchrun, the first speaks for all
         return
     for name, reason in result.skipped.items():
@@ -74,11 +80,17 @@ def _train(
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")
     if result.interrupted:
-        printing.next_step(f"lookcloser train --resume {result.folder}")
+        printing.next_step("train", "--resume", result.folder)
         raise typer.Exit(INTERRUPTED)
-    printing.next_step(f"lookcloser report {result.folder} {data or 'DATA'}")
+    printing.next_step("report", result.folder, data or known_data(result.folder))
     if result.skipped:
         raise typer.Exit(SKIPPED)
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    """Whether an option was typed, or set in the --config file."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _as_parameter(item: Field[Any], hint: Any) -> inspect.Parameter:
@@ -89,7 +101,9 @@ def _as_parameter(item: Field[Any], hint: Any) -> inspect.Parameter:
     assert default is not MISSING  # every other field has a plain default
     methods = item.metadata.get("methods")
     panel = f"Only --method {methods.replace(' ', ', ')}" if methods else None
-    help_line = typer.Option(help=item.metadata["help"], rich_help_panel=panel)
+    # "<float,float,float>" does not fit into the column.
+    metavar = "R G B" if kind_of(hint).plain is tuple else None
+    help_line = typer.Option(help=item.metadata["help"], rich_help_panel=panel, metavar=metavar)
     annotated = Annotated[hint, help_line]
     return inspect.Parameter(
         item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_IN_PLACE = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+_NOT_WRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @contextmanager
@@ -26,7 +31,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     os.close(handle)
     temporary = Path(name)
     try:
@@ -37,7 +42,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -52,7 +57,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _refused(path, error) from error
+        raise refused(path, error) from error
     return path
 
 
@@ -62,11 +67,35 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _refused(path: Path, error: OSError) -> LookcloserError:
-    return LookcloserError(
-        f"{path}: could not be written ({error.strerror or error}); what was there before is kept",
-        fix="Free space or choose another place, then run the same command again",
-    )
+def refused(
+    path: Path, error: OSError, kept: str = "what was there before is kept"
+) -> LookcloserError:
+    """The error for what the operating system refused to write, with the way out of it.
+
+    Args:
+        path: What was to be written.
+        error: What the system said.
+        kept: What is not lost; "" says nothing about it.
+    """
+    reason = error.strerror or str(error)
+    if error.errno in _NO_SPACE:
+        fix = "Free space or choose another place, then run the same command again"
+    elif error.errno in _IN_PLACE:
+        reason = _obstacle(path)
+        fix = "Move it away, or choose another place"
+    elif error.errno in _NOT_WRITABLE:
+        reason = f"not writable: {reason}"
+        fix = "Choose another place, or change the permissions of this one"
+    else:  # torch and safetensors tell no number
+        fix = "See whether the disk is full or the place read-only, then run the same command again"
+    what = f"{path}: could not be written ({reason})"
+    return LookcloserError(f"{what}; {kept}" if kept else what, fix=fix)
+
+
+def _obstacle(path: Path) -> str:
+    """What is in the place of ``path``: a folder, or a file there or where a folder should be."""
+    found = next((place for place in (path, *path.parents) if os.path.lexists(place)), path)
+    return f"there is a {'folder' if found.is_dir() else 'file'} {found} in its place"
 
 
 def _umask() -> int:

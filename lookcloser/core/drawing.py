@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from lookcloser.core import boxes as box_geometry
 from lookcloser.core.atomic import replacing
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -327,7 +327,7 @@ def picture_format(path: str | Path) -> str:
     """
     kind: str | None = Image.registered_extensions().get(Path(path).suffix.lower())
     if kind is None or kind not in Image.SAVE:
-        raise LookcloserError(
+        raise UsageError(
             f"{path}: no format for pictures has this ending",
             allowed=".png, .jpg, .webp and others",
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class LookcloserError(ValueError):
@@ -13,14 +14,36 @@ class LookcloserError(ValueError):
     allowed, and what to do next. The command line prints it as it is, without a traceback.
 
     Args:
-        what: What is wrong, the value named first, e.g. ``"resnt18: unknown backbone"``.
-        allowed: What would have been accepted.
+        what: What is wrong, the value named first, e.g. ``"resnt18: unknown backbone"``. Without a
+            value it is a plain sentence, and gets its capital letter here.
+        allowed: What would have been accepted, e.g. ``"a number above 0"``; it is introduced by
+            "Allowed: ". One that is a sentence of its own ends with a full stop, and stays so.
         fix: The next step to take.
     """
 
     def __init__(self, what: str, *, allowed: str | None = None, fix: str | None = None) -> None:
         self.what, self.allowed, self.fix = what, allowed, fix
-        super().__init__(" ".join(_sentence(part) for part in (what, allowed, fix) if part))
+        parts = (_capital(what), _introduced(allowed or ""), fix or "")
+        super().__init__(" ".join(_sentence(part) for part in parts if part))
+
+
+class UsageError(LookcloserError):
+    """Wrong usage: an unknown name, a value out of range, options that do not go together.
+
+    For those who call from Python it is a `LookcloserError` like any other; the command line exits
+    with another code.
+    """
+
+
+@contextmanager
+def as_usage() -> Iterator[None]:
+    """Whatever is refused inside is wrong usage: a `LookcloserError` leaves as a `UsageError`."""
+    try:
+        yield
+    except UsageError:
+        raise
+    except LookcloserError as error:
+        raise UsageError(error.what, allowed=error.allowed, fix=error.fix) from error
 
 
 def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:
@@ -29,7 +52,7 @@ def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:
     return [by_lower[key] for key in difflib.get_close_matches(value.lower(), by_lower, n, 0.6)]
 
 
-def unknown(value: str, kind: str, choices: Iterable[str]) -> LookcloserError:
+def unknown(value: str, kind: str, choices: Iterable[str]) -> UsageError:
     """The error for a name that is not among ``choices``; offers near names, else all of a few."""
     names = sorted(choices)
     close = close_matches(value, names)
@@ -39,7 +62,22 @@ def unknown(value: str, kind: str, choices: Iterable[str]) -> LookcloserError:
         fix = f"There are: {', '.join(names)}"
     else:
         fix = None
-    return LookcloserError(f"{value}: unknown {kind}", fix=fix)
+    return UsageError(f"{value}: unknown {kind}", fix=fix)
+
+
+def _capital(what: str) -> str:
+    """A sentence begins with a capital letter, a value ("a.jpg: ...", "k = 0") is left as it is."""
+    first = what.split(" ", maxsplit=1)[0].replace("-", "")
+    is_value = ": " in what or "=" in what or not first.isalpha()
+    return what if is_value else what[:1].upper() + what[1:]
+
+
+def _introduced(allowed: str) -> str:
+    if not allowed or allowed.endswith("."):
+        return allowed
+    # "A number" goes on in lower case, "COCO" and "RGB" do not.
+    plain = allowed[1:2].islower() or allowed[1:2] == " "
+    return f"Allowed: {allowed[0].lower() if plain else allowed[0]}{allowed[1:]}"
 
 
 def _sentence(text: str) -> str:

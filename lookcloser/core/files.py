@@ -102,7 +102,7 @@ def _expand(source: str | Path) -> list[Path]:
         if not images:
             raise LookcloserError(
                 f"{source}: no images in this folder",
-                allowed=f"Endings: {' '.join(sorted(IMAGE_SUFFIXES))}",
+                allowed=f"files that end in {' '.join(sorted(IMAGE_SUFFIXES))}",
             )
         return images
     if path.exists():

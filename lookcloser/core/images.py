@@ -66,7 +66,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         return _read(_file(source), str(source), max_pixels)
     raise LookcloserError(
         f"{type(source).__name__}: not an image",
-        allowed="A path, bytes, a PIL image or a NumPy array of shape (H, W, 3)",
+        allowed="a path, bytes, a PIL image or a NumPy array of shape (H, W, 3)",
         fix="For a tensor (3, H, W) in [0, 1] give `tensor.permute(1, 2, 0).numpy()`",
     )
 
@@ -93,7 +93,7 @@ def _read(source: Path | io.BytesIO | Image.Image, name: str, max_pixels: int) -
         raise
     except UnidentifiedImageError as error:
         raise LookcloserError(
-            f"{name}: not an image that can be read", allowed=f"Formats: {', '.join(_formats())}"
+            f"{name}: not an image that can be read", allowed=f"the formats {', '.join(_formats())}"
         ) from error
     except Exception as error:
         # On broken data the format plugins raise whatever their parsing runs into.
@@ -113,7 +113,7 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise LookcloserError(
             f"{name}: size {width}×{height} is too large",
-            allowed=f"At most {max_pixels:,} pixels, this has {width * height:,}",
+            allowed=f"at most {max_pixels:,} pixels, this has {width * height:,}",
             fix="Make it smaller first",
         )
 
@@ -173,7 +173,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
         if not (array.min() >= 0 and array.max() <= 1):
             raise LookcloserError(
                 f"array with values from {array.min():g} to {array.max():g}: not an image",
-                allowed="Floats in [0, 1], or uint8 in 0…255",
+                allowed="floats in [0, 1], or uint8 in 0…255",
             )
         array = np.rint(array * 255.0).astype(np.uint8)
     if array.dtype != np.uint8:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lookcloser.core.types import Task
+from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.inspection import Duplicate, Inspection, inspect_samples
 from lookcloser.data.statistics import (
@@ -19,7 +20,6 @@ from lookcloser.data.statistics import (
     tag_statistics,
 )
 from lookcloser.data.validation import obstacles
-from lookcloser.data.wording import count, named, some
 
 _UNBALANCED = 10.0
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import is_image_name, missing_path, refuse_url, walk_images
+from lookcloser.core.wording import count, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.readers.delimited import TABLE_SUFFIXES, is_table_name, read_columns
 from lookcloser.data.splits import make_splits
-from lookcloser.data.wording import count, some
 
 _FEW = 50
 
@@ -80,7 +80,7 @@ def _reader(root: Path) -> Reader:
     layouts = "; ".join(f"{reader.layout} ({reader.signs})" for reader in READERS)
     raise LookcloserError(
         f"{root}: no data layout recognised, {_found(root)}",
-        allowed=f"Layouts: {layouts}",
+        allowed=f"the layouts {layouts}",
         fix=_hint(root),
     )
 

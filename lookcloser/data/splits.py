@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import UsageError
 from lookcloser.data.catalog import Sample
 
 _SPLITS = {
@@ -50,7 +50,7 @@ def make_splits(
     """
     for option, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 <= share < 1:
-            raise LookcloserError(f"{option} {share:g}: not a share", allowed="At least 0, below 1")
+            raise UsageError(f"{option} {share:g}: not a share", allowed="At least 0, below 1")
     given = {sample.split for sample in samples} - {None}
     splits = [sample.split or "train" for sample in samples]
     digests = [_digest(sample.name, seed) for sample in samples]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Task
+from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.wording import count, named, some
 
 
 def validate_for_training(catalog: Catalog) -> None:

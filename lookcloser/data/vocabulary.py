@@ -73,7 +73,7 @@ class Vocabulary:
         if tuple(names[: len(SPECIALS)]) != SPECIALS:
             raise LookcloserError(
                 f"{', '.join(names[:4])}: not the beginning of a vocabulary",
-                allowed=f"The first words are {', '.join(SPECIALS)}",
+                allowed=f"The first words are {', '.join(SPECIALS)}.",
             )
         self.names = tuple(names)
         self._index = {name: index for index, name in enumerate(self.names)}

@@ -27,7 +27,7 @@ def advance(step: Step[S], state: S, tokens: Tensor) -> tuple[Tensor, S]:
     log_probs, state = step(state, tokens)
     if log_probs.ndim != 2 or len(log_probs) != len(tokens):
         raise LookcloserError(
-            f"step returned log-probabilities of shape {tuple(log_probs.shape)}",
+            f"`step` returned log-probabilities of shape {tuple(log_probs.shape)}",
             allowed=f"One row for each of the {len(tokens)} tokens: ({len(tokens)}, vocabulary)",
         )
     return log_probs, state
@@ -76,7 +76,7 @@ def check_log_probs(highest: Tensor) -> None:
     """
     if not bool((highest <= TOLERANCE).all()):
         raise LookcloserError(
-            f"step returned a value of {highest.max().item():.4g}",
+            f"`step` returned a value of {highest.max().item():.4g}",
             allowed="Log-probabilities, which are at most 0",
             fix="Return logits.log_softmax(dim=-1)",
         )

@@ -57,7 +57,7 @@ def class_indices(targets: Targets, logits: Tensor) -> tuple[Tensor, bool]:
     if indices.ndim not in (1, 2) or len(indices) != batch:
         raise LookcloserError(
             f"targets of shape {tuple(indices.shape)} for a batch of {batch}",
-            allowed=f"None, one int, shape ({batch},) or ({batch}, K)",
+            allowed=f"one int, None, shape ({batch},) or ({batch}, K)",
         )
     indices = indices.reshape(batch, -1)
     if indices.numel() and not (int(indices.min()) >= 0 and int(indices.max()) < classes):

@@ -63,7 +63,8 @@ def on_grid(model: nn.Module, joint: Tensor, read: Tensor, size: Grid) -> Tensor
 def no_attention(model: nn.Module) -> LookcloserError:
     """The error for a network in which nothing attends to patches."""
     return LookcloserError(
-        f"{type(model).__name__}: no attention over the patches of an image was seen",
+        f"{type(model).__name__} has no attention over the patches of a whole image",
+        allowed="Plain vision transformers have it, such as vit_small_patch16_224.",
         fix="Use gradcam, which asks nothing of the network",
     )
 

@@ -36,7 +36,7 @@ def bounded_boxes(raw: Tensor, min_half_side: float = 0.2, max_half_side: float 
     if not 0 < min_half_side <= max_half_side <= 1:
         raise LookcloserError(
             f"half-sides from {min_half_side} to {max_half_side}",
-            allowed="They satisfy 0 < min_half_side <= max_half_side <= 1",
+            allowed="0 < min_half_side <= max_half_side <= 1",
         )
     raw = raw.to(torch.promote_types(raw.dtype, torch.float32))
     half_side = min_half_side + (max_half_side - min_half_side) * raw[:, 2:].sigmoid()

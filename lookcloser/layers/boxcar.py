@@ -197,7 +197,7 @@ def _check_boxes(boxes: Tensor) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 3:
         raise LookcloserError(
             f"boxes of shape {tuple(boxes.shape)}",
-            allowed="Boxes are (B, 3): centre x, centre y and half-side in [-1, 1]",
+            allowed="Boxes are (B, 3): centre x, centre y and half-side in [-1, 1].",
         )
 
 
@@ -206,11 +206,11 @@ def _check_images(images: Tensor, boxes: Tensor) -> None:
     if images.ndim != 4 or images.shape[0] != boxes.shape[0]:  # len() is a constant in an export
         raise LookcloserError(
             f"images of shape {tuple(images.shape)} with {len(boxes)} boxes",
-            allowed="Images are (B, C, H, W), with one box each",
+            allowed="Images are (B, C, H, W), with one box each.",
         )
     if not images.is_floating_point():
         raise LookcloserError(
             f"images of type {images.dtype}",
-            allowed="Images are floating point",
+            allowed="floating point",
             fix="Convert them first, e.g. `images.float() / 255`",
         )

@@ -229,6 +229,6 @@ def _check(features: Tensor, labels: Tensor) -> None:
     if features.ndim != 3 or labels.shape != features.shape[:1] or not len(labels):
         raise LookcloserError(
             f"features of shape {tuple(features.shape)} with labels {tuple(labels.shape)}",
-            allowed="Features are (B, P, D), images × attentions × width; labels are (B,)",
+            allowed="Features are (B, P, D), images × attentions × width; labels are (B,).",
             fix="A single vector per image is P = 1: `features[:, None]`",
         )

@@ -279,7 +279,7 @@ def _check(answers: Tensor, count: int, targets: Tensor) -> None:
     if not isinstance(answers, Tensor) or answers.ndim != 2 or len(answers) != count:
         what = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
         raise LookcloserError(
-            f"predict returned {what} for {count} images",
+            f"`predict` returned {what} for {count} images",
             allowed=f"A tensor ({count}, classes)",
             fix="Wrap the network, for example in `lambda images: model(images).softmax(1)`",
         )

@@ -24,7 +24,7 @@ def as_maps(maps: ArrayLike) -> Maps:
     array = np.asarray(maps)
     if array.ndim != 3 or 0 in array.shape:
         raise LookcloserError(
-            f"maps of shape {array.shape}", allowed="Maps have the shape (N, h, w), no size is 0"
+            f"maps of shape {array.shape}", allowed="Maps have the shape (N, h, w), no size is 0."
         )
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 

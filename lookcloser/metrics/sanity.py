@@ -168,7 +168,7 @@ def _maps(explain: Explain, model: nn.Module, images: Tensor) -> NDArray[np.floa
     maps = explain(model, images).detach().float().cpu().numpy()
     if maps.ndim != 3 or len(maps) != len(images):
         raise LookcloserError(
-            f"explain returned maps of shape {maps.shape} for {len(images)} images",
+            f"`explain` returned maps of shape {maps.shape} for {len(images)} images",
             allowed=f"({len(images)}, h, w)",
         )
     return maps

@@ -155,7 +155,7 @@ def write_split(
                 written.append(Written(sample, placed, references, loss))
     if not written:
         raise LookcloserError(
-            f"none of the {len(samples)} images could be read, e.g. {skipped[0][1]}",
+            f"None of the {len(samples)} images could be read, e.g. {skipped[0][1]}",
             fix="`lookcloser data check DATA` lists what is broken",
         )
     return written, tuple(skipped)

@@ -10,7 +10,7 @@ from timm.data.config import resolve_model_data_config
 from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
 from torch import nn
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.images import ImageSource, load_image
 from lookcloser.core.types import Label, Region
 from lookcloser.data.transforms import Preprocessing, evaluation_transform
@@ -42,7 +42,7 @@ def explain_timm(
         LookcloserError: For an unknown model, view or class, weights that are not to be had, and an
             image that cannot be read.
     """
-    model = timm_classifier(name, weights, model_kwargs)
+    model = _classifier(name, weights, model_kwargs)
     config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]  # timm has no types here
     size = (int(config["input_size"][1]), int(config["input_size"][2]))
     preprocessing = Preprocessing(
@@ -62,6 +62,26 @@ def explain_timm(
     }
 
 
+def _classifier(name: str, weights: str, options: Mapping[str, Any] | None) -> nn.Module:
+    """The network; what is said where it is not to be had is about looking, not about training."""
+    try:
+        return timm_classifier(name, weights, options)
+    except TypeError as error:
+        raise UsageError(
+            f"{dict(options or {})}: not arguments of {name} ({error})",
+            fix="Mend --model-kwargs; the names are those of timm.create_model",
+        ) from error
+    except LookcloserError as error:
+        if weights != "pretrained" or isinstance(error, UsageError):
+            raise
+        raise LookcloserError(
+            error.what,
+            fix="Give a trained classifier with `--weights FILE.safetensors` (fetched elsewhere "
+            f"with `timm.create_model('{name}', pretrained=True)`); `--weights none` shows an "
+            "untrained network",
+        ) from error
+
+
 def class_names(model: nn.Module, classes: int) -> tuple[str, ...]:
     """ImageNet's words where the network has ImageNet's classes, else numbers."""
     subset = infer_imagenet_subset(model)
@@ -77,7 +97,7 @@ def _index(target: str, names: Sequence[str]) -> int:
     for index, name in enumerate(names):
         if target == name or target in name.split(", "):
             return index
-    raise LookcloserError(
+    raise UsageError(
         f"{target!r}: not a class of this network",
         allowed=f"A number from 0 to {len(names) - 1}, or a name such as {names[0]!r}",
     )

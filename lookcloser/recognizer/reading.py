@@ -57,6 +57,6 @@ def read_batches(
             yield batch
     if not any_read:
         raise LookcloserError(
-            f"none of the {len(samples)} images could be read, e.g. {skipped[0][1]}",
+            f"None of the {len(samples)} images could be read, e.g. {skipped[0][1]}",
             fix="`lookcloser data check DATA` lists what is broken",
         )

@@ -143,7 +143,7 @@ class Recognizer:
         if catalog.task != self.package.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",
-                allowed=f"This model answers {self.package.task}",
+                allowed=f"This model answers {self.package.task}.",
             )
         read_source(threshold_from)
         found = EVALUATIONS[self.package.task](

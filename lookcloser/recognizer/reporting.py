@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from lookcloser.core.audit import Audit
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_data
 from lookcloser.recognizer.auditing import audit
@@ -111,8 +111,8 @@ def _place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
     if out is not None:
         return Path(out)
     if recognizer.folder is None:
-        raise LookcloserError(
-            f"no place for {name}: this model is a single file", fix=f"Name the page: --out {name}"
+        raise UsageError(
+            f"No place for {name}: this model is a single file", fix=f"Name the page: --out {name}"
         )
     return recognizer.folder / name
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,14 +14,14 @@ from typing import Any
 import yaml
 
 from lookcloser.core.atomic import write_text
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.recognizer.recognizer import Recognizer, load
 from lookcloser.recognizer.thresholds import choose_box_threshold
 from lookcloser.training import processes
-from lookcloser.training.files import CONFIG_FILE, MODEL_FILE
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
+from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag, make_options
 from lookcloser.version import __version__
 
 
@@ -63,7 +66,8 @@ def train(
         The best model of the run, by the validation split.
 
     Raises:
-        LookcloserError: For data, options or a folder that will not do; nothing is written then.
+        LookcloserError: For data, options or a folder that will not do; nothing is written then. A
+            folder that was made here goes again when training fails before its first epoch is kept.
     """
     return run_training(data, out=out, resume=resume, quiet=quiet, **options).recognizer
 
@@ -92,16 +96,18 @@ def _run_training(
     **options: Any,
 ) -> TrainResult:
     if resume is not None:
-        if data is not None or out is not None or options:
-            raise LookcloserError(
+        given = ["DATA"] * (data is not None) + ["--out"] * (out is not None)
+        given += [flag(name) for name in options]
+        if given:
+            raise UsageError(
                 f"{resume}: a resumed run keeps its data, folder and options",
-                fix="Give nothing else beside the run to resume",
+                fix=f"Leave out {', '.join(given)}",
             )
         folder = Path(resume).expanduser()
         data, chosen = read_config(folder)
     else:
         if data is None:
-            raise LookcloserError("no data given", fix="Name a folder or table of images")
+            raise UsageError("no data given", fix="Name a folder or table of images")
         chosen = make_options(**options)
     catalog = read_data(
         data,
@@ -160,7 +166,9 @@ def _train(
             write_text(folder / CONFIG_FILE, _config(data, options))
         _point_latest(folder)
 
-    result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
+    undone = _undone_on_failure(folder) if processes.rank() == 0 else nullcontext()
+    with undone:
+        result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     recognizer = load(folder)
     made = recognizer.model, recognizer.package, catalog, recognizer.device
     threshold = processes.first_decides(lambda: choose_box_threshold(*made))
@@ -194,7 +202,8 @@ def _new_folder(data: Path, method: str, out: str | Path | None) -> Path:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise LookcloserError(
                 f"{folder}: exists already and is not empty",
-                fix=f"Choose another --out, or continue with `lookcloser train --resume {folder}`",
+                fix="Choose another --out, or continue with "
+                f"`lookcloser train --resume {shlex.quote(str(folder))}`",
             )
         return folder
     base = Path("runs") / f"{data.resolve().stem or 'data'}-{method}"
@@ -204,15 +213,45 @@ def _new_folder(data: Path, method: str, out: str | Path | None) -> Path:
     return folder
 
 
+@contextmanager
+def _undone_on_failure(folder: Path) -> Iterator[None]:
+    """Take a folder that is made inside away again when the block fails before a model is in it.
+
+    What was there before stays: the folder, those above it, and where ``latest`` points.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    latest = folder.parent / "latest"
+    before = latest.readlink() if latest.is_symlink() else None
+    try:
+        yield
+    except BaseException:
+        kept = any((folder / name).exists() for name in (MODEL_FILE, CHECKPOINT_FILE))
+        if folder in made and folder.exists() and not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+            if latest.is_symlink() and latest.readlink() == Path(folder.name):
+                _link(latest, before)
+            with suppress(OSError):  # something else has come into it meanwhile
+                for place in made[1:]:
+                    place.rmdir()
+        raise
+
+
 def _point_latest(folder: Path) -> None:
     """``latest`` beside the run points at it, where the file system knows links."""
     link = folder.parent / "latest"
-    if link.exists() and not link.is_symlink():
+    if link.is_symlink() or not link.exists():
+        _link(link, Path(folder.name))
+
+
+def _link(link: Path, target: Path | None) -> None:
+    """``link`` points at ``target`` from now on; None removes it."""
+    if target is None:
+        link.unlink(missing_ok=True)
         return
-    temporary = folder.parent / f".latest-{folder.name}"
+    temporary = link.with_name(f".latest-{target.name}")
     try:
         temporary.unlink(missing_ok=True)
-        temporary.symlink_to(folder.name, target_is_directory=True)
+        temporary.symlink_to(target, target_is_directory=True)
         temporary.replace(link)
     except OSError:
         temporary.unlink(missing_ok=True)

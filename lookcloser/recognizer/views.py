@@ -34,7 +34,8 @@ def look(
     for view in DEFAULT_VIEWS if views is None else views:
         try:
             found[view] = VIEWS[view](model, images, targets)
-        except LookcloserError:
+        except LookcloserError as error:
             if views is not None:
-                raise
+                what = f"{view}: {error.what}"
+                raise type(error)(what, allowed=error.allowed, fix=error.fix) from error
     return found

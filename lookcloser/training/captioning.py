@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import UsageError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import NULL
@@ -33,7 +33,7 @@ class CaptioningModule(TrainingModule):
         assert isinstance(model, Captioner)  # what the method's task promises
         for name, off in (("mixup", 0.0), ("cutmix", 0.0), ("balance", "none")):
             if getattr(options, name) != off:
-                raise LookcloserError(
+                raise UsageError(
                     f"--{name} {getattr(options, name)}: not for captions", fix="Leave it out"
                 )
         super().__init__(model, options, catalog, **steps)

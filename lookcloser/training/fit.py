@@ -22,12 +22,19 @@ from rich.console import Console
 from torch import Tensor
 
 from lookcloser.core.atomic import make_folder
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.transforms import Preprocessing
 from lookcloser.data.vocabulary import with_vocabulary
-from lookcloser.models import Model, Package, load_backbone_weights, model_class, save_package
+from lookcloser.models import (
+    MODELS,
+    Model,
+    Package,
+    load_backbone_weights,
+    model_class,
+    save_package,
+)
 from lookcloser.training import processes
 from lookcloser.training.callbacks import (
     EMA,
@@ -46,7 +53,7 @@ from lookcloser.training.launch import Joined, own_group
 from lookcloser.training.loaders import make_loaders
 from lookcloser.training.module import TrainingModule
 from lookcloser.training.multilabel import MultilabelModule
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag
 
 MODULES: dict[Task, type[TrainingModule]] = {
     "classification": ClassificationModule,
@@ -83,13 +90,13 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
     task, names = catalog.task, catalog.names
     kind = model_class(options.method or DEFAULT_METHODS[task])
     if task not in kind.tasks:
-        raise LookcloserError(
-            f"{kind.name}: not a method for {task}", fix="`lookcloser methods` lists them"
-        )
+        fitting = [model.name for model in MODELS if task in model.tasks]
+        raise UsageError(f"{kind.name}: not a method for {task}", allowed=", ".join(fitting))
     arguments = {"num_classes": len(names), **kind.data_arguments(catalog)}
     arguments |= _arguments(kind, options)
     torch.manual_seed(options.seed)
-    model = kind(**arguments)
+    with as_usage():  # whatever a constructor refuses is an option
+        model = kind(**arguments)
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     default = timm.get_pretrained_cfg(options.backbone)
     side = options.source_size or options.size
@@ -126,9 +133,9 @@ def _arguments(kind: type[Model], options: TrainOptions) -> dict[str, Any]:
         if item.name in known:
             arguments[item.name] = value
         elif methods and kind.name not in methods.split():
-            raise LookcloserError(
-                f"--{item.name.replace('_', '-')} {value}: not an option of --method {kind.name}",
-                allowed=f"It belongs to {methods}",
+            raise UsageError(
+                f"{flag(item.name)} {value}: not an option of --method {kind.name}",
+                allowed=f"It belongs to {methods.replace(' ', ', ')}.",
             )
     return arguments
 

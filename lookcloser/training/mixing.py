@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torchvision.transforms import v2
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import UsageError
 from lookcloser.models.base import Model
 from lookcloser.training.options import TrainOptions
 
@@ -21,7 +21,7 @@ def mixing(model: Model, options: TrainOptions, num_classes: int) -> v2.Transfor
     if options.cutmix > 0:
         choices.append(v2.CutMix(alpha=options.cutmix, num_classes=num_classes))
     if choices and not model.soft_targets:
-        raise LookcloserError(
+        raise UsageError(
             f"--mixup and --cutmix: not with --method {model.name}, whose loss needs whole labels",
             fix="Leave them out",
         )

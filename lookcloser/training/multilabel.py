@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import UsageError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.losses import label_sets
@@ -35,7 +35,7 @@ class MultilabelModule(TrainingModule):
     def __init__(self, model: Model, options: TrainOptions, catalog: Catalog, **steps: Any) -> None:
         super().__init__(model, options, catalog, **steps)
         if options.balance != "none":
-            raise LookcloserError(
+            raise UsageError(
                 f"--balance {options.balance}: not for tags, which have no one class per image",
                 fix="Try `--method sigmoid --loss asymmetric`",
             )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Any
+from functools import cache
+from typing import Any, get_type_hints
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.types import Task
+from lookcloser.training.kinds import Kind, kind_of, lacking, read
 
 DEFAULT_METHODS: dict[Task, str] = {
     "classification": "cam",
@@ -21,7 +23,14 @@ _CHOICES = {
     "precision": ("32-true", "16-mixed", "bf16-mixed", "64-true"),
     "interpolation": ("bilinear", "bicubic", "nearest"),
 }
-_POSITIVE = ("epochs", "batch_size", "size", "lr", "accumulate", "devices", "images_per_class")
+_POSITIVE = (
+    *("epochs", "batch_size", "size", "lr", "accumulate", "stride", "source_size"),
+    *("devices", "images_per_class"),
+)
+_NOT_NEGATIVE = (
+    *("backbone_lr", "weight_decay", "warmup", "clip", "mixup", "cutmix", "patience"),
+    *("workers", "seed"),
+)
 _SHARES = ("label_smoothing", "drop_rate", "ema", "erase", "val_share", "test_share", "crop_area")
 
 
@@ -40,7 +49,7 @@ class TrainOptions:
     """How to train; each field's help is in its metadata.
 
     Raises:
-        LookcloserError: On construction, for a value that is not allowed.
+        UsageError: On construction, for a value that is not allowed.
     """
 
     method: str | None = option(
@@ -191,28 +200,35 @@ class TrainOptions:
     max_words: int | None = method_option("rnn lstm gru", "Size of the vocabulary at most.")
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise unknown(str(getattr(self, name)), f"--{name}", allowed)
-        for name in _POSITIVE:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise unknown(str(getattr(self, name)), f"--{name}", choices)
+        for name, kind in _kinds().items():
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise self._bad(name, "a number above 0")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) < 1:
-                raise self._bad(name, "a number from 0 to below 1")
-        if self.workers is not None and self.workers < 0:
-            raise self._bad("workers", "0 or more")
+            wanted = lacking(value, kind)
+            if wanted:
+                raise _bad(name, value, wanted)
+            if value is None:
+                continue
+            if name in _POSITIVE and not value > 0:
+                raise _bad(name, value, "a number above 0")
+            if name in _NOT_NEGATIVE and not value >= 0:
+                raise _bad(name, value, "0 or more")
+            if name in _SHARES and not 0 <= value < 1:
+                raise _bad(name, value, "a number from 0 to below 1")
+        if self.std is not None and min(self.std) <= 0:
+            raise _bad("std", self.std, "three numbers above 0")
         self.share(self.devices)
 
     def share(self, processes: int) -> int:
         """Images of a step for each of some processes.
 
         Raises:
-            LookcloserError: If they cannot have equally many.
+            UsageError: If they cannot have equally many.
         """
         if self.batch_size % processes:
-            raise self._bad("batch_size", f"a multiple of the {processes} devices that share it")
+            wanted = f"a multiple of the {processes} devices that share it"
+            raise _bad("batch_size", self.batch_size, wanted)
         return self.batch_size // processes
 
     @property
@@ -227,24 +243,30 @@ class TrainOptions:
         """Whether batch norms keep the statistics that were loaded."""
         return self.weights != "none" if self.freeze_norm is None else self.freeze_norm
 
-    def _bad(self, name: str, allowed: str) -> LookcloserError:
-        flag = name.replace("_", "-")
-        return LookcloserError(f"--{flag} {getattr(self, name)}: not possible", allowed=allowed)
+
+def flag(name: str) -> str:
+    """The command line's spelling of a field."""
+    return f"--{name.replace('_', '-')}"
 
 
 def make_options(**values: Any) -> TrainOptions:
-    """`TrainOptions` from keyword arguments.
+    """`TrainOptions` from keyword arguments, or from what a YAML file holds.
 
     Raises:
-        LookcloserError: For a name that is no option (near names are offered), or a bad value.
+        UsageError: For a name that is no option (near names are offered), or a bad value.
     """
-    names = [item.name for item in fields(TrainOptions)]
+    kinds = _kinds()
     for name in values:
-        if name not in names:
-            raise unknown(name, "option of train", names)
-    for pair in ("mean", "std"):
-        if values.get(pair) is not None:
-            values[pair] = tuple(float(value) for value in values[pair])
-            if len(values[pair]) != 3:
-                raise LookcloserError(f"{pair} {values[pair]}", allowed="Three numbers")
-    return TrainOptions(**values)
+        if name not in kinds:
+            raise unknown(name, "option of train", kinds)
+    return TrainOptions(**{name: read(value, kinds[name]) for name, value in values.items()})
+
+
+@cache
+def _kinds() -> dict[str, Kind]:
+    hints = get_type_hints(TrainOptions)
+    return {item.name: kind_of(hints[item.name]) for item in fields(TrainOptions)}
+
+
+def _bad(name: str, value: Any, allowed: str) -> UsageError:
+    return UsageError(f"{flag(name)} {value}: not possible", allowed=allowed)

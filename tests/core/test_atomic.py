@@ -1,8 +1,9 @@
+import errno
 import os
 
 import pytest
 
-from lookcloser.core.atomic import replacing, write_text
+from lookcloser.core.atomic import make_folder, replacing, write_text
 from lookcloser.core.errors import LookcloserError
 
 
@@ -34,10 +35,38 @@ def test_a_full_disk_is_a_clear_error_and_keeps_the_old_file(tmp_path):
     assert target.read_text() == "old"
 
 
-def test_a_folder_that_cannot_be_made(tmp_path):
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(LookcloserError, match="could not be written"):
+    message = rf"could not be written \(there is a file {tmp_path}/file in its place\).*Move it"
+    with pytest.raises(LookcloserError, match=message):
         write_text(tmp_path / "file" / "b.txt", "x")
+    with pytest.raises(LookcloserError, match=message):
+        make_folder(tmp_path / "file")
+
+
+def test_a_folder_where_a_file_is_to_be_written_is_named(tmp_path):
+    (tmp_path / "b.txt").mkdir()
+    with pytest.raises(LookcloserError, match=r"there is a folder .*b\.txt in its place"):
+        write_text(tmp_path / "b.txt", "x")
+    assert os.listdir(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_what_is_not_writable_has_nothing_to_do_with_space(tmp_path, number):
+    with (
+        pytest.raises(LookcloserError, match="not writable: .*permissions") as caught,
+        replacing(tmp_path / "b.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert "space" not in str(caught.value)
+
+
+def test_without_a_number_the_usual_reasons_are_named(tmp_path):
+    with (
+        pytest.raises(LookcloserError, match=r"\(I/O error\).*disk is full or the place read-only"),
+        replacing(tmp_path / "b.txt"),
+    ):
+        raise OSError("I/O error")
 
 
 def test_the_data_is_synced_before_the_rename(tmp_path, monkeypatch):

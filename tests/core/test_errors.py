@@ -1,11 +1,17 @@
 import pytest
 
-from lookcloser.core.errors import LookcloserError, close_matches, unknown
+from lookcloser.core.errors import (
+    LookcloserError,
+    UsageError,
+    as_usage,
+    close_matches,
+    unknown,
+)
 
 
 def test_message_is_what_allowed_and_fix_as_sentences():
     error = LookcloserError("size 0: not possible", allowed="1 … 4096", fix="Leave it out.")
-    assert str(error) == "size 0: not possible. 1 … 4096. Leave it out."
+    assert str(error) == "size 0: not possible. Allowed: 1 … 4096. Leave it out."
     assert (error.what, error.allowed, error.fix) == (
         "size 0: not possible",
         "1 … 4096",
@@ -34,3 +40,49 @@ def test_near_names_come_best_first_whatever_their_case():
 )
 def test_unknown_offers_near_names_or_a_short_list(value, choices, expected):
     assert str(unknown(value, "backbone", choices)) == expected
+
+
+def test_an_unknown_name_is_wrong_usage_and_still_the_one_error():
+    assert type(unknown("b", "letter", ["a"])) is UsageError
+    assert issubclass(UsageError, LookcloserError)
+
+
+@pytest.mark.parametrize(
+    ("what", "expected"),
+    [
+        ("no data given", "No data given."),
+        ("maps of shape (3,)", "Maps of shape (3,)."),
+        ("pets: no such folder", "pets: no such folder."),
+        ("k = 0", "k = 0."),
+        ("thresholds[2] falls", "thresholds[2] falls."),
+        ("`step` returned nothing", "`step` returned nothing."),
+    ],
+)
+def test_a_sentence_begins_with_a_capital_letter_or_a_value(what, expected):
+    assert str(LookcloserError(what)) == expected
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        ("a number above 0", "Allowed: a number above 0."),
+        ("A number above 0", "Allowed: a number above 0."),
+        ("RGB or grey", "Allowed: RGB or grey."),
+        ("PIL images", "Allowed: PIL images."),
+        ("0 to 3", "Allowed: 0 to 3."),
+        ("It belongs to lstm.", "It belongs to lstm."),
+    ],
+)
+def test_what_is_allowed_is_introduced_unless_it_is_a_sentence(allowed, expected):
+    assert str(LookcloserError("k = 0", allowed=allowed)) == f"k = 0. {expected}"
+
+
+def test_what_is_refused_inside_becomes_wrong_usage():
+    with pytest.raises(UsageError, match=r"k = 0\. Allowed: 1\. Leave it out\."), as_usage():
+        raise LookcloserError("k = 0", allowed="1", fix="Leave it out")
+    inner = unknown("b", "letter", ["a"])
+    with pytest.raises(UsageError) as caught, as_usage():
+        raise inner
+    assert caught.value is inner, "not wrapped twice"
+    with pytest.raises(KeyError), as_usage():
+        raise KeyError

@@ -108,7 +108,9 @@ def test_without_anything_near_nothing_is_offered(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_names_the_endings(tmp_path: Path) -> None:
-    with pytest.raises(LookcloserError, match=r"no images in this folder. Endings: .*\.jpg"):
+    with pytest.raises(
+        LookcloserError, match=r"no images in this folder. Allowed: files that end in .*\.jpg"
+    ):
         find_images(tmp_path)
 
 

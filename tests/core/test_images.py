@@ -131,7 +131,7 @@ def test_the_limit_is_checked_before_decoding() -> None:
     # The data is far too short: decoding it would fail with another message.
     message = error_of(png_header(300, 200), max_pixels=59_999)
     assert "size 300×200 is too large" in message
-    assert "At most 59,999 pixels, this has 60,000" in message
+    assert "at most 59,999 pixels, this has 60,000" in message
     assert "cannot be decoded" in error_of(png_header(300, 200), max_pixels=60_000)
     assert "too large" in error_of(np.zeros((5, 5), np.uint8), max_pixels=24)
     assert "too large" in error_of(Image.new("L", (5, 5)), max_pixels=24)
@@ -230,7 +230,9 @@ def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
 def test_postscript_is_not_handed_to_an_interpreter(tmp_path: Path) -> None:
     path = tmp_path / "picture.jpg"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
-    assert f"{path}: not an image that can be read. Formats: JPEG, PNG" in error_of(path)
+    assert f"{path}: not an image that can be read. Allowed: the formats JPEG, PNG" in error_of(
+        path
+    )
 
 
 @pytest.mark.parametrize("shape", [(4, 6), (4, 6, 1), (4, 6, 3), (4, 6, 4)])
@@ -251,16 +253,16 @@ def test_arrays_of_every_allowed_shape(shape: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.zeros((3, 8, 9), np.uint8), r"shape (3, 8, 9): not an image. (H, W)"),
+        (np.zeros((3, 8, 9), np.uint8), r"shape (3, 8, 9): not an image. Allowed: (H, W)"),
         (np.zeros((3, 8, 9), np.uint8), "array.transpose(1, 2, 0)"),
         (np.zeros((8, 9, 2), np.uint8), "shape (8, 9, 2)"),
         (np.zeros(8, np.uint8), "shape (8,)"),
         (np.zeros((1, 8, 9, 3), np.uint8), "shape (1, 8, 9, 3)"),
         (np.zeros((0, 9, 3), np.uint8), "size 9×0"),
-        (np.zeros((2, 2), np.uint16), "type uint16: not an image. uint8, or float"),
+        (np.zeros((2, 2), np.uint16), "type uint16: not an image. Allowed: uint8, or float"),
         (np.zeros((2, 2), bool), "type bool"),
         (np.full((2, 2), 255.0), "values from 255 to 255"),
-        (np.array([[-0.1, 1.0]]), "values from -0.1 to 1: not an image. Floats in [0, 1]"),
+        (np.array([[-0.1, 1.0]]), "values from -0.1 to 1: not an image. Allowed: floats in [0, 1]"),
         (np.array([[np.nan, 1.0]]), "values from nan"),
     ],
 )

@@ -223,7 +223,10 @@ def change(key: str, value: object) -> Callable[[Content], object]:
         (change("image_id", None), "annotations[0]: no number or text 'image_id'"),
         (change("image_id", [1]), "annotations[0]: no number or text 'image_id'"),
         (change("category_id", 3), "annotations[0]: category 3 is not among 'categories'"),
-        (change("bbox", [1, 2, 3]), "[1, 2, 3] is not a box. [x, y, width, height] in pixels."),
+        (
+            change("bbox", [1, 2, 3]),
+            "[1, 2, 3] is not a box. Allowed: [x, y, width",
+        ),
         (change("bbox", "wide"), "annotations[0]: wide is not a box"),
         (change("bbox", [1, 2, 3, "x"]), "annotations[0]: [1, 2, 3, 'x'] is not a box"),
         (change("bbox", [1, 2, 3, float("nan")]), "annotations[0]: [1, 2, 3, nan] is not a box"),

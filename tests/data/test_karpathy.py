@@ -78,7 +78,7 @@ def test_coco_files_beside_it_come_first(write: Any) -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        (image("2.jpg", "dev", "a"), "images[1]: 'dev' is not a split. Splits: train, restval,"),
+        (image("2.jpg", "dev", "a"), "images[1]: 'dev' is not a split. Allowed: train, restval,"),
         (image("2.jpg", "val"), "images[1]: no sentences"),
         (image("2.jpg", "val", " "), "images[1] sentences[0]: 'raw' is empty"),
         (image("1.jpg", "val", "a"), "images[1]: '1.jpg' is at x.json images[0] already"),

@@ -26,7 +26,7 @@ def test_a_missing_folder_comes_with_a_near_name(
 def test_an_empty_folder(tmp_path: Path) -> None:
     message = error_of(tmp_path)
     assert message.startswith(
-        f"{tmp_path}: no data layout recognised, the folder is empty. Layouts"
+        f"{tmp_path}: no data layout recognised, the folder is empty. Allowed: the layouts"
     )
     assert all(reader.layout in message for reader in READERS)
 
@@ -35,20 +35,22 @@ def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "labels.csv").write_text("id,breed\n1,a\n")
     assert (
-        "found 1 folder ('docs'), labels.csv with columns id, breed, no images anywhere. Layouts:"
+        "found 1 folder ('docs'), labels.csv with columns id, breed, no images anywhere. Allowed"
         in error_of(tmp_path)
     )
 
 
 def test_a_folder_of_images_without_labels(write: Any) -> None:
-    assert "recognised, found 2 images without labels. Layouts" in error_of(write("1.jpg", "2.jpg"))
+    assert "recognised, found 2 images without labels. Allowed: the" in error_of(
+        write("1.jpg", "2.jpg")
+    )
 
 
 def test_a_file_that_is_no_table(write: Any) -> None:
     path = write("cat.jpg") / "cat.jpg"
     assert error_of(path) == (
-        f"{path}: not a list of images with labels or captions. A folder, a table (.csv, .tsv), "
-        "COCO's .json, or captions in the form of Flickr8k."
+        f"{path}: not a list of images with labels or captions. Allowed: a folder, a table (.csv, "
+        ".tsv), COCO's .json, or captions in the form of Flickr8k."
     )
 
 

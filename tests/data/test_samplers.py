@@ -146,7 +146,7 @@ def test_process_group_gives_rank_and_size(monkeypatch: pytest.MonkeyPatch) -> N
         ({"classes_per_batch": 13}, "13 classes in a batch, but the data has 12.*at most 12"),
         ({"classes_per_batch": 1}, "1 classes × 2 images"),
         ({"classes_per_batch": 4, "images_per_class": 0}, "4 classes × 0 images"),
-        ({"classes_per_batch": 4, "rank": 2, "world_size": 2}, "rank 2 of 2 processes"),
+        ({"classes_per_batch": 4, "rank": 2, "world_size": 2}, "Rank 2 of 2 processes"),
         ({"classes_per_batch": 4, "rank": 0, "world_size": 25}, "24 groups .* for 25 processes"),
     ],
 )

@@ -152,7 +152,9 @@ def test_no_shares_no_splits() -> None:
 
 @pytest.mark.parametrize("share", [-0.1, 1.0, 1.5, float("nan")])
 def test_a_share_is_a_share(share: float) -> None:
-    with pytest.raises(LookcloserError, match=r"val_share .*: not a share\. At least 0, below 1"):
+    with pytest.raises(
+        LookcloserError, match=r"val_share .*: not a share\. Allowed: at least 0, below 1"
+    ):
         make_splits([], val_share=share)
 
 

@@ -92,7 +92,7 @@ def test_a_list_without_its_variable_and_one_that_is_too_large(dogs: Path) -> No
         read_data(dogs)
     with (dogs / "train_list.mat").open("r+b") as file:
         file.truncate((16 << 20) + 1)
-    with pytest.raises(LookcloserError, match=r"16,777,217 bytes. At most 16,777,216"):
+    with pytest.raises(LookcloserError, match=r"16,777,217 bytes. Allowed: at most 16,777,216"):
         read_data(dogs)
 
 
@@ -166,8 +166,8 @@ def test_cars_in_one_list(write: Any) -> None:
 @pytest.mark.parametrize(
     ("rows", "fields", "message"),
     [
-        ([(1, 1, 2, 2, 3, "00001.jpg")], (*BOX, "class", "fname"), "class 3. 1 to 2"),
-        ([(1, 1, 2, 2, 0, "00001.jpg")], (*BOX, "class", "fname"), "class 0. 1 to 2"),
+        ([(1, 1, 2, 2, 3, "00001.jpg")], (*BOX, "class", "fname"), "class 3. Allowed: 1 to 2"),
+        ([(1, 1, 2, 2, 0, "00001.jpg")], (*BOX, "class", "fname"), "class 0. Allowed: 1 to 2"),
         ([(1, 1, 2, 2, "00001.jpg")], (*BOX, "fname"), "an annotation has fields bbox_x1"),
     ],
 )

@@ -54,6 +54,17 @@ def test_image_and_labels(table: Any, separator: str) -> None:
     assert catalog.names == ("sea", "sky")
 
 
+def test_tags_are_another_word_for_labels(table: Any) -> None:
+    catalog = read(table("image,tags,split", "im/0.jpg,sky;sea,train", "im/1.jpg,,test"))
+    assert [s.labels for s in catalog.samples] == [("sky", "sea"), ()]
+    assert catalog.task == "multilabel"
+    assert tables.recognises(catalog.root)
+
+
+def test_tags_beside_labels_are_one_too_many(table: Any) -> None:
+    assert "columns 'labels' and 'tags'" in error_of(table("image,labels,tags", "im/0.jpg,a,a"))
+
+
 def test_image_and_caption(table: Any) -> None:
     lines = ('im/0.jpg,"a cat, and a dog"', "im/0.jpg,two animals", "im/1.jpg,the sea")
     catalog = read(table("image,caption", *lines))
@@ -171,7 +182,7 @@ def test_a_line_number_counts_the_lines_of_a_quoted_cell(table: Any) -> None:
     [
         (
             ("image,breed", "im/0.jpg,a"),
-            "no column 'label', 'labels' or 'caption'; columns found: ",
+            "no column 'label', 'labels' (or 'tags') or 'caption'; columns found: ",
         ),
         (("file,label", "im/0.jpg,a"), "no column 'image'; columns found: file, label. A table"),
         (("image,label,caption", "im/0.jpg,a,b"), "columns 'label' and 'caption'; the task"),
@@ -195,7 +206,7 @@ def test_a_line_number_counts_the_lines_of_a_quoted_cell(table: Any) -> None:
         ),
         (
             ("image,label,split", "im/0.jpg,a,extra"),
-            "line 2: 'extra' is not a split. Splits: train",
+            "line 2: 'extra' is not a split. Allowed: train",
         ),
         (
             ("image,label,split", "im/0.jpg,a,train", "im/1.jpg,a,"),
@@ -203,7 +214,7 @@ def test_a_line_number_counts_the_lines_of_a_quoted_cell(table: Any) -> None:
         ),
         (("image,label,x0,y0,x1,y1", "im/0.jpg,a,1,2,3,x"), "line 2: 1, 2, 3, x is not a box"),
         (("image,label,x0,y0,x1,y1", "im/0.jpg,a,1,2,,4"), "line 2: 1, 2, , 4 is not a box"),
-        (("image,label,x0,y0,x1,y1", "im/0.jpg,a,3,2,3,4"), "Numbers x0 < x1 and y0 < y1"),
+        (("image,label,x0,y0,x1,y1", "im/0.jpg,a,3,2,3,4"), "numbers x0 < x1 and y0 < y1"),
         (("image,label,x0,y0,x1,y1", "im/0.jpg,a,0,0,1,nan"), "is not a box"),
         (("image,label,x0,y0,x1,y1", "im/0.jpg,a,0,0,inf,1"), "is not a box"),
         (("image,label",), "table without any image"),

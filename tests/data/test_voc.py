@@ -175,7 +175,10 @@ def test_an_image_that_is_listed_twice(year: Path) -> None:
         (f"<annotation>{thing('a', '1 2 3 x')}</annotation>", "could not convert"),
         (f"<annotation>{thing('a', '1 2 3 nan')}</annotation>", "a corner is not finite"),
         ("<annotation><object><name>a</name><bndbox/></object></annotation>", "could not convert"),
-        (f"<annotation>{' ' * (1 << 20)}</annotation>", "1,048,601 bytes. At most 1,048,576"),
+        (
+            f"<annotation>{' ' * (1 << 20)}</annotation>",
+            "1,048,601 bytes. Allowed: at most 1,048,576",
+        ),
     ],
 )
 def test_what_is_wrong_is_named(year: Path, text: str, message: str) -> None:

@@ -193,27 +193,27 @@ WRONG = {
     "one class only": (["train", "one"], 1, "one class"),
     "a class with one image": (["train", "single"], 1, "lonely"),
     "no label column": (["train", "nolabel.csv"], 1, "label"),
-    "unknown method": (["train", "squares", "--method", "racnnn"], 1, "racnnn: unknown method"),
+    "unknown method": (["train", "squares", "--method", "racnnn"], 2, "racnnn: unknown method"),
     "unknown backbone": (
-        ["train", "squares", "--backbone", "resnt18", "--weights", "none"], 1, "Close: resnet18",
+        ["train", "squares", "--backbone", "resnt18", "--weights", "none"], 2, "Close: resnet18",
     ),
     "unknown verb": (["trian", "squares"], 2, "train"),
     "unknown flag": (["train", "squares", "--epoch", "3"], 2, "--epochs"),
     "not a number": (["train", "squares", "--epochs", "many"], 2, "--epochs"),
-    "no data": (["train"], 1, "no data given"),
+    "no data": (["train"], 2, "No data given"),
     "missing run": (["predict", "runz", "squares"], 1, "no such run"),
     "a folder that is no run": (["predict", "squares", "squares"], 1, "no model.safetensors"),
     "corrupt model": (["predict", "corrupt.safetensors", "squares"], 1, "not a readable"),
     "a URL": (["predict", "RUN", "https://example.org/a.jpg"], 1, "URLs are not read"),
     "unknown boxes": (
-        ["evaluate", "RUN", "squares", "--threshold-from", "few:no"], 1, "none (no boxes), few:N",
+        ["evaluate", "RUN", "squares", "--threshold-from", "few:no"], 2, "none (no boxes), few:N",
     ),
     "more boxes than there are": (
         ["report", "RUN", "squares", "--threshold-from", "few:99"], 1, "few:1 … few:12",
     ),
-    "unknown split": (["evaluate", "RUN", "squares", "--split", "tset"], 1, "tset"),
+    "unknown split": (["evaluate", "RUN", "squares", "--split", "tset"], 2, "tset"),
     "unknown view": (
-        ["explain", "RUN", "squares/test/red/0.png", "--view", "camm"], 1, "Close: cam",
+        ["explain", "RUN", "squares/test/red/0.png", "--view", "camm"], 2, "Close: cam",
     ),
     "a used folder": (["train", "squares", "--out", "RUN"], 1, "--resume"),
     "no network": (

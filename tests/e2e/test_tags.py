@@ -67,8 +67,9 @@ def test_evaluate_and_report(run, tags):
 def test_explain_takes_the_views_there_are(run, tags, tmp_path):
     picture, out = tags / "test" / "00000.png", tmp_path / "views.png"
     done = lookcloser("explain", run, picture, "--save", out, "--target", "5")
-    assert ": 5 " in done.stderr
-    assert done.stderr.rstrip().endswith("by gradcam, saliency")
+    assert done.stdout == f"{out}\n"
+    assert done.stderr.startswith("5 ")
+    assert "by gradcam, saliency\n" in done.stderr
     assert out.is_file()
 
 

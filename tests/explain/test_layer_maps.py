@@ -189,5 +189,5 @@ def test_a_layer_without_a_say_is_refused(images, frozen):
             return self.fc(images.mean(dim=(2, 3)))
 
     net = Net().requires_grad_(not frozen)
-    with pytest.raises(LookcloserError, match="the logits do not depend on what is looked at"):
+    with pytest.raises(LookcloserError, match="The logits do not depend on what is looked at"):
         gradcam(net, images, layer="aside")

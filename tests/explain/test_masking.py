@@ -55,7 +55,9 @@ def test_occlusion_without_options_covers_the_image(model, images):
 
 @pytest.mark.parametrize("stride", [0, 9])
 def test_strides_that_leave_gaps_are_refused(model, images, stride):
-    with pytest.raises(LookcloserError, match=rf"stride {stride}: leaves gaps. 1 … window \(8\)"):
+    with pytest.raises(
+        LookcloserError, match=rf"stride {stride}: leaves gaps. Allowed: 1 … window \(8\)"
+    ):
         occlusion(model, images, window=8, stride=stride)
 
 

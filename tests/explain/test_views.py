@@ -87,7 +87,7 @@ def test_exceptions_of_the_model_reach_the_caller(model):
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
-        (5, "target 5: no such class. 0 … 4"),
+        (5, "target 5: no such class. Allowed: 0 … 4"),
         (-1, "target -1"),
         ([0, 1], r"shape \(2,\) for a batch of 4"),
     ],
@@ -110,7 +110,7 @@ def test_an_unknown_layer_offers_near_names(model, images):
 
 
 def test_outputs_of_other_shapes_are_refused(images):
-    with pytest.raises(LookcloserError, match=r"the model returned \(4, 2, 22, 30\)"):
+    with pytest.raises(LookcloserError, match=r"The model returned \(4, 2, 22, 30\)"):
         saliency(nn.Conv2d(3, 2, 3), images)
 
 

@@ -56,7 +56,7 @@ def test_no_dead_clamp() -> None:
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.5), (0.6, 0.5), (0.5, 1.1)])
 def test_impossible_sides_are_named(low: float, high: float) -> None:
-    with pytest.raises(LookcloserError, match=f"half-sides from {low} to {high}"):
+    with pytest.raises(LookcloserError, match=f"Half-sides from {low} to {high}"):
         bounded_boxes(torch.zeros(1, 3), low, high)
 
 

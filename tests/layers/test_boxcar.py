@@ -366,8 +366,8 @@ def test_composed_crop_is_the_crop_of_the_crop_but_keeps_detail() -> None:
 @pytest.mark.parametrize(
     ("images", "boxes", "message"),
     [
-        (torch.zeros(2, 3, 4, 4), torch.zeros(2, 4), r"boxes of shape \(2, 4\).*half-side"),
-        (torch.zeros(3, 4, 4), torch.zeros(2, 3), r"images of shape \(3, 4, 4\) with 2 boxes"),
+        (torch.zeros(2, 3, 4, 4), torch.zeros(2, 4), r"Boxes of shape \(2, 4\).*half-side"),
+        (torch.zeros(3, 4, 4), torch.zeros(2, 3), r"Images of shape \(3, 4, 4\) with 2 boxes"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(1, 3), r"with 1 boxes"),
         (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), torch.zeros(1, 3), "torch.uint8.*255"),
     ],

@@ -179,7 +179,7 @@ def test_descent_separates_the_classes_and_the_attentions(form: str) -> None:
     ("shape", "labels"), [((4, 8), 4), ((4, 2, 8), 3), ((0, 2, 8), 0), ((2, 2, 8, 1), 2)]
 )
 def test_wrong_shapes_are_named(shape: tuple[int, ...], labels: int) -> None:
-    with pytest.raises(LookcloserError, match=r"features of shape .*\(B, P, D\)"):
+    with pytest.raises(LookcloserError, match=r"Features of shape .*\(B, P, D\)"):
         mamc_loss(torch.zeros(shape), torch.zeros(labels, dtype=torch.long))
 
 

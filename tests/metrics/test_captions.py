@@ -260,7 +260,7 @@ def test_what_cannot_be_scored_is_refused(score):
         score(["a dog"], [[["a", "dog"]]])
     with pytest.raises(LookcloserError, match=r"'a' is a string.*list of such lists"):
         score([["a", "dog"]], [["a", "dog"]])
-    with pytest.raises(LookcloserError, match="image 1 has no reference"):
+    with pytest.raises(LookcloserError, match="Image 1 has no reference"):
         score([["a"], ["b"]], [[["a"]], []])
     with pytest.raises(LookcloserError, match="1 candidates and 2 lists"):
         score([["a"]], [[["a"]], [["b"]]])

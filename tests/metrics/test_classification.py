@@ -135,16 +135,16 @@ def test_bootstrap_interval():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: cls.topk_accuracy([1.0, 2.0], [0]), "scores of shape"),
-        (lambda: cls.topk_accuracy(np.zeros((0, 3)), []), "scores of shape"),
+        (lambda: cls.topk_accuracy([1.0, 2.0], [0]), "Scores of shape"),
+        (lambda: cls.topk_accuracy(np.zeros((0, 3)), []), "Scores of shape"),
         (lambda: cls.topk_accuracy([[1.0, 2.0]], [2]), "2 among the targets"),
-        (lambda: cls.topk_accuracy([[1.0, 2.0]], [-1]), "Class indices 0 to 1"),
+        (lambda: cls.topk_accuracy([[1.0, 2.0]], [-1]), "class indices 0 to 1"),
         (lambda: cls.topk_accuracy([[1.0, 2.0]], [0, 1]), "1 rows of scores for 2 targets"),
         (lambda: cls.topk_accuracy([[1.0, 2.0]], [0], 0), "k = 0"),
         (lambda: cls.confusion_matrix([0, 1], [0], 2), "2 predictions for 1 targets"),
-        (lambda: cls.confusion_matrix([], [], 2), "no predictions"),
+        (lambda: cls.confusion_matrix([], [], 2), "No predictions"),
         (lambda: cls.macro_f1([3], [0], 2), "3 among the predictions"),
-        (lambda: cls.bootstrap_interval([]), "no values"),
+        (lambda: cls.bootstrap_interval([]), "No values"),
     ],
 )
 def test_errors_name_the_fault(call, message):

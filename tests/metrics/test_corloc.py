@@ -48,7 +48,7 @@ def test_errors_name_the_fault():
     box = [[0, 0, 1, 1]]
     with pytest.raises(LookcloserError, match="no true box"):
         corloc(box, [np.zeros((0, 4))])
-    with pytest.raises(LookcloserError, match="true boxes for 2 images"):
+    with pytest.raises(LookcloserError, match="True boxes for 2 images"):
         corloc(box, box * 2)
-    with pytest.raises(LookcloserError, match="classes of shape"):
+    with pytest.raises(LookcloserError, match="Classes of shape"):
         corloc(box, box, [0, 1])

@@ -197,13 +197,13 @@ def test_without_a_module_and_in_half_precision():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"maps": np.zeros((4, SIDE, SIDE))}, r"maps of shape \(4, 8, 8\) for images"),
-        ({"maps": np.full((5, SIDE, SIDE), np.nan)}, "maps with NaN"),
-        ({"targets": [0, 1]}, r"targets of shape \(2,\)"),
-        ({"targets": [0, 1, 2, 3, 4]}, "targets from 0 to 4"),
+        ({"maps": np.zeros((4, SIDE, SIDE))}, r"Maps of shape \(4, 8, 8\) for images"),
+        ({"maps": np.full((5, SIDE, SIDE), np.nan)}, "Maps with NaN"),
+        ({"targets": [0, 1]}, r"Targets of shape \(2,\)"),
+        ({"targets": [0, 1, 2, 3, 4]}, "Targets from 0 to 4"),
         ({"steps": 0}, "steps = 0"),
-        ({"predict": lambda x: x}, r"predict returned \(5, 3, 8, 8\) for 5 images"),
-        ({"predict": lambda x: (x,)}, "predict returned tuple"),
+        ({"predict": lambda x: x}, r"`predict` returned \(5, 3, 8, 8\) for 5 images"),
+        ({"predict": lambda x: (x,)}, "`predict` returned tuple"),
         ({"baseline": "grey"}, "unknown baseline"),
     ],
 )
@@ -218,5 +218,5 @@ def test_errors_name_the_fault(change, message):
 @pytest.mark.parametrize("shares", [[], [0.0, 0.5], [0.5, 1.0], [0.5, 0.4]])
 def test_shares_are_checked(shares):
     images, maps, targets = data()
-    with pytest.raises(LookcloserError, match="Ascending, all above 0 and below 1"):
+    with pytest.raises(LookcloserError, match="ascending, all above 0 and below 1"):
         faithfulness.road(network(), images, maps, targets, shares=shares)

@@ -87,7 +87,7 @@ def test_a_plane_is_continued_and_a_constant_kept():
 
 
 def test_an_image_without_pixels_is_an_error():
-    with pytest.raises(LookcloserError, match="all pixels of an image are removed"):
+    with pytest.raises(LookcloserError, match="All pixels of an image are removed"):
         impute_linearly(torch.zeros(2, 1, 3, 3), torch.ones(2, 1, 3, 3, dtype=torch.bool))
 
 

@@ -336,24 +336,24 @@ def test_top_k_needs_the_class_and_the_place():
     assert loc.top_k_localisation(scores, targets, ious) == 0.25
     assert loc.top_k_localisation(scores, targets, ious, k=2) == 0.5
     assert loc.top_k_localisation(scores, targets, ious, k=3, iou=0.3) == 1.0
-    with pytest.raises(LookcloserError, match="One per image"):
+    with pytest.raises(LookcloserError, match="one per image"):
         loc.top_k_localisation(scores, targets, [[0.5]] * 4)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"maps": np.zeros((8, 8))}, "maps of shape"),
-        ({"maps": np.zeros((2, 0, 8))}, "maps of shape"),
+        ({"maps": np.zeros((8, 8))}, "Maps of shape"),
+        ({"maps": np.zeros((2, 0, 8))}, "Maps of shape"),
         ({"maps": np.full((2, 8, 8), np.inf)}, r"maps\[0\] has values without bounds"),
-        ({"boxes": [[1, 1, 3, 3]]}, "true boxes for 1 images"),
+        ({"boxes": [[1, 1, 3, 3]]}, "True boxes for 1 images"),
         ({"boxes": [[[1, 1, 3, 3]], np.zeros((0, 4))]}, r"boxes\[1\] = \[\]: no true box"),
         ({"boxes": [[1, 1, 3, 3], [1, 1, 3.5, 3]]}, "reference_boxes"),
         ({"boxes": [[1, 1, 3, 3], [3, 1, 2, 3]]}, "an empty box"),
         ({"components": "larges"}, "Close: largest"),
         ({"mode": "fixed"}, "unknown mode"),
-        ({"thresholds": [0.5, 1.5]}, "Shares from 0 to 1"),
-        ({"thresholds": []}, "Shares from 0 to 1"),
+        ({"thresholds": [0.5, 1.5]}, "shares from 0 to 1"),
+        ({"thresholds": []}, "shares from 0 to 1"),
     ],
 )
 def test_errors_name_the_fault(change, message):
@@ -365,5 +365,5 @@ def test_errors_name_the_fault(change, message):
 
 
 def test_nothing_scored_is_an_error():
-    with pytest.raises(LookcloserError, match="no maps were scored"):
+    with pytest.raises(LookcloserError, match="No maps were scored"):
         loc.MaxBoxAcc().compute()

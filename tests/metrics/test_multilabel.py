@@ -239,9 +239,9 @@ def test_perfect_scores_are_one_everywhere():
     ("scores", "targets", "message"),
     [
         ([[0.1, 0.2]], [[1]], r"shape \(1, 2\) and targets of shape \(1, 1\)"),
-        ([0.1], [1], r"shape \(1,\).*Both \(images, classes\)"),
+        ([0.1], [1], r"shape \(1,\).*both \(images, classes\)"),
         ([[np.nan]], [[1]], "NaN.*-inf"),
-        ([[0.5]], [[2]], "targets hold 2"),
+        ([[0.5]], [[2]], "Targets hold 2"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(scores, targets, message):

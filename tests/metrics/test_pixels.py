@@ -92,12 +92,12 @@ def test_pxap_extremes():
     mask[0, 1:3, 1:3] = 1
     assert pxap(mask.astype(np.float32), mask) == 1.0
     assert pxap(np.zeros((1, 4, 4)), mask) == 4 / 16
-    with pytest.raises(LookcloserError, match="masks without an object"):
+    with pytest.raises(LookcloserError, match="Masks without an object"):
         pxap(np.zeros((1, 4, 4)), mask * 0)
-    with pytest.raises(LookcloserError, match="masks of shape"):
+    with pytest.raises(LookcloserError, match="Masks of shape"):
         pxap(np.zeros((1, 4, 4)), mask[0])
     for thresholds in ([0, 0.5, 0.5], [0.1, 0.5], [0, 1.0]):
-        with pytest.raises(LookcloserError, match="Ascending from 0"):
+        with pytest.raises(LookcloserError, match="ascending from 0"):
             pxap(mask, mask, thresholds)
 
 
@@ -131,7 +131,7 @@ def test_each_class_counts_the_same():
     boxes = [[2, 2, 3, 3]] * 2 + [[0, 0, 1, 1]] * 2
     assert pointing_game(maps, boxes) == 0.5
     assert pointing_game(maps, boxes, classes=[0, 1, 1, 1]) == (1 + 1 / 3) / 2
-    with pytest.raises(LookcloserError, match="classes of shape"):
+    with pytest.raises(LookcloserError, match="Classes of shape"):
         pointing_game(maps, boxes, classes=[0, 1])
 
 

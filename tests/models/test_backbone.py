@@ -146,7 +146,9 @@ class TestWeights:
             load_backbone_weights(Backbone("test_resnet"), str(tmp_path / "w.safetensors"))
 
     def test_a_missing_file(self):
-        with pytest.raises(LookcloserError, match=r"no such file of weights. pretrained, none or"):
+        with pytest.raises(
+            LookcloserError, match=r"no such file of weights. Allowed: pretrained, none or"
+        ):
             load_backbone_weights(Backbone("test_resnet"), "nowhere.safetensors")
 
     def test_a_pickle_is_refused_unread(self, tmp_path):

@@ -335,8 +335,8 @@ class TestFeatures:
         [
             (True, (2, 96), r"\(B, 96, h, w\), of the backbone test_resnet"),
             (False, (2, 32), r"\(B, 96, h, w\) or \(B, 96\), of the backbone test_resnet"),
-            (False, (2, 3, 64, 64), r"features of shape \(2, 3, 64, 64\)"),
-            (False, (2, 96, 3), r"features of shape \(2, 96, 3\)"),
+            (False, (2, 3, 64, 64), r"Features of shape \(2, 3, 64, 64\)"),
+            (False, (2, 96, 3), r"Features of shape \(2, 96, 3\)"),
         ],
     )
     def test_other_shapes(self, attend: bool, shape: tuple[int, ...], allowed: str) -> None:

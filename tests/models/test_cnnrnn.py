@@ -719,7 +719,7 @@ class TestArguments:
             ({"label_order": "frequnt"}, "frequnt: unknown order of labels. Close: frequent"),
             ({"decoder": "greedy"}, "greedy: unknown decoder"),
             ({"gate": "tanh"}, "tanh: unknown gate"),
-            ({"beam": 0}, "A beam of 1 or more"),
+            ({"beam": 0}, "a beam of 1 or more"),
             ({"label_counts": [1, 2]}, "counts of the 4 labels"),
         ],
     )

@@ -68,7 +68,7 @@ def test_a_backbone_that_is_cut_by_its_stride_has_fewer_stages():
         assert stages.early(images).shape == (1, 64, 16, 16)  # the middle one of three
         parts = stages.late(stages.early(images), images.shape[-2:])
         torch.testing.assert_close(parts, backbone(images))
-    with pytest.raises(LookcloserError, match="stage 2: resnet18 .* behind it. 0 to 1"):
+    with pytest.raises(LookcloserError, match="stage 2: resnet18 .* behind it. Allowed: 0 to 1"):
         BackboneStages(backbone, 2)
 
 
@@ -398,7 +398,7 @@ def test_blocks_are_those_of_the_description():
             "hard: unknown --feedback-select. There are: predicted, soft",
         ),
         ({"feedback_control": "one"}, "one: unknown --feedback-control. Close: ones"),
-        ({"noise": -1.0}, "noise -1.0"),
+        ({"noise": -1.0}, "Noise -1.0"),
     ],
 )
 def test_impossible_choices_are_named(arguments, message):

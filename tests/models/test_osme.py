@@ -113,7 +113,7 @@ def test_a_flattened_head_names_the_size_it_needs():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"parts": 0}, "parts 0.*At least one part"),
+        ({"parts": 0}, "Parts 0.*at least one part"),
         ({"mamc_weight": -1.0}, "mamc_weight -1.0"),
         ({"part_head": "flat"}, "flat: unknown OSME head. Close: flattened"),
         ({"merge": "add"}, "add: unknown way to merge"),

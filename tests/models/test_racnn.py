@@ -370,7 +370,7 @@ def test_the_papers_proposal_is_an_option():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scales": 1}, "--scales 1: not possible. 2 or more"),
+        ({"scales": 1}, "--scales 1: not possible. Allowed: 2 or more"),
         ({"half_side": 0.8}, "--half-side 0.8"),
         ({"crop_mode": "gird"}, "gird: unknown --crop-mode. Close: grid"),
         ({"apn": "heavy"}, "heavy: unknown attention proposal head"),

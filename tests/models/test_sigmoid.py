@@ -76,7 +76,7 @@ def test_losses():
     ("options", "message"),
     [
         ({"loss": "bcee"}, "bcee: unknown loss. Close: bce"),
-        ({"threshold": 1.0}, "threshold 1.0"),
+        ({"threshold": 1.0}, "Threshold 1.0"),
         ({"threshold": -0.1}, "from 0 to below 1"),
     ],
 )

@@ -208,7 +208,7 @@ class TestErrors:
         found = recognizer.assess(replace(catalog, samples=(broken, *catalog.samples)))
         assert len(found.answers) == 10
         assert [name for name, _ in found.skipped] == ["x.png"]
-        with pytest.raises(LookcloserError, match="none of the 1 images could be read"):
+        with pytest.raises(LookcloserError, match="None of the 1 images could be read"):
             recognizer.assess(replace(catalog, samples=(broken,)))
 
     def test_images_without_a_caption(self, recognizer, data):

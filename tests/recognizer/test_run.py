@@ -5,6 +5,7 @@ import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.recognizer import read_config, run_training
 from lookcloser.recognizer.run import _new_folder
+from lookcloser.training import fit as fitting
 
 
 def test_resume_takes_data_and_options_from_the_run(squares, quick, tmp_path):
@@ -54,9 +55,13 @@ def test_default_folders_are_numbered(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "no data given"),
+        ({}, "No data given"),
         ({"resume": "nowhere"}, "nowhere: no such run"),
-        ({"resume": ".", "epochs": 3}, "a resumed run keeps its data"),
+        (
+            {"resume": ".", "epochs": 3, "out": "x", "batch_size": 2},
+            "a resumed run keeps its data.* Leave out --out, --epochs, --batch-size",
+        ),
+        ({"data": ".", "resume": "."}, "Leave out DATA"),
     ],
 )
 def test_wrong_calls_are_named(arguments, message):
@@ -67,6 +72,57 @@ def test_wrong_calls_are_named(arguments, message):
 def test_a_folder_that_is_no_run_cannot_be_resumed(tmp_path):
     with pytest.raises(LookcloserError, match=r"no readable config\.yaml"):
         lc.train(resume=tmp_path)
+
+
+@pytest.fixture
+def failing(monkeypatch):
+    """Training fails in its first epoch."""
+
+    def fail(*arguments, **named):
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(fitting.pl.Trainer, "fit", fail)
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_training_that_fails_at_once_leaves_nothing(squares, quick, tmp_path):
+    with pytest.raises(MemoryError):
+        lc.train(squares, out=tmp_path / "runs" / "a", quiet=True, **quick)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_failed_training_leaves_its_neighbours_and_latest(squares, quick, tmp_path):
+    (tmp_path / "before").mkdir()
+    (tmp_path / "latest").symlink_to("before")
+    with pytest.raises(MemoryError):
+        lc.train(squares, out=tmp_path / "a", quiet=True, **quick)
+    assert (tmp_path / "latest").resolve() == tmp_path / "before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "latest"]
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_folder_that_was_there_before_a_failed_training_stays(squares, quick, tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(MemoryError):
+        lc.train(squares, out=tmp_path / "mine", quiet=True, **quick)
+    assert (tmp_path / "mine" / "config.yaml").is_file()
+    with pytest.raises(MemoryError):
+        lc.train(resume=tmp_path / "mine", quiet=True)
+    assert (tmp_path / "mine" / "config.yaml").is_file(), "a resumed run is not removed"
+
+
+def test_a_run_with_an_epoch_in_it_stays_when_training_fails(squares, quick, tmp_path, monkeypatch):
+    real = fitting.pl.Trainer.fit
+
+    def fail(trainer, *arguments, **named):
+        real(trainer, *arguments, **named)
+        raise MemoryError("too much")
+
+    monkeypatch.setattr(fitting.pl.Trainer, "fit", fail)
+    with pytest.raises(MemoryError):
+        lc.train(squares, out=tmp_path / "a", quiet=True, **{**quick, "epochs": 1})
+    assert (tmp_path / "a" / "last.ckpt").is_file()
 
 
 def test_a_used_folder_is_not_written_over(squares, quick, tmp_path):

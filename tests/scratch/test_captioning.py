@@ -181,7 +181,7 @@ def test_initial_parameters_follow_the_seed():
 def test_unknown_cell_and_unknown_word():
     with pytest.raises(LookcloserError, match=r"lsmt: unknown cell type\. Close: lstm"):
         CaptioningRNN(WORDS, cell_type="lsmt")
-    with pytest.raises(LookcloserError, match=r"-1: no such word\. indices 0 to 5"):
+    with pytest.raises(LookcloserError, match=r"-1: no such word\. Allowed: indices 0 to 5"):
         small("rnn").loss(np.zeros((1, 4)), np.array([[1, 3, -1]]))
     with pytest.raises(LookcloserError, match=r"6: no such word"):
         small("rnn").loss(np.zeros((1, 4)), np.array([[1, 6, 2]]))

@@ -89,7 +89,7 @@ def test_same_seed_same_result(data):
     ("options", "message"),
     [
         ({"update_rule": "adm"}, r"adm: unknown update rule\. Close: adam"),
-        ({"batch_size": 0}, r"0: batch size\. 1 or more"),
+        ({"batch_size": 0}, r"0: batch size\. Allowed: 1 or more"),
     ],
 )
 def test_wrong_settings(data, options, message):

@@ -87,7 +87,7 @@ READERS = [
     ),
     Reader(
         "table",
-        ".csv or .tsv with image and label, labels or caption",
+        ".csv or .tsv with image and label, labels (tags) or caption",
         tables.recognises,
         tables.read,
     ),

@@ -12,12 +12,12 @@ from typing import Any
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Box
+from lookcloser.core.wording import count, named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.coco_files import CocoFile, base_folder, find_files, preferred
 from lookcloser.data.readers.files import Row, inside, keep_present
 from lookcloser.data.readers.json_files import id_of, read_json, records, text_of
 from lookcloser.data.readers.places import image_folder
-from lookcloser.data.wording import count, named
 
 _LAYOUT = "COCO"
 _KEYS = frozenset(

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, inside, keep_present, read_text
 from lookcloser.data.readers.places import image_folder
 from lookcloser.data.splits import SPLIT_OF
-from lookcloser.data.wording import some
 
 
 class _Form(NamedTuple):

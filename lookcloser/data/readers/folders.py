@@ -8,9 +8,9 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import is_image_name, list_images, walk_images
+from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.splits import SPLIT_OF
-from lookcloser.data.wording import some
 
 MASKS = "masks"  # a folder that repeats the others, with a mask for each image
 

@@ -68,9 +68,7 @@ def _name(base: Path, image: dict[str, Any], place: str) -> str:
 def _sample(base: Path, name: str, image: dict[str, Any], place: str) -> Sample:
     split = text_of(image, "split", place)
     if split not in _SPLITS:
-        raise LookcloserError(
-            f"{place}: '{split}' is not a split", allowed=f"Splits: {', '.join(_SPLITS)}"
-        )
+        raise LookcloserError(f"{place}: '{split}' is not a split", allowed=f"{', '.join(_SPLITS)}")
     captions = tuple(
         text_of(sentence, "raw", where) for where, sentence in records(image, "sentences", place)
     )

@@ -1,9 +1,10 @@
 """A table of images: ``image`` with ``label``, ``labels`` or ``caption``, in CSV or TSV.
 
 Optional columns: ``split`` (train, val, test) and ``x0, y0, x1, y1`` (a box in pixels of the image,
-x1 and y1 exclusive; several rows of one image give several boxes). Tags in ``labels`` are separated
-by ";" or "|". Paths are relative to the folder of the table. Beside captions there may be tables of
-the boxes of their words: ``image``, ``word``, ``x0, y0, x1, y1``.
+x1 and y1 exclusive; several rows of one image give several boxes). Tags in ``labels``, which may
+be called ``tags`` too, are separated by ";" or "|". Paths are relative to the folder of the table.
+Beside captions there may be tables of the boxes of their words: ``image``, ``word``, ``x0, y0, x1,
+y1``.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ _BOX = ("x0", "y0", "x1", "y1")
 _TASKS: dict[str, Task] = {
     "label": "classification",
     "labels": "multilabel",
+    "tags": "multilabel",
     "caption": "captioning",
 }
+_ANSWERS = "'label', 'labels' (or 'tags') or 'caption'"
 
 
 @dataclass
@@ -139,10 +142,10 @@ def _answer_column(table: Table) -> str:
     found = f"columns found: {', '.join(table.columns)}"
     answers = [column for column in _TASKS if column in table.columns]
     if "image" not in table.columns or not answers:
-        lacking = "'image'" if "image" not in table.columns else "'label', 'labels' or 'caption'"
+        lacking = "'image'" if "image" not in table.columns else _ANSWERS
         raise LookcloserError(
             f"{table.path}: no column {lacking}; {found}",
-            allowed="A table has 'image' and one of 'label', 'labels', 'caption'",
+            allowed=f"A table has 'image' and {_ANSWERS}.",
         )
     if len(answers) > 1:
         both = " and ".join(f"'{column}'" for column in answers)
@@ -170,8 +173,8 @@ def _add(
     labels: tuple[str, ...] = ()
     if answer == "caption":
         draft.captions.append(_filled(where, cells, "caption"))
-    elif answer == "labels":
-        labels = tuple(filter(None, map(str.strip, re.split(r"[;|]", cells["labels"]))))
+    elif _TASKS[answer] == "multilabel":
+        labels = tuple(filter(None, map(str.strip, re.split(r"[;|]", cells[answer]))))
     else:
         labels = (_filled(where, cells, "label"),)
         if draft.labels and labels[0] not in draft.labels:
@@ -212,9 +215,7 @@ def _filled(where: str, cells: dict[str, str], column: str) -> str:
 
 def _split(where: str, text: str) -> str | None:
     if text and text.lower() not in SPLIT_OF:
-        raise LookcloserError(
-            f"{where}: '{text}' is not a split", allowed=f"Splits: {', '.join(SPLIT_OF)}"
-        )
+        raise LookcloserError(f"{where}: '{text}' is not a split", allowed=f"{', '.join(SPLIT_OF)}")
     return SPLIT_OF[text.lower()] if text else None
 
 

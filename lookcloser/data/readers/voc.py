@@ -10,9 +10,9 @@ from pathlib import Path
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import is_image_name
 from lookcloser.core.types import Box
+from lookcloser.core.wording import count, some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, corners, inside, keep_present, read_text, read_xml
-from lookcloser.data.wording import count, some
 
 _XML, _IMAGES, _LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 

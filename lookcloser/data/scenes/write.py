@@ -14,6 +14,7 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
+from lookcloser.core.atomic import refused
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.data.scenes.canvas import Style
 from lookcloser.data.scenes.kinds import KINDS, Kind, Scene
@@ -119,10 +120,7 @@ def write_scenes(
         try:
             _write(folder, plan, progress)
         except OSError as error:
-            raise LookcloserError(
-                f"{folder}: could not be written ({error.strerror or error})",
-                fix="Free space or choose another folder, then run the same command again",
-            ) from error
+            raise refused(folder, error, kept="") from error
     return folder
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.files import list_images
+from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_data
 from lookcloser.metrics.maps import normalise
 from lookcloser.recognizer.annotation.answering import Failed, Looked, look
@@ -107,7 +108,7 @@ def annotate(
     _check(package, form, masks)
     samples, boxed, root, notes = _pictures(data, split)
     if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
-        raise LookcloserError(f"{form}: needs pictures that are files", allowed="coco or csv")
+        raise UsageError(f"{form}: needs pictures that are files", allowed="coco or csv")
     given = _use_given(samples, package, labels)
     settings = {
         "data": str(root.resolve()),
@@ -135,7 +136,11 @@ def annotate(
     records = tuple(journal.records[sample.name] for sample in samples)
     written = [_kept(record, min_score) for record in records if record.error is None]
     files = FORMATS[form](folder, written, package.names)
-    chosen = f"on {used} boxes of the split val" if used else "by the model: no boxes to choose on"
+    chosen = (
+        f"on {count(used, 'box')} of the split val"
+        if used
+        else "by the model: no boxes to choose on"
+    )
     notes.append(f"labels: {settings['labels']}")
     notes.append(f"thresholds: chosen {chosen}")
     boxes = sum(len(record.things) for record in written)
@@ -170,9 +175,7 @@ def _check(package: Package, form: str, masks: str | None) -> None:
         raise unknown(form, "format", FORMATS)
     if masks is not None and masks not in HOLDS_MASKS.get(form, ()):
         holding = [f"{name} ({', '.join(kinds)})" for name, kinds in HOLDS_MASKS.items()]
-        raise LookcloserError(
-            f"{masks}: no masks that {form} can hold", allowed=f"{'; '.join(holding)}"
-        )
+        raise UsageError(f"{masks}: no masks that {form} can hold", allowed=f"{'; '.join(holding)}")
 
 
 def _pictures(
@@ -185,7 +188,7 @@ def _pictures(
         names = list_images(root)
         if names:
             samples = [Sample(name, root / name) for name in names]
-            return samples, (), root, [f"{root}: {len(names)} pictures without labels"]
+            return samples, (), root, [f"{root}: {count(len(names), 'picture')} without labels"]
     catalog = data if isinstance(data, Catalog) else read_data(root, skip_missing=True)
     boxed = [sample for sample in catalog.samples if sample.split == "val" and sample.boxes]
     notes = [f"left out: {name}: {reason}" for name, reason in catalog.skipped]

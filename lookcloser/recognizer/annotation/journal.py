@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lookcloser.core.atomic import write_text
+from lookcloser.core.atomic import refused, write_text
 from lookcloser.core.errors import LookcloserError
 from lookcloser.recognizer.annotation.records import Record
 
@@ -63,10 +63,7 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise LookcloserError(
-                f"{self.path}: could not be written ({error.strerror or error})",
-                fix="Free space, then run the same command again: what is done is kept",
-            ) from error
+            raise refused(self.path, error, kept="what is done is kept") from error
         self.records |= new
 
     def _read(self) -> None:

@@ -6,9 +6,10 @@ counts.
 - **mark**: the same fine detail is at the same place in the class's pictures and not in those of
   others. Things never are, so that twice the limit alone makes 1: it is in the data, and if this
   model does not depend on it, the next may. Barely above the limit it is flagged only where the
-  model depends on it as well: with few pictures chance goes as far. What is above 1 comes from dependence: the class's score falls
-  when the place comes from another picture, or rises in other pictures that get it. From the limit
-  "place" on, the mark is said to be used by the model, below it to be in the data only.
+  model depends on it as well: with few pictures chance goes as far. What is above 1 comes from
+  dependence: the class's score falls when the place comes from another picture, or rises in other
+  pictures that get it. From the limit "place" on, the mark is said to be used by the model, below
+  it to be in the data only.
 - **colour**: the colour along the border hardly varies in the class's pictures, *and* the score
   depends on the border.
 - **context**: carrying the border of the class's pictures into others makes those the class, far

@@ -8,8 +8,9 @@ _SHOWN = 5
 
 
 def count(number: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """``1 image``, ``2 images``, ``3 boxes``."""
+    ending = "" if number == 1 else "es" if noun.endswith(("s", "x")) else "s"
+    return f"{number:,} {noun}{ending}"
 
 
 def named(names: Sequence[str]) -> str:

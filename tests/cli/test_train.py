@@ -1,0 +1,160 @@
+"""train: what is refused, and what is left behind."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+
+Program = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--epochs", 9], "--epochs"),
+        (["--no-channels-last"], "--channels-last"),
+        (["--model-kwargs", "a=1"], "--model-kwargs"),
+        (["--out", "x", "--lr", "0.1"], "--out, --lr"),
+        (["--config", "empty.yaml"], "--config"),
+        (["--config", "c.yaml"], "--epochs, --config"),
+        (["data"], "DATA"),
+    ],
+)
+def test_what_is_given_beside_resume_is_refused_by_name(
+    program: Program, run_folder: Path, tmp_path: Path, words: list[object], named: str
+) -> None:
+    (tmp_path / "c.yaml").write_text("epochs: 9")
+    (tmp_path / "empty.yaml").write_text("")
+    done = program("train", "--resume", run_folder, *words)
+    assert done.code == 2
+    assert f"keeps its data, folder and options. Leave out {named}." in done.said
+
+
+def test_after_resume_the_next_command_knows_the_data(
+    program: Program, run_folder: Path, squares: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(run_folder, tmp_path / "a copy")
+    done = program("train", "--resume", copy)
+    assert done.code == 0, done.err
+    assert shlex.split(done.next) == ["lookcloser", "report", str(copy), str(squares)]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "message"),
+    [
+        ("epochs: many", 2, "c.yaml: --epochs many: not possible. Allowed: a whole number."),
+        ("options: {lr: [1]}", 2, "c.yaml: --lr [1]: not possible. Allowed: a finite number."),
+        ("epoch: 3", 2, "c.yaml: epoch: unknown option of train. Close: epochs."),
+        ("augment: foo", 2, "c.yaml: foo: unknown --augment."),
+        ("1: 2", 2, "c.yaml: 1: unknown option of train"),
+        ("- epochs", 2, "c.yaml: not lines of options. Allowed: lines like `epochs: 30`"),
+        ("a: [", 1, "c.yaml: not a readable YAML file"),
+    ],
+)
+def test_a_wrong_config_is_named_with_its_key(
+    program: Program, squares: Path, tmp_path: Path, text: str, code: int, message: str
+) -> None:
+    (tmp_path / "c.yaml").write_text(text)
+    done = program("train", squares, "--config", "c.yaml")
+    assert (done.code, "Traceback" in done.err) == (code, False)
+    assert message in done.said
+
+
+def test_a_missing_config_is_no_such_file(program: Program, tmp_path: Path) -> None:
+    (tmp_path / "birds.yaml").write_text("epochs: 3")
+    done = program("train", "data", "--config", "brids.yaml")
+    assert done.code == 1
+    assert "brids.yaml: no such file. Did you mean 'birds.yaml'?" in done.said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epochs", "0"], "--epochs 0: not possible. Allowed: a number above 0."),
+        (["--clip", "nan"], "--clip nan: not possible. Allowed: a finite number."),
+        (["--mixup", "-1"], "--mixup -1.0: not possible. Allowed: 0 or more."),
+        (["--warmup", "-3"], "--warmup -3.0"),
+        (["--patience", "-1"], "--patience -1"),
+        (["--augment", "foo"], "foo: unknown --augment"),
+        (["--model-kwargs", "foo"], "--model-kwargs foo: not a pair. Allowed: key=value."),
+        (["--model-kwargs", "foo=1", "--weights", "none"], "not arguments of the backbone"),
+        (["--method", "racnnn"], "racnnn: unknown method. Close: racnn"),
+        (["--method", "lstm"], "lstm: not a method for classification. Allowed: cam, racnn, osme"),
+        (["--method", "racnn", "--scales", "1"], "--scales 1"),
+        (["--parts", "2"], "--parts 2: not an option of --method cam. It belongs to osme."),
+        (["--beam", "2"], "It belongs to cnnrnn, rnn, lstm, gru."),
+        (["--val-share", "2"], "--val-share 2.0"),
+    ],
+)
+def test_wrong_usage_exits_with_two_and_leaves_no_folder(
+    program: Program, squares: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    done = program("train", squares, *words)
+    assert done.code == 2, done.err
+    assert message in done.said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_data_is_wrong_usage(program: Program) -> None:
+    done = program("train")
+    assert (done.code, done.said) == (
+        2,
+        "Error: No data given. Name a folder or table of images.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (MemoryError(), "Error: Not enough memory. Try a smaller --batch-size or fewer --workers."),
+        (OSError(24, "Too many open files", "a.jpg"), "Error: a.jpg: Too many open files."),
+        (OSError("a\nb"), "Error: a b."),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    program: Program,
+    squares: Path,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    line: str,
+) -> None:
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise error
+
+    monkeypatch.setattr(pl.Trainer, "fit", fail)
+    done = program("train", squares, *options)
+    assert done.code == 1
+    assert done.err.splitlines()[-1].startswith(line)
+    assert list(tmp_path.iterdir()) == [], "what failed leaves nothing"
+
+
+def test_the_traceback_is_shown_with_debug(
+    squares: Path, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lookcloser.cli import main
+
+    def fail(*_arguments: object, **_named: object) -> None:
+        raise MemoryError("all of it")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pl.Trainer, "fit", fail)
+    monkeypatch.setattr("sys.argv", ["lookcloser", "--debug", "train", str(squares), *options])
+    with pytest.raises(MemoryError, match="all of it"):
+        main()
+
+
+def test_the_help_of_three_numbers_fits_in_80_columns(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = program("train", "--help").out
+    (line,) = (line for line in shown.splitlines() if "--mean" in line)
+    assert "R G B" in line
