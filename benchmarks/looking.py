@@ -115,13 +115,14 @@ def covered(boxes: geometry.Boxes, truth: geometry.Boxes) -> geometry.Boxes:
 
 
 def summarised(name: str, rows: list[dict[str, float]]) -> dict[str, Any]:
-    """Means over the seeds, top-1 of each seed beside."""
+    """Means over the seeds; beside them each seed's scores that the promise is about."""
     result: dict[str, Any] = {"method": name}
     for key in rows[0]:
         values = [row[key] for row in rows]
         result[key] = mean(values)
+        if key.startswith("top1") or key == "contains":
+            result[f"{key}, by seed"] = ", ".join(f"{value:.3f}" for value in values)
         if key == "top1":
-            result["by seed"] = ", ".join(f"{value:.3f}" for value in values)
             result["sd"] = stdev(values) if len(values) > 1 else 0.0
     return result
 

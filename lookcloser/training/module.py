@@ -119,9 +119,8 @@ class TrainingModule(pl.LightningModule, ABC):
 
     def _set_rates(self, step: int) -> None:
         """Of the next step, which Lightning has set before it was known that a phase begins."""
-        optimizers, schedules = self.optimizers(), self.lr_schedulers()
-        for group, peak in zip(optimizers.param_groups, schedules.base_lrs, strict=True):
-            group["lr"] = peak * self._rate(step)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * self._rate(step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the phase."""
