@@ -27,12 +27,16 @@ class Phase:
         share: Of the optimiser steps of the whole training, at most. The last phase takes all that
             is left.
         patience: It ends sooner where its loss reaches no new low for this share of its steps.
+        restarts: Whether the schedule of the learning rate begins anew with it, and runs to its end
+            until the next phase that restarts it: what learns only now would else be left the
+            falling tail of the rate.
     """
 
     name: str
     learns: tuple[str, ...]
     share: float = 1.0
     patience: float = 0.3
+    restarts: bool = False
 
 
 class Model(nn.Module, ABC):

@@ -134,6 +134,12 @@ class TrainingModule(pl.LightningModule, ABC):
         if self.clock.tick(steps, processes.mean_of(float(outputs["loss"]))):
             self.model.begin(self.clock.phase)
             self._freeze()
+            self._set_rates(steps)
+
+    def _set_rates(self, step: int) -> None:
+        """Of the next step, which Lightning has set before it was known that a phase begins."""
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = group["initial_lr"] * self._rate(step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Remember the phase."""
@@ -185,6 +191,14 @@ class TrainingModule(pl.LightningModule, ABC):
 
     def _rate(self, step: int) -> float:
         """Share of the peak rate at an optimiser step."""
+        if self.clock is None:
+            return self._shape(step)
+        # Each schedule of a model with phases is the whole one, its warm-up too, but shorter.
+        start, length = self.clock.schedule
+        return self._shape((step - start) * self.total_steps / length)
+
+    def _shape(self, step: float) -> float:
+        """Linear warm-up, then a cosine to zero at the last step of the whole training."""
         if step < self.warmup_steps:
             return (step + 1) / (self.warmup_steps + 1)
         done = (step - self.warmup_steps) / max(1, self.total_steps - self.warmup_steps)

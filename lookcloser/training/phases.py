@@ -34,6 +34,7 @@ class PhaseClock:
         self.phases = tuple(phases)
         self.total_steps = total_steps
         self.index = self.steps = 0
+        self._restarted = 0
         self._count = self._since_low = 0
         self._average = self._lowest = 0.0
 
@@ -41,6 +42,19 @@ class PhaseClock:
     def phase(self) -> Phase:
         """The phase that lasts."""
         return self.phases[self.index]
+
+    @property
+    def schedule(self) -> tuple[int, int]:
+        """First step and length, in steps, of the rate's schedule that the phase lies in.
+
+        The length is that of its phases if none ends sooner; the last takes what is left.
+        """
+        begins = [number for number, phase in enumerate(self.phases) if phase.restarts]
+        first = max((number for number in begins if number <= self.index), default=0)
+        after = next((number for number in begins if number > self.index), None)
+        if after is None:
+            return self._restarted, max(1, self.total_steps - self._restarted)
+        return self._restarted, sum(self._length(phase) for phase in self.phases[first:after])
 
     def tick(self, steps: int, loss: float) -> bool:
         """After an optimiser step, with its loss: whether another phase begins with the next one.
@@ -52,7 +66,7 @@ class PhaseClock:
         self.steps = steps
         if self.index == len(self.phases) - 1:
             return False
-        length = max(1, round(self.phase.share * self.total_steps))
+        length = self._length(self.phase)
         window = max(_LEAST, round(_WINDOW * length))
         patience = max(2 * _LEAST, round(self.phase.patience * length))
         self._count += 1
@@ -65,11 +79,17 @@ class PhaseClock:
             return False
         self.index += 1
         self._count = self._since_low = 0
+        if self.phase.restarts:
+            self._restarted = steps
         return True
+
+    def _length(self, phase: Phase) -> int:
+        """The most steps of a phase that is not the last."""
+        return max(1, round(phase.share * self.total_steps))
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs: plain numbers."""
-        own = ("index", "steps", "_count", "_average", "_lowest", "_since_low")
+        own = ("index", "steps", "_restarted", "_count", "_average", "_lowest", "_since_low")
         return {name: getattr(self, name) for name in own}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -134,6 +134,15 @@ def test_scales_do_not_share_weights():
     assert len(model.backbones) == 3
 
 
+def test_proposals_learn_at_the_rate_of_the_backbones():
+    model = small()
+    slow = {id(parameter) for part in model.slow_parts for parameter in part.parameters()}
+    parts = {"trunks": True, "proposals": True, "heads": False, "fusion": False}
+    for name, is_slow in parts.items():
+        for parameter in model.get_submodule(name).parameters():
+            assert (id(parameter) in slow) == is_slow, name
+
+
 def test_the_mean_of_a_map_is_the_answer_less_its_bias():
     """Boxes on the edges of the canvas' cells: there nothing is lost by interpolation."""
     model = small(half_side=0.5, scales=2).eval()

@@ -62,6 +62,36 @@ def test_a_lucky_batch_does_not_end_a_phase_and_neither_does_an_unlucky_one():
     assert seen.count(0) == 900
 
 
+RESTARTED = (
+    Phase("a", ("x",), 0.2),
+    Phase("b", ("y",), 0.3, restarts=True),
+    Phase("c", ("x",), 0.1),
+    Phase("d", ("x",), restarts=True),
+)
+
+
+def schedules(clock, losses):
+    """First step and length of the rate's schedule, at every step."""
+    seen = []
+    for step, loss in enumerate(losses, start=1):
+        seen.append(clock.schedule)
+        clock.tick(step, loss)
+    return seen
+
+
+def test_a_schedule_lasts_from_one_restart_to_the_next():
+    seen = schedules(PhaseClock(RESTARTED, 100), [100.0 - step for step in range(100)])
+    assert seen == [(0, 20)] * 20 + [(20, 40)] * 40 + [(60, 40)] * 40
+    assert PhaseClock(THREE, 100).schedule == (0, 100), "without restarts there is one"
+
+
+def test_a_schedule_begins_when_its_phase_does_and_the_last_one_takes_what_is_left():
+    # b ends after 30 + 90 of its 300 steps, c after its own 10 + 30 of 100.
+    losses = [1000.0 - step for step in range(200)] + [5.0] * 800
+    seen = schedules(PhaseClock(RESTARTED, 1000), losses)
+    assert seen == [(0, 200)] * 200 + [(200, 400)] * 160 + [(360, 640)] * 640
+
+
 def test_the_state_is_plain_and_continues():
     losses = [5 - 0.01 * step + (step % 3) for step in range(100)]
     undisturbed = run_clock(PhaseClock(THREE, 100), losses)
@@ -151,6 +181,31 @@ def test_phases_come_in_the_order_of_the_paper_and_only_what_learns_moves(square
         stray = [name for name in moved if not name.startswith(learns[phase])]
         assert stray == [], phase
         assert moved, phase
+
+
+def test_the_rate_rises_and_falls_anew_for_the_pointing_and_for_the_finer_scales(
+    squares, tmp_path, monkeypatch
+):
+    rows = []
+    real = TrainingModule.on_train_batch_end
+
+    def note(self, *rest):  # after the step: Lightning has set the next one's rate already
+        real(self, *rest)
+        group = self.optimizers().param_groups[0]
+        rows.append((self.model.phase, group["lr"] / self.lr_schedulers().base_lrs[0]))
+
+    monkeypatch.setattr(TrainingModule, "on_train_batch_end", note)
+    train(squares, tmp_path / "run", epochs=20, train_mode="joint", warmup=2.0)
+    starts = [0, *(n for n in range(1, len(rows)) if rows[n][0] != rows[n - 1][0])]
+    names = [rows[start][0] for start in starts]
+    assert names == ["warm-up", "pointing", "classifiers", "joint"]
+    for begin, end in itertools.pairwise([*starts[:3], len(rows) - 1]):
+        rates = [rate for _, rate in rows[begin:end]]
+        assert rates[0] < 0.5, "the warm-up, a tenth of the schedule"
+        assert max(rates) > 0.9
+        assert rates[-1] < 0.25
+    joint = starts[3]
+    assert rows[joint][1] == pytest.approx(rows[joint - 1][1], abs=0.1), "within one schedule"
 
 
 def test_joint_training_moves_everything_after_the_start(squares, tmp_path, diary):

@@ -111,18 +111,28 @@ class RACNN(Model):
     def phases(self) -> tuple[Phase, ...]:
         """The first scale alone, its proposals by the strongest response, then as ``train_mode``.
 
-        While the classifiers stand still, so do their batch norms.
+        While the classifiers stand still, so do their batch norms. The rate rises again for the
+        pointing and for the finer classifiers, which have learnt nothing by then.
         """
         # From random weights the loss stands still at first: that is no reason to stop.
         first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.5, patience=1.0)
-        pointing = Phase(POINTING, ("proposals",), 0.08)
+        pointing = Phase(POINTING, ("proposals",), 0.08, restarts=True)
         classifying = ("trunks", "heads", "fusion", "dropout")
         if self.train_mode == "joint":
             # The gradient of classifiers that know nothing would undo the pointing.
-            settle = Phase(CLASSIFIERS, classifying, 0.15)
+            settle = Phase(CLASSIFIERS, classifying, 0.12, restarts=True)
             return first, pointing, settle, Phase(JOINT, (*classifying, "proposals"))
-        turns = (Phase(CLASSIFIERS, classifying, 0.08), Phase(PROPOSALS, ("proposals",), 0.04))
-        return first, pointing, *turns * 3, Phase(CLASSIFIERS, classifying)
+        settle = Phase(CLASSIFIERS, classifying, 0.08, restarts=True)
+        turns = (Phase(PROPOSALS, ("proposals",), 0.04), Phase(CLASSIFIERS, classifying, 0.08))
+        return first, pointing, settle, *turns * 3
+
+    @property
+    def slow_parts(self) -> tuple[nn.Module, ...]:
+        """The backbones, and the proposals.
+
+        At the head's rate a few noisy gradients through the crops undo what pointing has learnt.
+        """
+        return (*self.backbones, self.proposals)
 
     def begin(self, phase: Phase) -> None:
         """The finer scales start from the weights of the first, which has seen the data."""
