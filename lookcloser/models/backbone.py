@@ -31,6 +31,8 @@ class Backbone(nn.Module):
     Attributes:
         net: The timm network; its state dict has timm's own keys.
         width: D, the number of feature channels.
+        ends_in_norm: Whether the last layer norms every position over its channels, so that how
+            strongly a place responds is no longer in their mean.
 
     Raises:
         LookcloserError: For a name timm does not know (near names are offered), arguments it does
@@ -52,6 +54,8 @@ class Backbone(nn.Module):
             self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
         post_norm = getattr(getattr(self.net, "head", None), "norm", None)
         self.norm_first = isinstance(post_norm, nn.Module) and stride is None
+        last_norm = isinstance(getattr(self.net, "norm", None), nn.LayerNorm) and stride is None
+        self.ends_in_norm = self.norm_first or last_norm
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, D, h, w)."""

@@ -135,12 +135,19 @@ class RACNN(Model):
         return (*self.backbones, self.proposals)
 
     def begin(self, phase: Phase) -> None:
-        """The finer scales start from the weights of the first, which has seen the data."""
+        """The finer scales start from the weights of the first, which has seen the data.
+
+        The fused answer starts as that of the scales' own classifiers together.
+        """
         super().begin(phase)
         if phase.name == POINTING:
             for parts in (self.trunks, self.heads):
                 for finer in parts[1:]:
                     finer.load_state_dict(parts[0].state_dict())
+            with torch.no_grad():
+                first, count = self._head(0), len(self.heads)
+                self.fusion.weight.copy_(first.weight.repeat(1, count) / count)
+                self.fusion.bias.copy_(first.bias)
 
     def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
         """Logits of the fused answer and of every scale, with the boxes of the finer scales.
@@ -164,7 +171,7 @@ class RACNN(Model):
         scale_logits = torch.stack(each, dim=1)
         if len(views) < len(self.trunks):
             return Output(logits=scale_logits[:, 0], scale_logits=scale_logits)
-        logits = self.fusion(torch.cat([F.normalize(vector) for vector in pooled], dim=1))
+        logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
         tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
         return Output(
             logits=logits,
@@ -205,11 +212,30 @@ class RACNN(Model):
             inner = proposal(features)
             if self.phase == CLASSIFIERS:  # else the finer loss would move the coarser trunk by it
                 inner = inner.detach()
-            strongest = strongest_response_boxes(features, self.half_side).to(inner.dtype)
+            response = self._response(number - 1, features)
+            strongest = strongest_response_boxes(response, self.half_side).to(inner.dtype)
             box = compose_boxes(box, inner)
             seen = self._features(number, images, box)
             views.append(_View(box, seen, torch.stack((inner, strongest), dim=1)))
         return views
+
+    @torch.no_grad()
+    def _response(self, scale: int, features: Tensor) -> Tensor:
+        """Where a scale responds, by channels (B, D, h, w), or by its own class (B, 1, h, w).
+
+        Behind a layer norm the mean over the channels is the same everywhere.
+        """
+        if not self.backbones[scale].ends_in_norm:
+            return features
+        head = self._head(scale)
+        best = head(features.mean(dim=(2, 3))).argmax(dim=1)
+        weight = head.weight[best].to(features.dtype)
+        return torch.einsum("bdhw,bd->bhw", features, weight)[:, None]
+
+    def _head(self, scale: int) -> nn.Linear:
+        head = self.heads[scale]
+        assert isinstance(head, nn.Linear)  # as made
+        return head
 
     def _features(self, scale: int, images: Tensor, box: Tensor) -> Tensor:
         """Cut from the original: a crop of a crop would have been resampled twice."""
@@ -221,7 +247,7 @@ class RACNN(Model):
         weights = self.fusion.weight.to(pooled[0].dtype).chunk(len(views), dim=1)
         maps = []
         for view, vector, weight in zip(views, pooled, weights, strict=True):
-            unit = view.features / vector.norm(dim=1).clamp(min=1e-12)[:, None, None, None]
+            unit = view.features / _scale_of(vector)[:, :, None, None]
             if tokens is None:
                 maps.append(torch.einsum("bdhw,cd->bchw", unit, weight))
             else:
@@ -280,3 +306,8 @@ def _check(scales: int, half_side: float, choices: Mapping[str, tuple[str, Any]]
     for option, (value, kind) in choices.items():
         if value not in get_args(kind):
             raise unknown(value, option, get_args(kind))
+
+
+def _scale_of(vector: Tensor) -> Tensor:
+    """(B, D) -> (B, 1) its root mean square, never 0."""
+    return vector.square().mean(dim=1, keepdim=True).sqrt().clamp(min=1e-12)
