@@ -16,9 +16,9 @@ from lookcloser.training.phases import let_learn
 TARGETS = torch.tensor([0, 2, 1, 2])
 
 
-def small(**arguments):
+def small(backbone="test_resnet", **arguments):
     torch.manual_seed(0)
-    return RACNN(3, "test_resnet", **{"stride": 8, "size": 32, "scales": 3, **arguments})
+    return RACNN(3, backbone, **{"stride": 8, "size": 32, "scales": 3, **arguments})
 
 
 def pictures(count=4, side=64, seed=0):
@@ -122,8 +122,44 @@ def test_the_answer_is_a_line_on_the_normalised_descriptors():
         ]
     for scale, (head, vector) in enumerate(zip(model.heads, pooled, strict=True)):
         torch.testing.assert_close(output.scale_logits[:, scale], head(vector))
-    unit = torch.cat([vector / vector.square().sum(1, keepdim=True).sqrt() for vector in pooled], 1)
+    unit = torch.cat([vector / vector.square().mean(1, keepdim=True).sqrt() for vector in pooled], 1)
     torch.testing.assert_close(output.logits, unit @ model.fusion.weight.T + model.fusion.bias)
+
+
+def test_the_fused_answer_starts_as_that_of_the_scales_together():
+    model, images = small().eval(), pictures()
+    nn.init.normal_(model.heads[0].weight)
+    model.begin(phase_of(model, "pointing"))
+    inputs, output = seen_by(model, images)
+    with torch.no_grad():
+        pooled = [
+            trunk(view).mean(dim=(2, 3)) for trunk, view in zip(model.trunks, inputs, strict=True)
+        ]
+    each = [
+        F.linear(vector / vector.square().mean(1, keepdim=True).sqrt(), model.heads[0].weight)
+        for vector in pooled
+    ]
+    expected = torch.stack(each).mean(dim=0) + model.heads[0].bias
+    torch.testing.assert_close(output.logits, expected)
+
+
+@pytest.mark.parametrize("backbone", ["test_vit", "test_convnext"])
+def test_behind_a_layer_norm_a_scale_points_where_its_class_is(backbone):
+    model = small(backbone=backbone, stride=None, size=64, scales=2).eval()
+    assert model.backbones[0].ends_in_norm
+    nn.init.normal_(model.heads[0].weight)
+    images = pictures(8, side=64)
+    with torch.no_grad():
+        features = model.trunks[0](images)
+        maps = torch.einsum("bdhw,cd->bchw", features, model.heads[0].weight)
+        best = model.heads[0](features.mean(dim=(2, 3))).argmax(dim=1)
+        pointed = model.train()(images).features[:, 0, 1]
+    own = maps[torch.arange(8), best].flatten(1)
+    width, half = features.shape[-1], model.half_side
+    x = (2 * (own.argmax(dim=1) % width) + 1) / width - 1
+    torch.testing.assert_close(pointed[:, 0], x.clamp(half - 1, 1 - half))
+    assert own.std() > 0.1, "a response and no rounding"
+    assert features.mean(dim=1).std() < 1e-3, "which the mean over the channels is here"
 
 
 def test_scales_do_not_share_weights():

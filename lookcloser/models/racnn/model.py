@@ -225,7 +225,7 @@ class RACNN(Model):
 
         Behind a layer norm the mean over the channels is the same everywhere.
         """
-        if not self.backbones[scale].ends_in_norm:
+        if not getattr(self.trunks[scale], "ends_in_norm", False):
             return features
         head = self._head(scale)
         best = head(features.mean(dim=(2, 3))).argmax(dim=1)
