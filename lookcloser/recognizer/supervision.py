@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.data import Catalog, Sample
 from lookcloser.metrics.thresholds import Source, draw
 
@@ -41,9 +41,7 @@ def read_source(threshold_from: str) -> tuple[str, int]:
         return "few", int(few[1])
     if threshold_from in {"none", "val", "split"}:
         return threshold_from, 0
-    raise LookcloserError(
-        f"{threshold_from}: unknown place to choose the thresholds", allowed=ALLOWED
-    )
+    raise UsageError(f"{threshold_from}: unknown place to choose the thresholds", allowed=ALLOWED)
 
 
 def supervise(threshold_from: str, catalog: Catalog, split: str) -> Supervision:

@@ -64,5 +64,5 @@ def test_the_epoch_may_be_set_after_the_iterator_is_made():
 
 
 def test_too_few_images_are_refused():
-    with pytest.raises(LookcloserError, match="3 images for 2 processes. At least 2 for each"):
+    with pytest.raises(LookcloserError, match="3 images for 2 processes.*least 2 for each"):
         drawn(3, 12, 2, least=2)

@@ -79,7 +79,8 @@ def test_explain_draws_a_row_for_each_label_of_the_path(run, tags, tmp_path):
     out = tmp_path / "labels.png"
     views = ["--view", "gradcam,deconvnet", "--save", out]
     done = lookcloser("explain", run, row["path"], "--each-label", *views)
-    said = done.stderr.split(": ", 1)[1]
+    assert done.stdout.strip() == str(out)
+    said = done.stderr.splitlines()[0]
     assert [part.split()[0] for part in said.split(" by ")[0].split(", ")] == [
         region["label"] for region in row["regions"]
     ]

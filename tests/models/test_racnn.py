@@ -122,7 +122,9 @@ def test_the_answer_is_a_line_on_the_normalised_descriptors():
         ]
     for scale, (head, vector) in enumerate(zip(model.heads, pooled, strict=True)):
         torch.testing.assert_close(output.scale_logits[:, scale], head(vector))
-    unit = torch.cat([vector / vector.square().mean(1, keepdim=True).sqrt() for vector in pooled], 1)
+    unit = torch.cat(
+        [vector / vector.square().mean(1, keepdim=True).sqrt() for vector in pooled], 1
+    )
     torch.testing.assert_close(output.logits, unit @ model.fusion.weight.T + model.fusion.bias)
 
 

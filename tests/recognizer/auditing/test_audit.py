@@ -148,9 +148,9 @@ def test_broken_pictures_and_small_classes_are_named(recognizer, data, tmp_path)
 
 
 def test_what_cannot_be_audited_is_said(recognizer, data, tmp_path):
-    with pytest.raises(LookcloserError, match="At least two classes"):
+    with pytest.raises(LookcloserError, match="at least two classes"):
         audit(recognizer, data, "val")
-    with pytest.raises(LookcloserError, match="At least two classes"):
+    with pytest.raises(LookcloserError, match="at least two classes"):
         audit(recognizer, data, per_class=3)
     with pytest.raises(LookcloserError, match="unknown split"):
         audit(recognizer, data, "dev")
