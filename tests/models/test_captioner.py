@@ -416,3 +416,19 @@ class TestOptions:
         assert (mixed[:, 2] == NULL).all(), "padding stays padding"
         assert (mixed[:, 1] == 5).float().mean().item() == pytest.approx(0.25, abs=0.06)
         assert torch.equal(inputs, torch.tensor([[START, 4, NULL]]).expand(400, -1))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"beam": 0}, "--beam 0"),
+        ({"max_length": 0}, "--max-length 0"),
+        ({"temperature": -1.0}, "--temperature -1"),
+        ({"temperature": 1.0, "top_p": 5.0}, "--top-p 5"),
+        ({"scheduled_sampling": 3.0}, "--scheduled-sampling 3"),
+        ({"top_p": 0.9}, "without a temperature.*--temperature 1"),
+    ],
+)
+def test_numbers_out_of_range_are_named_before_any_training(options, message):
+    with pytest.raises(LookcloserError, match=message):
+        build_model("lstm", {"num_classes": 8, "backbone": "test_resnet", **options})

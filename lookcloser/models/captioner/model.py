@@ -56,6 +56,9 @@ class Captioner(Model):
         temperature: Above 0, captions are drawn at random: the same ones for the same batch.
         top_p: Drawn from the likeliest words that have this probability together.
 
+    Raises:
+        LookcloserError: For numbers out of range, and ``top_p`` without a temperature.
+
     Attributes:
         own_words: The share of ``scheduled_sampling`` that holds now; training raises it.
     """
@@ -82,6 +85,7 @@ class Captioner(Model):
         top_p: float | None = None,
     ) -> None:
         super().__init__()
+        _check(beam, max_length, temperature, top_p, scheduled_sampling)
         self.scheduled_sampling, self.own_words = scheduled_sampling, 0.0
         self.max_length, self.beam = max_length, beam
         self.temperature, self.top_p = temperature, top_p
@@ -310,6 +314,25 @@ class GRU(Captioner):
 
     name: ClassVar[str] = "gru"
     summary: ClassVar[str] = "captions by a GRU; --attend for soft attention"
+
+
+def _check(
+    beam: int, max_length: int, temperature: float, top_p: float | None, own_words: float
+) -> None:
+    """Before the training, not after it."""
+    for flag, value, fits, allowed in (
+        ("--beam", beam, beam >= 1, "1 or more"),
+        ("--max-length", max_length, max_length >= 1, "1 or more"),
+        ("--temperature", temperature, temperature >= 0, "0 or more"),
+        ("--top-p", top_p, top_p is None or 0 < top_p <= 1, "Above 0, at most 1"),
+        ("--scheduled-sampling", own_words, 0 <= own_words <= 1, "From 0 to 1"),
+    ):
+        if not fits:
+            raise LookcloserError(f"{flag} {value}: not possible", allowed=allowed)
+    if top_p is not None and temperature == 0:
+        raise LookcloserError(
+            f"--top-p {top_p} without a temperature", fix="Give --temperature 1 beside it"
+        )
 
 
 def _pooled(features: Tensor) -> Tensor:
