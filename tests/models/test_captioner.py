@@ -82,7 +82,7 @@ class TestLoss:
         self, method: str, attend: bool
     ) -> None:
         """Sentence by sentence and word by word: inputs lack the last, targets the first token."""
-        model, features = build(method, attend=attend), maps()
+        model, features = build(method, attend=attend).double(), maps().double()
         losses = []
         for image, caption in zip(features, CAPTIONS.tolist(), strict=True):
             sentence = caption[: caption.index(END) + 1]
@@ -129,7 +129,8 @@ class TestLoss:
 class TestCaptions:
     @pytest.mark.parametrize(("method", "attend"), FORMS)
     def test_greedy_words_by_hand(self, method: str, attend: bool) -> None:
-        model, features = build(method, seed=4, attend=attend, beam=1), maps(6)
+        model = build(method, seed=7, attend=attend, beam=1).double()
+        features = maps(6).double()
         output = model.write(features)
         lengths = set()
         for row, image in enumerate(features):
@@ -257,9 +258,9 @@ class TestEvidence:
             scores = []
             for cell_y, cell_x in np.ndindex(2, 3):
                 where = torch.tensor([(2 * cell_x + 1) / 3 - 1, (2 * cell_y + 1) / 2 - 1])
-                place = torch.cat([features[row, :, cell_y, cell_x], where])
-                key = model.attention.key(place)
-                scores.append(key @ model.attention.query(hidden[step][row]) / len(key) ** 0.5)
+                seen = model.attention.norm(features[row, :, cell_y, cell_x])
+                key = model.attention.key(torch.cat([seen, where]))
+                scores.append(4 * key @ model.attention.query(hidden[step][row]) / len(key) ** 0.5)
             expected = torch.stack(scores).softmax(0)[y * 3 + x] * said[row, step]
             torch.testing.assert_close(output.maps[row, step, y, x], expected)
 
@@ -280,6 +281,11 @@ class TestEvidence:
         assert weights.argmax() == 3, "second row, first column, counted row by row"
         assert context[0, 0] == pytest.approx(-2 / 3, abs=1e-3)
         assert context[0, 1] == pytest.approx(0.0, abs=1e-3)
+
+    def test_the_scale_of_features_does_not_matter(self) -> None:
+        attention, features = SoftAttention(6, 5), maps(2)[:, :6]
+        places = attention.places(features)
+        torch.testing.assert_close(attention.places(100 * features), places, rtol=1e-3, atol=1e-3)
 
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
