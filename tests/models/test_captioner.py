@@ -290,7 +290,8 @@ class TestEvidence:
     @pytest.mark.parametrize("method", METHODS)
     @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
     def test_maps_of_the_plain_form_are_grad_cam_of_every_word(self, method, mode) -> None:
-        model, features = build(method, seed=4), maps(3)
+        # In double precision: what float32 rounds differs from processor to processor.
+        model, features = build(method, seed=4).double(), maps(3).double()
         with mode():
             output = model.write(features.clone())
         for row, step in (output.tokens >= 0).nonzero().tolist():
@@ -300,9 +301,7 @@ class TestEvidence:
             (gradient,) = torch.autograd.grad(score, leaf)
             weights = gradient.sum(dim=(2, 3), keepdim=True)  # 1/Z of Grad-CAM, times Z
             expected = (weights * leaf).sum(dim=1)[0]
-            torch.testing.assert_close(
-                output.maps[row, step], expected.detach(), rtol=1e-4, atol=1e-5
-            )
+            torch.testing.assert_close(output.maps[row, step], expected.detach())
         assert all(parameter.grad is None for parameter in model.parameters())
 
     def test_pooled_features_have_no_places(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lookcloser.layers.boxcar import pixel_centres
+
 # Times the usual scores: the first weights already differ from place to place, so that features
 # learn where they are looked at instead of everywhere at once.
 SHARPNESS = 4.0
@@ -35,7 +37,7 @@ class SoftAttention(nn.Module):
     def places(self, features: Tensor) -> Tensor:
         """Features (B, D, h, w) -> places (B, h·w, D + 2), row by row."""
         height, width = features.shape[-2:]
-        y, x = (_centres(count, features) for count in (height, width))
+        y, x = (pixel_centres(count, features) for count in (height, width))
         grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flip(-1).flatten(0, 1)
         seen = self.norm(features.flatten(2).transpose(1, 2))
         return torch.cat([seen, grid.expand(len(features), -1, -1)], dim=-1)
@@ -47,9 +49,3 @@ class SoftAttention(nn.Module):
         scores = torch.einsum("bd,bld->bl", query, places) / self.key.out_features**0.5
         weights = (SHARPNESS * scores).softmax(dim=-1)
         return self.context(torch.einsum("bl,bld->bd", weights, places)), weights
-
-
-def _centres(count: int, like: Tensor) -> Tensor:
-    """The centres of ``count`` cells that fill [-1, 1]."""
-    steps = torch.arange(count, dtype=like.dtype, device=like.device)
-    return (2 * steps + 1) / count - 1
