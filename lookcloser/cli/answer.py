@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -119,8 +120,8 @@ def explain(
     view: Annotated[
         str | None,
         typer.Option(
-            help="Views, separated by commas; without it cam (where the network has it), gradcam "
-            "and saliency."
+            help="Views, separated by commas, or all that the network has; without it cam (where "
+            "the network has it), gradcam and saliency."
         ),
     ] = None,
     target: Annotated[
@@ -134,6 +135,9 @@ def explain(
         ),
     ] = False,
     save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
+    each_view: Annotated[
+        Path | None, typer.Option(help="A folder for a picture of each view as well.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="A network instead of a run, e.g. timm:resnet50.")
     ] = None,
@@ -186,6 +190,10 @@ def explain(
             target=target,
         )
     save_picture(plot_views(load_image(shown), regions), save)
+    for name, region in regions.items() if each_view is not None else ():
+        assert each_view is not None  # the loop is empty otherwise
+        alone = plot_views(load_image(shown), {name: region})
+        save_picture(alone, each_view / f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png")
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")

@@ -33,7 +33,7 @@ def explain_timm(
     Args:
         name: A timm model name, e.g. "resnet50".
         image: One file, array, PIL image, or the bytes of a file.
-        views: Names in `lookcloser.explain.VIEWS`.
+        views: As in `Recognizer.explain`.
         weights: "pretrained", "none", or a .safetensors file with timm's keys, classifier included.
         model_kwargs: Further arguments of the timm model.
         target: The class by its number or its name; None takes the best one.

@@ -170,8 +170,8 @@ class Recognizer:
 
         Args:
             image: As in `predict`, one.
-            views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency,
-                without those that this network does not have.
+            views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency, and
+                "all" every view, both without those that this network does not have.
             target: The class to explain by name; None takes the best one. `explain_labels` takes
                 several.
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.hooks import evaluating
 from lookcloser.explain import VIEWS
+from lookcloser.models import Model
 
 DEFAULT_VIEWS = ("cam", "gradcam", "saliency")
+ALL = "all"
 
 
 def look(
@@ -21,21 +25,36 @@ def look(
         model: Any classifier.
         images: (B, 3, H, W).
         targets: The class, or classes (B, K).
-        views: Names in `VIEWS`; None takes `DEFAULT_VIEWS`, without those that this network does
-            not have.
+        views: Names in `VIEWS`; None takes `DEFAULT_VIEWS`, and "all" among them every view, both
+            without those that this network does not have. Of a method of lookcloser "cam" is its
+            own map, also where that is not one linear layer on averaged features.
 
     Raises:
         LookcloserError: For an unknown view, and for one that this network does not have.
     """
     for view in views or ():
-        if view not in VIEWS:
-            raise unknown(view, "view", VIEWS)
+        if view not in VIEWS and view != ALL:
+            raise unknown(view, "view", (*VIEWS, ALL))
+    asked = DEFAULT_VIEWS if views is None else tuple(VIEWS) if ALL in views else views
     found = {}
-    for view in DEFAULT_VIEWS if views is None else views:
+    for view in asked:
         try:
-            found[view] = VIEWS[view](model, images, targets)
+            found[view] = _view(view, model, images, targets)
         except LookcloserError as error:
-            if views is not None:
+            if views is not None and ALL not in views:
                 what = f"{view}: {error.what}"
                 raise type(error)(what, allowed=error.allowed, fix=error.fix) from error
+    return found
+
+
+def _view(name: str, model: nn.Module, images: Tensor, targets: int | Tensor) -> Tensor:
+    if name == "cam" and isinstance(model, Model):
+        several = torch.tensor([[targets]]) if isinstance(targets, int) else targets
+        several = several.to(images.device).expand(len(images), -1)
+        with torch.no_grad(), evaluating(model):
+            maps = model(images, targets=several).maps
+        if maps is not None:
+            own: Tensor = maps if isinstance(targets, Tensor) else maps[:, 0]
+            return own
+    found: Tensor = VIEWS[name](model, images, targets)
     return found
