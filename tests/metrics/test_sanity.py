@@ -182,8 +182,8 @@ def test_shared_weights_are_shuffled_once():
         ({"order": "cascade"}, "Close: cascading"),
         ({"stages": 0}, "stages = 0"),
         ({"modules": ["9"]}, "9: unknown module"),
-        ({"model": nn.ReLU()}, "a network without weights"),
-        ({"explain": lambda model, batch: batch}, "explain returned maps of shape"),
+        ({"model": nn.ReLU()}, "A network without weights"),
+        ({"explain": lambda model, batch: batch}, "explain. returned maps of shape"),
     ],
 )
 def test_errors_name_the_fault(arguments, message):

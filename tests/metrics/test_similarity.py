@@ -68,5 +68,5 @@ def test_maps_of_one_value():
 def test_unfit_maps():
     with pytest.raises(LookcloserError, match="beside"):
         rank_correlation(np.zeros((1, 4, 4)), np.zeros((1, 4, 5)))
-    with pytest.raises(LookcloserError, match="Finite maps"):
+    with pytest.raises(LookcloserError, match="finite maps"):
         structural_similarity(np.zeros((1, 4, 4)), np.full((1, 4, 4), np.inf))

@@ -185,7 +185,7 @@ def test_so_is_one_that_is_killed_in_training_and_nothing_hangs(squares, tmp_pat
 
     monkeypatch.setattr(launch, "_start", start)
     monkeypatch.setattr(RunWriter, "on_train_batch_end", kills)
-    with pytest.raises(LookcloserError, match="process 1 of 2 broke off .exit code -9."):
+    with pytest.raises(LookcloserError, match="[Pp]rocess 1 of 2 broke off .exit code -9."):
         run(squares, tmp_path / "run", devices=2)
     assert not processes.is_joined()
 
@@ -205,7 +205,9 @@ def test_a_process_ends_when_the_first_is_gone(squares, tmp_path):
 
 
 def test_a_step_must_be_shared_evenly():
-    with pytest.raises(LookcloserError, match="--batch-size 32: not possible. a multiple of the 3"):
+    with pytest.raises(
+        LookcloserError, match="--batch-size 32: not possible. Allowed: a multiple of the 3"
+    ):
         make_options(devices=3)
     with pytest.raises(LookcloserError, match="--devices 0"):
         make_options(devices=0)
@@ -229,5 +231,5 @@ def test_one_process_answers_for_itself():
     assert processes.mean_of(3.0) == 3.0
     assert processes.all_of("a") == ["a"]
     assert processes.first_decides(lambda: 5) == 5
-    with pytest.raises(LookcloserError, match="no"):
+    with pytest.raises(LookcloserError, match="No"):
         processes.first_decides(fails)
