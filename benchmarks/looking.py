@@ -1,6 +1,6 @@
 """Does looking closer pay? RA-CNN beside the plain classifier, on scenes with one small digit.
 
-At the input size a digit is 5 to 6.5 pixels high: enough to find it, too little to read it well.
+At the input size a digit is 3 to 4 pixels high: enough to find it, too little to read it well.
 
 Every network is trained from nothing, on labels alone, with the same backbone, input size, epochs
 and images. RA-CNN cuts its finer views from the source; `cam` sees the whole source at its input
@@ -132,12 +132,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--source", type=int, default=192, help="side of a scene in pixels")
     parser.add_argument("--digit", type=int, nargs=2, default=(20, 26), help="its height, pixels")
-    parser.add_argument("--size", type=int, default=48, help="side of every network's input")
+    parser.add_argument("--size", type=int, default=32, help="side of every network's input")
     parser.add_argument("--scales", type=int, default=2)
-    parser.add_argument("--half-side", type=float, default=0.4)
+    parser.add_argument("--half-side", type=float, default=0.45)
     parser.add_argument("--train", type=int, default=3200)
     parser.add_argument("--test", type=int, default=500)
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--only", nargs="*", help="of the methods")
     given = parser.parse_args()
     torch.set_num_threads(1)
