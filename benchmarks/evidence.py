@@ -186,7 +186,7 @@ def peak(name: str, batch: int) -> float:
     """MB that one call takes at its highest above what the process held before (Linux)."""
     pair = networks()
     # What is found and kept at the first look at a network is no cost of the call.
-    calls(*pair, torch.randn(1, 3, 64, 64))[name]()
+    calls(*pair, torch.randn(1, 3, 224, 224))[name]()
     call = calls(*pair, torch.randn(batch, 3, 224, 224))[name]
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high mark starts anew
     before = status("VmRSS")
