@@ -36,7 +36,11 @@ from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import TrainOptions, make_options
 
-PLAIN = {"plain SGD 0.01": ("sgd", 0.01, 1e-4), "plain AdamW 3e-4": ("adamw", 3e-4, 0.05)}
+PLAIN = {
+    "plain SGD 0.01": ("sgd", 0.01, 1e-4),
+    "plain AdamW 3e-4": ("adamw", 3e-4, 0.05),
+    "plain AdamW 1e-3": ("adamw", 1e-3, 0.05),
+}
 
 
 def train_ours(catalog: Catalog, options: TrainOptions) -> tuple[float, float]:

@@ -205,9 +205,7 @@ def test_a_process_ends_when_the_first_is_gone(squares, tmp_path):
 
 
 def test_a_step_must_be_shared_evenly():
-    with pytest.raises(
-        LookcloserError, match="--batch-size 32.*multiple of the 3"
-    ):
+    with pytest.raises(LookcloserError, match="--batch-size 32.*multiple of the 3"):
         make_options(devices=3)
     with pytest.raises(LookcloserError, match="--devices 0"):
         make_options(devices=0)
