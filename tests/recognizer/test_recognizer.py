@@ -13,7 +13,7 @@ import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.core import boxes as geometry
 from lookcloser.data import read_data
-from lookcloser.explain import normalize
+from lookcloser.explain import VIEWS, normalize
 from lookcloser.recognizer import evaluation
 
 RED = "test/red/0.png"
@@ -211,6 +211,11 @@ def test_classes_the_model_does_not_know(recognizer, squares, tmp_path):
         (data / split / "red").rename(data / split / "pink")
     with pytest.raises(LookcloserError, match="pink: a class of the data that the model does not"):
         recognizer.evaluate(data)
+
+
+def test_every_view_that_the_network_has(recognizer, squares):
+    views = recognizer.explain(squares / RED, views=["all"])
+    assert set(VIEWS) - set(views) == {"attention_rollout", "attention_relevance"}
 
 
 def test_explain_by_name(recognizer, squares):
