@@ -32,7 +32,8 @@ def test_network_and_maps_are_those_of_cam():
 @pytest.mark.parametrize("threshold", [0.5, 0.3, 0.0])
 def test_the_answer_is_what_scores_above_the_threshold_best_first(threshold):
     made = model(threshold=threshold)
-    with torch.no_grad():
+    with torch.no_grad():  # centred, so that sets of several sizes do not hang on the draw
+        made.head.bias -= made(pictures()).logits.mean()
         every, answer = made(pictures()), made.answer(pictures(), 1)
     scores = every.logits.sigmoid()
     sizes = set()
@@ -48,7 +49,7 @@ def test_the_answer_is_what_scores_above_the_threshold_best_first(threshold):
             assert answer.token_scores[row, place] == scores[row, label]
             assert torch.equal(answer.maps[row, place], every.maps[row, label])
         assert not answer.token_scores[row, len(expected) :].any()
-    assert sizes != {0}, "some label is named"
+    assert len(sizes) > 1 or threshold < 0.5, "sets of several sizes"
     torch.testing.assert_close(answer.logits, every.logits)
 
 
