@@ -279,8 +279,7 @@ class EpochLines(Callback):
 class GracefulStop(Callback):
     """Turns the first Ctrl-C into a stop after the batch in hand; the second stops at once."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self) -> None:
         self.asked = False
         self._before: Any = None
 
@@ -301,8 +300,11 @@ class GracefulStop(Callback):
             self._before = None
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        # Written past the console: the signal may have come in the middle of one of its own lines,
+        # or of an import that printing would need.
         if self.asked:
             os.write(sys.stderr.fileno(), b"\nstopped at once\n")
             raise KeyboardInterrupt
         self.asked = True
-        self.console.print("\nStopping after this batch; press Ctrl-C again to stop at once.")
+        message = b"\nStopping after this batch; press Ctrl-C again to stop at once.\n"
+        os.write(sys.stderr.fileno(), message)

@@ -242,7 +242,7 @@ def _trainer(
     if options.patience and has_val:
         callbacks.append(Patience(module.score, options.patience))
     lines = EpochLines(console, writer, module.score_title)
-    callbacks += [writer, order, lines, GracefulStop(console)]
+    callbacks += [writer, order, lines, GracefulStop()]
     show_bar = not console.quiet and sys.stderr.isatty()
     if show_bar:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
