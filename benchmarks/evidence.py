@@ -2,7 +2,8 @@
 
 ResNet-50, random weights, float32, 224 px where not said otherwise. `ours: maps` is the model of
 `--method cam` answering with the map of its best class; the other rows of ours look into the bare
-timm network. Peak memory is that of a fresh process per row, above what it held before the call.
+timm network. Peak memory is that of a fresh process per row at its first look at images of that
+size, above what it held before the call.
 """
 
 from __future__ import annotations
@@ -185,8 +186,8 @@ def memory(batch: int = 8) -> dict[str, list[dict[str, Any]]]:
 def peak(name: str, batch: int) -> float:
     """MB that one call takes at its highest above what the process held before (Linux)."""
     pair = networks()
-    # What is found and kept at the first look at a network is no cost of the call.
-    calls(*pair, torch.randn(1, 3, 224, 224))[name]()
+    # Loads the code; what a view finds at its first look at this size is a part of the call.
+    calls(*pair, torch.randn(1, 3, 64, 64))[name]()
     call = calls(*pair, torch.randn(batch, 3, 224, 224))[name]
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the high mark starts anew
     before = status("VmRSS")

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import watching
 from lookcloser.explain.context import full_precision, looking
 from lookcloser.explain.layers import Grid, as_map, find_spatial_layer, module_named
 from lookcloser.explain.targets import Targets, as_asked, class_indices, logits_of
+
+_TOGETHER = 2**22  # numbers in the gradients of the targets whose ways back are taken at once
 
 
 def features_of(
@@ -71,38 +76,64 @@ def weighted_maps(
             logits = logits_of(model(pixels))
         indices, several = class_indices(targets, logits)
         features = _grid(seen[0].detach(), size, name).float()
+        together = max(1, _TOGETHER // seen[0].numel())
         with full_precision(images):
             maps = [
                 weigh(features, _grid(slope, size, name).float())
-                for (slope,) in target_slopes(logits, indices, seen[0])
+                for (slope,) in target_slopes(logits, indices, seen[0], together=together)
             ]
     return as_asked(torch.stack(maps, dim=1), several)
 
 
 def target_slopes(
-    logits: Tensor, indices: Tensor, *sources: Tensor
+    logits: Tensor, indices: Tensor, *sources: Tensor, together: int = 1
 ) -> Iterator[tuple[Tensor, ...]]:
     """∂(logit of each image's k-th target)/∂source for every source, for each k of (B, K).
 
     One way back serves the whole batch: images do not mix in evaluation mode.
 
+    Args:
+        logits: (B, C).
+        indices: (B, K) classes.
+        sources: What the logits depend on.
+        together: Number of targets whose ways back are taken at once. Faster near the head; every
+            gradient on the way is that many times as large.
+
     Raises:
         LookcloserError: Where the logits do not depend on a source.
     """
-    for number, classes in enumerate(indices.unbind(dim=1), start=1):
-        slopes: tuple[Tensor | None, ...] = (None,)
-        if logits.requires_grad:
-            picked = torch.zeros_like(logits).scatter_(1, classes[:, None], 1.0)
-            more = number < indices.shape[1]
-            slopes = torch.autograd.grad(
-                logits, sources, picked, retain_graph=more, allow_unused=True
-            )
-        known = tuple(slope for slope in slopes if slope is not None)
-        if len(known) < len(slopes):
-            raise LookcloserError(
-                "the logits do not depend on what is looked at", fix="Look at another layer"
-            )
-        yield known
+    chunks = torch.split(indices, together, dim=1)
+    for number, classes in enumerate(chunks, start=1):
+        for slopes in _ways_back(logits, classes, sources, more=number < len(chunks)):
+            known = tuple(slope for slope in slopes if slope is not None)
+            if len(known) < len(slopes):
+                raise LookcloserError(
+                    "the logits do not depend on what is looked at", fix="Look at another layer"
+                )
+            yield known
+
+
+def _ways_back(
+    logits: Tensor, classes: Tensor, sources: tuple[Tensor, ...], more: bool
+) -> Iterator[tuple[Tensor | None, ...]]:
+    """Gradients at the sources for each of ``classes`` (B, k), at once where that works.
+
+    Unless there are ``more`` to come, the graph is freed on the last way back.
+    """
+    if not logits.requires_grad:
+        yield (None,)
+        return
+    picked = F.one_hot(classes.T, logits.shape[1]).to(logits.dtype)  # (k, B, C)
+    back = partial(torch.autograd.grad, logits, sources, allow_unused=True)
+    if len(picked) > 1:
+        # An operation of the user's own may know one way back at a time only.
+        with suppress(RuntimeError):
+            stacked = back(picked, retain_graph=True, is_grads_batched=True)
+            for number in range(len(picked)):
+                yield tuple(None if slopes is None else slopes[number] for slopes in stacked)
+            return
+    for left, one in zip(reversed(range(len(picked))), picked, strict=True):
+        yield back(one, retain_graph=more or left > 0)
 
 
 def _tensor(output: Any, name: str) -> Tensor:

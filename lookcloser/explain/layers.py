@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
@@ -96,16 +96,24 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     if known is not None and known.layer in names and known.classifier in names:
         return known
     probe = images[:1]
-    seen: list[tuple[str, Tensor, Tensor]] = []
+    pools: list[_Pool] = []
+    heads: list[_Head] = []
 
     def see(name: str, inputs: tuple[Any, ...], output: Any) -> None:
-        if inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor):
-            seen.append((name, inputs[0].detach().clone(), output.detach().clone()))
+        if not inputs or not isinstance(inputs[0], Tensor) or not isinstance(output, Tensor):
+            return
+        weight = classifier_weight(leaves[name])
+        if weight is not None and output.numel() == len(weight):
+            heads.append(_Head(name, inputs[0].flatten().clone(), output.flatten().clone()))
+        features = as_map(output, size)
+        if features is not None:
+            means = (features.float().mean(dim=(2, 3)), features.relu().float().mean(dim=(2, 3)))
+            pools.append(_Pool(name, *(mean.flatten() for mean in means)))
 
     leaves = {name: module for name, module in names.items() if name}
     with looking(model, probe) as own, watching(leaves, see):
         logits = logits_of(model(own)).flatten()
-    found = _match(seen, names, logits, size)
+    found = _match(pools, heads, logits)
     if found is None:
         raise LookcloserError(
             f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
@@ -116,28 +124,33 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     return found
 
 
-def _match(
-    seen: list[tuple[str, Tensor, Tensor]],
-    modules: dict[str, nn.Module],
-    logits: Tensor,
-    size: Grid,
-) -> PooledHead | None:
-    heads = [
-        (name, taken.flatten())
-        for name, taken, given in seen
-        if classifier_weight(modules[name]) is not None
-        and given.numel() == logits.numel()
-        and torch.equal(given.flatten(), logits)
-    ]
-    for classifier, pooled in reversed(heads):
-        for name, _, given in reversed(seen):
-            features = as_map(given, size)
-            if features is None or features.shape[1] != pooled.numel():
-                continue
-            for relu in (False, True):
-                mean = (features.relu() if relu else features).float().mean(dim=(2, 3)).flatten()
-                if torch.allclose(mean, pooled.float(), rtol=1e-2, atol=1e-4):
-                    return PooledHead(name, classifier, relu)
+class _Pool(NamedTuple):
+    """Means (D,) over the places of a module's output, as it is and after a ReLU."""
+
+    layer: str
+    mean: Tensor
+    relu_mean: Tensor
+
+
+class _Head(NamedTuple):
+    """What a linear layer took (D,) and gave (C,) for one image."""
+
+    classifier: str
+    taken: Tensor
+    given: Tensor
+
+
+def _match(pools: list[_Pool], heads: list[_Head], logits: Tensor) -> PooledHead | None:
+    """The last linear layer that gave the logits, and the last features whose mean it took."""
+    for head in reversed(heads):
+        if not torch.equal(head.given, logits):
+            continue
+        for pool in reversed(pools):
+            for relu, mean in enumerate((pool.mean, pool.relu_mean)):
+                if mean.shape == head.taken.shape and torch.allclose(
+                    mean, head.taken.float(), rtol=1e-2, atol=1e-4
+                ):
+                    return PooledHead(pool.layer, head.classifier, bool(relu))
     return None
 
 
@@ -163,30 +176,66 @@ def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
     known = _spatial.get(model, {}).get(size)
     if known is not None and known in dict(model.named_modules()):
         return known
-    probe = images[:1]
+    probe, newest = images[:1], 4  # a graph of all outputs would take a training step's memory
+    name, start = None, _count_maps(model, probe, size)
+    count = start
+    while name is None and start > 0:
+        start = max(count - newest, 0)
+        name = _last_with_say(model, probe, size, start)
+        newest *= 4
+    if name is None:
+        raise LookcloserError(
+            f"{type(model).__name__}: no layer puts out a map of features",
+            fix="Name the layer: gradcam(model, images, layer='…')",
+        )
+    _spatial.setdefault(model, {})[size] = name
+    return name
+
+
+def _count_maps(model: nn.Module, probe: Tensor, size: Grid) -> int:
+    """How many outputs of modules have a grid, in one forward pass."""
+    count = 0
+
+    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal count
+        count += _may_be_looked_at(leaves[name], output, size)
+
+    leaves = {name: module for name, module in model.named_modules() if name}
+    with looking(model, probe) as own, watching(leaves, see):
+        model(own)
+    return count
+
+
+def _last_with_say(model: nn.Module, probe: Tensor, size: Grid, start: int) -> str | None:
+    """The last output with a grid, of those from number ``start`` on, that the logits depend on."""
     seen: list[tuple[str, Tensor]] = []
+    passed = 0
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
-        # A projection inside a block is no feature, and an embedding has not seen the picture.
-        inner = isinstance(leaves[name], nn.Linear | nn.Embedding)
-        if inner or as_map(output, size) is None:
+        nonlocal passed
+        if not _may_be_looked_at(leaves[name], output, size):
             return None
+        passed += 1
+        if passed <= start:
+            return None
+        torch.set_grad_enabled(True)  # from here on; the block below puts it back
         kept = output if output.requires_grad else output.detach().requires_grad_()
         seen.append((name, kept))
         return kept.clone()  # an in-place operation that follows changes the copy alone
 
     leaves = {name: module for name, module in model.named_modules() if name}
-    with looking(model, probe, gradients=True) as own, watching(leaves, see):
-        top = logits_of(model(own.clone())).amax(dim=1).sum()
-        gradients = (
-            torch.autograd.grad(top, [kept for _, kept in seen], allow_unused=True) if seen else ()
-        )
+    with looking(model, probe) as own, watching(leaves, see):
+        top = logits_of(model(own)).amax(dim=1).sum()
+        if not top.requires_grad:
+            return None
+        gradients = torch.autograd.grad(top, [kept for _, kept in seen], allow_unused=True)
     for (name, _), gradient in reversed(list(zip(seen, gradients, strict=True))):
         grid = None if gradient is None else as_map(gradient, size)
         if grid is not None and bool(grid.ne(0).any()):
-            _spatial.setdefault(model, {})[size] = name
             return name
-    raise LookcloserError(
-        f"{type(model).__name__}: no layer puts out a map of features",
-        fix="Name the layer: gradcam(model, images, layer='…')",
-    )
+    return None
+
+
+def _may_be_looked_at(module: nn.Module, output: Any, size: Grid) -> bool:
+    """Whether an output is a map: a projection inside a block is none, nor is an embedding."""
+    return not isinstance(module, nn.Linear | nn.Embedding) and as_map(output, size) is not None

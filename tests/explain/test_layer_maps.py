@@ -1,14 +1,18 @@
 """Grad-CAM++, LayerCAM, Score-CAM and Eigen-CAM against loops written from the papers."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from lookcloser.core import LookcloserError
-from lookcloser.explain import eigencam, gradcam, gradcampp, layercam, scorecam
-from lookcloser.explain.features import features_of
+from lookcloser.explain import cam, eigencam, features, gradcam, gradcampp, layercam, scorecam
+from lookcloser.explain.features import features_of, target_slopes
 from lookcloser.explain.layers import find_spatial_layer
 
 
@@ -191,3 +195,119 @@ def test_a_layer_without_a_say_is_refused(images, frozen):
     net = Net().requires_grad_(not frozen)
     with pytest.raises(LookcloserError, match="The logits do not depend on what is looked at"):
         gradcam(net, images, layer="aside")
+
+
+class NoRule(torch.autograd.Function):
+    """tanh whose way back cannot be taken for several gradients at once."""
+
+    @staticmethod
+    def forward(ctx, hidden):
+        ctx.save_for_backward(hidden)
+        return hidden.tanh()
+
+    @staticmethod
+    def backward(ctx, slope):
+        (hidden,) = ctx.saved_tensors
+        if torch._C._functorch.is_batchedtensor(slope):
+            raise RuntimeError("one at a time")
+        return slope * (1 - hidden.tanh().square())
+
+
+@pytest.mark.parametrize("together", [1, 2, 5, 100])
+@pytest.mark.parametrize("own", [False, True])
+def test_ways_back_taken_together_are_those_taken_one_by_one(uneven, images, together, own):
+    features = features_of(uneven, images, "act")[0].requires_grad_()
+    hidden = features.flatten(1)
+    logits = uneven.fc(NoRule.apply(hidden) if own else hidden.tanh())
+    indices = torch.tensor([[0, 1, 2, 3, 4], [4, 3, 2, 1, 0], [2, 2, 2, 2, 2], [1, 0, 3, 0, 1]])
+    found = [slope for (slope,) in target_slopes(logits, indices, features, together=together)]
+    assert len(found) == 5
+    weight = uneven.fc.weight
+    for slope, classes in zip(found, indices.T, strict=True):
+        expected = (weight[classes] * (1 - hidden.tanh().square())).view_as(features)
+        torch.testing.assert_close(slope, expected)
+
+
+@pytest.mark.parametrize("view", [gradcam, gradcampp, layercam])
+def test_many_targets_are_those_asked_for_one_by_one(uneven, images, view, monkeypatch):
+    each = torch.stack([view(uneven, images, target, layer="act") for target in range(5)], dim=1)
+    for together in (0, 3 * 4 * 6 * 48, 2**22):  # one, three and all ways back at once
+        monkeypatch.setattr(features, "_TOGETHER", together)
+        found = view(uneven, images, torch.arange(5).expand(4, 5), layer="act")
+        torch.testing.assert_close(found, each)
+
+
+class LongTail(nn.Module):
+    """Behind the features come ``length`` maps from which nothing reaches the logits."""
+
+    def __init__(self, length):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, stride=4, padding=1)
+        self.act = nn.ReLU()
+        self.tail = nn.ModuleList(nn.Identity() for _ in range(length))
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, images):
+        features = self.act(self.stem(images))
+        logits = self.fc(features.amax(dim=(2, 3)))
+        for module in self.tail:
+            module(features * 2)
+        return logits
+
+
+@pytest.mark.parametrize("length", [0, 3, 4, 5, 19, 20, 21, 200])
+def test_the_last_layer_with_a_say_is_found_however_many_follow_it(images, length):
+    assert find_spatial_layer(LongTail(length).eval(), images) == "act"
+
+
+def test_a_network_without_any_map_is_refused(images):
+    blind = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 32, 5)).eval()
+    with pytest.raises(LookcloserError, match="Sequential: no layer puts out a map of features"):
+        find_spatial_layer(blind, images)
+
+
+def deep(width=32, depth=40):
+    layers = [nn.Conv2d(3, width, 3, padding=1)]
+    for _ in range(depth):
+        layers += [nn.Conv2d(width, width, 1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 5)).eval()
+
+
+class Bytes(TorchDispatchMode):
+    """Counts what is alive of the storages that operations inside the block have made."""
+
+    def __init__(self):
+        super().__init__()
+        self.now = self.most = 0
+        self.known = set()
+
+    def __torch_dispatch__(self, function, _types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for tensor in tree_leaves(found):
+            if isinstance(tensor, torch.Tensor):
+                self.count(tensor.untyped_storage())
+        return found
+
+    def count(self, storage):
+        if storage.data_ptr() in self.known or storage.nbytes() == 0:
+            return
+        address, size = storage.data_ptr(), storage.nbytes()
+        self.known.add(address)
+        self.now += size
+        self.most = max(self.most, self.now)
+        weakref.finalize(storage, self.forget, address, size)
+
+    def forget(self, address, size):
+        self.known.discard(address)
+        self.now -= size
+
+
+@pytest.mark.parametrize("view", [cam, gradcam, gradcampp, layercam, eigencam])
+def test_a_first_look_does_not_hold_the_activations_of_the_whole_network(images, view):
+    network = deep()
+    with Bytes() as bare, torch.inference_mode():
+        network(images)
+    with Bytes() as counted:
+        view(network, images)
+    assert bare.most > 0
+    assert counted.most < 3 * bare.most  # 40 of them hung on the graph before
