@@ -154,6 +154,24 @@ def hugging_face(captioner: Captioner) -> Callable[[tuple[Tensor, Tensor]], list
     return generate
 
 
+def steps_alone(captioner: Captioner, decode: Callable[[Any], object]) -> Callable[[], None]:
+    """The calls of the cell that ``decode(step)`` makes, again without ``decode``: no decoder that
+    makes them can be faster.
+    """
+    calls: list[tuple[Any, Tensor]] = []
+
+    def recorded(state: Any, words: Tensor) -> tuple[Tensor, Any]:
+        calls.append((state, words))
+        return captioner.step(state, words)
+
+    def again() -> None:
+        for state, words in calls:
+            captioner.step(state, words)
+
+    decode(recorded)
+    return again
+
+
 def captions(images: int, rounds: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Tables of batched beam, loop and Hugging Face on one cell."""
     tables: dict[str, Any] = {}
@@ -186,7 +204,12 @@ def captions(images: int, rounds: int) -> tuple[dict[str, Any], list[dict[str, A
         for name, call in list(calls.items())[1:]:
             same = sum(a == b for a, b in zip(call(), expected, strict=True))
             agreement.append({"case": title, "peer": name, "same captions": f"{same} of {images}"})
-        seconds = interleave(calls, rounds, warmup=0)
+        timed: dict[str, Callable[[], object]] = dict(calls)
+        timed["batched beam, its steps alone"] = steps_alone(captioner, ours)
+        if not isinstance(captioner, Lookup):
+            loop = partial(beam_loop, state=state)
+            timed["loop over images, its steps alone"] = steps_alone(captioner, loop)
+        seconds = interleave(timed, rounds, warmup=0)
         tables[f"Beam {BEAM}, {images} images, {LENGTH} steps: {title}"] = summary(
             seconds, "batched beam"
         )

@@ -9,6 +9,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.decoding.types import S, Step
 
 TOLERANCE = 1e-3  # A log-softmax in half precision may round to slightly more than 0.
+BLOCK = 64  # Columns that `_top` looks at together.
 
 
 def check_limits(**limits: int | None) -> None:
@@ -57,7 +58,7 @@ def best_tokens(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """
     # One more than asked for shows whether the last place is tied. `topk` promises no order among
     # equals, so the few rows with a tie are sorted.
-    top, tokens = log_probs.topk(min(count + 1, log_probs.shape[1]))
+    top, tokens = _top(log_probs, min(count + 1, log_probs.shape[1]))
     values, tokens = top.cpu(), tokens.cpu()
     tied = ((values[:, 1:] == values[:, :-1]) & values[:, 1:].isfinite()).any(dim=1)
     if tied.any():
@@ -67,6 +68,25 @@ def best_tokens(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
         tokens[tied] = order[:, : values.shape[1]].cpu()
     check_log_probs(values[:, 0])
     return values[:, :count].double().clamp(max=0.0), tokens[:, :count]
+
+
+def _top(log_probs: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """``log_probs.topk(count)``, but for which of equal values it takes, and much faster on a CPU.
+
+    The ``count`` highest values of a row lie in its ``count`` blocks of the highest maxima and in
+    the columns behind the last whole block, and one pass finds the maxima. Where few blocks would
+    be left out, it is `topk` itself.
+    """
+    rows, columns = log_probs.shape
+    if columns < 4 * count * BLOCK:
+        return log_probs.topk(count)
+    maxima = log_probs.unfold(1, BLOCK, BLOCK).amax(dim=2)
+    index = torch.arange(columns, device=log_probs.device)
+    within, behind = index[:BLOCK], index[columns - columns % BLOCK :]
+    inside = maxima.topk(count).indices[..., None] * BLOCK + within
+    candidates = torch.cat([inside.flatten(1), behind.expand(rows, -1)], dim=1)
+    values, places = log_probs.gather(1, candidates).topk(count)
+    return values, candidates.gather(1, places)
 
 
 def check_log_probs(highest: Tensor) -> None:
