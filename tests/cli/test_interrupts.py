@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Callable
 
 import pytest
@@ -35,6 +36,17 @@ def lost_then_done() -> None:
         sys.exit(0)
 
 
+def lost() -> None:
+    """In a ``__del__``, and nobody notices."""
+
+    class Dying:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    Dying()
+    time.sleep(600)
+
+
 def raised() -> None:
     """As it should be."""
     signal.raise_signal(signal.SIGINT)
@@ -42,12 +54,12 @@ def raised() -> None:
 
 @pytest.mark.parametrize(
     ("happens", "code"),
-    [(raised, 130), (turned, 130), (lost_then_failed, 130), (lost_then_done, 0)],
+    [(raised, 130), (lost, 130), (turned, 130), (lost_then_failed, 130), (lost_then_done, 0)],
 )
 def test_the_exit_code_says_so(
     happens: Callable[[], None], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    handler = signal.getsignal(signal.SIGINT)
+    hook, handler = sys.unraisablehook, signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where pytest ignores Ctrl-C
     monkeypatch.setattr(app, "run", happens)
     try:
@@ -55,8 +67,10 @@ def test_the_exit_code_says_so(
             main()
         assert left.value.code == code
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert sys.unraisablehook is hook
     finally:
         signal.signal(signal.SIGINT, handler)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def test_without_ctrl_c_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
