@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """The same random numbers for a test alone, in any order and in any of several workers."""
+    random.seed(0)
+    if "torch" in sys.modules:  # else it starts from a seed of its own, always the same
+        sys.modules["torch"].default_generator.manual_seed(0)
 
 
 def paint(name: str, seed: int, size: int = 32) -> tuple[Image.Image, tuple[int, int, int, int]]:

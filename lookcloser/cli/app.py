@@ -23,7 +23,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-WRONG_USAGE, INTERRUPTED = 2, 130
+WRONG_USAGE = 2
 
 
 def _version(wanted: bool) -> None:
@@ -34,7 +34,7 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def root(
-    debug: Annotated[  # read by main before anything else
+    debug: Annotated[  # read by run before anything else
         bool, typer.Option("--debug", help="Show the traceback of an error.")
     ] = False,
     version: Annotated[
@@ -56,8 +56,11 @@ app.add_typer(data.app, name="data")
 app.command("methods")(data.methods)
 
 
-def main() -> None:
-    """Run the program; exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with skips."""
+def run() -> None:
+    """Run the program.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with skips, 130 after Ctrl-C.
+    """
     # On busy machines OpenMP's spinning makes small networks several times slower; it must be set
     # before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -68,9 +71,6 @@ def main() -> None:
             raise
         typer.secho(f"Error: {_said(error)}", fg="red", err=True)
         sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
-    except KeyboardInterrupt:
-        typer.echo("\nInterrupted.", err=True)
-        sys.exit(INTERRUPTED)
 
 
 def _said(error: Exception) -> str:

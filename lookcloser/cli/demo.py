@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lookcloser.cli import printing
+from lookcloser.cli.interrupts import INTERRUPTED
 
 # A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/benchmarks.md
 # has what it reaches and what else was tried.
@@ -51,7 +52,7 @@ def demo(
     result = run_training(scenes, out=folder, seed=seed, **RECIPE)
     if result.interrupted:
         printing.next_step("train", "--resume", folder)
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     printing.say("4/4 scoring unseen scenes and writing the report")
     page, evaluation = write_run_report(result.recognizer, scenes, "test")
     printing.print_scores("Unseen scenes", evaluation.metrics, evaluation.intervals)

@@ -11,13 +11,12 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, known_data
+from lookcloser.cli.interrupts import INTERRUPTED
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
 from lookcloser.training.kinds import kind_of
 from lookcloser.training.options import TrainOptions, make_options
-
-INTERRUPTED = 130
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:

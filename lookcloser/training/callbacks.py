@@ -8,7 +8,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from pickle import UnpicklingError
 from types import FrameType
@@ -277,34 +278,58 @@ class EpochLines(Callback):
 
 
 class GracefulStop(Callback):
-    """Turns the first Ctrl-C into a stop after the batch in hand; the second stops at once."""
+    """Turns the first Ctrl-C into a stop after the batch in hand; the second stops at once.
+
+    Attributes:
+        asked: Whether Ctrl-C was pressed.
+    """
 
     def __init__(self) -> None:
         self.asked = False
         self._before: Any = None
 
-    def on_train_start(self, _trainer: pl.Trainer, _module: pl.LightningModule) -> None:
-        """Listen, where signals can be listened to."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGINT, self._stop)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Hear Ctrl-C, where signals can be heard, from before Lightning sets up to after its end.
+
+        A signal that finds another handler in between ends in Lightning's own, which leaves the
+        program with exit code 1.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._before = signal.signal(signal.SIGINT, self._stop)
+        try:
+            yield
+        finally:
+            if self._before is not None:  # one that was not set from Python cannot be set
+                signal.signal(signal.SIGINT, self._before)
+
+    def on_train_start(self, *_: Any) -> None:
+        """Leave before the first batch where Ctrl-C came already."""
+        self._leave()
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Leave between two batches, all processes at the same."""
+        self._leave()
+
+    def _leave(self) -> None:
         if processes.any_of(self.asked):
             raise TrainingInterruptedError
 
-    def teardown(self, *_: Any, **__: Any) -> None:
-        """Put the former handler back."""
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
-            self._before = None
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, frame: FrameType | None) -> None:
         # Written past the console: the signal may have come in the middle of one of its own lines,
         # or of an import that printing would need.
         if self.asked:
-            os.write(sys.stderr.fileno(), b"\nstopped at once\n")
+            _write_error("\nstopped at once\n")
+            if callable(self._before):  # it may have more to do than to raise
+                self._before(number, frame)
             raise KeyboardInterrupt
         self.asked = True
-        message = b"\nStopping after this batch; press Ctrl-C again to stop at once.\n"
-        os.write(sys.stderr.fileno(), message)
+        _write_error("\nStopping after this batch; press Ctrl-C again to stop at once.\n")
+
+
+def _write_error(text: str) -> None:
+    """To stderr without any buffer or import; nothing where it has no descriptor or is closed."""
+    with suppress(AttributeError, OSError, ValueError):  # None, a notebook's, a closed one
+        os.write(sys.stderr.fileno(), text.encode())

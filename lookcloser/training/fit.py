@@ -5,9 +5,11 @@ from __future__ import annotations
 import inspect
 import logging
 import math
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from torch import Tensor
 
@@ -207,24 +210,35 @@ def _fit(
     ema = EMA(options.ema) if options.ema else None
     writer = RunWriter(folder, save, ema, module.score)
     checkpoint = folder / CHECKPOINT_FILE
-    interrupted = False
-    with _calm_lightning():
-        order = ResumedOrder(train)
-        trainer = _trainer(module, folder, writer, order, ema, console, has_val=val is not None)
-        try:
-            trainer.fit(
-                module,
-                train,
-                val,
-                ckpt_path=checkpoint if resume and checkpoint.is_file() else None,
-            )
-        except TrainingInterruptedError:
-            interrupted = True
-    if first and not (folder / MODEL_FILE).is_file():
-        save(writer.network_state(module), {})
-    processes.all_of(None)  # who loads the file now finds it
+    stop = GracefulStop()
+    with stop.listening():
+        with _calm_lightning():
+            order, has_val = ResumedOrder(train), val is not None
+            trainer = _trainer(module, folder, writer, order, ema, console, stop, has_val=has_val)
+            resumed = checkpoint if resume and checkpoint.is_file() else None
+            with _ends():
+                trainer.fit(module, train, val, ckpt_path=resumed)
+        if first and not (folder / MODEL_FILE).is_file():
+            save(writer.network_state(module), {})
+        processes.all_of(None)  # who loads the file now finds it
     waits = [row["data_wait"] for row in writer.history]
+    interrupted = trainer.interrupted or stop.asked
     return FitResult(interrupted, writer.skipped, sum(waits) / max(1, len(waits)))
+
+
+@contextmanager
+def _ends() -> Iterator[None]:
+    """What signals end Lightning's loop with, as the rest of the package knows it."""
+    try:
+        yield
+    except TrainingInterruptedError:
+        pass
+    except SIGTERMException:  # as it is, the program would end as if all were done
+        sys.exit(128 + signal.SIGTERM)
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):  # to Lightning that is a failure
+            raise KeyboardInterrupt from error
+        raise
 
 
 def _trainer(
@@ -234,6 +248,7 @@ def _trainer(
     order: ResumedOrder,
     ema: EMA | None,
     console: Console,
+    stop: GracefulStop,
     *,
     has_val: bool,
 ) -> pl.Trainer:
@@ -242,7 +257,7 @@ def _trainer(
     if options.patience and has_val:
         callbacks.append(Patience(module.score, options.patience))
     lines = EpochLines(console, writer, module.score_title)
-    callbacks += [writer, order, lines, GracefulStop()]
+    callbacks += [writer, order, lines, stop]
     show_bar = not console.quiet and sys.stderr.isatty()
     if show_bar:
         callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))

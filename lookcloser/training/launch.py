@@ -29,7 +29,7 @@ from lookcloser.training.options import TrainOptions
 
 HOST = "127.0.0.1"
 _POLL = 0.05  # seconds between two looks at the processes
-_LAST_WORDS = 3.0  # seconds in which a process that broke off has ended
+_LAST_WORDS = 20.0  # seconds in which a process that broke off has ended
 
 
 @dataclass(frozen=True)

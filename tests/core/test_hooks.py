@@ -43,14 +43,14 @@ def test_overlapping_blocks_of_two_threads_stay_in_evaluation():
     def first():
         with evaluating(model):
             first_in.set()
-            second_in.wait(5)
+            second_in.wait(60)
         first_out.set()
 
     def second():
-        first_in.wait(5)
+        first_in.wait(60)
         with evaluating(model):
             second_in.set()
-            first_out.wait(5)
+            first_out.wait(60)
             seen.append(modes(model))
 
     threads = [threading.Thread(target=work) for work in (first, second)]

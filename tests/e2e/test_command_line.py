@@ -23,7 +23,7 @@ def lookcloser(*arguments, cwd, env=None):
     program = Path(sys.executable).with_name("lookcloser")
     return subprocess.run(
         [str(program), *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=300, check=False,
+        cwd=cwd, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(env or {})},
     )  # fmt: skip
 
@@ -174,11 +174,12 @@ def test_ctrl_c_and_resume(squares, place, tmp_path):
         [str(program), *arguments], cwd=place, stderr=subprocess.PIPE, text=True
     )
     history = tmp_path / "r" / "metrics.csv"
-    deadline = time.monotonic() + 120
-    while not history.exists() and time.monotonic() < deadline:
+    deadline = time.monotonic() + 600
+    while not history.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=600)
+    assert history.exists(), errors
     assert process.returncode == 130, errors
     assert f"Next: lookcloser train --resume {tmp_path / 'r'}" in errors
     assert "Traceback" not in errors

@@ -93,6 +93,12 @@ def is_load(event, loader):
     )
 
 
+def is_new_page(event):
+    """Whether a DevTools event tells of a page."""
+    is_new = event["method"] == "Target.targetCreated"
+    return is_new and event["params"]["targetInfo"]["type"] == "page"
+
+
 class Browser:
     """Headless Chromium, spoken to through its debugging pipe: it answers when it is done.
 
@@ -119,9 +125,14 @@ class Browser:
         os.close(theirs_out)
         self.requests, self.answers = open(ours_out, "wb"), open(ours_in, "rb")  # noqa: SIM115
         self.number, self.events, self.rest, self.session = 0, [], b"", {}
-        pages = self.call("Target.getTargets")["targetInfos"]
-        (page,) = [page for page in pages if page["type"] == "page"]
-        attached = self.call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
+
+    def open_page(self):
+        """Speak to the page from here on; it may come later than the first answer."""
+        self.call("Target.setDiscoverTargets", discover=True)
+        while not (pages := [event for event in self.events if is_new_page(event)]):
+            self.events.append(self.receive())
+        page = pages[0]["params"]["targetInfo"]["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=page, flatten=True)
         self.session = {"sessionId": attached["sessionId"]}
         self.call("Page.enable")
         self.call("Page.setLifecycleEventsEnabled", enabled=True)
@@ -140,7 +151,7 @@ class Browser:
 
     def receive(self):
         while b"\0" not in self.rest:
-            ready, _, _ = select.select([self.answers], [], [], 120)
+            ready, _, _ = select.select([self.answers], [], [], 600)
             assert ready, "Chromium does not answer"
             part = os.read(self.answers.fileno(), 1 << 16)
             assert part, "Chromium ended"
@@ -172,8 +183,11 @@ class Browser:
 def browser(tmp_path):
     """A `Browser` of its own for the test."""
     opened = Browser(tmp_path / "profile")
-    yield opened
-    opened.close()
+    try:
+        opened.open_page()
+        yield opened
+    finally:
+        opened.close()
 
 
 SCRIPT = """

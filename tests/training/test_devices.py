@@ -5,10 +5,10 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 import torch
@@ -114,13 +114,13 @@ with open(note, "w") as file:
 
 def as_torchrun(data, folder, **options):
     """Notes of two processes that train in ``folder``."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # As torchrun does it, the starter holds the store: no port is given away to be taken later.
+    store = TCPStore(launch.HOST, 0, 2, is_master=True, wait_for_workers=False)
     started = []
     for rank in range(2):
         own = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-        own |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        own |= {"MASTER_ADDR": launch.HOST, "MASTER_PORT": store.port}
+        own |= {"TORCHELASTIC_USE_AGENT_STORE": "True"}
         given = [str(data), json.dumps({**OPTIONS, **options}), f"{rank}.json"]
         started.append(
             subprocess.Popen(
@@ -130,7 +130,7 @@ def as_torchrun(data, folder, **options):
             )
         )
     try:
-        assert [process.wait(timeout=240) for process in started] == [0, 0]
+        assert [process.wait(timeout=900) for process in started] == [0, 0]
     finally:
         for process in started:
             process.kill()
@@ -196,10 +196,12 @@ def test_a_process_ends_when_the_first_is_gone(squares, tmp_path):
     job = launch.Job(read_data(squares), options, tmp_path / "run", False, 1, store.port)
     process = launch._start(job)
     try:
-        store.wait([launch._ready(1)])  # it waits for a first process that never comes
+        store.wait(
+            [launch._ready(1)], timedelta(minutes=10)
+        )  # it waits for a first process that never comes
         assert process.poll() is None
         process.stdin.close()
-        assert process.wait(timeout=20) == 1
+        assert process.wait(timeout=300) == 1
     finally:
         process.kill()
 

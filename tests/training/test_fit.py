@@ -1,13 +1,13 @@
 """Runs: the same for a seed, resumable to the same result from any moment of death."""
 
 import csv
+import io
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
@@ -212,18 +212,36 @@ def test_resuming_a_finished_run_changes_nothing(squares, quick, tmp_path):
     assert len(history_of(tmp_path / "run")) == 3
 
 
-def test_ctrl_c_leaves_a_usable_run_that_resumes(squares, undisturbed, tmp_path, monkeypatch):
-    real, seen = RunWriter.on_train_batch_start, []
+PRESSES = {
+    "while Lightning sets up": ("on_fit_start", 1),
+    "as training starts": ("on_train_start", 1),
+    "in the first epoch": ("on_train_batch_start", 2),
+    "as an epoch ends": ("on_train_epoch_end", 1),
+    "after the last batch": ("on_train_end", 1),
+    "as all ends": ("on_fit_end", 1),
+}
+
+
+def press_in(monkeypatch, hook, count, presses=1):
+    """Press Ctrl-C when `RunWriter` is called at ``hook`` for the ``count``-th time."""
+    real, seen = getattr(RunWriter, hook), []
 
     def pressed(self, *rest):
         seen.append(1)
-        if len(seen) == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.05)
+        if len(seen) == count:
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
         return real(self, *rest)
 
+    monkeypatch.setattr(RunWriter, hook, pressed)
+
+
+@pytest.mark.parametrize(("hook", "count"), PRESSES.values(), ids=PRESSES)
+def test_ctrl_c_leaves_a_usable_run_that_resumes(
+    squares, undisturbed, tmp_path, monkeypatch, hook, count
+):
     handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(RunWriter, "on_train_batch_start", pressed)
+    press_in(monkeypatch, hook, count)
     result = run(squares, EVERYTHING, tmp_path / "run")
     monkeypatch.undo()
     assert result.interrupted
@@ -231,6 +249,38 @@ def test_ctrl_c_leaves_a_usable_run_that_resumes(squares, undisturbed, tmp_path,
     assert read_header(tmp_path / "run" / "model.safetensors").names == ("blue", "green", "red")
     assert not run(squares, EVERYTHING, tmp_path / "run", resume=True).interrupted
     assert same_weights(undisturbed, tmp_path / "run")
+
+
+@pytest.mark.parametrize("hook", ["on_fit_start", "on_train_batch_start"])
+def test_ctrl_c_twice_is_a_keyboard_interrupt(squares, quick, tmp_path, monkeypatch, hook):
+    """Lightning would leave the program as after a failure, and Ctrl-C switched off."""
+    handler = signal.getsignal(signal.SIGINT)
+    press_in(monkeypatch, hook, 1, presses=2)
+    with pytest.raises(KeyboardInterrupt):
+        run(squares, quick, tmp_path / "run")
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+@pytest.mark.parametrize("lost", [None, io.StringIO()], ids=["none", "without a descriptor"])
+def test_ctrl_c_needs_no_stderr(squares, quick, tmp_path, monkeypatch, lost):
+    press_in(monkeypatch, "on_train_batch_start", 1)
+    monkeypatch.setattr(sys, "stderr", lost)
+    assert run(squares, quick, tmp_path / "run").interrupted
+
+
+def test_being_told_to_end_is_not_a_success(squares, quick, tmp_path, monkeypatch):
+    real = RunWriter.on_train_batch_start
+
+    def told(self, *rest):
+        signal.raise_signal(signal.SIGTERM)
+        return real(self, *rest)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(RunWriter, "on_train_batch_start", told)
+    with pytest.raises(SystemExit) as left:
+        run(squares, quick, tmp_path / "run")
+    assert left.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is handler
 
 
 def test_a_full_disk_while_saving_keeps_the_run(squares, undisturbed, tmp_path, monkeypatch):

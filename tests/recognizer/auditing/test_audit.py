@@ -164,7 +164,7 @@ def test_the_command_line(recognizer, data, tmp_path):
     page = tmp_path / "page.html"
     done = subprocess.run(
         [program, "audit", recognizer.folder, data, "--out", page, "--per-class", "8"],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=600,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -204,7 +204,7 @@ def test_the_report_verb_makes_one(recognizer, data, tmp_path):
     page = tmp_path / "page.html"
     done = subprocess.run(
         [program, "report", recognizer.folder, data, "--out", page, "--audit"],
-        capture_output=True, text=True, check=False, timeout=120,
+        capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Right for the right reason?" in page.read_text(encoding="utf-8")
