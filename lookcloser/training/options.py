@@ -129,6 +129,9 @@ class TrainOptions:
         "racnn", "What the scales compare: probability or log (of it)."
     )
     area_prior: float | None = method_option("racnn", "Weight of the views' area in the loss.")
+    fusion: str | None = method_option(
+        "racnn", "The answer: mean of the scales' logits, or a head on their descriptors."
+    )
     parts: int | None = method_option("osme", "Number of attentions.")
     part_width: int | None = method_option("osme", "Features of each attention.")
     part_head: str | None = method_option(

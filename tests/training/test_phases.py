@@ -208,11 +208,12 @@ def test_the_rate_rises_and_falls_anew_for_the_pointing_and_for_the_finer_scales
     assert rows[joint][1] == pytest.approx(rows[joint - 1][1], abs=0.1), "within one schedule"
 
 
-def test_joint_training_moves_everything_after_the_start(squares, tmp_path, diary):
-    train(squares, tmp_path / "run", train_mode="joint")
+@pytest.mark.parametrize(("fusion", "also"), [("mean", set()), ("descriptors", {"fusion"})])
+def test_joint_training_moves_everything_after_the_start(squares, tmp_path, diary, fusion, also):
+    train(squares, tmp_path / "run", train_mode="joint", fusion=fusion)
     assert [phase for phase, _ in diary][-1] == "joint"
     moved = diary[-1][1]
-    assert {name.split(".")[0] for name in moved} == {"trunks", "heads", "proposals", "fusion"}
+    assert {name.split(".")[0] for name in moved} == {"trunks", "heads", "proposals"} | also
 
 
 def test_the_finer_scales_start_from_the_first_when_it_is_warm():

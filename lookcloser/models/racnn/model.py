@@ -23,6 +23,7 @@ from lookcloser.models.cam.model import best_classes
 from lookcloser.models.racnn.maps import on_one_canvas
 
 TrainMode = Literal["alternate", "joint"]
+Fusion = Literal["mean", "descriptors"]
 
 WARM_UP, POINTING = "warm-up", "pointing"
 CLASSIFIERS, PROPOSALS, JOINT = "classifiers", "proposals", "joint"
@@ -51,6 +52,8 @@ class RACNN(Model):
         rank_margin: By how much each scale shall be surer than the one before.
         rank_form: "probability" or "log"; see `pairwise_ranking_loss`.
         area_prior: Weight of the share of its view that a proposal covers, beside the ranking.
+        fusion: Where the answer comes from: the "mean" of the scales' logits, or, as in the paper,
+            one linear layer on their normalised "descriptors", which learns with the rest.
 
     Raises:
         LookcloserError: For values that are not allowed.
@@ -77,6 +80,7 @@ class RACNN(Model):
         rank_margin: float = 0.05,
         rank_form: RankingForm = "probability",
         area_prior: float = 0.0,
+        fusion: Fusion = "mean",
     ) -> None:
         super().__init__()
         _check(
@@ -86,6 +90,7 @@ class RACNN(Model):
                 "--crop-mode": (crop_mode, GradientMode),
                 "--train-mode": (train_mode, TrainMode),
                 "--rank-form": (rank_form, RankingForm),
+                "--fusion": (fusion, Fusion),
             },
         )
         self.size, self.crop_mode, self.half_side = size, crop_mode, half_side
@@ -97,8 +102,8 @@ class RACNN(Model):
         width = self.backbones[0].width
         self.dropout = nn.Dropout(drop_rate)
         self.heads = nn.ModuleList(nn.Linear(width, num_classes) for _ in range(scales))
-        self.fusion = nn.Linear(scales * width, num_classes)
-        for head in (*self.heads, self.fusion):
+        self.fusion = nn.Linear(scales * width, num_classes) if fusion == "descriptors" else None
+        for head in (*self.heads, *([] if self.fusion is None else [self.fusion])):
             nn.init.trunc_normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
         grid = _grid(self.backbones[0], size) if apn == "paper" else (1, 1)
@@ -115,9 +120,10 @@ class RACNN(Model):
         pointing and for the finer classifiers, which have learnt nothing by then.
         """
         # From random weights the loss stands still at first: that is no reason to stop.
-        first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.5, patience=1.0)
+        first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.3, patience=1.0)
         pointing = Phase(POINTING, ("proposals",), 0.08, restarts=True)
-        classifying = ("trunks", "heads", "fusion", "dropout")
+        fused = () if self.fusion is None else ("fusion",)
+        classifying = ("trunks", "heads", "dropout", *fused)
         if self.train_mode == "joint":
             # The gradient of classifiers that know nothing would undo the pointing.
             settle = Phase(CLASSIFIERS, classifying, 0.12, restarts=True)
@@ -137,17 +143,17 @@ class RACNN(Model):
     def begin(self, phase: Phase) -> None:
         """The finer scales start from the weights of the first, which has seen the data.
 
-        The fused answer starts as that of the scales' own classifiers together.
+        A head on the descriptors starts as the scales' own classifiers together.
         """
         super().begin(phase)
         if phase.name == POINTING:
             for parts in (self.trunks, self.heads):
                 for finer in parts[1:]:
                     finer.load_state_dict(parts[0].state_dict())
-            with torch.no_grad():
+            if self.fusion is not None:
                 first, count = self._head(0), len(self.heads)
-                self.fusion.weight.copy_(first.weight.repeat(1, count) / count)
-                self.fusion.bias.copy_(first.bias)
+                weight = first.weight.detach().repeat(1, count) / count
+                self.fusion.load_state_dict({"weight": weight, "bias": first.bias})
 
     def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
         """Logits of the fused answer and of every scale, with the boxes of the finer scales.
@@ -171,7 +177,10 @@ class RACNN(Model):
         scale_logits = torch.stack(each, dim=1)
         if len(views) < len(self.trunks):
             return Output(logits=scale_logits[:, 0], scale_logits=scale_logits)
-        logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
+        if self.fusion is None:
+            logits = scale_logits.mean(dim=1)
+        else:
+            logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
         tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
         return Output(
             logits=logits,
@@ -185,7 +194,7 @@ class RACNN(Model):
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """What the phase trains on; outside of phases everything, as in "joint".
 
-        Cross-entropies of every scale and of the fused answer train the classifiers; the ranking
+        Cross-entropies of every scale and of a fused head train the classifiers; the ranking
         of neighbouring scales and the area prior train the proposals, as does, in "joint", every
         cross-entropy of a finer scale.
         """
@@ -196,7 +205,7 @@ class RACNN(Model):
         terms = {}
         if self.phase != PROPOSALS:
             terms = {f"scale_{n}": criterion(logits, targets) for n, logits in enumerate(scales, 1)}
-        if self.phase not in {PROPOSALS, WARM_UP}:
+        if self.fusion is not None and self.phase not in {PROPOSALS, WARM_UP}:
             terms["fused"] = criterion(output.logits, targets)
         if self.phase not in {CLASSIFIERS, WARM_UP}:
             terms |= self._ranking(output, targets)
@@ -209,9 +218,8 @@ class RACNN(Model):
         alone = self.training and self.phase == WARM_UP
         for number, proposal in enumerate([] if alone else self.proposals, start=1):
             box, features, _ = views[-1]
-            inner = proposal(features)
-            if self.phase == CLASSIFIERS:  # else the finer loss would move the coarser trunk by it
-                inner = inner.detach()
+            # A trunk is no part of this: moved by the boxes' gradients, it forgets its classes.
+            inner = proposal(features.detach())
             response = self._response(number - 1, features)
             strongest = strongest_response_boxes(response, self.half_side).to(inner.dtype)
             box = compose_boxes(box, inner)
@@ -244,10 +252,14 @@ class RACNN(Model):
         return features
 
     def _maps(self, views: list[_View], pooled: list[Tensor], tokens: Tensor | None) -> Tensor:
-        weights = self.fusion.weight.to(pooled[0].dtype).chunk(len(views), dim=1)
         maps = []
-        for view, vector, weight in zip(views, pooled, weights, strict=True):
-            unit = view.features / _scale_of(vector)[:, :, None, None]
+        for number, (view, vector) in enumerate(zip(views, pooled, strict=True)):
+            if self.fusion is None:
+                weight, unit = self._head(number).weight / len(views), view.features
+            else:
+                weight = self.fusion.weight.chunk(len(views), dim=1)[number]
+                unit = view.features / _scale_of(vector)[:, :, None, None]
+            weight = weight.to(unit.dtype)
             if tokens is None:
                 maps.append(torch.einsum("bdhw,cd->bchw", unit, weight))
             else:
