@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -85,35 +85,21 @@ def _grid_of(count: int, size: Grid, most_prefix: int = 8) -> Grid | None:
 
 
 def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
-    """Features, average pooling and linear classifier, found by comparing values in one forward.
+    """Features, average pooling and linear classifier, found by comparing values of one image.
 
     Raises:
         LookcloserError: Where the logits are not a linear layer of averaged features.
     """
     size = (images.shape[-2], images.shape[-1])
     known = _pooled.get(model, {}).get(size)
-    names = dict(model.named_modules())
+    names = {name: module for name, module in model.named_modules() if name}
     if known is not None and known.layer in names and known.classifier in names:
         return known
-    probe = images[:1]
-    pools: list[_Pool] = []
-    heads: list[_Head] = []
-
-    def see(name: str, inputs: tuple[Any, ...], output: Any) -> None:
-        if not inputs or not isinstance(inputs[0], Tensor) or not isinstance(output, Tensor):
-            return
-        weight = classifier_weight(leaves[name])
-        if weight is not None and output.numel() == len(weight):
-            heads.append(_Head(name, inputs[0].flatten().clone(), output.flatten().clone()))
-        features = as_map(output, size)
-        if features is not None:
-            means = (features.float().mean(dim=(2, 3)), features.relu().float().mean(dim=(2, 3)))
-            pools.append(_Pool(name, *(mean.flatten() for mean in means)))
-
-    leaves = {name: module for name, module in names.items() if name}
-    with looking(model, probe) as own, watching(leaves, see):
-        logits = logits_of(model(own)).flatten()
-    found = _match(pools, heads, logits)
+    found = None
+    for classifier, pooled in _heads(model, images[:1], names):
+        found = _last_pooled_to(pooled, model, images[:1], names, classifier)
+        if found is not None:
+            break
     if found is None:
         raise LookcloserError(
             f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
@@ -124,34 +110,50 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     return found
 
 
-class _Pool(NamedTuple):
-    """Means (D,) over the places of a module's output, as it is and after a ReLU."""
+def _heads(
+    model: nn.Module, probe: Tensor, modules: dict[str, nn.Module]
+) -> list[tuple[str, Tensor]]:
+    """Linear layers that put out the logits of one image, and what they took (D,); last first."""
+    seen: list[tuple[str, Tensor, Tensor]] = []
 
-    layer: str
-    mean: Tensor
-    relu_mean: Tensor
+    def see(name: str, inputs: tuple[Any, ...], output: Any) -> None:
+        weight = classifier_weight(modules[name])
+        if weight is not None and isinstance(output, Tensor) and output.numel() == len(weight):
+            seen.append((name, inputs[0].flatten().clone(), output.flatten().clone()))
+
+    with looking(model, probe) as own, watching(modules, see):
+        logits = logits_of(model(own)).flatten()
+    return [(name, taken) for name, taken, given in reversed(seen) if torch.equal(given, logits)]
 
 
-class _Head(NamedTuple):
-    """What a linear layer took (D,) and gave (C,) for one image."""
+def _last_pooled_to(
+    pooled: Tensor,
+    model: nn.Module,
+    probe: Tensor,
+    modules: dict[str, nn.Module],
+    classifier: str,
+) -> PooledHead | None:
+    """The last features whose mean over the places is ``pooled`` (D,).
 
-    classifier: str
-    taken: Tensor
-    given: Tensor
+    Compared while they are there: whatever is kept of every layer holds the heap apart.
+    """
+    found: PooledHead | None = None
+    size = (probe.shape[-2], probe.shape[-1])
 
+    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> None:
+        nonlocal found
+        features = as_map(output, size)
+        if features is None or features.shape[1] != pooled.numel():
+            return
+        for relu in (False, True):
+            mean = (features.relu() if relu else features).float().mean(dim=(2, 3)).flatten()
+            if torch.allclose(mean, pooled.float(), rtol=1e-2, atol=1e-4):
+                found = PooledHead(name, classifier, relu)
+                return
 
-def _match(pools: list[_Pool], heads: list[_Head], logits: Tensor) -> PooledHead | None:
-    """The last linear layer that gave the logits, and the last features whose mean it took."""
-    for head in reversed(heads):
-        if not torch.equal(head.given, logits):
-            continue
-        for pool in reversed(pools):
-            for relu, mean in enumerate((pool.mean, pool.relu_mean)):
-                if mean.shape == head.taken.shape and torch.allclose(
-                    mean, head.taken.float(), rtol=1e-2, atol=1e-4
-                ):
-                    return PooledHead(pool.layer, head.classifier, bool(relu))
-    return None
+    with looking(model, probe) as own, watching(modules, see):
+        model(own)
+    return found
 
 
 def classifier_weight(module: nn.Module) -> Tensor | None:
