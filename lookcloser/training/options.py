@@ -120,7 +120,7 @@ class TrainOptions:
     )
     apn: str | None = method_option("racnn", "Head that proposes the views: light or paper.")
     train_mode: str | None = method_option(
-        "racnn", "alternate (classifiers and proposals take turns) or joint."
+        "racnn", "joint, or alternate (classifiers and proposals take turns)."
     )
     rank_margin: float | None = method_option(
         "racnn", "By how much each scale shall be surer than the one before."

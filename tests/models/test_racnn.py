@@ -18,7 +18,9 @@ TARGETS = torch.tensor([0, 2, 1, 2])
 
 def small(backbone="test_resnet", **arguments):
     torch.manual_seed(0)
-    return RACNN(3, backbone, **{"stride": 8, "size": 32, "scales": 3, **arguments})
+    # The mode that has every phase.
+    options = {"stride": 8, "size": 32, "scales": 3, "train_mode": "alternate", **arguments}
+    return RACNN(3, backbone, **options)
 
 
 def pictures(count=4, side=64, seed=0):

@@ -109,7 +109,8 @@ def test_the_state_is_plain_and_continues():
 
 def small(**arguments):
     torch.manual_seed(0)
-    return RACNN(3, "test_resnet", stride=8, **{"size": 16, "scales": 2, **arguments})
+    options = {"size": 16, "scales": 2, "train_mode": "alternate", **arguments}
+    return RACNN(3, "test_resnet", stride=8, **options)
 
 
 def test_what_does_not_learn_has_no_gradient_and_is_in_evaluation_mode():
@@ -144,7 +145,7 @@ def test_frozen_batch_norms_keep_their_statistics_and_do_not_use_the_batch():
 OPTIONS = {
     "method": "racnn", "scales": 2, "backbone": "test_resnet", "weights": "none", "stride": 8,
     "size": 16, "source_size": 32, "epochs": 6, "batch_size": 12, "lr": 3e-3, "workers": 0,
-    "augment": "shift", "drop_rate": 0.1, "warmup": 0.5,
+    "augment": "shift", "drop_rate": 0.1, "warmup": 0.5, "train_mode": "alternate",
 }  # fmt: skip
 
 

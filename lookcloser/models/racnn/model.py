@@ -48,7 +48,8 @@ class RACNN(Model):
         apn: Head of the attention proposals; see `AttentionProposal`.
         half_side: Half-side of a proposal at first, where the view it lies in has 1. Training moves
             it between half and one and a half times as much.
-        train_mode: "alternate" (classifiers and proposals take turns) or "joint" (end to end).
+        train_mode: "joint" (all parts with all losses) or "alternate" (classifiers and proposals
+            take turns, as in the paper).
         rank_margin: By how much each scale shall be surer than the one before.
         rank_form: "probability" or "log"; see `pairwise_ranking_loss`.
         area_prior: Weight of the share of its view that a proposal covers, beside the ranking.
@@ -76,7 +77,7 @@ class RACNN(Model):
         crop_mode: GradientMode = "grid",
         apn: ProposalHead = "light",
         half_side: float = 0.5,
-        train_mode: TrainMode = "alternate",
+        train_mode: TrainMode = "joint",
         rank_margin: float = 0.05,
         rank_form: RankingForm = "probability",
         area_prior: float = 0.0,
