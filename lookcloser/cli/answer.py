@@ -83,27 +83,50 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
+    views: Annotated[
+        str | None,
+        typer.Option(
+            help="Also rate views, separated by commas, or all that the network has: whether they "
+            "point at what the answers depend on, and depend on the weights."
+        ),
+    ] = None,
+    view_images: Annotated[
+        int, typer.Option(min=1, help="Of --views: how many images, drawn from the split.")
+    ] = 24,
     json: Json = False,
     batch_size: BatchSize = 32,
     workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
 ) -> None:
     """Score a model on a split: its answers and, where the data has boxes, its evidence.
 
-    Example: `lookcloser evaluate runs/birds birds/ --split test`
+    Example: `lookcloser evaluate runs/birds birds/ --split test`, or
+    `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
     """
+    from lookcloser.data import read_data
     from lookcloser.recognizer import load
+    from lookcloser.recognizer.supervision import read_source
 
-    result = load(run).assess(
-        data, split, threshold_from=threshold_from, batch_size=batch_size, workers=workers
+    named = None if views is None else _view_names(views, "--views")
+    read_source(threshold_from)
+    recognizer, catalog, rated = load(run), read_data(data), {}
+    if named is not None:  # first, as it knows at once which of them the network lacks
+        printing.say(f"rating views on up to {count(view_images, 'image')}")
+        rated = recognizer.rate_views(
+            catalog, split, named, images=view_images, batch_size=batch_size
+        )
+    result = recognizer.assess(
+        catalog, split, threshold_from=threshold_from, batch_size=batch_size, workers=workers
     )
     if json:
-        printing.print_json(dict(result.metrics))
+        each = {name: scores._asdict() for name, scores in rated.items()}
+        printing.print_json({**result.metrics, **({"views": each} if rated else {})})
     else:
         printing.print_scores(
             f"{run} on {split} of {data}: {count(len(result.answers), 'image')}",
             result.metrics,
             result.intervals,
         )
+        printing.print_views(rated)
     printing.print_settings(result.settings)
     for name, reason in result.skipped:
         printing.say(f"skipped: {name}: {reason}")
@@ -166,7 +189,7 @@ def explain(
     if shown is None or (run is None and model is None):
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
     picture_format(save)  # before the work, not after it
-    views = None if view is None else _view_names(view)
+    views = None if view is None else _view_names(view, "--view")
     if each_label:
         if run is None or model is not None or target is not None:
             raise typer.BadParameter("--each-label is for a run, without --model and --target")
@@ -214,12 +237,14 @@ def known_data(run: str | Path) -> str:
         return "DATA"
 
 
-def _view_names(text: str) -> list[str]:
+def _view_names(text: str, option: str) -> list[str]:
     from lookcloser.explain import VIEWS
+    from lookcloser.recognizer.views import check_views
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise typer.BadParameter(f"--view names no view. There are: {', '.join(VIEWS)}")
+        raise typer.BadParameter(f"{option} names no view. There are: {', '.join(VIEWS)}")
+    check_views(names)
     return names
 
 

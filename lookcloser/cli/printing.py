@@ -6,11 +6,15 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
 from lookcloser.core.moves import Mover, measures_of, move_rows, other_scores
+from lookcloser.core.wording import count
+
+if TYPE_CHECKING:
+    from lookcloser.recognizer import ViewScores
 
 BASELINES = ("centre box", "random map")
 
@@ -95,6 +99,24 @@ def _print_moves(metrics: Mapping[str, float]) -> None:
         ]
         if cells:
             print_table(f"How the evidence moves, by {mover}", [mover, *columns], cells)
+
+
+def print_views(rated: Mapping[str, ViewScores]) -> None:
+    """How far views can be trusted, a row each; nothing where none was rated."""
+    if not rated:
+        return
+    rows = []
+    for name, scores in rated.items():
+        means = scores.deletion, scores.insertion, scores.road
+        left = "" if scores.left is None else f"{scores.left:.4f}"
+        flag = "does not depend on the weights" if scores.insensitive else ""
+        rows.append([name, *(f"{mean:.4f}" for mean in means), left, flag])
+    columns = ["view", "deletion ↓", "insertion ↑", "ROAD ↑", "random weights ↓", ""]
+    if not any(row[-1] for row in rows):
+        columns.pop()
+        rows = [row[:-1] for row in rows]
+    images = next(iter(rated.values())).images
+    print_table(f"Views of the answers to {count(images, 'image')}", columns, rows)
 
 
 def print_settings(settings: Mapping[str, str]) -> None:

@@ -105,12 +105,13 @@ def _conjugate_gradients(start: Tensor, wanted: Tensor, weights: Tensor, here: T
     square = inner(residual, residual)
     enough = square * _TOLERANCE**2
     for _ in range(_ROUNDS):
-        if bool((square <= enough).all()):
+        left = square > enough
+        if not bool(left.any()):
             break
         image = applied(direction)
         bend = inner(direction, image)
-        # A system that is solved already stays where it is.
-        step = torch.where(bend > 0, square / bend.where(bend > 0, 1), 0)
+        # A system that is solved stays where it is while others go on; it would end in 0 / 0.
+        step = torch.where(left & (bend > 0), square / bend.where(bend > 0, 1), 0)
         x.addcmul_(step, direction)
         residual.addcmul_(step, image, value=-1)
         before, square = square, inner(residual, residual)

@@ -10,10 +10,27 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import evaluating
 from lookcloser.explain import VIEWS
-from lookcloser.models import Model
+from lookcloser.models import Model, Package
 
 DEFAULT_VIEWS = ("cam", "gradcam", "saliency")
 ALL = "all"
+
+
+def check_views(views: Sequence[str] | None) -> None:
+    """Raise a `UsageError` for a view that is not one, naming those that look like it."""
+    for view in views or ():
+        if view not in VIEWS and view != ALL:
+            raise unknown(view, "view", (*VIEWS, ALL))
+
+
+def check_task(package: Package) -> None:
+    """Raise a `LookcloserError` for a captioner, of which there are no views."""
+    if package.task == "captioning":
+        raise LookcloserError(
+            f"{package.method}: writes captions, and a view is of one class",
+            fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
+            "word; in Python, `predict` gives a region for each",
+        )
 
 
 def look(
@@ -32,9 +49,7 @@ def look(
     Raises:
         LookcloserError: For an unknown view, and for one that this network does not have.
     """
-    for view in views or ():
-        if view not in VIEWS and view != ALL:
-            raise unknown(view, "view", (*VIEWS, ALL))
+    check_views(views)
     asked = DEFAULT_VIEWS if views is None else tuple(VIEWS) if ALL in views else views
     found = {}
     for view in asked:

@@ -133,6 +133,42 @@ def test_evaluate_report_and_audit_lead_to_each_other(
     assert json.loads(as_json.out)["classes"]
 
 
+def test_evaluate_rates_views(program: Program, run_folder: Path, squares: Path) -> None:
+    asked = ["evaluate", run_folder, squares, "--views", "gradcam", "--view-images", "3"]
+    done = program(*asked)
+    assert words(done)[1] == "report"
+    table = done.out[done.out.index("Views of the answers to 3 images") :]
+    rows = [[cell.strip() for cell in x.split("│")[1:-1]] for x in table.splitlines() if "│" in x]
+    assert [row[0] for row in rows] == ["gradcam", "random map 4 × 4"]
+    found = json.loads(program(*asked, "--json").out)
+    assert 0 <= found["top1"] <= 1
+    assert list(found["views"]) == [row[0] for row in rows]
+    for row in rows:
+        scores = found["views"][row[0]]
+        names = ["deletion", "insertion", "road"]
+        assert row[1:4] == [f"{scores[name]:.4f}" for name in names]
+        assert scores["images"] == 3
+    assert rows[1][4] == ""
+    assert found["views"]["random map 4 × 4"]["left"] is None
+    assert "views" not in json.loads(program(*asked[:3], "--json").out)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--views", "cam,gradcan"], "gradcan: unknown view. Close: gradcam"),
+        (["--views", ","], "--views names no view. There are: cam, gradcam"),
+        (["--views", "cam", "--view-images", "0"], "--view-images"),
+    ],
+)
+def test_wrong_views_of_evaluate_are_wrong_usage(
+    program: Program, run_folder: Path, squares: Path, more: list[str], said: str
+) -> None:
+    done = program("evaluate", run_folder, squares, *more)
+    assert done.code == 2
+    assert said in done.said
+
+
 @pytest.mark.parametrize("form", ["coco", "voc", "yolo", "csv"])
 def test_annotate_proposes_a_closer_look_at_a_box(
     program: Program, run_folder: Path, squares: Path, form: str

@@ -2,7 +2,8 @@
 
 import pytest
 
-from lookcloser.cli.printing import print_scores
+from lookcloser.cli.printing import print_scores, print_views
+from lookcloser.recognizer import ViewScores
 
 
 @pytest.fixture
@@ -41,3 +42,17 @@ def test_steps_and_scales_have_tables_of_their_own(rows):
     found = rows({"top1": 1.0, "step 1 size": 0.5, "step 2 size": 0.25, "step 2 overlap": 0.125})
     assert found[2:] == [["step", "size", "overlap"], ["1", "0.5", ""], ["2", "0.25", "0.125"]]
     assert len(found[0]) == 3
+
+
+def test_a_view_that_ignores_the_weights_is_flagged(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    plain = {"cam": ViewScores(2, 0.1, 0.5, 0.25, 0.125, False), "random": ViewScores(2, 0, 0, 0)}
+    print_views(plain)
+    assert "weights │" not in capsys.readouterr().out
+    print_views({"edges": ViewScores(2, 0.1, 0.5, 0.25, 0.875, True), **plain})
+    lines = [line for line in capsys.readouterr().out.splitlines() if "weights │" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("│ edges")
+    assert "0.8750 │ does not depend on the weights" in lines[0]
+    print_views({})
+    assert capsys.readouterr().out == ""

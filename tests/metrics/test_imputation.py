@@ -76,6 +76,20 @@ def test_each_image_is_solved_by_itself(monkeypatch):
         torch.testing.assert_close(found.double(), whole, rtol=0, atol=close)
 
 
+def test_a_solved_image_waits_for_a_hard_one():
+    """Going on where nothing is left to solve ended in 0 / 0."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(9, 3, 64, 64, generator=generator)
+    ranks = torch.randperm(64 * 64, generator=generator).view(1, 64, 64)
+    gone = torch.stack([ranks < count for count in (200, 409, 819, 1228, 1638, 2048, 2867, 3686)])
+    hard = torch.ones(1, 1, 64, 64, dtype=torch.bool)
+    hard[..., 0, 0] = False
+    together = impute_linearly(images, torch.cat((gone, hard)))
+    for row in range(8):
+        alone = impute_linearly(images[row : row + 1], gone[row : row + 1])
+        torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-4)
+
+
 def test_a_plane_is_continued_and_a_constant_kept():
     y, x = torch.meshgrid(torch.arange(12.0), torch.arange(12.0), indexing="ij")
     plane = (2 * x - 3 * y)[None, None]
