@@ -23,7 +23,7 @@ ARGUMENTS = {"backbone": "test_resnet", "stride": 8, "size": 32, "scales": 3}
 def recognizer():
     torch.manual_seed(0)
     model = RACNN(3, **ARGUMENTS)
-    for head in (*model.heads, model.fusion):
+    for head in model.heads:
         torch.nn.init.normal_(head.weight)  # answers that differ from scale to scale
     package = Package(
         "racnn", {"num_classes": 3, **ARGUMENTS}, "classification", ("blue", "green", "red"),
