@@ -83,7 +83,7 @@ def test_phases_and_a_step_without_images(squares, tmp_path):
     history = history_of(tmp_path / "run")
     assert len(history) == 4
     assert "train_scale_2" not in history[0]
-    assert {"train_scale_2", "train_fused", "train_ranking"} <= history[-1].keys(), "joint by now"
+    assert {"train_scale_2", "train_ranking"} <= history[-1].keys(), "joint by now"
 
 
 # What torchrun does for each process, and a look at what each of them trains on and writes.
