@@ -118,7 +118,8 @@ def _heads(
 
     def see(name: str, inputs: tuple[Any, ...], output: Any) -> None:
         weight = classifier_weight(modules[name])
-        if weight is not None and isinstance(output, Tensor) and output.numel() == len(weight):
+        tensors = bool(inputs) and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
+        if weight is not None and tensors and output.numel() == len(weight):
             seen.append((name, inputs[0].flatten().clone(), output.flatten().clone()))
 
     with looking(model, probe) as own, watching(modules, see):

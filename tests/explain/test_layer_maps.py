@@ -260,6 +260,27 @@ def test_the_last_layer_with_a_say_is_found_however_many_follow_it(images, lengt
     assert find_spatial_layer(LongTail(length).eval(), images) == "act"
 
 
+class ByKeyword(nn.Module):
+    """A linear layer that is called by keyword, where a hook sees no inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, stride=4, padding=1)
+        self.early = nn.Linear(6, 6)
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, images):
+        features = self.stem(images)
+        shift = self.early(input=torch.ones(len(images), 6))
+        return self.fc(features.mean(dim=(2, 3))) + 0 * shift.sum()
+
+
+def test_layers_called_by_keyword_are_passed_over(images):
+    network = ByKeyword().eval()
+    expected = torch.einsum("bdhw,d->bhw", network.stem(images), network.fc.weight[2])
+    torch.testing.assert_close(cam(network, images, 2), expected)
+
+
 def test_a_network_without_any_map_is_refused(images):
     blind = nn.Sequential(nn.Flatten(), nn.Linear(3 * 24 * 32, 5)).eval()
     with pytest.raises(LookcloserError, match="Sequential: no layer puts out a map of features"):
