@@ -92,22 +92,26 @@ def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     """
     size = (images.shape[-2], images.shape[-1])
     known = _pooled.get(model, {}).get(size)
-    names = {name: module for name, module in model.named_modules() if name}
+    names = _inside(model)
     if known is not None and known.layer in names and known.classifier in names:
         return known
-    found = None
     for classifier, pooled in _heads(model, images[:1], names):
-        found = _last_pooled_to(pooled, model, images[:1], names, classifier)
+        found = _last_pooled_to(pooled, model, images[:1], names)
         if found is not None:
-            break
-    if found is None:
-        raise LookcloserError(
-            f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
-            "it has no class activation map",
-            fix="Use gradcam, which asks nothing of the network",
-        )
-    _pooled.setdefault(model, {})[size] = found
-    return found
+            layer, relu = found
+            head = PooledHead(layer, classifier, relu)
+            _pooled.setdefault(model, {})[size] = head
+            return head
+    raise LookcloserError(
+        f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
+        "it has no class activation map",
+        fix="Use gradcam, which asks nothing of the network",
+    )
+
+
+def _inside(model: nn.Module) -> dict[str, nn.Module]:
+    """All modules of a network but itself, by name."""
+    return {name: module for name, module in model.named_modules() if name}
 
 
 def _heads(
@@ -132,13 +136,12 @@ def _last_pooled_to(
     model: nn.Module,
     probe: Tensor,
     modules: dict[str, nn.Module],
-    classifier: str,
-) -> PooledHead | None:
-    """The last features whose mean over the places is ``pooled`` (D,).
+) -> tuple[str, bool] | None:
+    """The last features whose mean over the places is ``pooled`` (D,), and whether after a ReLU.
 
     Compared while they are there: whatever is kept of every layer holds the heap apart.
     """
-    found: PooledHead | None = None
+    found: tuple[str, bool] | None = None
     size = (probe.shape[-2], probe.shape[-1])
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> None:
@@ -149,7 +152,7 @@ def _last_pooled_to(
         for relu in (False, True):
             mean = (features.relu() if relu else features).float().mean(dim=(2, 3)).flatten()
             if torch.allclose(mean, pooled.float(), rtol=1e-2, atol=1e-4):
-                found = PooledHead(name, classifier, relu)
+                found = name, relu
                 return
 
     with looking(model, probe) as own, watching(modules, see):
@@ -203,7 +206,7 @@ def _count_maps(model: nn.Module, probe: Tensor, size: Grid) -> int:
         nonlocal count
         count += _may_be_looked_at(leaves[name], output, size)
 
-    leaves = {name: module for name, module in model.named_modules() if name}
+    leaves = _inside(model)
     with looking(model, probe) as own, watching(leaves, see):
         model(own)
     return count
@@ -226,7 +229,7 @@ def _last_with_say(model: nn.Module, probe: Tensor, size: Grid, start: int) -> s
         seen.append((name, kept))
         return kept.clone()  # an in-place operation that follows changes the copy alone
 
-    leaves = {name: module for name, module in model.named_modules() if name}
+    leaves = _inside(model)
     with looking(model, probe) as own, watching(leaves, see):
         top = logits_of(model(own)).amax(dim=1).sum()
         if not top.requires_grad:
