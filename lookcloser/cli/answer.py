@@ -157,7 +157,9 @@ def explain(
             help="Explain every label of the answer, one row each: of a sequence at its own step.",
         ),
     ] = False,
-    save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
+    save: Annotated[
+        Path | None, typer.Option(help="The picture to write; without it explanation.png.")
+    ] = None,
     each_view: Annotated[
         Path | None, typer.Option(help="A folder for a picture of each view as well.")
     ] = None,
@@ -182,13 +184,16 @@ def explain(
     """
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
+    from lookcloser.core.outputs import check_place, free_place
     from lookcloser.core.updates import move_words
     from lookcloser.recognizer import explain_timm, load
 
     shown = picture or (run if model is not None else image)
     if shown is None or (run is None and model is None):
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
-    picture_format(save)  # before the work, not after it
+    # Before the work, not after it.
+    save = free_place("explanation.png") if save is None else check_place(save, "--save")
+    picture_format(save)
     views = None if view is None else _view_names(view, "--view")
     if each_label:
         if run is None or model is not None or target is not None:
@@ -216,7 +221,8 @@ def explain(
     for name, region in regions.items() if each_view is not None else ():
         assert each_view is not None  # the loop is empty otherwise
         alone = plot_views(load_image(shown), {name: region})
-        save_picture(alone, each_view / f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png")
+        file = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png"
+        save_picture(alone, free_place(each_view / file))
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
@@ -279,14 +285,10 @@ def _first(views: Mapping[str, T]) -> T:
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:
-    """Where the evidence of each image goes; equal names from several folders are numbered."""
+    """Where the evidence of each image goes; what would meet another file is numbered."""
+    from lookcloser.core.outputs import free_place
+
     taken: set[str] = set()
-    names = []
-    for source in sources if folder is not None else []:
-        name, number = f"{source.stem}.png", 2
-        while name in taken:
-            name, number = f"{source.stem}-{number}.png", number + 1
-        taken.add(name)
-        assert folder is not None  # the loop is empty otherwise
-        names.append(folder / name)
-    return names
+    if folder is None:
+        return []
+    return [free_place(folder / f"{source.stem}.png", taken) for source in sources]

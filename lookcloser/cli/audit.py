@@ -32,8 +32,11 @@ def audit(
 
     Example: `lookcloser audit runs/birds birds/`
     """
+    from lookcloser.core.outputs import check_place
     from lookcloser.recognizer import load, write_run_audit
 
+    if out is not None:
+        check_place(out, "--out")
     page, found = write_run_audit(
         load(run),
         data,

@@ -31,8 +31,11 @@ def report(
 
     Example: `lookcloser report runs/birds birds/`
     """
+    from lookcloser.core.outputs import check_place
     from lookcloser.recognizer import load, write_run_report
 
+    if out is not None:
+        check_place(out, "--out")
     recognizer = load(run)
     page, evaluation = write_run_report(
         recognizer, data, split, out=out, threshold_from=threshold_from, audited=audit

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lookcloser.core import boxes as box_geometry
 from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.outputs import mark
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -342,5 +343,5 @@ def save_picture(picture: Image.Image, path: str | Path) -> Path:
     """
     path, kind = Path(path), picture_format(path)
     with replacing(path) as temporary:
-        picture.save(temporary, format=kind)
+        picture.save(temporary, format=kind, **mark(kind))
     return path

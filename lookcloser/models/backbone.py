@@ -105,9 +105,9 @@ def check_backbone(name: str) -> None:
         raise unknown(name, "backbone", timm.list_models())
 
 
-# Words in the names of arguments by which timm reads files or the network, such as checkpoint_path,
-# pretrained_cfg_overlay or cache_dir. A saved model's header may come from anybody, and weights come
-# in through `load_backbone_weights` alone.
+# Words in the names of arguments by which timm reads files or the network (checkpoint_path,
+# pretrained_cfg_overlay, cache_dir). A saved model's header may come from anybody, and weights
+# come in through `load_backbone_weights` alone.
 _READING = ("pretrained", "checkpoint", "cache", "path", "file", "url", "hub", "weights")
 
 
