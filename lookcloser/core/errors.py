@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -44,6 +45,37 @@ def as_usage() -> Iterator[None]:
         raise
     except LookcloserError as error:
         raise UsageError(error.what, allowed=error.allowed, fix=error.fix) from error
+
+
+# What torch says, in errors without a class of their own -> what it means.
+_MEMORY = (
+    *("can't allocate memory", "out of memory", "bad_alloc", "alloc_failed"),
+    *("not enough memory", "cannot allocate memory"),
+)
+_NO_MEMORY = "Not enough memory. Try a smaller --batch-size or --size, or fewer --workers"
+_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (exited|is killed)")
+
+
+def system_words(error: BaseException) -> str | None:
+    """A sentence for what the system refused or ended: memory, a loading process.
+
+    None for any other error.
+    """
+    text = str(error)
+    if _WORKER.search(text):
+        if "bus error" in text.lower() or "shared memory" in text.lower():
+            return (
+                "A loading process found too little shared memory. Give the container more "
+                "(docker run --shm-size=2g), or use --workers 0"
+            )
+        return (
+            "A loading process was ended by the system, usually for lack of memory. Use fewer "
+            "--workers, or a smaller --batch-size"
+        )
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY
+    is_memory = any(words in text.lower() for words in _MEMORY)
+    return _NO_MEMORY if is_memory and isinstance(error, RuntimeError | OSError) else None
 
 
 def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -112,9 +113,9 @@ def check_folder(path: str | Path, option: str) -> Path:
     return path
 
 
-def is_empty(folder: Path) -> bool:
-    """Whether nobody has put anything into a folder."""
-    return all(entry.name == "lost+found" for entry in folder.iterdir())
+def is_empty(folder: Path, besides: Collection[str] = ()) -> bool:
+    """Whether nobody has put anything into a folder; names ``besides`` do not count."""
+    return all(entry.name in {"lost+found", *besides} for entry in folder.iterdir())
 
 
 def _key(path: Path) -> str:
