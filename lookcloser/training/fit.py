@@ -37,6 +37,7 @@ from lookcloser.models import (
     model_class,
     save_package,
 )
+from lookcloser.models.package import MAX_SIDE
 from lookcloser.training import processes
 from lookcloser.training.callbacks import EMA, ResumedOrder, RunWriter
 from lookcloser.training.captioning import CaptioningModule
@@ -99,6 +100,8 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     default = timm.get_pretrained_cfg(options.backbone)
     side = options.source_size or options.size
+    if side > MAX_SIDE:
+        raise UsageError(f"--size {side}: not possible", allowed=f"At most {MAX_SIDE} pixels")
     preprocessing = Preprocessing(
         size=(side, side),
         mean=options.mean or (_triple(default.mean) if default else Preprocessing.mean),
