@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, get_worker_info
 from torchvision.transforms import v2
@@ -17,6 +18,7 @@ from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Sample
 from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.seeds import mixed_seed
+from lookcloser.data.shared_memory import affordable_workers
 from lookcloser.data.targets import Targets
 
 Key = tuple[int, int]
@@ -233,6 +235,8 @@ def image_loader(
     if not isinstance(sampler, PairBatches | SharedBatches):
         drop_last = len(dataset) % batch_size == 1 and not keep_last
         batches = BatchSampler(sampler, batch_size, drop_last)
+    # Another loader of the same work, such as that of validation, wants its share.
+    workers = affordable_workers(workers, 2 * batch_size * _image_bytes(dataset))
     return DataLoader(
         dataset,
         batch_sampler=Batches(batches),
@@ -242,6 +246,14 @@ def image_loader(
         persistent_workers=workers > 0,
         worker_init_fn=_quiet_worker if workers else None,
     )
+
+
+def _image_bytes(dataset: ImageDataset) -> int:
+    """Of one image as the network gets it."""
+    state = torch.get_rng_state()
+    made: Tensor = dataset.transform(Image.new("RGB", (8, 8)))
+    torch.set_rng_state(state)
+    return made.nbytes
 
 
 def collate(items: list[Item]) -> Batch:

@@ -192,7 +192,9 @@ def _fit(
 ) -> FitResult:
     """This process's part; the first of several writes the files."""
     first = processes.rank() == 0
-    train, val = make_loaders(catalog, options, package.preprocessing, pairs=model.pairs)
+    train, val = make_loaders(
+        catalog, options, package.preprocessing, pairs=model.pairs, say=console.print
+    )
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
         model.to(memory_format=torch.channels_last) if options.channels_last else model,
