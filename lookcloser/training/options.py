@@ -58,7 +58,10 @@ class TrainOptions:
         "tags, lstm for captions.",
     )
     backbone: str = option("resnet50", "Any timm model name.")
-    weights: str = option("pretrained", "First weights: pretrained, none, or a .safetensors FILE.")
+    weights: str = option(
+        "pretrained",
+        "First weights: pretrained, none, a .safetensors FILE, or a RUN of yours.",
+    )
     model_kwargs: dict[str, Any] = field(
         default_factory=dict,
         metadata={"help": "Arguments of the timm model, e.g. pad_type=same."},
