@@ -74,6 +74,15 @@ def save_package(path: str | Path, state: Mapping[str, Tensor], package: Package
     return path
 
 
+def is_package(path: str | Path) -> bool:
+    """Whether a file is a model that lookcloser saved, of any version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
 def read_header(path: str | Path) -> Package:
     """The header of a saved model, without its weights.
 

@@ -37,7 +37,8 @@ from lookcloser.models import (
     model_class,
     save_package,
 )
-from lookcloser.models.package import MAX_SIDE
+from lookcloser.models.package import MAX_SIDE, is_package
+from lookcloser.models.transfer import begin_from
 from lookcloser.training import processes
 from lookcloser.training.callbacks import EMA, ResumedOrder, RunWriter
 from lookcloser.training.captioning import CaptioningModule
@@ -97,7 +98,11 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(**arguments)
-    sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
+    own = own_model(options.weights)
+    if own is not None:
+        sources = [begin_from(model, own, names)]
+    else:
+        sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     default = timm.get_pretrained_cfg(options.backbone)
     side = options.source_size or options.size
     if side > MAX_SIDE:
@@ -116,6 +121,23 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
     }
     package = Package(kind.name, arguments, task, names, preprocessing, provenance=provenance)
     return model, package
+
+
+def own_model(weights: str) -> Path | None:
+    """The model file that --weights means; None for what lookcloser did not train.
+
+    Raises:
+        LookcloserError: For a folder without a model.
+    """
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise UsageError(
+                f"--weights {weights}: no {MODEL_FILE} in this folder",
+                allowed="pretrained, none, a run folder or a .safetensors file",
+            )
+        return path / MODEL_FILE
+    return path if path.is_file() and is_package(path) else None
 
 
 def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
