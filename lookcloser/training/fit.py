@@ -279,8 +279,8 @@ def _after_batch(
         # Not between the batches of one update, whose gradients are in no checkpoint, nor after
         # the last batch: the checkpoint of the whole epoch follows.
         is_whole = (index + 1) % accumulate == 0 and index + 1 < trainer.num_training_batches
-        if is_whole and (wanted or (every and trainer.global_step % every == 0)):
-            watch.check()
+        is_time = wanted or (every and trainer.global_step % every == 0)
+        if is_whole and is_time and not watch.lacks_images():
             writer.save_checkpoint(trainer)
         if wanted:
             stop.leave_now()
@@ -346,6 +346,7 @@ class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a func
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*The number of training batches.*")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
+        warnings.filterwarnings("ignore", ".*training_step. returned .None.")  # see DataWatch
         warnings.filterwarnings("ignore", ".*ended before the epoch ended.*")  # see ResumedOrder
         # Whether there are unused weights is not known before the first step.
         warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")

@@ -116,6 +116,14 @@ class DataWatch(Callback):
         """Raise a `LookcloserError`, in all processes, if this epoch lacks its training images."""
         self._check(self._train, "training")
 
+    def lacks_images(self) -> bool:
+        """Whether any process has lost an image of this epoch; all have to ask.
+
+        Such an epoch may be kept at its end, but a run that is resumed within it could not make up
+        for what it lacks.
+        """
+        return processes.any_of(self._train.lost > 0)
+
     def _note(self, watched: _Watched, batch: Batch) -> None:
         watched.note(batch)
         self.skipped.update(batch.skipped)
