@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
     from lookcloser.recognizer import Recognizer
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
+
+def _existing(run: str | None) -> str | None:
+    """A run that is there: said at once, as loading the libraries takes seconds."""
+    from lookcloser.core.files import missing_path
+
+    if run is not None and not Path(run).expanduser().exists():
+        raise missing_path(run, "run or model")
+    return run
+
+
+Run = Annotated[
+    str, typer.Argument(help="A run folder or a .safetensors file.", callback=_existing)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
@@ -137,7 +149,10 @@ def evaluate(
 
 def explain(
     run: Annotated[
-        str | None, typer.Argument(help="A run folder or a .safetensors file; or give --model.")
+        str | None,
+        typer.Argument(
+            help="A run folder or a .safetensors file; or give --model.", callback=_existing
+        ),
     ] = None,
     image: Annotated[str | None, typer.Argument(help="One image.")] = None,
     view: Annotated[
