@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookcloser.core.colormaps import color_table
 from lookcloser.core.drawing import COLORMAP
 from lookcloser.core.shifts import STEPS, move_rows, scale_boxes, sequences
 from lookcloser.core.types import Evaluation
@@ -138,10 +139,7 @@ def _mean_map(maps: Sequence[NDArray[np.float32]]) -> str:
 
 
 def _palette() -> list[int]:
-    from matplotlib import colormaps
-
-    colours = colormaps[COLORMAP](np.arange(256) / 255)[:, :3]
-    levels: list[int] = np.round(255 * colours).astype(int).flatten().tolist()
+    levels: list[int] = color_table(COLORMAP).ravel().tolist()
     return levels
 
 
