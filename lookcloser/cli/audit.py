@@ -33,12 +33,11 @@ def audit(
     Example: `lookcloser audit runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.recognizer import load, write_run_audit
+    from lookcloser.recognizer import load
 
     if out is not None:
         check_place(out, "--out")
-    page, found = write_run_audit(
-        load(run),
+    page, found = load(run).audit_report(
         data,
         split,
         out=out,

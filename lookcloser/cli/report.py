@@ -32,13 +32,12 @@ def report(
     Example: `lookcloser report runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.recognizer import load, write_run_report
+    from lookcloser.recognizer import load
 
     if out is not None:
         check_place(out, "--out")
-    recognizer = load(run)
-    page, evaluation = write_run_report(
-        recognizer, data, split, out=out, threshold_from=threshold_from, audited=audit
+    page, evaluation = load(run).report(
+        data, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.print_settings(evaluation.settings)
     typer.echo(page)

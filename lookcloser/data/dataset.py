@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, get_worker_info
-from torchvision.transforms import v2
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
@@ -20,6 +19,7 @@ from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.seeds import mixed_seed
 from lookcloser.data.shared_memory import affordable_workers
 from lookcloser.data.targets import Targets
+from lookcloser.data.transforms import Transform
 
 Key = tuple[int, int]
 
@@ -70,7 +70,7 @@ class ImageDataset(Dataset[Item]):
         self,
         samples: Sequence[Sample],
         targets: Targets,
-        transform: v2.Transform,
+        transform: Transform,
         seed: int = 0,
     ) -> None:
         self.samples = samples

@@ -11,7 +11,7 @@ from torch import Tensor
 from lookcloser.core.errors import LookcloserError
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
-from lookcloser.models.package import read_header
+from lookcloser.models.model_file import read_header
 
 _INNER = ".net."  # between the place of a backbone in a model and timm's own names
 
@@ -25,7 +25,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
 
     Args:
         model: With random weights.
-        path: A model file of this package.
+        path: A model file of this header.
         names: Class names, or words, by index, that ``model`` is to answer.
 
     Returns:
@@ -34,10 +34,10 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
     Raises:
         LookcloserError: For a file that is no such model, and one of another backbone.
     """
-    package = read_header(path)
+    header = read_header(path)
     state = load_file(path)
     wanted = model.state_dict()
-    if package.method == model.name and package.names == tuple(names):
+    if header.method == model.name and header.names == tuple(names):
         fitting = _fitting(state, wanted)
         missing = sorted(wanted.keys() - fitting.keys())
         if not missing:
@@ -45,7 +45,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
             return f"all of {path}"
     for name, backbone in model.named_modules():
         if isinstance(backbone, Backbone):
-            _fill(backbone, name, state, path, str(package.arguments.get("backbone")))
+            _fill(backbone, name, state, path, str(header.arguments.get("backbone")))
     return f"the backbone of {path}"
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from lookcloser.core.errors import UsageError
 from lookcloser.data import Catalog, read_data, validate_for_training
+from lookcloser.evaluation import choose_box_threshold
 from lookcloser.models import read_header
 from lookcloser.recognizer.recognizer import Recognizer, load
-from lookcloser.recognizer.thresholds import choose_box_threshold
 from lookcloser.training import processes
 from lookcloser.training.asked import check_new, check_resumed
 from lookcloser.training.files import MODEL_FILE
@@ -168,10 +168,10 @@ def _train(
 
     result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     recognizer = load(folder)
-    made = recognizer.model, recognizer.package, catalog, recognizer.device
-    threshold = processes.first_decides(lambda: choose_box_threshold(*made))
+    engine = recognizer.trained_engine()
+    threshold = processes.first_decides(lambda: choose_box_threshold(engine, catalog))
     if threshold is not None:
-        recognizer.package = replace(recognizer.package, box_threshold=threshold)
+        recognizer.header = replace(recognizer.header, box_threshold=threshold)
         if processes.rank() == 0:
             recognizer.save(folder / MODEL_FILE)
     return TrainResult(

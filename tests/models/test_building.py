@@ -13,8 +13,9 @@ import torch
 from safetensors.torch import save_file
 
 from lookcloser.core import LookcloserError
-from lookcloser.data.transforms import Preprocessing
-from lookcloser.models import Package, build_model, load_package, save_package
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.models import build_model, load_model_file, save_model_file
 from lookcloser.models.building import build_as
 
 ARGUMENTS = {"num_classes": 3, "backbone": "test_resnet", "stride": 8}
@@ -99,9 +100,11 @@ def test_other_shapes_are_named() -> None:
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    header = Package("cam", ARGUMENTS, "classification", ("a", "b", "c"), Preprocessing((32, 32)))
+    header = ModelHeader(
+        "cam", ARGUMENTS, "classification", ("a", "b", "c"), Preprocessing((32, 32))
+    )
     state = build_model("cam", ARGUMENTS).state_dict()
-    return save_package(tmp_path / "m.safetensors", state, header)
+    return save_model_file(tmp_path / "m.safetensors", state, header)
 
 
 def rewritten(path: Path, change: Change) -> Path:
@@ -143,7 +146,7 @@ CHANGES: dict[str, Change] = {
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_crafted_header_is_one_sentence(saved: Path, change: Change) -> None:
     with pytest.raises(LookcloserError) as caught:
-        load_package(rewritten(saved, change))
+        load_model_file(rewritten(saved, change))
     assert len(str(caught.value)) < 1500
 
 
@@ -153,15 +156,15 @@ def test_a_header_without_end_is_one_sentence(saved: Path) -> None:
     tensors = load_file(saved)
     save_file(tensors, saved, metadata={"lookcloser": "[" * 100_000})
     with pytest.raises(LookcloserError, match="header is damaged"):
-        load_package(saved)
+        load_model_file(saved)
 
 
 def test_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
     from safetensors.torch import load_file
 
-    package = load_package(saved)[1]
+    header = load_model_file(saved)[1]
     tensors = load_file(saved)
     next(value for value in tensors.values() if value.is_floating_point()).fill_(float("nan"))
-    save_package(saved, tensors, package)
+    save_model_file(saved, tensors, header)
     with pytest.raises(LookcloserError, match=r"not numbers \(NaN\).*lower --lr"):
-        load_package(saved)
+        load_model_file(saved)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from lookcloser.core import LookcloserError
-from lookcloser.models import Model, Package, build_model, save_package
-from lookcloser.models.package import is_package
+from lookcloser.core.header import ModelHeader
+from lookcloser.models import Model, build_model, save_model_file
+from lookcloser.models.model_file import is_model_file
 from lookcloser.models.transfer import begin_from
 
 NAMES = ("a", "b", "c")
@@ -24,8 +25,8 @@ def fresh(method: str = "cam", **more: object) -> Model:
 def saved(tmp_path: Path) -> tuple[Path, Model]:
     torch.manual_seed(1)
     model = fresh()
-    package = Package("cam", ARGUMENTS, "classification", NAMES)
-    return save_package(tmp_path / "m.safetensors", model.state_dict(), package), model
+    header = ModelHeader("cam", ARGUMENTS, "classification", NAMES)
+    return save_model_file(tmp_path / "m.safetensors", model.state_dict(), header), model
 
 
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -70,6 +71,6 @@ def test_another_backbone_is_refused(saved: tuple[Path, Model]) -> None:
 
 def test_own_files_are_told_from_others(saved: tuple[Path, Model], tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"nothing")
-    assert is_package(saved[0])
-    assert not is_package(tmp_path / "x")
-    assert not is_package(tmp_path / "missing")
+    assert is_model_file(saved[0])
+    assert not is_model_file(tmp_path / "x")
+    assert not is_model_file(tmp_path / "missing")

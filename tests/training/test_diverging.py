@@ -7,7 +7,7 @@ import torch
 
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
-from lookcloser.models import load_package
+from lookcloser.models import load_model_file
 from lookcloser.training import module as steps
 from lookcloser.training.callbacks import RunWriter
 from lookcloser.training.fit import fit
@@ -47,7 +47,7 @@ def test_what_was_good_before_it_stays(squares, quick, tmp_path, monkeypatch):
     monkeypatch.setattr(steps.TrainingModule, "training_step", breaks)
     with pytest.raises(LookcloserError, match="the loss in epoch 2 is not a finite number"):
         run(squares, quick, tmp_path / "run")
-    assert load_package(tmp_path / "run" / "model.safetensors")[1].scores
+    assert load_model_file(tmp_path / "run" / "model.safetensors")[1].scores
     assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 2
 
 

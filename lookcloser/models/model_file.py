@@ -1,0 +1,117 @@
+"""A trained model in one .safetensors file: weights, and in its header all that loading needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lookcloser.core.atomic import replacing
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.header import ModelHeader, header_text, parse_header
+from lookcloser.models.base import Model
+from lookcloser.models.building import Shapes, build_as
+from lookcloser.models.registry import evidence_kind
+
+KEY = "lookcloser"
+
+
+def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: ModelHeader) -> Path:
+    """Write a model's state dict and its header to ``path`` atomically; returns the path.
+
+    Raises:
+        LookcloserError: When it cannot be written; a file that was there before is kept.
+    """
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    metadata = {KEY: header_text(header)}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:  # how the writer reports what the system refused
+            raise OSError(str(error)) from error
+    return path
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether a file is a model that lookcloser saved, of any version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
+
+
+def read_header(path: str | Path) -> ModelHeader:
+    """The header of a saved model, without its weights.
+
+    Raises:
+        LookcloserError: For a missing, corrupt or foreign file, and for one of a newer format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LookcloserError(f"{path}: no such file", fix="Give a run folder or its model file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+    except (SafetensorError, OSError) as error:
+        raise LookcloserError(
+            f"{path}: not a readable .safetensors file ({error})",
+            fix="It is damaged or of another kind; train again or take a copy",
+        ) from error
+    if text is None:
+        raise LookcloserError(
+            f"{path}: a .safetensors file that lookcloser did not write",
+            fix="To start a training from these weights use `lookcloser train --weights FILE`",
+        )
+    header = parse_header(path, text)
+    # Files of before had no such field; it follows from the method.
+    return replace(header, evidence_kind=evidence_kind(header.method, header.task))
+
+
+def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
+    """The model (in evaluation mode, on the CPU) and its header.
+
+    Raises:
+        LookcloserError: As `read_header`; also where the weights do not fit the model.
+    """
+    header = read_header(path)
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        model = _build(Path(path), header, shapes)
+        tensors = {name: file.get_tensor(name) for name in names}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise _unfitting(path, header, str(error).splitlines()[-1].strip()) from error
+    if any(bool(torch.isnan(tensor).any()) for tensor in tensors.values()):
+        raise LookcloserError(
+            f"{path}: its weights are not numbers (NaN), so it has no answer to anything",
+            fix="Its training diverged; train again with a lower --lr",
+        )
+    return model.eval(), header
+
+
+def _build(path: Path, header: ModelHeader, shapes: Shapes) -> Model:
+    try:
+        return build_as(header.method, header.arguments, shapes)
+    except (MemoryError, UsageError):  # the second: an unknown backbone, with near names
+        raise
+    except LookcloserError as error:
+        raise _unfitting(path, header, error.what) from error
+    except Exception as error:  # whatever a constructor makes of what anybody may have written
+        raise _unfitting(path, header, f"{type(error).__name__}: {error}") from error
+
+
+def _unfitting(path: str | Path, header: ModelHeader, why: str) -> LookcloserError:
+    return LookcloserError(
+        f"{path}: its weights do not fit a {header.method} model with the arguments in its "
+        f"header ({' '.join(why.split())[:300]})",
+        fix="The file was changed after saving; take the original",
+    )
