@@ -65,6 +65,8 @@ def run() -> None:
     # On busy machines OpenMP's spinning makes small networks several times slower; it must be set
     # before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Its C++ warns of what is chosen here, e.g. that unused weights are looked for.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     # No process that is started from here looks for modules in the current folder: it may be data.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     printing.print_anything()
