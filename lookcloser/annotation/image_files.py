@@ -41,28 +41,22 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
-def place_picture(source: str, target: Path) -> None:
-    """Put a picture at ``target``: a link to it, where links do not work a copy.
+def place_image(source: str, target: Path) -> None:
+    """Put a copy of an image at ``target``, so that the folder can be moved and changed.
 
     A file whose EXIF data turn it is written again, upright: boxes are in upright pixels, and
-    readers of detection data sets do not turn pictures. What is there already is kept.
+    readers of detection data sets do not turn images. What is there already is kept.
 
     Raises:
         LookcloserError: If it cannot be read or written.
     """
     if target.exists():
         return
-    if _is_turned(source):
-        kind = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
-        with replacing(target) as temporary:
+    with replacing(target) as temporary:
+        if _is_turned(source):
+            kind = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
             load_image(source).save(temporary, kind, quality=_QUALITY)
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # a link whose file has gone
-        target.symlink_to(Path(source).resolve())
-    except OSError:
-        with replacing(target) as temporary:
+        else:
             shutil.copyfile(source, temporary)
 
 
