@@ -380,6 +380,7 @@ def _expand(images: Any) -> list[ImageSource]:
         if isinstance(images, Iterable)
         and not isinstance(images, str | Path | bytes)
         and not hasattr(images, "shape")
+        and not hasattr(images, "read")
         and not isinstance(images, Image.Image)
         else [images]
     )

@@ -48,7 +48,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
             split={"1": "train", "0": "test"}.get(is_train.get(key, "")),
         )
         rows.append(Row(where, sample))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, root)
     return Catalog(root, "CUB-200-2011", "classification", tuple(names.values()), samples, skipped)
 
 

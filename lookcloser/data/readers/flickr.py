@@ -81,7 +81,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         path = posixpath.join(folder, name)
         sample = Sample(path, base / path, captions=tuple(sentences), split=splits.get(name))
         rows.append(Row(places[name], sample))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, base)
     notes = (f"{some(unlisted, 'image')} in no list of a split left out",) if unlisted else ()
     return Catalog(base, "Flickr captions", "captioning", (), samples, skipped, notes)
 

@@ -133,7 +133,7 @@ def _read_table(path: Path, skip_missing: bool) -> Catalog:
         )
         for name, draft in drafts.items()
     )
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, path.parent)
     names = tuple(sorted({label for sample in samples for label in sample.labels}))
     return Catalog(path.parent, "table", _TASKS[answer], names, samples, skipped)
 

@@ -70,7 +70,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
             split=split,
         )
         rows.append(Row(where, sample))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, year)
     names = tuple(sorted({label for sample in samples for label in sample.labels}))
     notes = [f"{some(bare, 'listed image')} without annotations left out"] if bare else []
     notes += findings.notes()
