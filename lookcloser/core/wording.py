@@ -12,11 +12,11 @@ _TURNING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u20
 
 
 def printable(text: str) -> str:
-    """``text`` that is safe to print: a terminal obeys nothing in it, and any UTF-8 stream takes it.
+    r"""``text`` that is safe to print: no terminal obeys it, and any UTF-8 stream takes it.
 
     Control characters (the escape that begins a terminal's commands, the bell, line ends), signs
     that turn the direction of writing, and bytes of file names that are not UTF-8 are spelled out,
-    ``\\x1b`` or ``\\u202e``; everything else stays as it is.
+    ``\x1b`` or ``\u202e``; everything else stays as it is.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -24,7 +24,7 @@ def printable(text: str) -> str:
 
 
 def encodable(text: str) -> str:
-    """``text`` with the bytes of file names that are not UTF-8 spelled out, ``caf\\xe9``.
+    r"""``text`` with the bytes of file names that are not UTF-8 spelled out, ``caf\xe9``.
 
     Python keeps such bytes as lone surrogates, which no file and no stream takes.
     """

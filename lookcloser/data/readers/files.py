@@ -64,8 +64,9 @@ def inside(root: Path, listed: str, where: str) -> tuple[str, Path]:
     if drive or name in (".", "..") or name.startswith("../") or "\0" in name:
         base = posixpath.basename(name)
         there = (root / base).is_file() if "\0" not in name else False
+        wrong = "a path of another computer" if drive else f"outside of {root}"
         raise LookcloserError(
-            f"{where}: '{listed}' is {'a path of another computer' if drive else f'outside of {root}'}",
+            f"{where}: '{listed}' is {wrong}",
             allowed="Paths relative to that folder and below it",
             fix=f"'{base}' is there: list it so" if there else None,
         )
@@ -108,6 +109,8 @@ def _elsewhere(root: Path, name: str) -> str:
     files = islice(walk_images(root), _MOST_SOUGHT)
     alike = (f for f in files if posixpath.splitext(posixpath.basename(f))[0].casefold() == stem)
     found = next(alike, None)
+    if found is None and not any(walk_images(root)):
+        return f"; there are no images in {root}"
     return f"; '{found}' is there" if found else ""
 
 
@@ -187,8 +190,8 @@ def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
         raise LookcloserError(
             f"{path}: not UTF-8 text (byte {broken.start})", fix="Save it as UTF-8"
         ) from broken
-    note = f"{path.name} is not UTF-8: read as Windows-1252 (Latin-1); save it as UTF-8 if names look wrong"
-    return _plain_lines(text), note
+    note = "not UTF-8, read as Windows-1252 (Latin-1): look whether its names are right"
+    return _plain_lines(text), f"{path.name}: {note}"
 
 
 def _plain_lines(text: str) -> str:
