@@ -258,8 +258,9 @@ def _fill(drafts: dict[str, _Draft], listing: _Listing, root: Path) -> Iterator[
         meant = finder.find(names, split or named_split(table.path.stem), table.path.name)
         paths |= {(split, name): path for name, path in meant.items()}
     prefix = "" if base == root else base.relative_to(root).as_posix()
-    cells_of_tags = [cells[next(iter(columns.values))] for _, cells, _, _ in entries]
-    split_tags, tag_note = tag_splitter(cells_of_tags if columns.answer == "labels" else [])
+    tags = [cells[next(iter(columns.values))] for _, cells, _, _ in entries
+            if columns.answer == "labels"]  # fmt: skip
+    split_tags, tag_note = tag_splitter(tags)
     named_files = [(base / paths[split, name], cells) for _, cells, name, split in entries]
     box_kind, box_note = boxes_as(columns, named_files)
     for where, cells, name, split in entries:

@@ -144,7 +144,7 @@ def _without_ending(name: str) -> str:
 
 
 def objects_of(path: Path, findings: Findings) -> Iterator[tuple[str, Box | None]]:
-    """(name, box) of each object of an annotation; the boxes of its parts, such as a head, are not looked at."""
+    """(name, box) of each object of an annotation; parts, such as a head, are passed over."""
     for entry in read_xml(path).findall("object"):
         label = entry.findtext("name", "").strip()
         if not label:
