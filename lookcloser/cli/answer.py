@@ -16,6 +16,7 @@ from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
+    from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
 
 Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
@@ -26,6 +27,11 @@ THRESHOLD_FROM = (
     "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
     "or split (the scored one, optimistic)."
 )
+
+ScoredSplit = Annotated[
+    str | None,
+    typer.Option(help="train, val, test or all; without it test, else val, else what there is."),
+]
 
 T = TypeVar("T")
 
@@ -81,7 +87,7 @@ def predict(
 def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    split: ScoredSplit = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -109,6 +115,7 @@ def evaluate(
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
     recognizer, catalog, rated = load(run), read_data(data), {}
+    split = scored_split(catalog, split)
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")
         rated = recognizer.rate_views(
@@ -225,6 +232,13 @@ def explain(
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
     else:
         printing.next_step("train", "DATA", "--backbone", model.removeprefix("timm:"))
+
+
+def scored_split(catalog: Catalog, asked: str | None) -> str:
+    """The split to score: as asked, else test, else the one that is there, which is said."""
+    if asked is None and catalog.scored != "test":
+        printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
+    return asked or catalog.scored
 
 
 def known_data(run: str | Path) -> str:
