@@ -28,6 +28,8 @@ def encodable(text: str) -> str:
 
     Python keeps such bytes as lone surrogates, which no file and no stream takes.
     """
+    if text.isascii():
+        return text
     return "".join(_spelled(sign) if unicodedata.category(sign) == "Cs" else sign for sign in text)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lookcloser.core.types import Task
-from lookcloser.core.wording import count, named, some
+from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.inspection import Duplicate, Inspection, inspect_samples
 from lookcloser.data.statistics import (
@@ -115,7 +115,7 @@ def check_data(
     seen = inspect_samples(catalog.samples, decode=decode, progress=progress)
     counts, tags, left = _counts(catalog), tag_statistics(catalog), unread(catalog)
     return DataReport(
-        root=str(catalog.root),
+        root=encodable(str(catalog.root)),
         layout=catalog.layout,
         task=catalog.task,
         images={split: len(catalog.split(split)) for split in catalog.splits},

@@ -25,8 +25,14 @@ def tidy(catalog: Catalog) -> Catalog:
     samples = tuple(_renamed(sample, raw) for sample in catalog.samples)
     names = tuple(dict.fromkeys(raw[name] for name in catalog.names))
     parents = {tidy_name(child): tidy_name(parent) for child, parent in catalog.parents.items()}
-    notes = (*catalog.notes, *_notes(catalog, raw, names))
-    return replace(catalog, samples=samples, names=names, parents=parents, notes=notes)
+    return replace(
+        catalog,
+        samples=samples,
+        names=names,
+        parents=parents,
+        notes=tuple(map(encodable, (*catalog.notes, *_notes(catalog, raw, names)))),
+        skipped=tuple((encodable(name), encodable(reason)) for name, reason in catalog.skipped),
+    )
 
 
 def tidy_name(name: str) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from lookcloser.core.files import HEIC_SUFFIXES, is_image_name, subfolders, walk_files, walk_images
-from lookcloser.core.wording import count, named, some
+from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.advice import unread_tables, yolo_signs
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.readers.folders import MASKS
@@ -28,13 +28,13 @@ def unread(catalog: Catalog) -> tuple[str, ...]:
     files = all(isinstance(sample.source, Path) for sample in catalog.samples[:1])
     if not files or not catalog.root.is_dir():
         return ()
-    return tuple(_sentences(catalog))
+    return tuple(map(encodable, _sentences(catalog)))
 
 
 def _sentences(catalog: Catalog) -> Iterator[str]:
     root, used = catalog.root, {sample.name for sample in catalog.samples}
     used |= {name for name, _ in catalog.skipped}
-    below = list(islice(walk_files(root), _MOST_FILES))
+    below = list(map(encodable, islice(walk_files(root), _MOST_FILES)))
     others = [path for path in below if path not in used and not path.startswith(f"{MASKS}/")]
     images = [path for path in others if is_image_name(path.rpartition("/")[2])]
     if images:

@@ -64,7 +64,9 @@ def read_columns(path: Path) -> Cells:
             lines, _ = _lines(path)
         else:
             head = read_head(path)
-            text, _ = decode_text(head[: head.rfind(b"\n") + 1] or head, path)
+            wide = b"\0" in head[:64]  # UTF-16, of which a line end is two bytes
+            whole = head[: len(head) // 2 * 2] if wide else head[: head.rfind(b"\n") + 1]
+            text, _ = decode_text(whole or head, path)
             lines = _text_lines(path, text.partition("\n")[0])
         return tuple(cell.lower() for cell in next(lines, (0, ()))[1])
     except (OSError, LookcloserError):

@@ -36,6 +36,7 @@ _ROLES = frozenset(
     | {"imgs", "input", "jpeg", "jpegimages", "jpegs", "jpg", "json", "label", "labels", "mask"}
     | {"masks", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "raw", "sample"}
     | {"samples", "seg", "segmentation", "segmentations", "set", "split", "splits", "xml", "all"}
+    | {"pred", "preds", "prediction", "predictions", "unlabeled", "unlabelled"}
 )
 _DEEPEST = 6
 
