@@ -189,7 +189,7 @@ def _explained(name: str) -> Iterator[None]:
 def _formats() -> tuple[str, ...]:
     """The raster formats that this build of Pillow knows; naming an unknown one is a KeyError."""
     Image.init()
-    names = _RASTER
+    names: tuple[str, ...] = _RASTER
     if importlib.util.find_spec("pillow_heif"):
         import pillow_heif
 

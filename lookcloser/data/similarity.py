@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _SIDE = 16
-# Mean difference of the small grey images, in grey levels: 1 to 2 for another size or quality.
-_MOST_DIFFERENT = 4.0
-# Pictures with less contrast (in grey levels) all look alike when they are small.
+# Mean difference of the small gray images, in gray levels and as a share of the contrast: another
+# size or quality makes 1 to 2 of 50.
+_MOST_DIFFERENT, _MOST_SHARE = 3.0, 0.08
+# Pictures with less contrast (in gray levels) all look alike when they are small.
 _LEAST_CONTRAST = 12.0
 _BITS, _BANDS = 64, 8
 _MOST_IN_BAND = 200
@@ -21,7 +22,7 @@ Print = NDArray[np.uint8]
 
 
 def fingerprint(image: Image.Image) -> Print | None:
-    """A small grey copy of an image, uint8 of shape (256,); None where there is too little to see.
+    """A small gray copy of an image, uint8 of shape (256,); None where there is too little to see.
 
     Args:
         image: Any mode, any size from 16 × 16.
@@ -56,9 +57,7 @@ def nearly_equal(prints: Sequence[Print | None], groups: Sequence[object]) -> li
             for other in bands[key]:
                 if index in found:
                     break
-                if groups[other] != groups[index] and _differ(values, prints[other]) <= (
-                    _MOST_DIFFERENT
-                ):
+                if groups[other] != groups[index] and _are_near(values, prints[other]):
                     found[index] = other
             if len(bands[key]) < _MOST_IN_BAND:
                 bands[key].append(index)
@@ -74,6 +73,7 @@ def _bands(values: Print) -> list[tuple[int, bytes]]:
     return [(band, bytes(signs[band : band + 1])) for band in range(_BANDS)]
 
 
-def _differ(first: Print, second: Print | None) -> float:
+def _are_near(first: Print, second: Print | None) -> bool:
     assert second is not None  # of those known
-    return float(np.abs(first.astype(np.int16) - second.astype(np.int16)).mean())
+    difference = np.abs(first.astype(np.int16) - second.astype(np.int16)).mean()
+    return bool(difference <= min(_MOST_DIFFERENT, _MOST_SHARE * float(first.std())))

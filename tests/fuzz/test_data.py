@@ -286,4 +286,4 @@ def test_odd_files_beside_images(images: Path) -> None:
             for path in made:
                 path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
-    try_all(100, attempt)
+    try_all(50, attempt)

@@ -54,14 +54,14 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         )
         rows.append(Row(where, sample))
     samples, skipped = keep_present(rows, skip_missing, root)
-    listed = {row.sample.labels[0] for row in rows}
+    used = {row.sample.labels[0] for row in rows}
     every = dict.fromkeys(names.values())
-    unused = [name for name in every if name not in listed]
+    unused = [name for name in every if name not in used]
     return Catalog(
         root=root,
         layout="CUB-200-2011",
         task="classification",
-        names=tuple(name for name in every if name in listed),
+        names=tuple(name for name in every if name in used),
         samples=samples,
         skipped=skipped,
         notes=(f"Classes without an image are left out: {named(unused)}",) if unused else (),

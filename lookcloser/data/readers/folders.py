@@ -53,7 +53,7 @@ def recognises(root: Path) -> bool:
 
 def class_names(root: Path) -> list[str]:
     """The classes of all splits, sorted; empty where there are no class folders."""
-    places = _split_folders(root) or {"": None}
+    places = list(_split_folders(root)) or [""]
     leaves = {leaf for place in places for leaf in _class_folders(root / place)}
     return sorted(_labels(leaves).values())
 

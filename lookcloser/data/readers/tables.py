@@ -226,8 +226,8 @@ def _read_tables(
         for name, draft in drafts.items()
     )
     samples, skipped = keep_present(rows, skip_missing, root) if drafts else ((), ())
-    names = tuple(sorted({label for sample in samples for label in sample.labels}))
-    return Catalog(root, "table", task, names, samples, skipped, tuple(dict.fromkeys(notes)))
+    classes = tuple(sorted({label for sample in samples for label in sample.labels}))
+    return Catalog(root, "table", task, classes, samples, skipped, tuple(dict.fromkeys(notes)))
 
 
 def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> Task:
