@@ -33,12 +33,11 @@ def audit(
     Example: `lookcloser audit runs/birds birds/`
     """
     from lookcloser.data import read_data
-    from lookcloser.recognizer import load, write_run_audit
+    from lookcloser.recognizer import load
 
     recognizer, catalog = load(run), read_data(data)
     split = scored_split(catalog, split)
-    page, found = write_run_audit(
-        recognizer,
+    page, found = recognizer.audit_report(
         catalog,
         split,
         out=out,

@@ -32,12 +32,12 @@ def report(
     Example: `lookcloser report runs/birds birds/`
     """
     from lookcloser.data import read_data
-    from lookcloser.recognizer import load, write_run_report
+    from lookcloser.recognizer import load
 
     recognizer, catalog = load(run), read_data(data)
     split = scored_split(catalog, split)
-    page, evaluation = write_run_report(
-        recognizer, catalog, split, out=out, threshold_from=threshold_from, audited=audit
+    page, evaluation = recognizer.report(
+        catalog, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.print_settings(evaluation.settings)
     typer.echo(page)

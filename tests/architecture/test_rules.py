@@ -179,3 +179,9 @@ def test_images_are_opened_in_one_place_only():
                 assert not (called and "Image" in ast.unparse(node.value)), path
                 imported = isinstance(node, ast.ImportFrom) and node.module == "PIL.Image"
                 assert not (imported and any(name.name == "open" for name in node.names)), path
+
+
+@pytest.mark.parametrize("package", [lookcloser, lookcloser.metrics], ids=lambda p: p.__name__)
+def test_no_module_hides_a_name_that_is_imported_on_first_use(package):
+    inside = {item.name for item in pkgutil.iter_modules(package.__path__)}
+    assert not inside & set(package._HOME)
