@@ -12,7 +12,7 @@ import typer
 from lookcloser.cli import printing
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
@@ -269,7 +269,7 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if text:
         ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
         said = prediction.caption if prediction.caption is not None else ranked or "no label"
-        typer.echo(f"{prediction.path}: {said}")
+        typer.echo(printable(f"{prediction.path}: {said}"))
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
