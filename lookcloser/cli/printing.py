@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import typer
 
 from lookcloser.core.shifts import Mover, measures_of, move_rows, other_scores
-from lookcloser.core.wording import count, printable
+from lookcloser.core.wording import count, encodable, printable
 
 if TYPE_CHECKING:
     from lookcloser.evaluation import ViewScores
@@ -45,8 +45,10 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """JSON on stdout; in ASCII where a name has bytes that are not UTF-8, which JSON escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    whole = encodable(text) == text
+    typer.echo(text if whole else json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:

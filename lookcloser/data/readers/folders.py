@@ -152,9 +152,9 @@ def _split_folders(root: Path) -> dict[str, str]:
             continue
         inner = subfolders(root / name)
         wrapped = len(inner) == 1 and (inner[0] == name or _is_part(inner[0]))
-        if wrapped and not _images_directly(root / name):
+        if wrapped and not _holds_images(root / name):
             place = f"{name}/{inner[0]}"
-            if not _images_directly(root / place) and _class_folders(root / place):
+            if not _holds_images(root / place) and _class_folders(root / place):
                 found[place] = split
         elif _class_folders(root / name):
             found[name] = split
@@ -202,11 +202,11 @@ def _class_folders(root: Path) -> list[str]:
         for name in subfolders(root)
         if not (name == MASKS and _repeats(root))
     }
-    tree = {name: inner for name, inner in tree.items() if inner or _images_directly(root / name)}
+    tree = {name: inner for name, inner in tree.items() if inner or _holds_images(root / name)}
     if not tree or all(_is_part(name) or split_of(name, list(tree)) for name in tree):
         return []
     inner_names = [sub for inner in tree.values() for sub in inner]
-    direct = [name for name in tree if _images_directly(root / name)]
+    direct = [name for name in tree if _holds_images(root / name)]
     deep = [inner for name, inner in tree.items() if name not in direct]
     if any(split_of(sub, inner) for inner in deep for sub in inner):
         return []
@@ -229,7 +229,7 @@ def _leaves(root: Path, folder: str) -> list[str]:
             for above in level
             for name in _with_images(root / above)
         ]
-        direct = [place for place in level if _images_directly(root / place)]
+        direct = [place for place in level if _holds_images(root / place)]
         if direct:
             return level if len(direct) == len(level) else []
     return []
@@ -244,6 +244,12 @@ def _repeats(root: Path) -> bool:
     """Whether the folder of masks has no other subfolders than those beside it: then no class."""
     inner, beside = subfolders(root / MASKS), subfolders(root)
     return bool(inner) and set(inner) <= set(beside) - {MASKS}
+
+
+def _holds_images(folder: Path) -> bool:
+    """Whether an image is directly in a folder; looks no further than to the first."""
+    with os.scandir(folder) as entries:
+        return any(is_image_name(e.name) and not leads_to_folder(e) for e in entries)
 
 
 def _images_directly(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ Other usual names of columns, one column a class, and one table a split are read
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,13 @@ from lookcloser.data.readers.columns import (
     is_on,
     understand,
 )
-from lookcloser.data.readers.delimited import Table, is_table_name, read_columns, read_table
+from lookcloser.data.readers.delimited import (
+    TABLE_SUFFIXES,
+    Table,
+    is_table_name,
+    read_columns,
+    read_table,
+)
 from lookcloser.data.readers.files import Row, inside, is_regular, keep_present
 from lookcloser.data.readers.lookup import ImageFinder
 from lookcloser.data.readers.places import named_split
@@ -135,8 +142,10 @@ def _images_of(folder: Path, split: str | None) -> list[tuple[Path, str | None]]
 
 def _all_tables(folder: Path) -> list[Path]:
     """Every table but the forms for answers that competitions hand out."""
-    found = (path for path in folder.iterdir() if is_table_name(path) and is_regular(path))
-    return sorted(path for path in found if not _FORM.search(path.stem))
+    with os.scandir(folder) as entries:  # of which most are images
+        names = sorted(e.name for e in entries if e.name.lower().endswith(TABLE_SUFFIXES))
+    paths = (folder / name for name in names if not _FORM.search(name))
+    return [path for path in paths if is_table_name(path) and is_regular(path)]
 
 
 def _is_clear(columns: tuple[str, ...]) -> bool:
