@@ -123,6 +123,11 @@ def _table(root: Path) -> tuple[str, str] | None:
         return None
     path = root / tables[0].split(" (columns ")[0]
     columns = read_columns(path)
+    if any(map(is_image_name, columns)):
+        return (
+            f"a table whose first line is no header but an image ({', '.join(columns[:8])})",
+            f"Write a line of names above it in {path.name}, such as image,label",
+        )
     image = image_column(columns) or (columns[0] if columns else "NAME")
     other = next((column for column in columns if column != image), "NAME")
     return (

@@ -116,6 +116,11 @@ class TestOneColumnAClass:
         message = error_of(table("image,edema,fracture", "0.jpg,-1,1", "1.jpg,0,1"))
         assert "-1 may mean 'not known'" in message
 
+    def test_a_table_without_a_header_is_told_apart(self, table: Any) -> None:
+        message = error_of(table("0.jpg,owl", "1.jpg,wren"))
+        assert "first line is no header but an image (0.jpg, owl)" in message
+        assert "Write a line of names above it in labels.csv, such as image,label" in message
+
     def test_one_column_is_not_enough(self, table: Any) -> None:
         message = error_of(table("image,has_cactus", "0.jpg,1", "1.jpg,0"))
         assert message.endswith("--columns label=has_cactus.")
