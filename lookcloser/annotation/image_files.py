@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from lookcloser.core.atomic import replacing
 from lookcloser.core.files import is_image_name
-from lookcloser.core.images import load_image
+from lookcloser.core.images import is_turned, load_image
 
 _LONGEST = 120  # characters; systems allow 255 bytes
 _QUALITY = 95
@@ -53,17 +53,8 @@ def place_image(source: str, target: Path) -> None:
     if target.exists():
         return
     with replacing(target) as temporary:
-        if _is_turned(source):
+        if is_turned(source):
             kind = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
             load_image(source).save(temporary, kind, quality=_QUALITY)
         else:
             shutil.copyfile(source, temporary)
-
-
-def _is_turned(source: str) -> bool:
-    try:
-        with Image.open(source) as image:
-            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
-    except Exception:
-        # Damaged EXIF data turn nothing; `load_image` takes the picture as it is too.
-        return False
