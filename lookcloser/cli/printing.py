@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import typer
 
 from lookcloser.core.shifts import Mover, measures_of, move_rows, other_scores
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.evaluation import ViewScores
@@ -32,8 +32,8 @@ def print_anything() -> None:
 
 
 def say(text: str) -> None:
-    """A line on stderr, where progress and hints go."""
-    typer.echo(text, err=True)
+    """A line on stderr, where progress and hints go; names in it cannot command the terminal."""
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 def next_step(*words: object) -> None:
@@ -80,7 +80,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < texts else "right")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     Console().print(table)
 
 
