@@ -50,7 +50,7 @@ class Record:
 
 def record_of(catalog: Catalog) -> Record:
     """The record of ``catalog`` as its files are now."""
-    splits = [split for split in ("train", "val") if split in catalog.splits]
+    splits: list[str] = [split for split in ("train", "val") if split in catalog.splits]
     found = {split: _split(catalog.split(split)) for split in splits}
     return Record(catalog.task, tuple(catalog.names), found)
 

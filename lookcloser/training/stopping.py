@@ -78,7 +78,7 @@ class GracefulStop(Callback):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
             self._before[number] = signal.signal(number, self._stop)
         try:
             yield

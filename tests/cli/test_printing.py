@@ -73,7 +73,7 @@ def test_every_sign_can_be_printed_on_any_stream(
     printing.print_table("Views ↓", ["вид", "… é"], [["кот\udcff", "1"]])
     sys.stdout.flush()
     text = raw.getvalue().decode(encoding)
-    assert "\\udcff" in text, "undecodable bytes of a name are kept apart"
+    assert "\\xff" in text, "undecodable bytes of a name are kept apart"
     assert ("кот" if encoding == "utf-8" else "\\u043a\\u043e\\u0442") in text
 
 
