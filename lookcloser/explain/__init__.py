@@ -22,6 +22,7 @@ from lookcloser.explain.integrated_gradients import integrated_gradients
 from lookcloser.explain.layercam import layercam
 from lookcloser.explain.normalize import normalize
 from lookcloser.explain.occlusion import occlusion
+from lookcloser.explain.outputs import NamedOutput
 from lookcloser.explain.rise import rise
 from lookcloser.explain.saliency import saliency
 from lookcloser.explain.scorecam import scorecam
@@ -52,6 +53,7 @@ VIEWS: dict[str, Callable[..., Any]] = {
 __all__ = [
     "VIEWS",
     "Fooled",
+    "NamedOutput",
     "attention_relevance",
     "attention_rollout",
     "box_update",

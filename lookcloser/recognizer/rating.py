@@ -15,7 +15,7 @@ from lookcloser.core.hooks import evaluating
 from lookcloser.core.types import Task
 from lookcloser.data import Catalog
 from lookcloser.data.targets import ClassTargets, TagTargets, Targets
-from lookcloser.explain.targets import logits_of
+from lookcloser.explain.outputs import logits_of
 from lookcloser.metrics import SanityCheck, deletion, insertion, random_maps, road, sanity_check
 from lookcloser.metrics.faithfulness import Predict
 from lookcloser.metrics.imputation import Baseline

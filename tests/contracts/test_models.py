@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from lookcloser.explain.targets import logits_of
+from lookcloser.explain.outputs import logits_of
 from lookcloser.models import MODELS, Package, build_model, load_package, save_package
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
