@@ -20,7 +20,7 @@ from lookcloser.explain.gradcampp import gradcampp
 from lookcloser.explain.guided_backprop import guided_backprop
 from lookcloser.explain.integrated_gradients import integrated_gradients
 from lookcloser.explain.layercam import layercam
-from lookcloser.explain.normalize import normalize
+from lookcloser.explain.normalize import PIXEL_CLIP, normalize
 from lookcloser.explain.occlusion import occlusion
 from lookcloser.explain.outputs import NamedOutput
 from lookcloser.explain.rise import rise
@@ -51,6 +51,7 @@ VIEWS: dict[str, Callable[..., Any]] = {
 }
 
 __all__ = [
+    "PIXEL_CLIP",
     "VIEWS",
     "Fooled",
     "NamedOutput",

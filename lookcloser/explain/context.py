@@ -55,6 +55,13 @@ def check_images(model: Any, images: Any) -> None:
         raise LookcloserError("the images have values that are not finite (NaN or infinity)")
 
 
+def at_least(least: float, **numbers: float) -> None:
+    """Raise a `LookcloserError` for an argument below ``least``."""
+    for name, number in numbers.items():
+        if not number >= least:
+            raise LookcloserError(f"{name} = {number!r}", allowed=f"{least} or more")
+
+
 def full_precision(images: Tensor) -> torch.autocast:
     """The block for a view's own arithmetic: no autocast on the device of ``images``."""
     return torch.autocast(images.device.type, enabled=False)

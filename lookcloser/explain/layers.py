@@ -155,20 +155,16 @@ def _last_spatial(model: nn.Module, image: Tensor, size: Grid) -> Spatial:
     while found is None and start > 0:
         start = max(count - newest, 0)
         found = _last_with_say(model, image, size, start)
+        if found is None and newest == 4 and blind(model, image):
+            raise blind_error(model)
         newest *= 4
     if found is None:
-        raise _no_map(model, image)
+        raise LookcloserError(
+            f"{type(model).__name__}: no layer puts out a map of features",
+            fix="Name the layer: gradcam(model, images, layer='…')",
+        )
     _last.put(model, size, found)
     return found
-
-
-def _no_map(model: nn.Module, image: Tensor) -> LookcloserError:
-    if blind(model, image):
-        return blind_error(model)
-    return LookcloserError(
-        f"{type(model).__name__}: no layer puts out a map of features",
-        fix="Name the layer: gradcam(model, images, layer='…')",
-    )
 
 
 def blind(model: nn.Module, image: Tensor) -> bool:
@@ -203,6 +199,8 @@ def _count_maps(model: nn.Module, image: Tensor) -> int:
 def _last_with_say(model: nn.Module, image: Tensor, size: Grid, start: int) -> Spatial | None:
     """The last map of those from number ``start`` on that the answer depends on."""
     gradients = _gradients(model, image, start)
+    if not gradients:
+        return None
     leaves = inside(model)
     layouts: dict[str, Layout | None] = {}
 

@@ -18,7 +18,7 @@ Grid = tuple[int, int]
 
 # Correlation of where a place reacts with where it should be, along each axis. Random and trained
 # networks of 40 families have 0.76 to 0.99; a map read with wrong rows has 0.47 at most.
-LOCAL = 0.5
+LOCAL, SURE = 0.5, 0.75
 _AS_GOOD = 0.05  # a difference in correlation that says nothing
 # How much less one axis may react than the other: time steps are places along one axis only.
 _BALANCE = 0.25
@@ -127,18 +127,26 @@ def find_layout(output: Tensor, size: Grid, width: int | None = None) -> Layout 
         if width is None or layouts[0].width == width
     ]
     directions = [(_directions(values), layouts) for values, layouts in readings]
+    scored: list[tuple[float, Layout]] = []
     for alike in (True, False):  # the ratio of the image is likelier, and there are few such grids
-        scored = [
+        scored += [
             (_locality(layout, *towards), layout)
             for towards, layouts in directions
             for layout in layouts
-            if (alike and _alike(layout.size, size)) or (not alike and layout.others <= 1)
+            if _alike(layout.size, size) == alike and (alike or layout.others <= 1)
         ]
+        scored = [(score, layout) for score, layout in scored if score >= _bar(layout)]
         best = max((score for score, _ in scored), default=0.0)
-        if best >= LOCAL:
-            close = [layout for score, layout in scored if score >= best - _AS_GOOD]
-            return min(close, key=lambda layout: layout.others)
-    return None
+        if best >= SURE:
+            break
+    close = [layout for score, layout in scored if score >= best - _AS_GOOD]
+    return min(close, key=lambda layout: layout.others, default=None)
+
+
+def _bar(layout: Layout) -> float:
+    """The least locality; of a few places chance would reach less."""
+    rows, columns = layout.size
+    return LOCAL if rows * columns > 16 else SURE
 
 
 def likely_layout(output: Tensor, size: Grid, batch: int) -> Layout | None:
@@ -225,9 +233,8 @@ def _locality(layout: Layout, down: Tensor, across: Tensor) -> float:
             along = torch.arange(len(own), dtype=own.dtype)[:, None] - (len(own) - 1) / 2
             spread, reach = float(own.norm()), float(along.norm()) * own.shape[1] ** 0.5
             # Rounding makes noise of places that all react alike.
-            together = (
-                float((own * along).sum()) / reach if spread > 1e-4 * own.numel() ** 0.5 else 0.0
-            )
+            reacts = spread > 1e-4 * own.numel() ** 0.5
+            together = float((own * along).sum()) / reach if reacts else 0.0
             found.append(together / spread if together else 0.0)
             strengths.append(together)
     balanced = min(strengths) >= _BALANCE * max(strengths)

@@ -56,6 +56,12 @@ def _classified(
     return Prediction(package.task, labels, regions, size)
 
 
+def first_label(output: Output) -> int:
+    """The label that the first answer begins with; the best class where it names none."""
+    said = [] if output.tokens is None else output.tokens[0][output.tokens[0] >= 0].tolist()
+    return int(said[0]) if said else int(output.logits[0].argmax())
+
+
 def evidence_kind(package: Package) -> Kind:
     """What a piece of evidence is of an answer of several tokens."""
     if package.task == "captioning":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lookcloser.core import boxes as geometry
 from lookcloser.core.types import Box, Kind, Label, Output, Region
-from lookcloser.explain import normalize
+from lookcloser.explain import PIXEL_CLIP, normalize
 from lookcloser.metrics import boxes_from_maps, upsample_maps
 from lookcloser.metrics.maps import normalise
 
@@ -47,11 +47,13 @@ def map_regions(
         kind: "map" for classes; "step" and "word" number their regions.
 
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
-    component of them means nothing.
+    component of them means nothing. Their strongest hundredth is drawn alike, as next to it
+    nothing else would be seen.
     """
     maps = maps.float().cpu()
-    heatmaps = normalize(maps).numpy()
-    if tuple(maps.shape[-2:]) == grid:
+    by_pixel = tuple(maps.shape[-2:]) == grid
+    heatmaps = normalize(maps, PIXEL_CLIP if by_pixel else 1.0).numpy()
+    if by_pixel:
         found = np.full((len(maps), 4), np.nan)
     else:
         found = boxes_from_maps(normalise(upsample(maps.numpy(), grid)), threshold)

@@ -19,7 +19,7 @@ from lookcloser.core.types import Evaluation, Kind, Label, Output, Prediction, R
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Model, Package, load_package, save_package
-from lookcloser.recognizer.answering import evidence_kind, label_scores, predictions
+from lookcloser.recognizer.answering import evidence_kind, first_label, label_scores, predictions
 from lookcloser.recognizer.captioning import evaluate_captions
 from lookcloser.recognizer.derivatives import VIEW, moved_regions
 from lookcloser.recognizer.evaluation import evaluate_split
@@ -205,8 +205,8 @@ class Recognizer:
             image: As in `predict`, one.
             views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency, and
                 "all" every view, both without those that this network does not have.
-            target: The class to explain by name; None takes the best one. `explain_labels` takes
-                several.
+            target: The class to explain by name; None takes the first label that `predict`
+                answers, or the best class where it answers none. `explain_labels` takes several.
 
         Returns:
             A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
@@ -218,7 +218,7 @@ class Recognizer:
         """
         wanted = [] if target is None else self._indices([target])
         picture, batch, output = self._asked(image)
-        wanted = wanted or [int(output.logits[0].argmax())]
+        wanted = wanted or [first_label(output)]
         maps = self._views(batch, output, wanted, views)
         found = {
             view: self._regions(own, output, wanted, picture.size)[0] for view, own in maps.items()
