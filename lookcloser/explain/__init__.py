@@ -20,6 +20,7 @@ from lookcloser.explain.gradcampp import gradcampp
 from lookcloser.explain.guided_backprop import guided_backprop
 from lookcloser.explain.integrated_gradients import integrated_gradients
 from lookcloser.explain.layercam import layercam
+from lookcloser.explain.made_images import to_images
 from lookcloser.explain.normalize import PIXEL_CLIP, normalize
 from lookcloser.explain.occlusion import occlusion
 from lookcloser.explain.outputs import NamedOutput
@@ -76,4 +77,5 @@ __all__ = [
     "saliency",
     "scorecam",
     "smoothgrad",
+    "to_images",
 ]
