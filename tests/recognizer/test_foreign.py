@@ -54,3 +54,22 @@ def test_what_is_wrong_is_named(change, words):
     arguments = {"name": "test_resnet", "views": ["gradcam"], "weights": "none", **change}
     with pytest.raises(LookcloserError, match=words):
         explain_timm(arguments.pop("name"), PICTURE, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_classes": 0}, "has no classifier"),
+        ({"in_chans": 1}, "in_chans=1: images are given in three channels"),
+        ({"features_only": True}, "features_only: gives features, not a classifier"),
+    ],
+)
+def test_networks_that_are_no_classifiers_of_color_images_are_refused(kwargs, message):
+    with pytest.raises(LookcloserError, match=message):
+        explain_timm("test_resnet", PICTURE, ["gradcam"], weights="none", model_kwargs=kwargs)
+
+
+def test_the_image_is_resized_to_the_input_of_the_network_that_was_made():
+    kwargs = {"img_size": 96, "num_classes": 5}
+    found = explain_timm("test_vit", PICTURE, ["saliency"], weights="none", model_kwargs=kwargs)
+    assert found["saliency"].heatmap.shape == (96, 96)
