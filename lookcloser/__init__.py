@@ -12,20 +12,30 @@ from lookcloser.version import __version__
 
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
-    from lookcloser.recognizer import Recognizer, annotate, audit, load, train
+    from lookcloser.recognizer import Recognizer, load, train
+    from lookcloser.runtime import overlay
 
 _HOME = {
-    "annotate": "lookcloser.recognizer",
-    "audit": "lookcloser.recognizer",
     "train": "lookcloser.recognizer",
     "load": "lookcloser.recognizer",
+    "overlay": "lookcloser.runtime",
     "Recognizer": "lookcloser.recognizer",
     "Prediction": "lookcloser.core",
     "Region": "lookcloser.core",
     "Label": "lookcloser.core",
     "LookcloserError": "lookcloser.core",
 }
-_FOLDERS = ("data", "decoding", "explain", "layers", "losses", "metrics", "models", "scratch")
+_FOLDERS = (
+    "data",
+    "decoding",
+    "explain",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "runtime",
+    "scratch",
+)
 
 __all__ = [
     "Label",
@@ -34,9 +44,8 @@ __all__ = [
     "Recognizer",
     "Region",
     "__version__",
-    "annotate",
-    "audit",
     "load",
+    "overlay",
     "train",
 ]
 
