@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lookcloser.core.header import ModelHeader
-from lookcloser.explain.targets import logits_of
+from lookcloser.explain.outputs import logits_of
 from lookcloser.models import MODELS, build_model, load_model_file, save_model_file
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")

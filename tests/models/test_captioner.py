@@ -173,7 +173,9 @@ class TestCaptions:
             width = alone.tokens.shape[1]
             assert torch.equal(alone.tokens[0], together.tokens[row, :width])
             assert (together.tokens[row, width:] == -1).all()
-            torch.testing.assert_close(alone.maps[0], together.maps[row, :width])
+            torch.testing.assert_close(
+                alone.maps[0], together.maps[row, :width], rtol=1e-3, atol=1e-5
+            )
             assert not together.maps[row, width:].any()
 
     @pytest.mark.parametrize("beam", [1, 3])
