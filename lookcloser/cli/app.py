@@ -76,7 +76,7 @@ def run() -> None:
 def _said(error: Exception) -> str:
     """One line; what the operating system refused names the file, where it knows one."""
     if isinstance(error, LookcloserError):
-        return str(error)
+        return error.for_the_command_line()
     if isinstance(error, MemoryError):
         return "Not enough memory. Try a smaller --batch-size or fewer --workers."
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -122,7 +122,7 @@ def _create(name: str, options: dict[str, Any]) -> Any:
         if reserved in options:
             raise LookcloserError(
                 f"{reserved}: not allowed among the backbone's arguments",
-                fix="Choose weights with --weights pretrained, none or FILE",
+                fix="Weights are an option of their own: pretrained, none, or a file",
             )
     # Transformers are built for one size; ask for any size in the ways that timm has for it.
     fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
@@ -141,7 +141,8 @@ def _create(name: str, options: dict[str, Any]) -> Any:
     except TypeError as error:
         raise LookcloserError(
             f"{options}: not arguments of the backbone {name} ({error})",
-            fix="Mend --model-kwargs; the names are those of timm.create_model",
+            fix="Fix {}; the names are those of timm.create_model",
+            option="model_kwargs",
         ) from error
 
 
@@ -155,6 +156,7 @@ def _stage_of_stride(net: Any, name: str, stride: int) -> tuple[int, int]:
         raise LookcloserError(
             f"stride {stride}: the backbone {name} has no stage as fine",
             allowed=f"Its stages have strides {has}" if has else None,
-            fix="Leave --stride out for the whole network",
+            fix="Leave {} out for the whole network",
+            option="stride",
         )
     return fitting[-1], int(stages[fitting[-1]]["num_chs"])

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lookcloser.core.atomic import replacing
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Task
 from lookcloser.data.transforms import Preprocessing
 from lookcloser.models.base import Model
@@ -22,6 +22,7 @@ from lookcloser.version import __version__
 
 FORMAT = 1
 KEY = "lookcloser"
+_ORIGINAL = "The file was changed after saving, or by a newer lookcloser; take the original"
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,8 @@ class Package:
     """The header of a saved model.
 
     Attributes:
-        method: A name in `MODELS`.
-        arguments: The constructor's keyword arguments.
+        method: A name in `METHODS`.
+        arguments: ``num_classes`` and the method's options; see `build_model`.
         task: What the model answers.
         names: Class names by index.
         preprocessing: How images are made ready.
@@ -102,7 +103,12 @@ def load_package(path: str | Path) -> tuple[Model, Package]:
         LookcloserError: As `read_header`; also where the weights do not fit the model.
     """
     package = read_header(path)
-    model = build_model(package.method, package.arguments)
+    try:
+        model = build_model(package.method, package.arguments)
+    except UsageError as error:  # nobody has given these options just now
+        raise LookcloserError(
+            f"{path}: {error.what}", allowed=error.allowed, fix=_ORIGINAL
+        ) from error
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     try:
@@ -111,7 +117,7 @@ def load_package(path: str | Path) -> tuple[Model, Package]:
         raise LookcloserError(
             f"{path}: its weights do not fit a {package.method} model with the arguments in its "
             f"header ({str(error).splitlines()[-1].strip()})",
-            fix="The file was changed after saving; take the original",
+            fix=_ORIGINAL,
         ) from error
     return model.eval(), package
 
@@ -138,6 +144,8 @@ def _parse(path: Path, header: str) -> Package:
         chosen = {key: value for key, value in values.items() if key in known}
         preprocessing = values["preprocessing"]
         chosen["names"] = tuple(str(name) for name in values["names"])
+        # Once a backbone could be left out, and was this one then.
+        chosen["arguments"] = {"backbone": "resnet18", **values["arguments"]}
         chosen["preprocessing"] = Preprocessing(
             size=_pair(preprocessing["size"]),
             mean=_triple(preprocessing["mean"]),

@@ -7,21 +7,21 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from lookcloser.core.atomic import write_text
-from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.errors import LookcloserError, UsageError, flag
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.recognizer.recognizer import Recognizer, load
 from lookcloser.recognizer.thresholds import choose_box_threshold
 from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag, make_options
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
 from lookcloser.version import __version__
 
 
@@ -184,14 +184,11 @@ def _train(
 def _config(data: Path, options: TrainOptions) -> str:
     program = Path(sys.argv[0]).name
     command = shlex.join([program, *sys.argv[1:]]) if program == "lookcloser" else ""
-    values = asdict(options)
-    for name in ("mean", "std"):
-        values[name] = list(values[name]) if values[name] is not None else None
     config = {
         "lookcloser": __version__,
         "data": str(data.expanduser().resolve()),
         "command": command,
-        "options": values,
+        "options": options.to_dict(),
     }
     return yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
 

@@ -48,10 +48,10 @@ def test_after_resume_the_next_command_knows_the_data(
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
-        ("epochs: many", 2, "c.yaml: --epochs many: not possible. Allowed: a whole number."),
-        ("options: {lr: [1]}", 2, "c.yaml: --lr [1]: not possible. Allowed: a finite number."),
+        ("epochs: many", 2, "c.yaml: epochs many: not possible. Allowed: a whole number."),
+        ("options: {lr: [1]}", 2, "c.yaml: lr [1]: not possible. Allowed: a finite number."),
         ("epoch: 3", 2, "c.yaml: epoch: unknown option of train. Close: epochs."),
-        ("augment: foo", 2, "c.yaml: foo: unknown --augment."),
+        ("augment: foo", 2, "c.yaml: foo: unknown augment."),
         ("1: 2", 2, "c.yaml: 1: unknown option of train"),
         ("- epochs", 2, "c.yaml: not lines of options. Allowed: lines like `epochs: 30`"),
         ("a: [", 1, "c.yaml: not a readable YAML file"),
@@ -87,7 +87,7 @@ def test_a_missing_config_is_no_such_file(program: Program, tmp_path: Path) -> N
         (["--method", "racnnn"], "racnnn: unknown method. Close: racnn"),
         (["--method", "lstm"], "lstm: not a method for classification. Allowed: cam, racnn, osme"),
         (["--method", "racnn", "--scales", "1"], "--scales 1"),
-        (["--parts", "2"], "--parts 2: not an option of --method cam. It belongs to osme."),
+        (["--parts", "2"], "--parts 2: not an option of the method cam. It belongs to osme."),
         (["--beam", "2"], "It belongs to cnnrnn, rnn, lstm, gru."),
         (["--val-share", "2"], "--val-share 2.0"),
     ],

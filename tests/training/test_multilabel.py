@@ -104,7 +104,7 @@ def test_balance_is_of_classes(balance):
 def test_the_seed_of_the_step_decides_the_shuffled_order():
     def loss(seed):
         torch.manual_seed(1)
-        made = CNNRNN(4, "test_resnet", stride=8, label_order="shuffled").train()
+        made = CNNRNN(4, CNNRNN.Options("test_resnet", stride=8, label_order="shuffled")).train()
         output = made(batch().images)
         torch.manual_seed(seed)
         return made.losses(output, batch().targets, criterion=None)["loss"].item()
@@ -133,7 +133,7 @@ def test_options_reach_the_method(tags, quick, tmp_path):
 
 def test_options_of_another_method_are_refused(tags, quick, tmp_path):
     options = make_options(**quick, method="sigmoid", label_order="rare")
-    with pytest.raises(LookcloserError, match="--label-order rare: not an option of --method sig"):
+    with pytest.raises(LookcloserError, match="label_order rare: not an option of the method sig"):
         fit(read_data(tags), options, tmp_path / "run", quiet=True)
 
 
