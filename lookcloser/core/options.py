@@ -96,7 +96,10 @@ class Declared:
 
     def allowed(self) -> str:
         """What the option takes, in words."""
-        return self.bounds.words() or _WORDS[self.kind.plain](self.kind)
+        bounds, kind = self.bounds.words(), _WORDS[self.kind.plain](self.kind)
+        if bounds and self.kind.plain is tuple:
+            return f"{kind}, each {bounds.removeprefix('a number ')}"
+        return bounds or kind
 
 
 def option(
@@ -168,8 +171,8 @@ def stored(options: Options) -> dict[str, Any]:
 
 
 @cache
-def declared(cls: type[Options]) -> Mapping[str, Declared]:
-    """The options of a class by name, in their order: its fields that `option` has made."""
+def declared(cls: type[Any]) -> Mapping[str, Declared]:
+    """The options of an `Options` class by name, in their order: the fields `option` has made."""
     hints = get_type_hints(cls)
     made = (item for item in fields(cls) if "help" in item.metadata)
     return {item.name: _declared(item, hints[item.name]) for item in made}
@@ -227,10 +230,7 @@ def check(item: Declared, value: Any) -> None:
         raise UsageError(f"{{}} {value}: not possible", allowed=allowed, option=item.name)
     numbers = value if kind.plain is tuple else [value]
     if item.bounds != Bounds() and not all(map(item.bounds.hold, numbers)):
-        allowed = item.bounds.words()
-        if kind.plain is tuple:
-            allowed = f"{_tuple_words(kind)}, each {allowed.removeprefix('a number ')}"
-        raise UsageError(f"{{}} {value}: not possible", allowed=allowed, option=item.name)
+        raise UsageError(f"{{}} {value}: not possible", allowed=item.allowed(), option=item.name)
 
 
 def _unknown_choice(item: Declared, value: Any) -> UsageError:

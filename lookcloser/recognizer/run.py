@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import yaml
 
@@ -21,6 +21,7 @@ from lookcloser.recognizer.recognizer import Recognizer, load
 from lookcloser.recognizer.thresholds import choose_box_threshold
 from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
+from lookcloser.training.keywords import TrainKeywords
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
 from lookcloser.version import __version__
 
@@ -50,7 +51,7 @@ def train(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     quiet: bool = False,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> Recognizer:
     """Train a recogniser from image-level labels.
 
@@ -60,7 +61,7 @@ def train(
         resume: A run folder to continue instead, with the data and options it was started with; the
             result is that of an undisturbed run.
         quiet: No progress on stderr.
-        **options: Fields of `lookcloser.training.TrainOptions`, e.g. ``backbone="resnet18"``.
+        **options: As docs/reference.md lists them, e.g. ``backbone="resnet18"``.
 
     Returns:
         The best model of the run, by the validation split.
@@ -78,7 +79,7 @@ def run_training(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     quiet: bool = False,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> TrainResult:
     """As `train`, with how it went."""
     from lookcloser.training.launch import outer_group
@@ -93,7 +94,7 @@ def _run_training(
     out: str | Path | None,
     resume: str | Path | None,
     quiet: bool,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> TrainResult:
     if resume is not None:
         given = ["DATA"] * (data is not None) + ["--out"] * (out is not None)
