@@ -8,7 +8,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lookcloser.models.registry import METHODS, build_model, method_named, model_class
+from lookcloser.models.registry import (
+    METHODS,
+    build_model,
+    evidence_kind,
+    method_named,
+    model_class,
+)
 
 if TYPE_CHECKING:
     from lookcloser.models.backbone import Backbone, check_backbone
@@ -17,8 +23,8 @@ if TYPE_CHECKING:
     from lookcloser.models.captioner.model import GRU, LSTM, RNN, Captioner
     from lookcloser.models.cnnrnn.model import CNNRNN
     from lookcloser.models.feedback.model import FeedbackNet
+    from lookcloser.models.model_file import load_model_file, read_header, save_model_file
     from lookcloser.models.osme.model import OSMENet
-    from lookcloser.models.package import Package, load_package, read_header, save_package
     from lookcloser.models.racnn.model import RACNN
     from lookcloser.models.sigmoid.model import Sigmoid
     from lookcloser.models.weights import load_backbone_weights, timm_classifier
@@ -30,10 +36,9 @@ _HOME = {
     "Model": "base",
     "Phase": "base",
     "Captioner": "captioner.model",
-    "Package": "package",
-    "load_package": "package",
-    "read_header": "package",
-    "save_package": "package",
+    "load_model_file": "model_file",
+    "read_header": "model_file",
+    "save_model_file": "model_file",
     "load_backbone_weights": "weights",
     "timm_classifier": "weights",
 }
@@ -52,17 +57,17 @@ __all__ = [
     "FeedbackNet",
     "Model",
     "OSMENet",
-    "Package",
     "Phase",
     "Sigmoid",
     "build_model",
     "check_backbone",
+    "evidence_kind",
     "load_backbone_weights",
-    "load_package",
+    "load_model_file",
     "method_named",
     "model_class",
     "read_header",
-    "save_package",
+    "save_model_file",
     "timm_classifier",
 ]
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from lookcloser.core.errors import UsageError, unknown
+from lookcloser.core.types import Kind, Task
 from lookcloser.models.options import Method
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ def model_class(name: str) -> type[Model]:
         UsageError: As `method_named`.
     """
     return method_named(name).load()
+
+
+def evidence_kind(method: str, task: Task) -> Kind:
+    """What one piece of evidence is of an answer of a method: a class, a step or a word."""
+    if task == "captioning":
+        return "word"
+    return "step" if model_class(method).sequential else "map"
 
 
 def build_model(method: str, arguments: Mapping[str, Any]) -> Model:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import lookcloser.models
 from lookcloser.core import LookcloserError
 from lookcloser.core.errors import UsageError
-from lookcloser.models import METHODS, build_model, load_package, method_named, model_class
+from lookcloser.models import METHODS, build_model, load_model_file, method_named, model_class
 from lookcloser.models.registry import methods_with
 
 # What lookcloser 0.1 wrote: the arguments of the constructors it had, those alone that were given.
@@ -58,7 +58,7 @@ def old_file(path, method, arguments):
 def test_files_of_the_first_version_load(method, tmp_path):
     arguments = SHARED | OLD_ARGUMENTS[method]
     before = old_file(tmp_path / "old.safetensors", method, arguments)
-    loaded, package = load_package(tmp_path / "old.safetensors")
+    loaded, package = load_model_file(tmp_path / "old.safetensors")
     assert package.arguments == arguments
     images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_files_of_the_first_version_load(method, tmp_path):
 
 def test_a_backbone_left_out_is_the_one_of_the_first_version(tmp_path):
     old_file(tmp_path / "old.safetensors", "cam", {"num_classes": 3})
-    assert load_package(tmp_path / "old.safetensors")[0].backbone.name == "resnet18"
+    assert load_model_file(tmp_path / "old.safetensors")[0].backbone.name == "resnet18"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_arguments_that_no_method_takes_are_the_files_fault(change, message, tmp
     header["preprocessing"] |= {"std": [0.5] * 3, "interpolation": "bilinear"}
     save_file({"x": torch.zeros(1)}, path, metadata={"lookcloser": json.dumps(header)})
     with pytest.raises(LookcloserError, match=f"changed.safetensors: {message}") as caught:
-        load_package(path)
+        load_model_file(path)
     assert not isinstance(caught.value, UsageError), "nobody has typed it"
 
 

@@ -8,6 +8,7 @@ import yaml
 from lookcloser.core import LookcloserError
 from lookcloser.core.errors import UsageError
 from lookcloser.core.options import declared
+from lookcloser.models import read_header
 from lookcloser.recognizer.run import read_config, run_training
 from lookcloser.training import TrainOptions
 from lookcloser.training.options import make_options, own_options
@@ -241,5 +242,5 @@ def test_a_run_of_the_first_version_is_resumed(squares, tmp_path):
     folder.mkdir()
     (folder / "config.yaml").write_text(yaml.safe_dump(values))
     result = run_training(resume=folder, quiet=True)
-    assert result.recognizer.package.method == "cam"
-    assert result.recognizer.package.arguments["stride"] == 8
+    header = read_header(result.folder / "model.safetensors")
+    assert (header.method, header.arguments["stride"]) == ("cam", 8)
