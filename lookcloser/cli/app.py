@@ -10,6 +10,7 @@ import typer
 
 from lookcloser.cli import annotate, answer, audit, data, demo, methods, report, train
 from lookcloser.cli.answer import FAILED
+from lookcloser.cli.panels import PanelCommand
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.version import __version__
 
@@ -45,7 +46,7 @@ def root(
 
 
 app.command("demo")(demo.demo)
-app.command("train")(train.train)
+app.command("train", cls=PanelCommand)(train.train)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)
