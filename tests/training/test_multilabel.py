@@ -26,7 +26,7 @@ def module(kind=Sigmoid, **options):
     samples = (Sample("0", Path("0"), ("a", "c"), split="train"),)
     catalog = Catalog(Path(), "", "multilabel", NAMES, samples)
     made = MultilabelModule(
-        kind(4, "test_resnet", stride=8), make_options(**options), catalog,
+        kind(4, kind.Options("test_resnet", stride=8)), make_options(**options), catalog,
         total_steps=20, warmup_steps=2,
     )  # fmt: skip
     made.log_dict = lambda *_args, **_kwargs: None
