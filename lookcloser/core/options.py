@@ -170,9 +170,14 @@ def stored(options: Options) -> dict[str, Any]:
     return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
 
 
-@cache
 def declared(cls: type[Any]) -> Mapping[str, Declared]:
     """The options of an `Options` class by name, in their order: the fields `option` has made."""
+    key: Any = cls  # the class of a frozen dataclass is hashable; mypy takes it for an object
+    return _read_declared(key)
+
+
+@cache
+def _read_declared(cls: type[Any]) -> Mapping[str, Declared]:
     hints = get_type_hints(cls)
     made = (item for item in fields(cls) if "help" in item.metadata)
     return {item.name: _declared(item, hints[item.name]) for item in made}
