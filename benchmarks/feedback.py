@@ -78,7 +78,7 @@ def train(
     data: Data, options: Mapping[str, Any], noise: float, seed: int, given: argparse.Namespace
 ) -> Trained:
     torch.manual_seed(seed)
-    model = FeedbackNet(10, "two-block", noise=noise, **options)
+    model = FeedbackNet(10, FeedbackNet.Options("two-block", noise=noise, **options))
     optimizer = torch.optim.AdamW(model.parameters(), lr=given.lr)
     generator = torch.Generator().manual_seed(seed)
     disturbed = data.test_images

@@ -150,7 +150,7 @@ def main() -> None:
                     print(f"{size} px, {count} images, seed {seed}, {name}: ", end="")
                     print(f"{found[name][-1].top1:.4f}", flush=True)
             sides = {
-                name: options.source_size or options.size
+                name: options.own_option("source_size") or options.size
                 for name in given.methods
                 for options in (options_of(name, size, 0, given),)
             }

@@ -43,7 +43,7 @@ def learn(
     (test, train), (test_labels, labels) = (t.split((SCORED, len(t) - SCORED)) for t in data)
     test = test + noise * torch.randn(test.shape, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(seed)
-    model = FeedbackNet(10, "two-block", feedback_control=control, noise=noise)
+    model = FeedbackNet(10, FeedbackNet.Options("two-block", feedback_control=control, noise=noise))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     curve = []
     for _ in range(epochs):

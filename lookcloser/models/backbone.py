@@ -161,7 +161,8 @@ def _create(name: str, options: dict[str, Any]) -> Any:
     except TypeError as error:
         raise LookcloserError(
             f"{options}: not arguments of the backbone {name} ({error})",
-            fix="Fix --model-kwargs; the names are those of timm.create_model",
+            fix="Fix {}; the names are those of timm.create_model",
+            option="model_kwargs",
         ) from error
 
 
@@ -175,6 +176,7 @@ def _stage_of_stride(net: Any, name: str, stride: int) -> tuple[int, int]:
         raise LookcloserError(
             f"stride {stride}: the backbone {name} has no stage as fine",
             allowed=f"Its stages have strides {has}" if has else None,
-            fix="Leave --stride out for the whole network",
+            fix="Leave {} out for the whole network",
+            option="stride",
         )
     return fitting[-1], int(stages[fitting[-1]]["num_chs"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.models.backbone import Backbone
+from lookcloser.models.options import BackboneOptions, Method
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -40,14 +41,14 @@ class Phase:
 
 
 class Model(nn.Module, ABC):
-    """Base of the classes in `MODELS`.
+    """Base of the methods' networks, ``class CAM(Model, method=METHOD)``.
 
-    A constructor takes ``num_classes`` and keyword arguments that JSON can hold (they are stored
-    in the saved model), and gives random weights. The options of training fill the arguments of
-    the same name.
+    A constructor takes ``num_classes`` and an object of the class's `Options`, which is stored in
+    the saved model, and gives random weights.
 
     Attributes:
-        name: As in ``--method``.
+        Options: What the constructor takes beside ``num_classes``, as its method declares it.
+        name: Of the method.
         tasks: What it can answer.
         summary: One line for `lookcloser methods`.
         pairs: Whether a training batch must hold several images of each class.
@@ -56,6 +57,7 @@ class Model(nn.Module, ABC):
         phase: The name of the phase of training it is in; None where all parts learn together.
     """
 
+    Options: ClassVar[type[BackboneOptions]] = BackboneOptions
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
@@ -63,6 +65,11 @@ class Model(nn.Module, ABC):
     soft_targets: ClassVar[bool] = True
     sequential: ClassVar[bool] = False
     phase: str | None = None
+
+    def __init_subclass__(cls, *, method: Method | None = None, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if method is not None:
+            cls.name, cls.tasks, cls.summary = method.name, method.tasks, method.summary
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -85,7 +92,7 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def data_arguments(cls, catalog: Catalog) -> dict[str, Any]:
-        """Arguments of the constructor that follow from the data, e.g. an order of labels."""
+        """Options that follow from the data, e.g. how often each label occurs."""
         del catalog
         return {}
 
@@ -147,3 +154,8 @@ class Model(nn.Module, ABC):
                 class weights): (logits, targets) -> scalar.
         """
         return {"loss": criterion(output.logits, targets)}
+
+
+def make_backbone(options: BackboneOptions) -> Backbone:
+    """The timm network of a method, with random weights; see `Backbone` for the errors."""
+    return Backbone(options.backbone, stride=options.stride, options=options.model_kwargs)

@@ -1,4 +1,4 @@
-"""What every method must keep, on every kind of backbone. A new class in MODELS is tested here."""
+"""What every method must keep, on every kind of backbone. A new method is tested here."""
 
 import json
 from dataclasses import replace
@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 from lookcloser.core.header import ModelHeader
 from lookcloser.explain.outputs import logits_of
-from lookcloser.models import MODELS, build_model, load_model_file, save_model_file
+from lookcloser.models import METHODS, build_model, load_model_file, save_model_file
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
 GOLDEN = Path(__file__).parents[1] / "golden"  # one file per method
-CASES = [(model.name, backbone) for model in MODELS for backbone in BACKBONES]
+CASES = [(name, backbone) for name in METHODS for backbone in BACKBONES]
 CLASSIFIERS = [
-    (model.name, backbone)
-    for model in MODELS
+    (method.name, backbone)
+    for method in METHODS.values()
     for backbone in BACKBONES
-    if "classification" in model.tasks
+    if "classification" in method.tasks
 ]
 # Other arguments than the default ones, each on one small network.
 VARIANTS = [
@@ -133,7 +133,7 @@ def assert_equal_one_by_one(together, alone):
             torch.testing.assert_close(value, torch.cat(rows), rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", [model.name for model in MODELS])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_a_session_changes_no_answer(method):
     model = build(method, "resnet18").eval()
     images, session = pictures(4, (64, 96)), model.session()
@@ -145,7 +145,7 @@ def test_a_session_changes_no_answer(method):
             torch.testing.assert_close(found.logits, expected.logits[rows], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", [model.name for model in MODELS])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_views_of_an_answer_have_a_logit_for_each_class(method):
     model, images = build(method, "resnet18").eval(), pictures(2)
     with torch.no_grad():
@@ -235,12 +235,13 @@ def test_golden_output(method, backbone):
         torch.testing.assert_close(summed, torch.tensor(expected["maps"]), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_names_are_what_the_command_line_shows(model):
-    assert model.name
-    assert model.name == model.name.lower()
-    assert set(model.tasks) <= {"classification", "multilabel", "captioning"}
-    assert len(model.summary.split()) > 3
-    assert len({other.name for other in MODELS}) == len(MODELS)
+@pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
+def test_a_method_and_its_model_say_the_same(method):
+    model = method.load()
+    assert (model.name, model.tasks, model.summary) == (method.name, method.tasks, method.summary)
+    assert model.Options is method.options, "the constructor takes what the method declares"
+    assert method.name == method.name.lower()
+    assert set(method.tasks) <= {"classification", "multilabel", "captioning"}
+    assert len(method.summary.split()) > 3
     folder = Path(__import__(model.__module__, fromlist=["x"]).__file__).parent
     assert (folder / "README.md").is_file(), "each method has its page"

@@ -84,7 +84,7 @@ def test_a_cut_network_still_takes_the_weights_of_the_whole(tmp_path):
         (lambda: Backbone("vit_tiny_patch16_224", stride=8), r"stride 8: .* strides \[16\]"),
         (
             lambda: Backbone("resnet18", options={"paddding": 1}),
-            r"not arguments of .*--model-kwargs",
+            r"not arguments of .*model_kwargs",
         ),
         (lambda: Backbone("resnet18", options={"pretrained": True}), "pretrained: not allowed"),
     ],
@@ -96,7 +96,7 @@ def test_what_timm_does_not_know_is_named(call, message):
 
 def test_the_class_map_identity_of_the_paper():
     torch.manual_seed(0)
-    model, images = CAM(6, "test_resnet").eval(), torch.randn(2, 3, 96, 64)
+    model, images = CAM(6, CAM.Options("test_resnet")).eval(), torch.randn(2, 3, 96, 64)
     output = model(images)
     torch.testing.assert_close(output.maps.mean(dim=(2, 3)) + model.head.bias, output.logits)
     features = model.backbone(images)
@@ -106,7 +106,7 @@ def test_the_class_map_identity_of_the_paper():
 
 def test_a_map_moves_with_the_object():
     torch.manual_seed(0)
-    model = CAM(2, "test_resnet", stride=8).eval()
+    model = CAM(2, CAM.Options("test_resnet", stride=8)).eval()
     picture = torch.zeros(1, 3, 128, 128)
     picture[:, :, 40:56, 40:56] = torch.randn(3, 16, 16)
     moved = model(picture.roll(32, dims=3)).maps[0, 0]
@@ -125,7 +125,7 @@ class TestWeights:
 
     def test_a_saved_lookcloser_model_gives_its_backbone(self, tmp_path):
         torch.manual_seed(0)
-        model = CAM(4, "test_resnet")
+        model = CAM(4, CAM.Options("test_resnet"))
         save_file(model.state_dict(), tmp_path / "m.safetensors")
         backbone = Backbone("test_resnet")
         load_backbone_weights(backbone, str(tmp_path / "m.safetensors"))
@@ -165,9 +165,7 @@ class TestWeights:
         )
         backbone = torch.nn.Module()
         backbone.name = "resnet18"
-        with pytest.raises(
-            LookcloserError, match=r"cannot be reached.*--weights none.*--weights FILE"
-        ):
+        with pytest.raises(LookcloserError, match=r"cannot be reached.*weights none.*weights FILE"):
             load_backbone_weights(backbone, "pretrained")
 
     def test_the_offline_switch_of_the_hub_is_honoured_without_a_try(self, monkeypatch):

@@ -429,12 +429,12 @@ class TestOptions:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam": 0}, "--beam 0"),
-        ({"max_length": 0}, "--max-length 0"),
-        ({"temperature": -1.0}, "--temperature -1"),
-        ({"temperature": 1.0, "top_p": 5.0}, "--top-p 5"),
-        ({"scheduled_sampling": 3.0}, "--scheduled-sampling 3"),
-        ({"top_p": 0.9}, "without a temperature.*--temperature 1"),
+        ({"beam": 0}, "beam 0"),
+        ({"max_length": 0}, "max_length 0"),
+        ({"temperature": -1.0}, "temperature -1"),
+        ({"temperature": 1.0, "top_p": 5.0}, "top_p 5"),
+        ({"scheduled_sampling": 3.0}, "scheduled_sampling 3"),
+        ({"top_p": 0.9}, "top_p 0.9: not without a temperature"),
     ],
 )
 def test_numbers_out_of_range_are_named_before_any_training(options, message):

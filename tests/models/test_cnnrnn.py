@@ -35,7 +35,7 @@ def model(seed=0, size=8, **options):
     """Small; the image says more than at first initialisation, so that images differ."""
     torch.manual_seed(seed)
     chosen = {"embed_size": size, "hidden_size": 12, **options}
-    made = CNNRNN(LABELS, "test_resnet", stride=8, **chosen).eval()
+    made = CNNRNN(LABELS, CNNRNN.Options("test_resnet", stride=8, **chosen)).eval()
     made.paths.image.weight.data *= 10
     return made
 
@@ -722,13 +722,13 @@ class TestArguments:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"label_order": "frequnt"}, "frequnt: unknown order of labels. Close: frequent"),
+            ({"label_order": "frequnt"}, "frequnt: unknown label_order. Close: frequent"),
             ({"decoder": "greedy"}, "greedy: unknown decoder"),
             ({"gate": "tanh"}, "tanh: unknown gate"),
-            ({"beam": 0}, "a beam of 1 or more"),
+            ({"beam": 0}, "beam 0: not possible. Allowed: 1 or more"),
             ({"label_counts": [1, 2]}, "counts of the 4 labels"),
         ],
     )
     def test_what_does_not_fit_is_named(self, options, message):
         with pytest.raises(LookcloserError, match=message):
-            CNNRNN(LABELS, "test_resnet", **options)
+            CNNRNN(LABELS, CNNRNN.Options("test_resnet", **options))

@@ -25,7 +25,7 @@ def random(*shape, seed=0):
 def build(backbone="test_resnet", **arguments):
     """With a head that is strong enough for a clear attention."""
     torch.manual_seed(0)
-    model = FeedbackNet(4, backbone, **arguments).eval()
+    model = FeedbackNet(4, FeedbackNet.Options(backbone, **arguments)).eval()
     nn.init.normal_(model.head.weight, std=2.0)
     return model
 
@@ -122,7 +122,7 @@ def test_construction_leaves_modes_and_generator_alone():
         ("vit_tiny_patch16_224", 11, "stage 11: .* 0 to 10"),
         ("test_resnet", -1, "stage -1"),
         # Its blocks take the grid's size, which the cut does not hand over.
-        ("xcit_nano_12_p16_224", None, "cannot be cut behind its stage 5 .*--feedback-stage"),
+        ("xcit_nano_12_p16_224", None, "cannot be cut behind its stage 5 .*feedback_stage"),
         # Its stages have names of modules that are not there.
         ("twins_svt_small", None, "twins_svt_small: cannot be cut behind"),
     ],
@@ -187,7 +187,7 @@ def test_logits_split_into_the_maps_of_the_second_pass():
 def test_training_begins_with_two_equal_passes(backbone):
     """Small weights of a new head give an even attention, so pretrained features are kept."""
     torch.manual_seed(0)
-    model = FeedbackNet(4, backbone).eval()
+    model = FeedbackNet(4, FeedbackNet.Options(backbone)).eval()
     with torch.no_grad():
         output = model(random(2, 3, 64, 64))
         model.control = "ones"
@@ -390,15 +390,15 @@ def test_blocks_are_those_of_the_description():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"backbone": "two-block", "stride": 8}, "--stride 8: not with the two-block"),
-        ({"backbone": "two-block", "model_kwargs": {"a": 1}}, "--model-kwargs .*two-block"),
-        ({"backbone": "two-block", "feedback_stage": 1}, "--feedback-stage 1: not with"),
+        ({"backbone": "two-block", "stride": 8}, "stride 8: not with the two-block"),
+        ({"backbone": "two-block", "model_kwargs": {"a": 1}}, "model_kwargs .*two-block"),
+        ({"backbone": "two-block", "feedback_stage": 1}, "feedback_stage 1: not with"),
         (
             {"feedback_select": "hard"},
-            "hard: unknown --feedback-select. There are: predicted, soft",
+            "hard: unknown feedback_select. There are: predicted, soft",
         ),
-        ({"feedback_control": "one"}, "one: unknown --feedback-control. Close: ones"),
-        ({"noise": -1.0}, "Noise -1.0"),
+        ({"feedback_control": "one"}, "one: unknown feedback_control. Close: ones"),
+        ({"noise": -1.0}, "noise -1.0: not possible. Allowed: 0 or more"),
     ],
 )
 def test_impossible_choices_are_named(arguments, message):

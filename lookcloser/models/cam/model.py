@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor, nn
 
 from lookcloser.core.types import Output
-from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Model
+from lookcloser.models.base import Model, make_backbone
+from lookcloser.models.cam.options import METHOD
+from lookcloser.models.options import BackboneOptions
 
 
-class CAM(Model):
+class CAM(Model, method=METHOD):
     """Classifier whose class maps come with the same forward pass (Zhou et al., CVPR 2016).
 
     With features f (B, D, h, w) and head weights w: ``logits_c = bias_c + mean_xy M_c(x, y)`` and
@@ -21,27 +19,14 @@ class CAM(Model):
 
     Args:
         num_classes: C.
-        backbone: A timm model name.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        drop_rate: Dropout on the pooled features in training.
+        options: See `BackboneOptions`; dropout is on the pooled features.
     """
 
-    name: ClassVar[str] = "cam"
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
-    summary: ClassVar[str] = "backbone + global average pooling + linear: the baseline with maps"
-
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        drop_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, num_classes: int, options: BackboneOptions | None = None) -> None:
         super().__init__()
-        self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-        self.dropout = nn.Dropout(drop_rate)
+        options = options or BackboneOptions()
+        self.backbone = make_backbone(options)
+        self.dropout = nn.Dropout(options.drop_rate)
         self.head = nn.Linear(self.backbone.width, num_classes)
         # Small random weights leave the first steps to the backbone's features, and, unlike zeros,
         # give the backbone a gradient at once.

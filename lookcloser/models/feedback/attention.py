@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.core.errors import unknown
-
-Select = Literal["soft", "predicted"]
-Control = Literal["none", "ones", "shuffled", "literal"]
+from lookcloser.models.feedback.options import Control, Select
 
 
 def feedback_attention(

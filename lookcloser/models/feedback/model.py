@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, get_args
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.types import Output
 from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Model
+from lookcloser.models.base import Model, make_backbone
 from lookcloser.models.cam.model import best_classes
-from lookcloser.models.feedback.attention import Control, Select, control_attention
+from lookcloser.models.feedback.attention import control_attention
+from lookcloser.models.feedback.options import METHOD, TWO_BLOCK, FeedbackOptions
 from lookcloser.models.feedback.stages import BackboneStages
 from lookcloser.models.feedback.two_block import TwoBlock
-
-TWO_BLOCK = "two-block"
 
 
 class Stages(Protocol):
@@ -36,7 +33,7 @@ class Stages(Protocol):
         """That output times (B, 1, h, w)."""
 
 
-class FeedbackNet(Model):
+class FeedbackNet(Model, method=METHOD):
     """Attention feedback: look once, see where the evidence is, look again with that in mind.
 
     Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`. The map of the
@@ -45,56 +42,29 @@ class FeedbackNet(Model):
 
     Args:
         num_classes: C.
-        backbone: A timm model name, or "two-block" for the small network of the original
-            experiment.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        drop_rate: Dropout on the pooled features in training.
-        feedback_stage: Which stage is fed back into; see `BackboneStages`.
-        feedback_select: "soft" or "predicted"; see `feedback_attention`.
-        feedback_control: "none", "ones", "shuffled" or "literal"; see `control_attention`.
-        noise: Standard deviation of Gaussian noise that training adds to the images, in units of
-            the normalised input.
+        options: See `FeedbackOptions`; for ``feedback_stage`` `BackboneStages`, for
+            ``feedback_select`` `feedback_attention`, for ``feedback_control``
+            `control_attention`. Noise is in units of the normalized input.
 
     Raises:
-        LookcloserError: For an unknown choice, negative noise, a stage that cannot be fed back
-            into, or arguments that the two-block network does not have.
+        LookcloserError: For a backbone that cannot be made, or a stage that cannot be fed back
+            into.
     """
 
-    name: ClassVar[str] = "feedback"
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
-    summary: ClassVar[str] = "looks twice: the class map of the first pass guides the second"
+    Options = FeedbackOptions
 
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        drop_rate: float = 0.0,
-        feedback_stage: int | None = None,
-        feedback_select: Select = "soft",
-        feedback_control: Control = "none",
-        noise: float = 0.0,
-    ) -> None:
+    def __init__(self, num_classes: int, options: FeedbackOptions | None = None) -> None:
         super().__init__()
-        if feedback_select not in get_args(Select):
-            raise unknown(feedback_select, "--feedback-select", get_args(Select))
-        if feedback_control not in get_args(Control):
-            raise unknown(feedback_control, "--feedback-control", get_args(Control))
-        if noise < 0:
-            raise LookcloserError(f"noise {noise}", allowed="A standard deviation of 0 or more")
-        self.select, self.control, self.noise = feedback_select, feedback_control, noise
+        options = options or FeedbackOptions()
+        self.select, self.control = options.feedback_select, options.feedback_control
+        self.noise = options.noise
         self.backbone: Backbone | TwoBlock
-        if backbone == TWO_BLOCK:
-            _check_two_block(
-                stride=stride, model_kwargs=model_kwargs, feedback_stage=feedback_stage
-            )
+        if options.backbone == TWO_BLOCK:
             self.backbone = TwoBlock()
         else:
-            self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-            self._cut = BackboneStages(self.backbone, feedback_stage)
-        self.dropout = nn.Dropout(drop_rate)
+            self.backbone = make_backbone(options)
+            self._cut = BackboneStages(self.backbone, options.feedback_stage)
+        self.dropout = nn.Dropout(options.drop_rate)
         self.head = nn.Linear(self.backbone.width, num_classes)
         # As in `CAM`; and almost even maps at first make the second pass begin as the first.
         nn.init.trunc_normal_(self.head.weight, std=0.01)
@@ -136,12 +106,3 @@ class FeedbackNet(Model):
         logits = self.head(features.mean(dim=(2, 3)))
         maps = torch.einsum("bdhw,cd->bchw", features, self.head.weight.to(features.dtype))
         return control_attention(maps, logits, size, self.select, self.control, fresh=self.training)
-
-
-def _check_two_block(**given: Any) -> None:
-    for name, value in given.items():
-        if value:
-            flag = name.replace("_", "-")
-            raise LookcloserError(
-                f"--{flag} {value}: not with the {TWO_BLOCK} network", fix="Leave it out"
-            )

@@ -45,7 +45,8 @@ class BackboneStages:
         if not self._cut(names[chosen], _probe(backbone)):
             raise LookcloserError(
                 f"{backbone.name}: cannot be cut behind its stage {chosen} ({names[chosen]})",
-                fix="Choose another --feedback-stage, or another backbone",
+                fix="Choose another {}, or another backbone",
+                option="feedback_stage",
             )
 
     def early(self, images: Tensor) -> Tensor:
