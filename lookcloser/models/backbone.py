@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import evaluating
+from lookcloser.data.transforms import Preprocessing
+
+Triple = tuple[float, float, float]
 
 
 class Backbone(nn.Module):
@@ -103,6 +106,24 @@ def check_backbone(name: str) -> None:
     """Raise the error with near names where timm does not know ``name``."""
     if not timm.is_model(name):
         raise unknown(name, "backbone", timm.list_models())
+
+
+def normalization(name: str) -> tuple[Triple, Triple]:
+    """(mean, std) per channel that images for a backbone are normalized with, in [0, 1].
+
+    timm's for its weights, or ImageNet's for a network that is not timm's.
+    """
+    known: Any = timm.get_pretrained_cfg(name)
+    default = Preprocessing()
+    if known is None:
+        return default.mean, default.std
+    return _triple(known.mean), _triple(known.std)
+
+
+def _triple(values: tuple[float, ...]) -> Triple:
+    """Per channel; timm repeats nothing for gray networks, this package feeds RGB only."""
+    red, green, blue = values if len(values) == 3 else (values[0],) * 3
+    return red, green, blue
 
 
 # Arguments by which timm.create_model would read files or the network; a saved model's header may

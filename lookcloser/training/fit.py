@@ -38,6 +38,7 @@ from lookcloser.models import (
     model_class,
     save_package,
 )
+from lookcloser.models.backbone import normalization
 from lookcloser.training import processes
 from lookcloser.training.callbacks import (
     EMA,
@@ -101,12 +102,12 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(**arguments)
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
-    default = timm.get_pretrained_cfg(options.backbone)
+    mean, std = normalization(options.backbone)
     side = options.source_size or options.size
     preprocessing = Preprocessing(
         size=(side, side),
-        mean=options.mean or (_triple(default.mean) if default else Preprocessing.mean),
-        std=options.std or (_triple(default.std) if default else Preprocessing.std),
+        mean=options.mean or mean,
+        std=options.std or std,
         interpolation=options.interpolation,
     )
     provenance = {
@@ -141,12 +142,6 @@ def _arguments(kind: type[Model], options: TrainOptions) -> dict[str, Any]:
                 allowed=f"It belongs to {methods.replace(' ', ', ')}.",
             )
     return arguments
-
-
-def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
-    """Per channel; timm repeats nothing for grey networks, this package feeds RGB only."""
-    red, green, blue = values if len(values) == 3 else (values[0],) * 3
-    return red, green, blue
 
 
 def fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Protocol, get_args
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.types import Output
-from lookcloser.models.backbone import Backbone
+from lookcloser.models.backbone import Backbone, normalization
 from lookcloser.models.base import Model
 from lookcloser.models.cam.model import best_classes
 from lookcloser.models.feedback.attention import Control, Select, control_attention
@@ -21,13 +21,18 @@ TWO_BLOCK = "two-block"
 
 
 class Stages(Protocol):
-    """A network in two parts."""
+    """A network in two parts; ``rim`` as in `TwoBlock`."""
+
+    rim: int
 
     def early(self, images: Tensor) -> Tensor:
         """Images -> the output of the stage that is fed back into."""
 
     def late(self, raw: Tensor, size: torch.Size) -> Tensor:
         """That output, for images of ``size`` (H, W), -> features (B, D, h, w)."""
+
+    def look(self, raw: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """The same features, and (B, D, h', w') where the class map is read."""
 
     def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
         """(h, w) of that output."""
@@ -39,8 +44,9 @@ class Stages(Protocol):
 class FeedbackNet(Model):
     """Attention feedback: look once, see where the evidence is, look again with that in mind.
 
-    Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`. The map of the
-    class that it finds, made positive and divided by its mean, is the attention a. Pass 2 answers:
+    Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`; in the two-block
+    network the maps are read before its pooling. The map of the class that it finds, made positive
+    and divided by its mean, is the attention a. Pass 2 answers:
     ``late(e ⊙ a)`` under the same head. Both passes share all weights.
 
     Args:
@@ -53,8 +59,10 @@ class FeedbackNet(Model):
         feedback_stage: Which stage is fed back into; see `BackboneStages`.
         feedback_select: "soft" or "predicted"; see `feedback_attention`.
         feedback_control: "none", "ones", "shuffled" or "literal"; see `control_attention`.
-        noise: Standard deviation of Gaussian noise that training adds to the images, in units of
-            the normalised input.
+        noise: Standard deviation of Gaussian noise that training adds to the images, on pixels of 0
+            to 255.
+        std: The std that images are normalized with, per channel, for the noise to have that unit;
+            (1, 1, 1) where they are in [0, 1]. None takes the backbone's, as training does.
 
     Raises:
         LookcloserError: For an unknown choice, negative noise, a stage that cannot be fed back
@@ -76,6 +84,7 @@ class FeedbackNet(Model):
         feedback_select: Select = "soft",
         feedback_control: Control = "none",
         noise: float = 0.0,
+        std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if feedback_select not in get_args(Select):
@@ -94,6 +103,7 @@ class FeedbackNet(Model):
         else:
             self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
             self._cut = BackboneStages(self.backbone, feedback_stage)
+        self._pixel = [1 / (255 * deviation) for deviation in std or normalization(backbone)[1]]
         self.dropout = nn.Dropout(drop_rate)
         self.head = nn.Linear(self.backbone.width, num_classes)
         # As in `CAM`; and almost even maps at first make the second pass begin as the first.
@@ -117,10 +127,11 @@ class FeedbackNet(Model):
             (B, 1, h', w'), the attention at the stage that it is multiplied into.
         """
         if self.training and self.noise:
-            images = images + self.noise * torch.randn_like(images)
+            scale = images.new_tensor(self._pixel)[:, None, None]
+            images = images + self.noise * scale * torch.randn_like(images)
         stages, size = self.stages, images.shape[-2:]
         raw = stages.early(images)
-        attention = self.attention(stages.late(raw, size), stages.grid(raw, size))
+        attention = self._attention(*stages.look(raw, size), stages.grid(raw, size))
         features = stages.late(stages.attend(raw, attention), size)
         logits = self.head(self.dropout(features.mean(dim=(2, 3))))
         weight = self.head.weight.to(features.dtype)
@@ -131,11 +142,19 @@ class FeedbackNet(Model):
         maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention)
 
-    def attention(self, features: Tensor, size: tuple[int, int]) -> Tensor:
-        """Features (B, D, h, w) of the first pass -> what is fed back, (B, 1, *size)."""
+    def _attention(self, features: Tensor, read: Tensor, size: tuple[int, int]) -> Tensor:
+        """What `Stages.look` gives of the first pass -> what is fed back, (B, 1, *size)."""
         logits = self.head(features.mean(dim=(2, 3)))
-        maps = torch.einsum("bdhw,cd->bchw", features, self.head.weight.to(features.dtype))
-        return control_attention(maps, logits, size, self.select, self.control, fresh=self.training)
+        maps = torch.einsum("bdhw,cd->bchw", read, self.head.weight.to(read.dtype))
+        return control_attention(
+            maps,
+            logits,
+            size,
+            self.select,
+            self.control,
+            fresh=self.training,
+            rim=self.stages.rim,
+        )
 
 
 def _check_two_block(**given: Any) -> None:

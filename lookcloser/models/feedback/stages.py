@@ -31,7 +31,12 @@ class BackboneStages:
     Raises:
         LookcloserError: If there is no such stage with another behind it, or the network cannot be
             cut there (something else than the stage's output is used later on).
+
+    Attributes:
+        rim: See `TwoBlock`; here the map has none.
     """
+
+    rim = 0
 
     def __init__(self, backbone: Backbone, stage: int | None = None) -> None:
         self.backbone = backbone
@@ -59,6 +64,11 @@ class BackboneStages:
         if hasattr(net, "_pos_embed"):  # of transformers, a method and no module
             net._pos_embed = lambda tokens: self._with_positions(tokens, size)
         return self.backbone.finish(net.forward_features(raw), size)
+
+    def look(self, raw: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Features as from `late`, and where the class map is read: the same features."""
+        features = self.late(raw, size)
+        return features, features
 
     def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
         """(h, w) of the stage's output for images of ``size``."""
