@@ -1,7 +1,7 @@
 """Attention feedback on MNIST: attention against its controls, with and without noise.
 
 The two-block network is trained on the first ``--train`` training images, the same for all arms of
-a seed, and scored on the last 5,000 test images. Noise is Gaussian, on pixels of 0 to 255 (2.5 in
+a seed, and scored on the last 2,000 test images. Noise is Gaussian, on pixels of 0 to 255 (2.5 in
 the original experiment), fresh in every step and fixed on the test images. "clean images" are those
 without it; "first pass" is the trained network without what it feeds back.
 
@@ -32,8 +32,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "control: shuffled": {"feedback_control": "shuffled"},
     "as once written": {"feedback_control": "literal"},
 }
-SCORED = 5000  # test images, from the end
-FOLLOWED = 1000  # of them, after each epoch
+SCORED = 2000  # test images, from the end
+FOLLOWED = 500  # of them, after each epoch
 
 
 class Data(NamedTuple):

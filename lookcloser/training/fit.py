@@ -38,7 +38,7 @@ from lookcloser.models import (
     model_class,
     save_package,
 )
-from lookcloser.models.backbone import normalization
+from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.training import processes
 from lookcloser.training.callbacks import (
     EMA,
@@ -101,6 +101,9 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(**arguments)
+    smallest = 2 if options.frozen_norm else options.share(options.devices)
+    for backbone in model.backbones:
+        backbone.check((options.size, options.size), smallest)
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     mean, std = normalization(options.backbone)
     side = options.source_size or options.size
@@ -188,7 +191,7 @@ def _fit(
     train, val = make_loaders(catalog, options, package.preprocessing, pairs=model.pairs)
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
-        model.to(memory_format=torch.channels_last) if options.channels_last else model,
+        in_channels_last(model) if options.channels_last else model,
         options,
         catalog,
         total_steps=steps * options.epochs,
