@@ -28,7 +28,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.core import LookcloserError
-from lookcloser.models import CAM, Backbone, Package, load_package, save_package
+from lookcloser.core.header import ModelHeader
+from lookcloser.models import CAM, Backbone, load_model_file, save_model_file
 
 SMALL = ("atto", "femto", "pico", "zepto", "nano", "xxt", "xxs", "xx_small", "xt", "xs", "x_small")
 SMALL += ("tiny", "mini", "small", "lite", "_s0", "_m0", "_t0", "_b0", "_a0", "050", "035", "_s_")
@@ -104,11 +105,13 @@ def lies_right(backbone: Backbone, images: Tensor) -> str:
 
 @torch.no_grad()
 def saved(model: CAM, name: str, images: Tensor) -> str:
-    header = Package("cam", {"num_classes": 3, "backbone": name}, "classification", ("a", "b", "c"))
+    header = ModelHeader(
+        "cam", {"num_classes": 3, "backbone": name}, "classification", ("a", "b", "c")
+    )
     expected = model.eval()(images).logits
     with tempfile.TemporaryDirectory() as folder:
-        path = save_package(Path(folder) / "m.safetensors", model.state_dict(), header)
-        loaded, _ = load_package(path)
+        path = save_model_file(Path(folder) / "m.safetensors", model.state_dict(), header)
+        loaded, _ = load_model_file(path)
     return YES if torch.equal(loaded(images).logits, expected) else "other logits"
 
 

@@ -70,7 +70,7 @@ def load(root: Path, count: int) -> Data:
 @torch.no_grad()
 def accuracy(model: FeedbackNet, images: Tensor, digits: Tensor) -> float:
     model.eval()
-    found = torch.cat([model(part, targets=1).logits.argmax(1) for part in images.split(500)])
+    found = torch.cat([model(part, top=1).logits.argmax(1) for part in images.split(500)])
     return float((found == digits).float().mean())
 
 

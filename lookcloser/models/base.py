@@ -94,13 +94,15 @@ class Model(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Answer a batch, the same in training and in evaluation.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose evidence: None for every class, k for the k best classes of each image
-                (best first), or class indices (B, K).
+            targets: Whose evidence: class indices (B, K); of every class without.
+            top: Instead, the k best classes of each image, best first.
         """
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -112,7 +114,7 @@ class Model(nn.Module, ABC):
             images: (B, 3, H, W).
             top: How many classes get a map; of an answer of several tokens each has one.
         """
-        output: Output = self(images, targets=top)
+        output: Output = self(images, top=top)
         return output
 
     def following(self, tokens: Tensor) -> nn.Module:

@@ -4,13 +4,13 @@ import torch
 from safetensors.torch import save_file
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.models import (
     CAM,
     Backbone,
-    Package,
     load_backbone_weights,
-    load_package,
-    save_package,
+    load_model_file,
+    save_model_file,
 )
 from lookcloser.models import weights as module
 from lookcloser.models.backbone import in_channels_last, normalization
@@ -158,7 +158,7 @@ def as_once_saved(model, path):
     whole = timm.create_model(model.backbone.name, num_classes=0).state_dict()
     state = {f"backbone.net.{key}": value for key, value in whole.items()} | model.state_dict()
     arguments = {"num_classes": 2, "backbone": model.backbone.name}
-    return save_package(path, state, Package("cam", arguments, "classification", ("a", "b")))
+    return save_model_file(path, state, ModelHeader("cam", arguments, "classification", ("a", "b")))
 
 
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "hgnetv2_b0"])
@@ -166,7 +166,7 @@ def test_files_with_the_layers_that_are_gone_are_still_read(name, tmp_path):
     torch.manual_seed(0)
     model, images = CAM(2, name).eval(), torch.randn(1, 3, 64, 64)
     path = as_once_saved(model, tmp_path / "m.safetensors")
-    loaded, _ = load_package(path)
+    loaded, _ = load_model_file(path)
     with torch.no_grad():
         assert torch.equal(loaded(images).logits, model(images).logits)
     backbone = Backbone(name)

@@ -587,7 +587,7 @@ class TestMaps:
         with torch.no_grad():
             every = made(images)
             chosen = made(images, targets=torch.tensor([[1, 3]] * 4))
-            best = made(images, targets=2)
+            best = made(images, top=2)
         rows = torch.arange(4)[:, None]
         assert torch.equal(best.tokens, every.logits.topk(2).indices)
         torch.testing.assert_close(best.maps, every.maps[rows, best.tokens])

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.types import Output
+from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.backbone import Backbone, normalization
 from lookcloser.models.base import Model
-from lookcloser.models.cam.model import best_classes
 from lookcloser.models.feedback.attention import Control, Select, control_attention
 from lookcloser.models.feedback.stages import BackboneStages
 from lookcloser.models.feedback.two_block import TwoBlock
@@ -105,22 +105,23 @@ class FeedbackNet(Model):
             self._cut = BackboneStages(self.backbone, feedback_stage)
         self._pixel = [1 / (255 * deviation) for deviation in std or normalization(backbone)[1]]
         self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(self.backbone.width, num_classes)
-        # As in `CAM`; and almost even maps at first make the second pass begin as the first.
-        nn.init.trunc_normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        # Its weights are small at first: almost even maps make the second pass begin as the first.
+        self.head = ClassHead(self.backbone.width, num_classes)
 
     @property
     def stages(self) -> Stages:
         """The backbone in two parts."""
         return self.backbone if isinstance(self.backbone, TwoBlock) else self._cut
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits and class maps of the second pass, and what was fed back.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose maps: None for every class, k for the k best, or classes (B, K).
+            targets: Whose maps; see `Model.forward`.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
@@ -134,20 +135,15 @@ class FeedbackNet(Model):
         attention = self._attention(*stages.look(raw, size), stages.grid(raw, size))
         features = stages.late(stages.attend(raw, attention), size)
         logits = self.head(self.dropout(features.mean(dim=(2, 3))))
-        weight = self.head.weight.to(features.dtype)
-        if targets is None:
-            maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps, part_maps=attention)
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
-        maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
+        tokens = chosen_classes(logits, targets, top)
+        maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention)
 
     def _attention(self, features: Tensor, read: Tensor, size: tuple[int, int]) -> Tensor:
         """What `Stages.look` gives of the first pass -> what is fed back, (B, 1, *size)."""
         logits = self.head(features.mean(dim=(2, 3)))
-        maps = torch.einsum("bdhw,cd->bchw", read, self.head.weight.to(read.dtype))
         return control_attention(
-            maps,
+            self.head.maps(read),
             logits,
             size,
             self.select,
