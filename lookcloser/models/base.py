@@ -53,6 +53,8 @@ class Model(nn.Module, ABC):
         pairs: Whether a training batch must hold several images of each class.
         soft_targets: Whether its loss takes mixed targets (B, C), as MixUp makes them.
         sequential: Whether the order of its answer's tokens says something.
+        source_factor: Side of the images that it is given where nobody says otherwise, as a
+            multiple of its input's: who looks closer needs pixels that a first look has not.
         phase: The name of the phase of training it is in; None where all parts learn together.
     """
 
@@ -62,6 +64,7 @@ class Model(nn.Module, ABC):
     pairs: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
     sequential: ClassVar[bool] = False
+    source_factor: ClassVar[int] = 1
     phase: str | None = None
 
     @property

@@ -107,7 +107,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         backbone.check((options.size, options.size), smallest)
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     mean, std = normalization(options.backbone)
-    side = options.source_size or options.size
+    side = options.source_size or kind.source_factor * options.size
     preprocessing = Preprocessing(
         size=(side, side),
         mean=options.mean or mean,

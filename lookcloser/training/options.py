@@ -109,7 +109,7 @@ class TrainOptions:
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
     seed: int = option(0, "Seed of everything; same seed, same result on a CPU.")
     source_size: int | None = method_option(
-        "racnn", "Side of the image that the scales are cut from; None: --size."
+        "racnn", "Side of the image that the scales are cut from; None: twice --size."
     )
     scales: int | None = method_option("racnn", "Number of scales, the whole image included.")
     half_side: float | None = method_option(

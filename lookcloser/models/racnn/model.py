@@ -64,6 +64,7 @@ class RACNN(Model):
     tasks: ClassVar[tuple[str, ...]] = ("classification",)
     summary: ClassVar[str] = "zooms into the detail that decides, scale by scale"
     soft_targets: ClassVar[bool] = False
+    source_factor: ClassVar[int] = 2
 
     def __init__(
         self,
