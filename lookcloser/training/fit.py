@@ -102,9 +102,9 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(**arguments)
-    smallest = 2 if options.frozen_norm else options.share(options.devices)
-    for backbone in model.backbones:
-        backbone.check((options.size, options.size), smallest)
+        smallest = 2 if options.frozen_norm else options.share(options.devices)
+        for backbone in model.backbones:
+            backbone.check((options.size, options.size), smallest)
     sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     mean, std = normalization(options.backbone)
     side = options.source_size or kind.source_factor * options.size

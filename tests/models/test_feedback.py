@@ -123,6 +123,8 @@ def test_construction_leaves_modes_and_generator_alone():
         ("test_resnet", -1, "stage -1"),
         # Its blocks take the grid's size, which the cut does not hand over.
         ("xcit_nano_12_p16_224", None, "cannot be cut behind its stage 5 .*--feedback-stage"),
+        # Its tokens lie window by window, where an attention in reading order would be misplaced.
+        ("hiera_tiny_224", None, "hiera_tiny_224: cannot be cut behind its stage 1"),
         # Its stages have names of modules that are not there.
         ("twins_svt_small", None, "twins_svt_small: cannot be cut behind"),
     ],

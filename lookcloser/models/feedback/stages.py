@@ -95,6 +95,8 @@ class BackboneStages:
     def _cut(self, stage: str, probe: Tensor) -> bool:
         """Sort the modules into early and late ones; whether the two give the whole."""
         size = probe.shape[-2:]
+        if hasattr(self.backbone.net, "reroll"):  # Hiera: inner tokens are not in reading order
+            return False
         with evaluating(self.backbone), torch.no_grad():
             try:
                 order = _order(self.backbone, stage, probe)
