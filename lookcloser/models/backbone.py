@@ -64,7 +64,10 @@ class Backbone(nn.Module):
         if stride is not None:
             self.stage = _stage_of_stride(self.net, name, stride)
         post_norm = getattr(getattr(self.net, "head", None), "norm", None)
-        self.norm_first = isinstance(post_norm, nn.Module) and stride is None
+        # A norm of another width is behind a hidden layer (InceptionNeXt), not behind the pooling.
+        weight = getattr(post_norm, "weight", None)
+        fits = weight is not None and len(weight) == self.net.num_features
+        self.norm_first = fits and stride is None
         last_norm = isinstance(getattr(self.net, "norm", None), nn.LayerNorm) and stride is None
         self.ends_in_norm = self.norm_first or last_norm
         keys = set(self.net.state_dict())

@@ -187,6 +187,14 @@ def test_only_the_layers_that_are_gone_are_passed_over():
 # ---- one map of features, in the order of the image
 
 
+def test_a_norm_behind_a_hidden_layer_is_not_of_the_features():
+    torch.manual_seed(0)
+    backbone, images = Backbone("inception_next_atto").eval(), torch.randn(1, 3, 64, 64)
+    assert any(name.startswith("head.norm") for name in backbone.dropped)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), backbone.net.forward_features(images))
+
+
 @pytest.mark.parametrize("name", ["hiera_tiny_224", "mambaout_femto"])
 def test_a_norm_over_the_last_axis_comes_before_the_pooling_too(name):
     torch.manual_seed(0)
