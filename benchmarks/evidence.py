@@ -46,7 +46,7 @@ def calls(ours: CAM, bare: torch.nn.Module, images: Tensor) -> dict[str, Callabl
 
     def maps() -> Tensor | None:
         with torch.inference_mode():
-            return ours(images, targets=1).maps
+            return ours(images, top=1).maps
 
     views = ("cam", "gradcam", "gradcampp", "layercam", "eigencam", "saliency")
     return {

@@ -70,7 +70,7 @@ def coco200(data: Path, side: int) -> list[dict[str, Any]]:
             continue
         picture = load_image(data / "coco200" / "images" / image["file_name"])
         with torch.inference_mode():
-            found = model(prepare(picture)[None], targets=1).maps
+            found = model(prepare(picture)[None], top=1).maps
         assert found is not None  # this method always has maps
         maps.append(found[0])
         truth.append(geometry.scale(boxes[image["id"]], picture.size, (side, side)))

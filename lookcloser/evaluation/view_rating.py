@@ -168,7 +168,7 @@ def _measure(
 def _probabilities(network: nn.Module, task: Task) -> Predict:
     def predict(images: Tensor) -> Tensor:
         # Of one class: maps of all of them would be thrown away.
-        output = network(images, targets=1) if isinstance(network, Model) else network(images)
+        output = network(images, top=1) if isinstance(network, Model) else network(images)
         logits = logits_of(output).float()
         return logits.softmax(dim=1) if task == "classification" else logits.sigmoid()
 

@@ -54,6 +54,8 @@ class Model(nn.Module, ABC):
         pairs: Whether a training batch must hold several images of each class.
         soft_targets: Whether its loss takes mixed targets (B, C), as MixUp makes them.
         sequential: Whether the order of its answer's tokens says something.
+        source_factor: Side of the images that it is given where nobody says otherwise, as a
+            multiple of its input's: who looks closer needs pixels that a first look has not.
         phase: The name of the phase of training it is in; None where all parts learn together.
     """
 
@@ -64,6 +66,7 @@ class Model(nn.Module, ABC):
     pairs: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
     sequential: ClassVar[bool] = False
+    source_factor: ClassVar[int] = 1
     phase: str | None = None
 
     def __init_subclass__(cls, *, method: Method | None = None, **named: Any) -> None:
@@ -101,13 +104,15 @@ class Model(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Answer a batch, the same in training and in evaluation.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose evidence: None for every class, k for the k best classes of each image
-                (best first), or class indices (B, K).
+            targets: Whose evidence: class indices (B, K); of every class without.
+            top: Instead, the k best classes of each image, best first.
         """
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -119,7 +124,7 @@ class Model(nn.Module, ABC):
             images: (B, 3, H, W).
             top: How many classes get a map; of an answer of several tokens each has one.
         """
-        output: Output = self(images, targets=top)
+        output: Output = self(images, top=top)
         return output
 
     def following(self, tokens: Tensor) -> nn.Module:

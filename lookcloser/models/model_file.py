@@ -29,7 +29,13 @@ def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: Model
         LookcloserError: When it cannot be written; a file that was there before is kept.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, tensor in state.items():
+        tensors[name] = tensor.detach().cpu().contiguous()
+        if tensors[name].data_ptr() in stored:  # a module with two names; the format has no links
+            tensors[name] = tensors[name].clone()
+        stored.add(tensors[name].data_ptr())
     metadata = {KEY: header_text(header)}
     with replacing(path) as temporary:
         try:

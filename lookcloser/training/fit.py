@@ -38,6 +38,7 @@ from lookcloser.models import (
     method_named,
     save_model_file,
 )
+from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.model_file import is_model_file
 from lookcloser.models.transfer import begin_from
 from lookcloser.training import processes
@@ -99,21 +100,24 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(len(names), own)
+        smallest = 2 if options.frozen_norm else options.share(options.devices)
+        for backbone in model.backbones:
+            backbone.check((options.size, options.size), smallest)
     trained = own_model(options.weights)
     if trained is not None:
         sources = [begin_from(model, trained, names)]
     else:
         sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
-    default = timm.get_pretrained_cfg(options.backbone)
-    side = options.own_option("source_size") or options.size
+    mean, std = normalization(options.backbone)
+    side = options.own_option("source_size") or kind.source_factor * options.size
     if side > LARGEST_INPUT:
         raise UsageError(
             f"{{}} {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels", option="size"
         )
     preprocessing = Preprocessing(
         size=(side, side),
-        mean=options.mean or (_triple(default.mean) if default else Preprocessing.mean),
-        std=options.std or (_triple(default.std) if default else Preprocessing.std),
+        mean=options.mean or mean,
+        std=options.std or std,
         interpolation=options.interpolation,
     )
     provenance = {
@@ -156,12 +160,6 @@ def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
     return with_vocabulary(
         catalog, options.own_option("min_count") or 1, options.own_option("max_words")
     )
-
-
-def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
-    """Per channel; timm repeats nothing for grey networks, this package feeds RGB only."""
-    red, green, blue = values if len(values) == 3 else (values[0],) * 3
-    return red, green, blue
 
 
 def fit(
@@ -213,7 +211,7 @@ def _fit(
     )
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
-        model.to(memory_format=torch.channels_last) if options.channels_last else model,
+        in_channels_last(model) if options.channels_last else model,
         options,
         catalog,
         total_steps=steps * options.epochs,

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.explain.outputs import logits_of
 from lookcloser.models import METHODS, build_model, load_model_file, save_model_file
@@ -207,7 +208,7 @@ def test_variants_are_saved_and_loaded(method, arguments, tmp_path):
 def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
     model, images = build(method, backbone).eval(), pictures()
     with torch.no_grad():
-        every, best = model(images), model(images, targets=3)
+        every, best = model(images), model(images, top=3)
         chosen = model(images, targets=torch.tensor([[4, 0], [1, 1]]))
     torch.testing.assert_close(best.logits, every.logits)
     assert torch.equal(best.tokens, every.logits.topk(3).indices)
@@ -216,7 +217,10 @@ def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
     torch.testing.assert_close(
         chosen.maps, every.maps[rows, torch.tensor([[4, 0], [1, 1]])], rtol=1e-4, atol=1e-6
     )
-    assert model(images, targets=99).maps.shape[1] == 5, "no more maps than classes"
+    assert model(images, top=99).maps.shape[1] == 5, "no more maps than classes"
+    for impossible in ({"targets": 1}, {"targets": best.tokens, "top": 1}):
+        with pytest.raises(LookcloserError, match=r"Class indices of shape \(B, K\) as targets"):
+            model(images, **impossible)
 
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)

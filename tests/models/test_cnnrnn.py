@@ -591,7 +591,7 @@ class TestMaps:
         with torch.no_grad():
             every = made(images)
             chosen = made(images, targets=torch.tensor([[1, 3]] * 4))
-            best = made(images, targets=2)
+            best = made(images, top=2)
         rows = torch.arange(4)[:, None]
         assert torch.equal(best.tokens, every.logits.topk(2).indices)
         assert_alike(best.maps, every.maps[rows, best.tokens])
@@ -732,3 +732,30 @@ class TestArguments:
     def test_what_does_not_fit_is_named(self, options, message):
         with pytest.raises(LookcloserError, match=message):
             CNNRNN(LABELS, CNNRNN.Options("test_resnet", **options))
+
+
+def test_easy_order_takes_the_likeliest_true_label_at_each_place():
+    """By a loop over the places, asking the network after each prefix."""
+    labels = network(seed=5)
+    labels.image.weight.data *= 5
+    targets = torch.zeros(len(SETS), LABELS).double()
+    for row, members in enumerate(SETS):
+        targets[row, members] = 1
+    image = labels.image(
+        torch.randn(len(SETS), 5, generator=torch.Generator().manual_seed(2)).double()
+    )
+    orders = torch.zeros(LABELS)  # not looked at
+    log_probs, wanted = training_paths("easy", orders, labels, image, targets)
+    differs = False
+    for row, members in enumerate(SETS):
+        left, path = set(members), []
+        while left:
+            prefix = torch.tensor([path], dtype=torch.long)
+            scores = labels.log_probs(labels.project(image[row : row + 1], prefix))[0, -1].tolist()
+            best = max(left, key=lambda label: scores[label])
+            differs |= best != min(left)
+            path.append(best)
+            left.remove(best)
+        assert wanted[row].tolist() == path + [-1] * (wanted.shape[1] - len(path))
+    assert differs, "it is not the order of the numbers by chance"
+    torch.testing.assert_close(log_probs, labels.log_probs(labels.project(image, wanted)))

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.types import Output
 from lookcloser.layers import compose_boxes, crop_and_zoom
 from lookcloser.models import RACNN
 from lookcloser.models.racnn.maps import on_one_canvas
@@ -456,3 +457,37 @@ def test_the_papers_proposal_is_an_option():
 def test_wrong_values_are_named(arguments, message):
     with pytest.raises(LookcloserError, match=message):
         small(**arguments)
+
+
+# Defaults that are the paper's
+
+
+def sure(*chances):
+    """Logits (1, S, 3) with which each scale gives class 0 a probability of ``chances``."""
+    chances = torch.tensor(chances, dtype=torch.float64)
+    others = torch.stack([chances, (1 - chances) / 2, (1 - chances) / 2], dim=-1)
+    return others.log()[None]
+
+
+@pytest.mark.parametrize(
+    ("chances", "expected"),
+    [
+        ((0.5, 0.5, 0.5), 0.05 + 0.05),
+        ((0.5, 0.54, 0.54), 0.01 + 0.05),
+        ((0.5, 0.56, 0.62), 0.0),
+        ((0.7, 0.5, 0.56), 0.25),
+    ],
+)
+def test_the_default_margin_is_that_of_the_paper(chances, expected):
+    """Each scale is to be surer of the true class than the one before by 0.05, as in the paper."""
+    logits = sure(*chances)
+    output = Output(logits[:, 0], scale_logits=logits, features=torch.zeros(1, 2, 2, 3).double())
+    model = small()
+    model.phase = "proposals"
+    terms = model.losses(output, torch.tensor([0]), F.cross_entropy)
+    assert set(terms) == {"ranking"}
+    assert terms["ranking"].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_by_default_it_is_given_more_pixels_than_it_sees_at_once():
+    assert RACNN.source_factor == 2

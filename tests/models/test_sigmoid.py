@@ -24,7 +24,7 @@ def test_network_and_maps_are_those_of_cam():
     made, plain = model(), CAM(LABELS, CAM.Options("test_resnet", stride=8)).eval()
     plain.load_state_dict(made.state_dict())
     with torch.no_grad():
-        found, expected = made(pictures(), targets=2), plain(pictures(), targets=2)
+        found, expected = made(pictures(), top=2), plain(pictures(), top=2)
     for one, other in zip(found, expected, strict=True):
         assert (one is None and other is None) or torch.equal(one, other)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from lookcloser.core.types import Output
+from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.base import Model, make_backbone
 from lookcloser.models.cam.options import METHOD
 from lookcloser.models.options import BackboneOptions
@@ -27,19 +27,17 @@ class CAM(Model, method=METHOD):
         options = options or BackboneOptions()
         self.backbone = make_backbone(options)
         self.dropout = nn.Dropout(options.drop_rate)
-        self.head = nn.Linear(self.backbone.width, num_classes)
-        # Small random weights leave the first steps to the backbone's features, and, unlike zeros,
-        # give the backbone a gradient at once.
-        nn.init.trunc_normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        self.head = ClassHead(self.backbone.width, num_classes)
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits and class maps of a batch.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose maps: None for every class, k for the k best classes of each image (best
-                first), or class indices of shape (B, K). Few maps cost next to nothing.
+            targets: As in `Model.forward`. Few maps cost next to nothing.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
@@ -47,15 +45,5 @@ class CAM(Model, method=METHOD):
         """
         features = self.backbone(images)
         logits = self.head(self.dropout(features.mean(dim=(2, 3))))
-        weight = self.head.weight.to(features.dtype)
-        if targets is None:
-            maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps)
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
-        maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
-        return Output(logits=logits, maps=maps, tokens=tokens)
-
-
-def best_classes(logits: Tensor, k: int) -> Tensor:
-    """Indices (B, k) of the k highest logits (B, C), best first; all classes where C < k."""
-    return logits.detach().topk(min(k, logits.shape[1])).indices
+        tokens = chosen_classes(logits, targets, top)
+        return Output(logits=logits, maps=self.head.maps(features, tokens), tokens=tokens)

@@ -89,17 +89,20 @@ class Captioner(Model):
         """As many words as the longest training caption has."""
         return {"max_length": longest_caption(catalog)}
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Features, and the scores of the first word.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
             targets: Not used: evidence belongs to the words that `answer` writes.
+            top: Not used.
 
         Returns:
             ``logits`` (B, V) of the first word; ``features`` (B, D, h, w) for `losses`.
         """
-        del targets
+        del targets, top
         return self.describe(self.backbone(images))
 
     def describe(self, features: Tensor) -> Output:

@@ -22,9 +22,9 @@ from lookcloser.decoding import (
     greedy_search,
     label_marginals,
 )
+from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import label_path_loss
 from lookcloser.models.base import Criterion, Model, make_backbone
-from lookcloser.models.cam.model import best_classes
 from lookcloser.models.cnnrnn.options import METHOD, CNNRNNOptions
 from lookcloser.models.cnnrnn.orders import label_ranks, training_paths
 from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
@@ -92,7 +92,9 @@ class CNNRNN(Model, method=METHOD):
         """(C, E): labels that come alike on paths lie near each other."""
         return self.paths.embedding.weight[: self.num_classes].detach()
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Scores of labels along the greedy path, with a map for each; see `Model.forward`.
 
         ``sigmoid(logits)`` is the probability that a label is named along the greedy path,
@@ -120,7 +122,7 @@ class CNNRNN(Model, method=METHOD):
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
         if self.training:
             return Output(logits, features=pooled)
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
+        tokens = chosen_classes(logits, targets, top)
         labels = torch.arange(self.num_classes, device=image.device).expand(len(image), -1)
         labels = labels if tokens is None else tokens
         steps = joint.argmax(dim=1).gather(1, labels)

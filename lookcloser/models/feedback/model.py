@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.types import Output
-from lookcloser.models.backbone import Backbone
+from lookcloser.layers.class_head import ClassHead, chosen_classes
+from lookcloser.models.backbone import Backbone, normalization
 from lookcloser.models.base import Model, make_backbone
-from lookcloser.models.cam.model import best_classes
 from lookcloser.models.feedback.attention import control_attention
 from lookcloser.models.feedback.options import METHOD, TWO_BLOCK, FeedbackOptions
 from lookcloser.models.feedback.stages import BackboneStages
@@ -18,13 +18,18 @@ from lookcloser.models.feedback.two_block import TwoBlock
 
 
 class Stages(Protocol):
-    """A network in two parts."""
+    """A network in two parts; ``rim`` as in `TwoBlock`."""
+
+    rim: int
 
     def early(self, images: Tensor) -> Tensor:
         """Images -> the output of the stage that is fed back into."""
 
     def late(self, raw: Tensor, size: torch.Size) -> Tensor:
         """That output, for images of ``size`` (H, W), -> features (B, D, h, w)."""
+
+    def look(self, raw: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """The same features, and (B, D, h', w') where the class map is read."""
 
     def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
         """(h, w) of that output."""
@@ -36,15 +41,17 @@ class Stages(Protocol):
 class FeedbackNet(Model, method=METHOD):
     """Attention feedback: look once, see where the evidence is, look again with that in mind.
 
-    Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`. The map of the
-    class that it finds, made positive and divided by its mean, is the attention a. Pass 2 answers:
+    Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`; in the two-block
+    network the maps are read before its pooling. The map of the class that it finds, made positive
+    and divided by its mean, is the attention a. Pass 2 answers:
     ``late(e ⊙ a)`` under the same head. Both passes share all weights.
 
     Args:
         num_classes: C.
         options: See `FeedbackOptions`; for ``feedback_stage`` `BackboneStages`, for
             ``feedback_select`` `feedback_attention`, for ``feedback_control``
-            `control_attention`. Noise is in units of the normalized input.
+            `control_attention`. Noise is on pixels of 0 to 255; ``std`` is what images are
+            normalized with, (1, 1, 1) where they are in [0, 1].
 
     Raises:
         LookcloserError: For a backbone that cannot be made, or a stage that cannot be fed back
@@ -64,45 +71,52 @@ class FeedbackNet(Model, method=METHOD):
         else:
             self.backbone = make_backbone(options)
             self._cut = BackboneStages(self.backbone, options.feedback_stage)
+        std = options.std or normalization(options.backbone)[1]
+        self._pixel = [1 / (255 * deviation) for deviation in std]
         self.dropout = nn.Dropout(options.drop_rate)
-        self.head = nn.Linear(self.backbone.width, num_classes)
-        # As in `CAM`; and almost even maps at first make the second pass begin as the first.
-        nn.init.trunc_normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        # Its weights are small at first: almost even maps make the second pass begin as the first.
+        self.head = ClassHead(self.backbone.width, num_classes)
 
     @property
     def stages(self) -> Stages:
         """The backbone in two parts."""
         return self.backbone if isinstance(self.backbone, TwoBlock) else self._cut
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits and class maps of the second pass, and what was fed back.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose maps: None for every class, k for the k best, or classes (B, K).
+            targets: Whose maps; see `Model.forward`.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
             (B, 1, h', w'), the attention at the stage that it is multiplied into.
         """
         if self.training and self.noise:
-            images = images + self.noise * torch.randn_like(images)
+            scale = images.new_tensor(self._pixel)[:, None, None]
+            images = images + self.noise * scale * torch.randn_like(images)
         stages, size = self.stages, images.shape[-2:]
         raw = stages.early(images)
-        attention = self.attention(stages.late(raw, size), stages.grid(raw, size))
+        attention = self._attention(*stages.look(raw, size), stages.grid(raw, size))
         features = stages.late(stages.attend(raw, attention), size)
         logits = self.head(self.dropout(features.mean(dim=(2, 3))))
-        weight = self.head.weight.to(features.dtype)
-        if targets is None:
-            maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps, part_maps=attention)
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
-        maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
+        tokens = chosen_classes(logits, targets, top)
+        maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention)
 
-    def attention(self, features: Tensor, size: tuple[int, int]) -> Tensor:
-        """Features (B, D, h, w) of the first pass -> what is fed back, (B, 1, *size)."""
+    def _attention(self, features: Tensor, read: Tensor, size: tuple[int, int]) -> Tensor:
+        """What `Stages.look` gives of the first pass -> what is fed back, (B, 1, *size)."""
         logits = self.head(features.mean(dim=(2, 3)))
-        maps = torch.einsum("bdhw,cd->bchw", features, self.head.weight.to(features.dtype))
-        return control_attention(maps, logits, size, self.select, self.control, fresh=self.training)
+        return control_attention(
+            self.head.maps(read),
+            logits,
+            size,
+            self.select,
+            self.control,
+            fresh=self.training,
+            rim=self.stages.rim,
+        )

@@ -31,7 +31,10 @@ class FeedbackOptions(BackboneOptions):
         "none", "Instead of the attention: ones, shuffled or literal; none is off."
     )
     noise: float = option(
-        0.0, "Deviation of the Gaussian noise on training images, normalized.", least=0
+        0.0, "Deviation of the Gaussian noise on training images, on pixels of 0 to 255.", least=0
+    )
+    std: tuple[float, float, float] | None = option(
+        None, "Input std; None takes the backbone's.", above=0
     )
 
     def check_together(self) -> None:

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
+from lookcloser.layers.class_head import best_classes, chosen_classes
 from lookcloser.layers.osme import OSME, merge_attentions
 from lookcloser.losses.gather import gather_across_ranks
 from lookcloser.losses.mamc import mamc_terms
 from lookcloser.models.base import Criterion, Model, make_backbone
-from lookcloser.models.cam.model import best_classes
 from lookcloser.models.osme.options import METHOD, OSMEOptions
 
 
@@ -65,12 +65,15 @@ class OSMENet(Model, method=METHOD):
         """Backbone and attentions: at the classifier's rate the features f grow without bounds."""
         return (self.backbone, self.osme)
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits, class maps, and a map of each attention.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose maps: None for every class, k for the k best, or classes (B, K).
+            targets: Whose maps; see `Model.forward`.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
@@ -85,9 +88,7 @@ class OSMENet(Model, method=METHOD):
         features = self.osme(grid)
         logits = self.head(self.dropout(merge_attentions(features, self.merge)))
         rows = self._rows()
-        tokens = targets if isinstance(targets, Tensor) else None
-        if isinstance(targets, int):
-            tokens = best_classes(logits, targets)
+        tokens = chosen_classes(logits, targets, top)
         first = best_classes(logits, 1) if tokens is None else tokens[:, :1]
         directions = rows if tokens is None else rows[tokens]
         return Output(

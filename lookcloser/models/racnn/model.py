@@ -12,9 +12,9 @@ from torch.nn import functional as F
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
+from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
 from lookcloser.models.base import Criterion, Model, Phase, make_backbone
-from lookcloser.models.cam.model import best_classes
 from lookcloser.models.racnn.maps import on_one_canvas
 from lookcloser.models.racnn.options import METHOD, RACNNOptions
 
@@ -44,6 +44,7 @@ class RACNN(Model, method=METHOD):
 
     Options = RACNNOptions
     soft_targets: ClassVar[bool] = False
+    source_factor: ClassVar[int] = 2
 
     def __init__(self, num_classes: int, options: RACNNOptions | None = None) -> None:
         super().__init__()
@@ -112,17 +113,20 @@ class RACNN(Model, method=METHOD):
                 weight = first.weight.detach().repeat(1, count) / count
                 self.fusion.load_state_dict({"weight": weight, "bias": first.bias})
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits of the fused answer and of every scale, with the boxes of the finer scales.
 
         Args:
             images: (B, 3, H, W) at source resolution, normalised as the backbone expects.
             targets: As in `Model.forward`.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``scale_logits`` (B, S, C); ``boxes`` (B, S - 1, 4) in [-1, 1] of
             the images; ``maps`` of the fused answer on the whole image, the maps of every scale
-            put where it looked (in training only where ``targets`` ask for them); ``features``
+            put where it looked (in training only where some are asked for); ``features``
             (B, S - 1, 2, 3): each proposal inside its view, and the box on the strongest response
             there. While only the first scale is trained, its logits alone.
         """
@@ -138,7 +142,7 @@ class RACNN(Model, method=METHOD):
             logits = scale_logits.mean(dim=1)
         else:
             logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
+        tokens = chosen_classes(logits, targets, top)
         return Output(
             logits=logits,
             maps=None if self.training and tokens is None else self._maps(views, pooled, tokens),

@@ -23,7 +23,7 @@ class RACNNOptions(BackboneOptions):
     )
     source_size: int | None = option(
         None,
-        "Side of the image that the scales are cut from; None: that of the input.",
+        "Side of the image that the scales are cut from; None: twice that of the input.",
         above=0,
         use="training",
     )
