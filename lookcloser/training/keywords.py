@@ -91,4 +91,3 @@ class TrainKeywords(TypedDict, total=False):
     feedback_select: Literal["soft", "predicted"]
     feedback_control: Literal["none", "ones", "shuffled", "literal"]
     noise: float
-    std: tuple[float, float, float] | None
