@@ -44,6 +44,12 @@ class Memory:
         """The number of all images."""
         return len(self.features) if self.statistics is None else self.statistics.count
 
+    @property
+    def per_label(self) -> NDArray[np.float64]:
+        """(C,) the number of all images with each label."""
+        kept: NDArray[np.float64] = self.labels.sum(axis=0).astype(np.float64)
+        return kept if self.statistics is None else self.statistics.per_label
+
     def added(
         self, other: Memory, columns: NDArray[np.int64], others_columns: NDArray[np.int64]
     ) -> Memory:

@@ -18,6 +18,7 @@ from lookcloser.core.types import Task
 from lookcloser.data.transforms import Preprocessing
 from lookcloser.models.base import Model
 from lookcloser.models.registry import build_model
+from lookcloser.uncertainty import Calibration
 from lookcloser.version import __version__
 
 FORMAT = 1
@@ -35,6 +36,7 @@ class Package:
         names: Class names by index.
         preprocessing: How images are made ready.
         box_threshold: Where maps are cut into boxes, between their minimum and their maximum.
+        calibration: Temperature, quantiles and thresholds, from images that did not train it.
         scores: Metrics on the validation split at the time of saving.
         provenance: Where it comes from: data, seed, command, versions.
         version: The lookcloser that wrote it.
@@ -47,6 +49,7 @@ class Package:
     names: tuple[str, ...]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     box_threshold: float = 0.2
+    calibration: Calibration = field(default_factory=Calibration)
     scores: Mapping[str, float] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
@@ -144,6 +147,8 @@ def _parse(path: Path, header: str) -> Package:
             std=_triple(preprocessing["std"]),
             interpolation=str(preprocessing["interpolation"]),
         )
+        if "calibration" in chosen:
+            chosen["calibration"] = Calibration.read(chosen["calibration"])
         return Package(**chosen)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged from error

@@ -18,10 +18,10 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.recognizer.recognizer import Recognizer, load
-from lookcloser.recognizer.thresholds import choose_box_threshold
+from lookcloser.recognizer.thresholds import measured_on_val
 from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag, make_options
+from lookcloser.training.options import TrainOptions, flag, make_options
 from lookcloser.version import __version__
 
 
@@ -109,20 +109,28 @@ def _run_training(
         if data is None:
             raise UsageError("no data given", fix="Name a folder or table of images")
         chosen = make_options(**options)
-    catalog = read_data(
-        data,
-        split_seed=chosen.seed,
-        val_share=chosen.val_share,
-        test_share=chosen.test_share,
-        skip_missing=chosen.skip_missing,
-    )
+    # The images of a closed form rate it one by one; it needs none left out for validation.
+    catalog = _read(data, chosen, 0.0 if chosen.recipe == "closed-form" else chosen.val_share)
     validate_for_training(catalog)
     if resume is None:
         # From here on the method has its name, also in config.yaml.
-        chosen = replace(chosen, method=chosen.method or DEFAULT_METHODS[catalog.task])
+        from lookcloser.training.recipes import default_method
+
+        method = chosen.method or default_method(chosen, catalog.task)
+        chosen = replace(chosen, method=method)
         place = Path(data), str(chosen.method), out
         folder = processes.first_decides(lambda: _new_folder(*place))
     return _train(catalog, chosen, folder, Path(data), resume=resume is not None, quiet=quiet)
+
+
+def _read(data: str | Path, options: TrainOptions, val_share: float) -> Catalog:
+    return read_data(
+        data,
+        split_seed=options.seed,
+        val_share=val_share,
+        test_share=options.test_share,
+        skip_missing=options.skip_missing,
+    )
 
 
 def read_config(folder: Path) -> tuple[str, TrainOptions]:
@@ -159,7 +167,7 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> TrainResult:
-    from lookcloser.training.fit import fit
+    from lookcloser.training.recipes import learn
 
     def on_start() -> None:
         if not resume:
@@ -168,12 +176,20 @@ def _train(
 
     undone = _undone_on_failure(folder) if processes.rank() == 0 else nullcontext()
     with undone:
-        result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
+        result = learn(
+            catalog,
+            options,
+            folder,
+            resume=resume,
+            quiet=quiet,
+            on_start=on_start,
+            val_is_made=lambda: "val" not in _read(data, options, 0.0).splits,
+        )
     recognizer = load(folder)
     made = recognizer.model, recognizer.package, catalog, recognizer.device
-    threshold = processes.first_decides(lambda: choose_box_threshold(*made))
-    if threshold is not None:
-        recognizer.package = replace(recognizer.package, box_threshold=threshold)
+    measured = processes.first_decides(lambda: measured_on_val(*made))
+    if measured:
+        recognizer.package = replace(recognizer.package, **measured)
         if processes.rank() == 0:
             recognizer.save(folder / MODEL_FILE)
     return TrainResult(

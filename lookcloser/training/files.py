@@ -6,3 +6,4 @@ HISTORY_FILE = "metrics.csv"
 CHECKPOINT_FILE = "last.ckpt"
 REPORT_FILE = "report.html"
 AUDIT_FILE = "audit.html"
+FINE_TUNED_FOLDER = "fine-tune"  # of a run that tries both recipes

@@ -20,6 +20,7 @@ _CHOICES = {
     "augment": ("none", "shift", "crop", "trivial"),
     "optimizer": ("adamw", "sgd"),
     "balance": ("none", "weights", "sampling"),
+    "recipe": ("auto", "closed-form", "fine-tune"),
     "precision": ("32-true", "16-mixed", "bf16-mixed", "64-true"),
     "interpolation": ("bilinear", "bicubic", "nearest"),
 }
@@ -29,7 +30,7 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = (
     *("backbone_lr", "weight_decay", "warmup", "clip", "mixup", "cutmix", "patience"),
-    *("workers", "seed"),
+    *("workers", "seed", "budget"),
 )
 _SHARES = ("label_smoothing", "drop_rate", "ema", "erase", "val_share", "test_share", "crop_area")
 
@@ -57,7 +58,13 @@ class TrainOptions:
         "Method; `lookcloser methods` lists them. None: by the data, cam for classes, cnnrnn for "
         "tags, lstm for captions.",
     )
-    backbone: str = option("resnet50", "Any timm model name.")
+    recipe: str = option(
+        "auto",
+        "closed-form (features once, the head solved: seconds), fine-tune, or auto: closed-form, "
+        "and fine-tune beside it where --budget allows; the better on val stays.",
+    )
+    budget: float = option(10.0, "Minutes that --recipe auto may take for fine-tuning.")
+    backbone: str = option("tf_efficientnet_lite0", "Any timm model name.")
     weights: str = option("pretrained", "First weights: pretrained, none, or a .safetensors FILE.")
     model_kwargs: dict[str, Any] = field(
         default_factory=dict,

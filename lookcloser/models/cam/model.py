@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lookcloser.core.types import Output
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
+from lookcloser.models.solved import RootedChannels, Solution
 
 
 class CAM(Model):
@@ -25,6 +26,9 @@ class CAM(Model):
         stride: See `Backbone`.
         model_kwargs: Further arguments of the timm model.
         drop_rate: Dropout on the pooled features in training.
+        rooted: Whether the head reads the square roots of the pooled features, see
+            `RootedChannels`; the equations hold for the rooted features.
+        solved: The sizes of what a closed form leaves, see `Solution`; None for a trained head.
     """
 
     name: ClassVar[str] = "cam"
@@ -38,9 +42,14 @@ class CAM(Model):
         stride: int | None = None,
         model_kwargs: Mapping[str, Any] | None = None,
         drop_rate: float = 0.0,
+        rooted: bool = False,
+        solved: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
+        self.root = RootedChannels() if rooted else None
+        width = self.backbone.width
+        self.solution = None if solved is None else Solution(num_classes, width, **solved)
         self.dropout = nn.Dropout(drop_rate)
         self.head = nn.Linear(self.backbone.width, num_classes)
         # Small random weights leave the first steps to the backbone's features, and, unlike zeros,
@@ -60,15 +69,25 @@ class CAM(Model):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
             classes of the maps, None where all are given.
         """
-        features = self.backbone(images)
-        logits = self.head(self.dropout(features.mean(dim=(2, 3))))
+        features = self._features(images)
+        pooled = features.mean(dim=(2, 3))
+        logits = self.head(self.dropout(pooled))
+        distances = None if self.solution is None else self.solution.distances(pooled, logits)
         weight = self.head.weight.to(features.dtype)
         if targets is None:
             maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps)
+            return Output(logits=logits, maps=maps, distances=distances)
         tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
         maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
-        return Output(logits=logits, maps=maps, tokens=tokens)
+        return Output(logits=logits, maps=maps, tokens=tokens, distances=distances)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> what the head reads of them (B, D)."""
+        return self._features(images).mean(dim=(2, 3))
+
+    def _features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.backbone(images)
+        return features if self.root is None else self.root(features)
 
 
 def best_classes(logits: Tensor, k: int) -> Tensor:

@@ -27,6 +27,8 @@ class Sigmoid(CAM):
         drop_rate: Dropout on the pooled features in training.
         threshold: A label is in the answer if its score is above it.
         loss: "bce" (binary cross-entropy) or "asymmetric" (see `losses.asymmetric_loss`).
+        rooted: See `CAM`.
+        solved: See `CAM`.
 
     Raises:
         LookcloserError: For an unknown loss or a threshold outside [0, 1).
@@ -45,8 +47,10 @@ class Sigmoid(CAM):
         drop_rate: float = 0.0,
         threshold: float = 0.5,
         loss: Loss = "bce",
+        rooted: bool = False,
+        solved: Mapping[str, int] | None = None,
     ) -> None:
-        super().__init__(num_classes, backbone, stride, model_kwargs, drop_rate)
+        super().__init__(num_classes, backbone, stride, model_kwargs, drop_rate, rooted, solved)
         if loss not in get_args(Loss):
             raise unknown(loss, "loss", get_args(Loss))
         if not 0 <= threshold < 1:
