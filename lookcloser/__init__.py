@@ -12,9 +12,10 @@ from lookcloser.version import __version__
 
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
-    from lookcloser.recognizer import Recognizer, annotate, audit, load, train
+    from lookcloser.recognizer import Recognizer, add, annotate, audit, load, train
 
 _HOME = {
+    "add": "lookcloser.recognizer",
     "annotate": "lookcloser.recognizer",
     "audit": "lookcloser.recognizer",
     "train": "lookcloser.recognizer",
@@ -34,6 +35,7 @@ __all__ = [
     "Recognizer",
     "Region",
     "__version__",
+    "add",
     "annotate",
     "audit",
     "load",

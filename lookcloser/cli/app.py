@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import annotate, answer, audit, data, demo, report, train
+from lookcloser.cli import add, annotate, answer, audit, data, demo, report, train
 from lookcloser.cli.answer import FAILED
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.version import __version__
@@ -46,6 +46,7 @@ def root(
 
 app.command("demo")(demo.demo)
 app.command("train")(train.train)
+app.command("add")(add.add)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)

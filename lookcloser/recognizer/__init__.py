@@ -1,5 +1,6 @@
 """Load, train, predict, evaluate, explain: the object people hold."""
 
+from lookcloser.recognizer.adding import add
 from lookcloser.recognizer.annotation import Annotation, annotate
 from lookcloser.recognizer.auditing import audit
 from lookcloser.recognizer.foreign import explain_timm
@@ -13,6 +14,7 @@ __all__ = [
     "Recognizer",
     "TrainResult",
     "ViewScores",
+    "add",
     "annotate",
     "audit",
     "explain_timm",

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from lookcloser.core.errors import UsageError
 from lookcloser.core.types import Kind, Label, Output, Prediction, Region
 from lookcloser.models import Package, model_class
 from lookcloser.recognizer.evidence import (
@@ -18,14 +21,33 @@ from lookcloser.recognizer.evidence import (
 )
 
 
+class Promise(NamedTuple):
+    """Sets of labels that hold the truth of a share of the images.
+
+    Attributes:
+        coverage: The share.
+        sets: "lac" (the smallest sets, some may be empty) or "aps" (never empty).
+    """
+
+    coverage: float
+    sets: str = "lac"
+
+
 def label_scores(logits: Tensor, package: Package) -> Tensor:
-    """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags."""
-    logits = logits.float()
+    """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags.
+
+    At the temperature of the model, so that they mean what they say.
+    """
+    logits = logits.float() / package.calibration.temperature
     return logits.sigmoid() if package.task == "multilabel" else logits.softmax(dim=1)
 
 
 def predictions(
-    output: Output, package: Package, sizes: Sequence[Size], top: int
+    output: Output,
+    package: Package,
+    sizes: Sequence[Size],
+    top: int,
+    promise: Promise | None = None,
 ) -> Iterator[Prediction]:
     """The answers of a batch, in order, without paths.
 
@@ -34,13 +56,55 @@ def predictions(
         package: What belongs to the model.
         sizes: (width, height) of each original image.
         top: How many labels a classification names.
+        promise: Of which coverage its candidates shall be; None names none.
+
+    Raises:
+        LookcloserError: For a promise that this model cannot make.
     """
     scores = label_scores(output.logits, package)
+    doubts = image_doubts(output, scores, package, promise)
     for row, size in enumerate(sizes):
         if package.task == "classification":
-            yield _classified(output, scores[row], row, package, size, top)
+            answer = _classified(output, scores[row], row, package, size, top)
+            yield replace(answer, **doubts[row])
         else:
             yield _sequence(output, scores[row], row, package, size)
+
+
+def image_doubts(
+    output: Output, scores: Tensor, package: Package, promise: Promise | None = None
+) -> list[dict[str, Any]]:
+    """Of each image the fields of `Prediction` that say what the model does not know.
+
+    Args:
+        output: Of a classifier; other tasks have no such fields.
+        scores: (B, C), its `label_scores`.
+        package: What belongs to the model.
+        promise: As in `predictions`.
+
+    Raises:
+        LookcloserError: As `predictions`.
+    """
+    if package.task != "classification":
+        if promise is not None:
+            raise UsageError(
+                f"coverage {promise.coverage:g}: this model answers {package.task}",
+                allowed="A model that names one class",
+            )
+        return []
+    distances = None if output.distances is None else output.distances.float().cpu().numpy()
+    logits = output.logits.float().cpu().numpy()
+    doubts: list[dict[str, Any]] = [
+        {"refusal": refusal} for refusal in package.calibration.refusals(logits, distances)
+    ]
+    if promise is None:
+        return doubts
+    sets = package.calibration.sets(scores.cpu().numpy(), promise.coverage, promise.sets)
+    for row, chosen in enumerate(sets):
+        ranked = class_labels(scores[row], package.names, len(package.names))
+        candidates = tuple(label for label in ranked if chosen[label.index])
+        doubts[row] |= {"candidates": candidates, "coverage": promise.coverage}
+    return doubts
 
 
 def _classified(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from lookcloser.data import Catalog, Sample
 from lookcloser.data.dataset import Batch
 from lookcloser.data.targets import ClassTargets
 from lookcloser.models import Model, Package
+from lookcloser.recognizer.answering import image_doubts, label_scores
 from lookcloser.recognizer.evidence import (
     class_labels,
     map_regions,
@@ -29,7 +31,8 @@ from lookcloser.recognizer.reading import check_known, read_batches
 from lookcloser.recognizer.supervision import supervise
 
 TOP = 5
-_KEPT = ("boxes", "scale_logits", "part_maps")  # of an Output, for every image
+COVERAGE = 0.95  # of the sets that an evaluation scores
+_KEPT = ("boxes", "scale_logits", "part_maps", "distances")  # of an Output, for every image
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Answered:
         probabilities: (N, C).
         targets: (N,) true classes.
         maps: (N, 2, h, w) raw maps of the best and of the true class.
+        doubts: Of each what the model says it does not know, as fields of a `Prediction`.
         evidence: What there is beside: boxes, logits per scale, maps per attention.
         skipped: (name, reason) of the other images.
     """
@@ -51,6 +55,7 @@ class Answered:
     probabilities: Tensor
     targets: Tensor
     maps: Tensor
+    doubts: Sequence[Mapping[str, Any]]
     evidence: Output
     skipped: tuple[tuple[str, str], ...]
 
@@ -104,7 +109,8 @@ def answer_split(
     return Answered(
         samples=tuple(samples[index] for index in indices),
         sizes=tuple(sizes),
-        probabilities=evidence.logits.softmax(dim=1),
+        probabilities=label_scores(evidence.logits, package),
+        doubts=image_doubts(evidence, label_scores(evidence.logits, package), package),
         targets=torch.cat(targets),
         maps=torch.cat(maps),
         evidence=evidence,
@@ -153,6 +159,7 @@ def evaluate_split(
     supervision = supervise(threshold_from, catalog, split)
     answered = run(catalog.split(split))
     scores, intervals = _classification_scores(answered)
+    scores |= _doubt_scores(answered, package)
     settings = {"images": f"{len(answered.samples)} of split {split}"}
     ious: dict[int, float] = {}
     grid = package.preprocessing.size
@@ -215,6 +222,21 @@ def _classification_scores(
     return scores, {"top1": metrics.bootstrap_interval(right)}
 
 
+def _doubt_scores(answered: Answered, package: Package) -> dict[str, float]:
+    """Whether the sets keep their promise, how large they are, and how many images are refused."""
+    calibration = package.calibration
+    if not calibration.lac:
+        return {}
+    probabilities, targets = answered.probabilities.numpy(), answered.targets.numpy()
+    sets = calibration.sets(probabilities, COVERAGE)
+    refused = [doubt["refusal"] is not None for doubt in answered.doubts]
+    return {
+        f"coverage@{COVERAGE:.0%}": float(sets[range(len(targets)), targets].mean()),
+        f"set size@{COVERAGE:.0%}": float(sets.sum(axis=1).mean()),
+        "refused": sum(refused) / len(refused),
+    }
+
+
 def _losses(answered: Answered) -> Tensor:
     """(N,) cross-entropy of the truth, in nats."""
     of_truth = answered.probabilities.gather(1, answered.targets[:, None])[:, 0]
@@ -243,7 +265,8 @@ def _answers(answered: Answered, package: Package, ious: dict[int, float]) -> It
         regions += part_regions(answered.evidence, row, labels[0])
         source = sample.source
         path, image = (source, None) if isinstance(source, Path) else (None, source)
-        prediction = Prediction("classification", labels, regions, size, path, image=image)
+        given = {"image": image, **answered.doubts[row]}
+        prediction = Prediction("classification", labels, regions, size, path, **given)
         yield Answer(
             prediction, sample.labels, boxes[row], correct, ious.get(row), float(losses[row])
         )

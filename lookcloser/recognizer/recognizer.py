@@ -19,7 +19,12 @@ from lookcloser.core.types import Evaluation, Kind, Label, Output, Prediction, R
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Model, Package, load_package, save_package
-from lookcloser.recognizer.answering import evidence_kind, label_scores, predictions
+from lookcloser.recognizer.answering import (
+    Promise,
+    evidence_kind,
+    label_scores,
+    predictions,
+)
 from lookcloser.recognizer.captioning import evaluate_captions
 from lookcloser.recognizer.derivatives import VIEW, moved_regions
 from lookcloser.recognizer.evaluation import evaluate_split
@@ -82,6 +87,8 @@ class Recognizer:
         *,
         top: int = 5,
         batch_size: int = 16,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> list[Prediction]:
         """Answer images, with evidence, in order.
 
@@ -90,15 +97,20 @@ class Recognizer:
                 (H, W, 3) uint8 or float in [0, 1], a PIL image, the bytes of a file.
             top: How many labels, and maps, each answer holds.
             batch_size: Images per forward pass.
+            coverage: Also name, as ``candidates``, the classes that may be true, so that of images
+                like those of training this share has its class among them.
+            sets: Kind of these sets: "lac", the smallest, some may be empty; "aps", never empty.
 
         Returns:
             One `Prediction` per image. An image that cannot be read has ``error`` set and no
             labels; the others are answered.
 
         Raises:
-            LookcloserError: For a path that does not exist (near names are offered) or a URL.
+            LookcloserError: For a path that does not exist (near names are offered) or a URL, and
+                for a coverage that this model cannot promise.
         """
-        return list(self.stream(images, top=top, batch_size=batch_size))
+        given = {"top": top, "batch_size": batch_size}
+        return list(self.stream(images, **given, coverage=coverage, sets=sets))
 
     def stream(
         self,
@@ -106,11 +118,14 @@ class Recognizer:
         *,
         top: int = 5,
         batch_size: int = 16,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other, with one batch in memory at a time."""
         sources, session = _expand(images), self.model.session()
+        promise = None if coverage is None else Promise(coverage, sets)
         for start in range(0, len(sources), batch_size):
-            yield from self._answer(sources[start : start + batch_size], top, session)
+            yield from self._answer(sources[start : start + batch_size], top, session, promise)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `assess` for names, conventions and errors."""
@@ -285,7 +300,11 @@ class Recognizer:
         return catalog
 
     def _answer(
-        self, sources: Sequence[ImageSource], top: int, session: AbstractContextManager[None]
+        self,
+        sources: Sequence[ImageSource],
+        top: int,
+        session: AbstractContextManager[None],
+        promise: Promise | None,
     ) -> Iterator[Prediction]:
         pictures = [_try_load(source) for source in sources]
         read = [picture for picture in pictures if isinstance(picture, Image.Image)]
@@ -295,22 +314,14 @@ class Recognizer:
             # The contexts are left before anything is yielded: they would hold for the caller, too.
             with torch.inference_mode(), evaluating(self.model), session:
                 output = self.model.answer(batch, top)
-            rows = predictions(output, self.package, [picture.size for picture in read], top)
+            sizes = [picture.size for picture in read]
+            rows = predictions(output, self.package, sizes, top, promise)
         for source, picture in zip(sources, pictures, strict=True):
             path = Path(source) if isinstance(source, str | Path) else None
             if isinstance(picture, str):
                 yield Prediction(self.package.task, (), (), (0, 0), path, error=picture)
                 continue
-            answer = next(rows)
-            yield Prediction(
-                answer.task,
-                answer.labels,
-                answer.regions,
-                answer.size,
-                path,
-                answer.caption,
-                image=None if path else picture,
-            )
+            yield replace(next(rows), path=path, image=None if path else picture)
 
     def _indices(self, names: Sequence[str]) -> list[int]:
         for name in names:

@@ -135,6 +135,8 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
         "method": package.method,
         "backbone": str(package.arguments.get("backbone", "")),
         "first weights": str(package.provenance.get("weights", "")),
+        "recipe": str(package.provenance.get("recipe", "")),
+        "why this recipe": str(package.provenance.get("why this recipe", "")),
         "seed": str(package.provenance.get("seed", "")),
         "input": f"{width} × {height} px",
         "data": f"{catalog.root} ({catalog.layout})",

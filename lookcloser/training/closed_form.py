@@ -60,11 +60,15 @@ def with_head(
         "rooted": True,
         "solved": Solution.sizes(memory, head.metric),
     }
+    calibration, scale = head.calibration, 1.0
+    if package.task == "multilabel":  # whose answer compares scores with a threshold in the network
+        scale = 1 / calibration.temperature
+        calibration = replace(calibration, temperature=1.0)
     new, header = _rebuilt(model, package, arguments)
     assert new.solution is not None  # as "solved" says
     with torch.no_grad():
-        new.head.weight.copy_(torch.from_numpy(head.weight))
-        new.head.bias.copy_(torch.from_numpy(head.bias))
+        new.head.weight.copy_(torch.from_numpy(head.weight * scale))
+        new.head.bias.copy_(torch.from_numpy(head.bias * scale))
         new.solution.fill(memory, head.metric)
     kind = "acc" if header.task == "classification" else "decisions"
     known = head.calibration.images > 0
@@ -79,7 +83,7 @@ def with_head(
         header,
         names=names,
         scores=scores,
-        calibration=head.calibration,
+        calibration=calibration,
         provenance=provenance,
     )
 
