@@ -12,21 +12,31 @@ from lookcloser.version import __version__
 
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
-    from lookcloser.recognizer import Recognizer, add, annotate, audit, load, train
+    from lookcloser.recognizer import Recognizer, add, load, train
+    from lookcloser.runtime import overlay
 
 _HOME = {
     "add": "lookcloser.recognizer",
-    "annotate": "lookcloser.recognizer",
-    "audit": "lookcloser.recognizer",
     "train": "lookcloser.recognizer",
     "load": "lookcloser.recognizer",
+    "overlay": "lookcloser.runtime",
     "Recognizer": "lookcloser.recognizer",
     "Prediction": "lookcloser.core",
     "Region": "lookcloser.core",
     "Label": "lookcloser.core",
     "LookcloserError": "lookcloser.core",
 }
-_FOLDERS = ("data", "decoding", "explain", "layers", "losses", "metrics", "models", "scratch")
+_FOLDERS = (
+    "data",
+    "decoding",
+    "explain",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "runtime",
+    "scratch",
+)
 
 __all__ = [
     "Label",
@@ -36,9 +46,8 @@ __all__ = [
     "Region",
     "__version__",
     "add",
-    "annotate",
-    "audit",
     "load",
+    "overlay",
     "train",
 ]
 

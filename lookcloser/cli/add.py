@@ -31,7 +31,7 @@ def add(
     for name, reason in added.skipped.items():
         printing.say(f"skipped: {name}: {reason}")
     new = f", new: {', '.join(added.new)}" if added.new else ""
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in added.package.scores.items())
+    scores = ", ".join(f"{name} {value:.4f}" for name, value in added.header.scores.items())
     printing.say(
         f"{count(added.images, 'image')} added{new}; {count(added.total, 'image')} in all"
         + (f" ({scores})" if scores else "")

@@ -1,8 +1,8 @@
 """Pictures of evidence: heatmap overlays, labelled boxes, contact sheets.
 
 Every function returns a new RGB image and leaves its arguments as they are. Boxes are
-``(x0, y0, x1, y1)`` in pixels of the image that is drawn on, x1 and y1 exclusive. The built-in
-font of Pillow is used, so that no font file is needed; it covers Latin letters only.
+``(x0, y0, x1, y1)`` in pixels of the image that is drawn on, x1 and y1 exclusive. Text is
+drawn by `lookcloser.core.text`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from lookcloser.core import boxes as box_geometry
 from lookcloser.core.atomic import replacing
+from lookcloser.core.colormaps import color_table
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.text import draw_text, shorten, text_width, wrap
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookcloser.core.types import Box, Prediction, Region
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 COLORMAP = "inferno"  # rises evenly in lightness, so it reads alike with every colour vision
 BOX_COLOUR = "#35d0ff"  # stands out from every colour of the map
@@ -102,13 +102,11 @@ def overlay(
         heatmap: (h, w) in [0, 1], covering the whole image. It is upsampled bilinearly with
             ``align_corners=False``.
         alpha: Opacity of the strongest evidence, in [0, 1].
-        colormap: Name of a colour map of matplotlib.
+        colormap: A name in `lookcloser.core.colormaps.COLORMAPS`.
     """
-    from matplotlib import colormaps  # half a second, and only drawing needs it
-
     small = Image.fromarray(np.clip(heatmap, 0.0, 1.0).astype(np.float32))
     values = np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
-    colours = colormaps[colormap](values)[..., :3] * 255.0
+    colours = color_table(colormap)[np.minimum(values * 256, 255).astype(int)]
     opacity = alpha * values[..., None]
     mixed = np.asarray(image.convert("RGB")) * (1.0 - opacity) + colours * opacity
     return Image.fromarray(mixed.round().astype(np.uint8))
@@ -200,8 +198,7 @@ def contact_sheet(
     rows = math.ceil(len(images) / columns)
     width = max(160, *(image.width for image in images))
     height = max(image.height for image in images)
-    font = ImageFont.load_default(FONT_SIZE)
-    wrapped = [_wrap(title, font, width) for title in titles]
+    wrapped = [wrap(title, FONT_SIZE, width) for title in titles]
     line = FONT_SIZE + 4
     head = max((len(lines) for lines in wrapped), default=0) * line
 
@@ -214,7 +211,7 @@ def contact_sheet(
         lines = wrapped[index] if titles else []
         top = y + head - len(lines) * line
         for number, text in enumerate(lines):
-            draw.text((x, top + number * line), text, INK, font)
+            draw_text(draw, (x, top + number * line), text, INK, FONT_SIZE)
         sheet.paste(image, (x + (width - image.width) // 2, y + head))
     return sheet
 
@@ -292,31 +289,12 @@ def _tag(
     colour: str,
 ) -> None:
     """Text on a filled plate above the box; inside it, where there is no room above."""
-    font = ImageFont.load_default(FONT_SIZE)
-    text = _shorten(text, font, size[0] - 8)
-    width, height = math.ceil(font.getlength(text)) + 8, FONT_SIZE + 6
+    text = shorten(text, FONT_SIZE, size[0] - 8)
+    width, height = math.ceil(text_width(text, FONT_SIZE)) + 8, FONT_SIZE + 6
     x = max(0, min(corner[0], size[0] - width))
     y = corner[1] - height if corner[1] >= height else corner[1]
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
-    draw.text((x + 4, y + 1), text, "black", font)
-
-
-def _shorten(text: str, font: Font, width: float) -> str:
-    if font.getlength(text) <= width:
-        return text
-    while text and font.getlength(text + "…") > width:
-        text = text[:-1]
-    return text + "…"
-
-
-def _wrap(text: str, font: Font, width: int) -> list[str]:
-    """``text`` on at most two lines of ``width`` pixels, broken at a space where there is one."""
-    if font.getlength(text) <= width:
-        return [text]
-    fitting = next(n for n in range(len(text), -1, -1) if font.getlength(text[:n]) <= width)
-    cut = text.rfind(" ", 0, fitting + 1)
-    cut = cut if cut > 0 else fitting
-    return [text[:cut], _shorten(text[cut:].lstrip(), font, width)]
+    draw_text(draw, (x + 4, y + 1), text, "black", FONT_SIZE)
 
 
 def picture_format(path: str | Path) -> str:

@@ -17,8 +17,8 @@ from lookcloser.core.atomic import write_text
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
+from lookcloser.evaluation import measured_on_val
 from lookcloser.recognizer.recognizer import Recognizer, load
-from lookcloser.recognizer.thresholds import measured_on_val
 from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import TrainOptions, flag, make_options
@@ -186,10 +186,10 @@ def _train(
             val_is_made=lambda: "val" not in _read(data, options, 0.0).splits,
         )
     recognizer = load(folder)
-    made = recognizer.model, recognizer.package, catalog, recognizer.device
-    measured = processes.first_decides(lambda: measured_on_val(*made))
+    engine = recognizer.trained_engine()
+    measured = processes.first_decides(lambda: measured_on_val(engine, catalog))
     if measured:
-        recognizer.package = replace(recognizer.package, **measured)
+        recognizer.header = replace(recognizer.header, **measured)
         if processes.rank() == 0:
             recognizer.save(folder / MODEL_FILE)
     return TrainResult(

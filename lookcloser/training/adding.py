@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from lookcloser.closed_form import Memory
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog
-from lookcloser.models import CAM, Package, load_package, save_package
+from lookcloser.models import CAM, load_model_file, save_model_file
 from lookcloser.training.closed_form import solve, with_head
 from lookcloser.training.features import collect_features
 
@@ -28,14 +29,14 @@ class Added:
         new: Names that the model did not know.
         total: All images that the model has learned from.
         skipped: Images that could not be read: name -> reason.
-        package: The new header.
+        header: The new header.
     """
 
     images: int
     new: tuple[str, ...]
     total: int
     skipped: dict[str, str]
-    package: Package
+    header: ModelHeader
 
 
 def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
@@ -52,37 +53,37 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
         LookcloserError: For a model without a closed form, data for another task or without a
             train split, and where no image can be read.
     """
-    model, package = load_package(file)
+    model, header = load_model_file(file)
     if not isinstance(model, CAM) or model.solution is None:
         raise LookcloserError(
             f"{file}: a trained head, to which nothing can be added",
             fix="Only a model of `lookcloser train --recipe closed-form` remembers its images",
         )
-    if catalog.task != package.task:
+    if catalog.task != header.task:
         raise LookcloserError(
             f"{catalog.root}: a data set for {catalog.task}",
-            allowed=f"This model answers {package.task}.",
+            allowed=f"This model answers {header.task}.",
         )
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(memory_format=torch.channels_last)
     samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
     known = sorted({label for sample in samples for label in sample.labels})
-    names = joined_names(package.names, known)
-    new = tuple(name for name in known if name not in set(package.names))
-    found = collect_features(model, samples, known, catalog.task, package.preprocessing)
+    names = joined_names(header.names, known)
+    new = tuple(name for name in known if name not in set(header.names))
+    found = collect_features(model, samples, known, catalog.task, header.preprocessing)
     memory = model.solution.memory().added(
         Memory.of(found.values, found.labels),
-        _columns(package.names, names),
+        _columns(header.names, names),
         _columns(known, names),
     )
     missing = [name for name, images in zip(names, memory.per_label, strict=True) if not images]
     if missing and catalog.task == "classification":
         raise LookcloserError(f"{catalog.root}: no image of {named(missing)} can be read")
-    balanced = bool(package.provenance.get("balanced", False))
-    head = solve(memory, package.task, balanced=balanced)
-    model, package = with_head(model, package, memory, head, names)
-    save_package(out, model.state_dict(), package)
-    return Added(len(found.values), new, memory.count, found.skipped, package)
+    balanced = bool(header.provenance.get("balanced", False))
+    head = solve(memory, header.task, balanced=balanced)
+    model, header = with_head(model, header, memory, head, names)
+    save_model_file(out, model.state_dict(), header)
+    return Added(len(found.values), new, memory.count, found.skipped, header)
 
 
 def joined_names(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

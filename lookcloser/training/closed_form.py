@@ -10,20 +10,21 @@ import torch
 
 from lookcloser.closed_form import Head, Memory, fit_discriminant, fit_ridge
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Task
-from lookcloser.models import CAM, Package, build_model
+from lookcloser.models import CAM, build_model
 from lookcloser.models.solved import Solution
 
 METHODS: dict[Task, str] = {"classification": "cam", "multilabel": "sigmoid"}
 
 
-def rooted(model: CAM, package: Package) -> tuple[CAM, Package]:
+def rooted(model: CAM, header: ModelHeader) -> tuple[CAM, ModelHeader]:
     """The same backbone under a head that reads rooted features, see `RootedChannels`.
 
     What follows an activation that is never negative gains by it, and what a norm leaves is hardly
     changed by it, so that it is there for every backbone.
     """
-    return _rebuilt(model, package, {"rooted": True, "solved": None})
+    return _rebuilt(model, header, {"rooted": True, "solved": None})
 
 
 def solve(memory: Memory, task: Task, *, balanced: bool = False) -> Head:
@@ -44,13 +45,13 @@ def solve(memory: Memory, task: Task, *, balanced: bool = False) -> Head:
 
 
 def with_head(
-    model: CAM, package: Package, memory: Memory, head: Head, names: tuple[str, ...]
-) -> tuple[CAM, Package]:
+    model: CAM, header: ModelHeader, memory: Memory, head: Head, names: tuple[str, ...]
+) -> tuple[CAM, ModelHeader]:
     """A model with this head, and its header.
 
     Args:
         model: Whose backbone it takes over.
-        package: Of the model.
+        header: Of the model.
         memory: What the head was solved from.
         head: The solution.
         names: Label names by index.
@@ -61,10 +62,10 @@ def with_head(
         "solved": Solution.sizes(memory, head.metric),
     }
     calibration, scale = head.calibration, 1.0
-    if package.task == "multilabel":  # whose answer compares scores with a threshold in the network
+    if header.task == "multilabel":  # whose answer compares scores with a threshold in the network
         scale = 1 / calibration.temperature
         calibration = replace(calibration, temperature=1.0)
-    new, header = _rebuilt(model, package, arguments)
+    new, header = _rebuilt(model, header, arguments)
     assert new.solution is not None  # as "solved" says
     with torch.no_grad():
         new.head.weight.copy_(torch.from_numpy(head.weight * scale))
@@ -74,7 +75,7 @@ def with_head(
     known = head.calibration.images > 0
     scores = {f"left_out_{kind}": head.accuracy, "left_out_loss": head.loss} if known else {}
     provenance = {
-        **package.provenance,
+        **header.provenance,
         "recipe": "closed-form",
         "images": memory.count,
         "shrinkage": head.shrinkage,
@@ -88,11 +89,13 @@ def with_head(
     )
 
 
-def _rebuilt(model: CAM, package: Package, changes: Mapping[str, Any]) -> tuple[CAM, Package]:
+def _rebuilt(
+    model: CAM, header: ModelHeader, changes: Mapping[str, Any]
+) -> tuple[CAM, ModelHeader]:
     """A model with other arguments around the same backbone, in evaluation mode."""
-    arguments = {**package.arguments, **changes}
-    new = build_model(package.method, arguments)
+    arguments = {**header.arguments, **changes}
+    new = build_model(header.method, arguments)
     assert isinstance(new, CAM)  # so are all methods in METHODS
     new.backbone.load_state_dict(model.backbone.state_dict())
     device = next(model.parameters()).device
-    return new.eval().to(device), replace(package, arguments=arguments)
+    return new.eval().to(device), replace(header, arguments=arguments)

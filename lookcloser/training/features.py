@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets, TagTargets
-from lookcloser.data.transforms import Preprocessing, evaluation_transform
+from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import CAM
 
 BATCH = 32

@@ -15,10 +15,11 @@ from rich.console import Console
 from lookcloser.closed_form import Head, Memory
 from lookcloser.core.atomic import make_folder, replacing
 from lookcloser.core.errors import UsageError
+from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
-from lookcloser.models import CAM, Package, load_package, read_header, save_package
+from lookcloser.models import CAM, load_model_file, read_header, save_model_file
 from lookcloser.training import processes
 from lookcloser.training.closed_form import METHODS, rooted, solve, with_head
 from lookcloser.training.features import Features, collect_features
@@ -38,14 +39,14 @@ class Solved:
 
     Attributes:
         model: With the head of all images.
-        package: Its header.
+        header: Its header.
         features: Of all images.
         memory: What the head was solved from.
         validation: Accuracy on val of a head that has not seen it, and the number of its images.
     """
 
     model: CAM
-    package: Package
+    header: ModelHeader
     features: Features
     memory: Memory
     validation: tuple[float, int]
@@ -123,16 +124,16 @@ def learn(
 
 def _solved(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> Solved:
     task, names = catalog.task, catalog.names
-    model, package = prepare_model(options, catalog)
+    model, header = prepare_model(options, catalog)
     assert isinstance(model, CAM)  # as planned
-    model, package = rooted(model, package)
+    model, header = rooted(model, header)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last)
     wanted = {"train", "val"} if "val" in catalog.splits else {"train"}
     samples = sorted((s for s in catalog.samples if s.split in wanted), key=lambda s: s.name)
     features = collect_features(
-        model, samples, names, task, package.preprocessing, workers=options.workers
+        model, samples, names, task, header.preprocessing, workers=options.workers
     )
     of_train = np.array([samples[row].split == "train" for row in features.rows])
     used = np.ones_like(of_train) if with_val else of_train
@@ -145,9 +146,9 @@ def _solved(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> Solve
         own = head if not with_val else solve(part, task, balanced=balanced)
         validation = _accuracy(own, features, ~of_train, task), int((~of_train).sum())
     if balanced:
-        package = replace(package, provenance={**package.provenance, "balanced": True})
-    model, package = with_head(model, package, memory, head, names)
-    return Solved(model, package, features, memory, validation)
+        header = replace(header, provenance={**header.provenance, "balanced": True})
+    model, header = with_head(model, header, memory, head, names)
+    return Solved(model, header, features, memory, validation)
 
 
 def _accuracy(head: Head, features: Features, rows: NDArray[np.bool_], task: Task) -> float:
@@ -206,17 +207,17 @@ def _better(
 
 def _take_over(own: Path, folder: Path, why: str) -> None:
     """The fine-tuned model becomes the run's; its own folder stays, to be resumed from."""
-    model, package = load_package(own / MODEL_FILE)
-    provenance = {**package.provenance, "recipe": "fine-tune", "why this recipe": why}
-    save_package(folder / MODEL_FILE, model.state_dict(), replace(package, provenance=provenance))
+    model, header = load_model_file(own / MODEL_FILE)
+    provenance = {**header.provenance, "recipe": "fine-tune", "why this recipe": why}
+    save_model_file(folder / MODEL_FILE, model.state_dict(), replace(header, provenance=provenance))
     with replacing(folder / HISTORY_FILE) as temporary:
         temporary.write_bytes((own / HISTORY_FILE).read_bytes())
 
 
 def _write(folder: Path, solved: Solved, why: str) -> None:
-    provenance = {**solved.package.provenance, "why this recipe": why}
-    package = replace(solved.package, provenance=provenance)
-    save_package(folder / MODEL_FILE, solved.model.state_dict(), package)
+    provenance = {**solved.header.provenance, "why this recipe": why}
+    header = replace(solved.header, provenance=provenance)
+    save_model_file(folder / MODEL_FILE, solved.model.state_dict(), header)
 
 
 def _say_solved(console: Console, solved: Solved) -> None:
@@ -224,7 +225,7 @@ def _say_solved(console: Console, solved: Solved) -> None:
     line = (
         f"closed form of {count(solved.memory.count, 'image')}, {found.seconds * 1000:.0f} ms each"
     )
-    known = solved.package.scores
+    known = solved.header.scores
     if "left_out_acc" in known:
         line += f"; left out one by one {known['left_out_acc']:.1%} are right"
     console.print(line, highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """What a model does not know: temperature, sets with a promised coverage, "none of these"."""
 
-from lookcloser.uncertainty.calibration import COVERAGES, Calibration, calibrate, evidence
+from lookcloser.core.calibration import COVERAGES, Calibration
+from lookcloser.uncertainty.calibration import calibrate, candidate_sets, evidence, refusals
 from lookcloser.uncertainty.conformal import (
     aps_scores,
     aps_sets,
@@ -23,6 +24,7 @@ __all__ = [
     "aps_sets",
     "binary_cross_entropy",
     "calibrate",
+    "candidate_sets",
     "conformal_quantile",
     "cross_entropy",
     "evidence",
@@ -30,5 +32,6 @@ __all__ = [
     "fit_temperature",
     "lac_scores",
     "lac_sets",
+    "refusals",
     "softmax",
 ]

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.calibration import COVERAGES, Calibration
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.uncertainty.conformal import (
-    EVERY_LABEL,
     Method,
     aps_scores,
     aps_sets,
@@ -20,105 +17,69 @@ from lookcloser.uncertainty.conformal import (
     lac_scores,
     lac_sets,
 )
-from lookcloser.uncertainty.temperature import COLDEST, HOTTEST, softmax
+from lookcloser.uncertainty.temperature import softmax
 
-COVERAGES = tuple(percent / 100 for percent in range(50, 100))
 LOOK_ALIKE, FAR = "like no class it knows", "unlike the training images"
 EVIDENCE_RATE, DISTANCE_RATE = 0.045, 0.005  # of own images refused; 5 % together at most
 _FEWEST = 20  # images from which a threshold of refusal is taken
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Numbers beside a model that turn its logits into honest answers.
+def candidate_sets(
+    calibration: Calibration,
+    probabilities: NDArray[np.floating],
+    coverage: float,
+    method: str = "lac",
+) -> NDArray[np.bool_]:
+    """(N, C) the labels that may be true, see `conformal`.
 
-    Attributes:
-        temperature: Logits are divided by it before softmax or sigmoid.
-        images: How many images all this was measured on; 0 where nothing was.
-        lac: Quantiles of `conformal.lac_scores` for each of `COVERAGES`; empty where unknown.
-        aps: The same of `conformal.aps_scores`.
-        evidence: "None of these" below it: the highest logit above the mean of all, see `evidence`.
-        distance: "None of these" above it: squared Mahalanobis distance to the nearest class.
+    Args:
+        calibration: Of the model.
+        probabilities: (N, C) at its temperature.
+        coverage: The promised share of images whose truth is in its set; the next higher percent
+            counts.
+        method: "lac" or "aps".
+
+    Raises:
+        LookcloserError: For an unknown method, a coverage that is not kept, and a model without
+            these quantiles.
     """
-
-    temperature: float = 1.0
-    images: int = 0
-    lac: tuple[float, ...] = ()
-    aps: tuple[float, ...] = ()
-    evidence: float | None = None
-    distance: float | None = None
-
-    def sets(
-        self, probabilities: NDArray[np.floating], coverage: float, method: str = "lac"
-    ) -> NDArray[np.bool_]:
-        """(N, C) the labels that may be true, see `conformal`.
-
-        Args:
-            probabilities: (N, C) at this temperature.
-            coverage: The promised share of images whose truth is in its set; the next higher
-                percent counts.
-            method: "lac" or "aps".
-
-        Raises:
-            LookcloserError: For an unknown method, a coverage that is not kept, and a model
-                without these quantiles.
-        """
-        if method not in get_args(Method):
-            raise unknown(method, "kind of set", get_args(Method))
-        if not 0 < coverage <= COVERAGES[-1]:
-            raise LookcloserError(
-                f"coverage {coverage}", allowed=f"a number above 0, at most {COVERAGES[-1]}"
-            )
-        quantiles = self.lac if method == "lac" else self.aps
-        if not quantiles:
-            raise LookcloserError(
-                "this model promises no coverage: it was not calibrated",
-                fix="Train it anew, with images left for validation",
-            )
-        place = next(i for i, known in enumerate(COVERAGES) if known >= coverage - 1e-9)
-        make = lac_sets if method == "lac" else aps_sets
-        return make(probabilities, quantiles[place])
-
-    def refusals(
-        self,
-        logits: NDArray[np.floating],
-        distances: NDArray[np.floating] | None = None,
-    ) -> list[str | None]:
-        """Why an image may show none of the classes, in words; None where it may show one.
-
-        Args:
-            logits: (N, C), not yet divided by the temperature.
-            distances: (N,) squared Mahalanobis distances, where the model gives them.
-        """
-        found: list[str | None] = [None] * len(logits)
-        if self.evidence is not None:
-            for row in np.flatnonzero(evidence(logits) < self.evidence):
-                found[row] = LOOK_ALIKE
-        if self.distance is not None and distances is not None:
-            for row in np.flatnonzero(distances > self.distance):
-                found[row] = FAR
-        return found
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Calibration:
-        """From JSON, where every number must be one that `calibrate` could have written.
-
-        Raises:
-            ValueError: For anything else.
-        """
-        temperature = float(values["temperature"])
-        images, kinds = (
-            int(values["images"]),
-            [tuple(map(float, values[k])) for k in ("lac", "aps")],
+    if method not in get_args(Method):
+        raise unknown(method, "kind of set", get_args(Method))
+    if not 0 < coverage <= COVERAGES[-1]:
+        raise UsageError(
+            f"coverage {coverage}", allowed=f"a number above 0, at most {COVERAGES[-1]}"
         )
-        limits = [None if values[k] is None else float(values[k]) for k in ("evidence", "distance")]
-        in_range = COLDEST / 2 <= temperature <= HOTTEST * 2 and images >= 0
-        whole = all(len(kind) in {0, len(COVERAGES)} for kind in kinds)
-        sane = all(-1 <= value <= EVERY_LABEL for kind in kinds for value in kind)
-        finite = all(limit is None or math.isfinite(limit) for limit in limits)
-        if not (in_range and whole and sane and finite):
-            raise ValueError(values)
-        return cls(temperature, images, *kinds, *limits)
+    quantiles = calibration.lac if method == "lac" else calibration.aps
+    if not quantiles:
+        raise LookcloserError(
+            "this model promises no coverage: it was not calibrated",
+            fix="Train it anew, with images left for validation",
+        )
+    place = next(i for i, known in enumerate(COVERAGES) if known >= coverage - 1e-9)
+    make = lac_sets if method == "lac" else aps_sets
+    return make(probabilities, quantiles[place])
+
+
+def refusals(
+    calibration: Calibration,
+    logits: NDArray[np.floating],
+    distances: NDArray[np.floating] | None = None,
+) -> list[str | None]:
+    """Why an image may show none of the classes, in words; None where it may show one.
+
+    Args:
+        calibration: Of the model.
+        logits: (N, C), not yet divided by the temperature.
+        distances: (N,) squared Mahalanobis distances, where the model gives them.
+    """
+    found: list[str | None] = [None] * len(logits)
+    if calibration.evidence is not None:
+        for row in np.flatnonzero(evidence(logits) < calibration.evidence):
+            found[row] = LOOK_ALIKE
+    if calibration.distance is not None and distances is not None:
+        for row in np.flatnonzero(distances > calibration.distance):
+            found[row] = FAR
+    return found
 
 
 def evidence(logits: NDArray[np.floating]) -> NDArray[np.float64]:

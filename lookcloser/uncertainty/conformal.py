@@ -10,11 +10,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from lookcloser.core.calibration import EVERY_LABEL
+
 Array = NDArray[np.float64]
 Sets = NDArray[np.bool_]
 Method = Literal["lac", "aps"]
 
-EVERY_LABEL = 2.0  # a quantile above every score: too few images for the promise
 _EPS = 1e-8  # what sums of probabilities lose to rounding
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from lookcloser.core.calibration import COLDEST, HOTTEST
+
 Array = NDArray[np.float64]
 
-COLDEST, HOTTEST = 1e-3, 1e3
 _STEPS = 32  # of the golden section: T to a relative 3e-6
 
 

@@ -5,7 +5,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from lookcloser.closed_form import Memory, fit_discriminant
 from lookcloser.closed_form.discriminant import leave_one_out
 from lookcloser.closed_form.spectrum import Products, Shrunken, Spectrum
-from lookcloser.uncertainty import softmax
+from lookcloser.uncertainty import candidate_sets, refusals, softmax
 
 
 def drawn(per_class=8, classes=4, width=20, seed=0, spread=1.0):
@@ -117,7 +117,7 @@ def test_sets_cover_what_they_promise():
     head = fit_discriminant(memory_of(features, classes))
     new, truth = drawn(1000, seed=1, spread=2.5)
     probabilities = softmax(logits(head, new) / head.calibration.temperature)
-    sets = head.calibration.sets(probabilities, 0.9)
+    sets = candidate_sets(head.calibration, probabilities, 0.9)
     assert sets[np.arange(len(truth)), truth].mean() == pytest.approx(0.9, abs=0.03)
 
 
@@ -140,7 +140,7 @@ def test_images_unlike_all_others_are_refused():
     head = fit_discriminant(memory_of(features, classes))
     strange = (20 * np.random.default_rng(5).normal(size=(50, 20))).astype(np.float32)
     scores = logits(head, strange)
-    said = head.calibration.refusals(scores, head.metric.distances(strange, scores))
+    said = refusals(head.calibration, scores, head.metric.distances(strange, scores))
     assert all(said)
 
 

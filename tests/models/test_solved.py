@@ -4,8 +4,9 @@ import torch
 
 from lookcloser.closed_form import Memory, fit_discriminant
 from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.explain import cam, gradcam, saliency
-from lookcloser.models import CAM, Package, build_model, load_package, save_package
+from lookcloser.models import CAM, build_model, load_model_file, save_model_file
 from lookcloser.models.solved import RootedChannels, Solution
 
 CLASSES = 3
@@ -86,11 +87,11 @@ def test_logits_and_distances_are_those_of_the_closed_form():
 @pytest.mark.parametrize("limit", [100, 12])
 def test_a_saved_model_brings_its_memory(tmp_path, limit):
     model, memory, head, arguments = solved_model(limit)
-    header = Package(
+    header = ModelHeader(
         "cam", arguments, "classification", ("a", "b", "c"), calibration=head.calibration
     )
-    path = save_package(tmp_path / "m.safetensors", model.state_dict(), header)
-    loaded, package = load_package(path)
+    path = save_model_file(tmp_path / "m.safetensors", model.state_dict(), header)
+    loaded, package = load_model_file(path)
     assert package.calibration == head.calibration
     again = loaded.solution.memory()
     assert np.array_equal(again.features, memory.features)

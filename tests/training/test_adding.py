@@ -5,7 +5,7 @@ import pytest
 
 import lookcloser as lc
 from lookcloser.core import LookcloserError
-from lookcloser.models import load_package
+from lookcloser.models import load_model_file
 from lookcloser.recognizer import add, run_training
 from lookcloser.training.adding import joined_names
 
@@ -39,7 +39,7 @@ def test_adding_equals_training_with_everything(parts, options, tmp_path):
     added = add(tmp_path / "b", second)
     assert (added.images, added.new, added.total) == (24, ("green",), 48)
     (one, expected), (other, found) = (
-        load_package(tmp_path / name / "model.safetensors") for name in ("a", "b")
+        load_model_file(tmp_path / name / "model.safetensors") for name in ("a", "b")
     )
     assert found.names == expected.names == ("blue", "green", "red")
     assert found.provenance["shrinkage"] == expected.provenance["shrinkage"]

@@ -9,7 +9,7 @@ import torch
 import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.models import read_header
-from lookcloser.recognizer import run_training, write_run_report
+from lookcloser.recognizer import run_training
 from lookcloser.training import recipes
 from lookcloser.training.features import collect_features
 from lookcloser.training.options import make_options
@@ -38,17 +38,17 @@ def solved(squares, quick, tmp_path):
 class TestClosedForm:
     def test_it_is_an_ordinary_run(self, solved, squares):
         recognizer = lc.load(solved.folder)
-        assert recognizer.package.method == "cam"
-        assert recognizer.package == solved.recognizer.package
+        assert recognizer.header.method == "cam"
+        assert recognizer.header == solved.recognizer.header
         prediction = recognizer.predict(squares / "test" / "red" / "0.png")[0]
         assert len(prediction.labels) == 3
         assert prediction.regions[0].heatmap.max() in {0, 1}
         assert recognizer.evaluate(squares)["top1"] > 0.6, "colors, by random features"
-        page, _ = write_run_report(recognizer, squares)
+        page = recognizer.report(squares).path
         assert "closed-form" in page.read_text(encoding="utf-8")
 
     def test_the_header_says_how_it_came_about(self, solved):
-        package = solved.recognizer.package
+        package = solved.recognizer.header
         assert package.provenance["recipe"] == "closed-form"
         assert package.provenance["images"] == 48
         assert 0 < package.provenance["shrinkage"] <= 1
@@ -75,7 +75,7 @@ class TestClosedForm:
         options = {**quick, "recipe": "closed-form"}
         result = run_training(data, out=tmp_path / "run", quiet=True, **options)
         assert list(result.skipped) == ["train/red/0.png"]
-        assert result.recognizer.package.provenance["images"] == 47
+        assert result.recognizer.header.provenance["images"] == 47
 
     def test_no_image_that_can_be_read(self, squares, quick, tmp_path):
         data = shutil.copytree(squares / "train", tmp_path / "data")
@@ -89,13 +89,13 @@ class TestClosedForm:
         """16 of train and 4 of val a class: 48 images, not 60."""
         options = {**quick, "recipe": "closed-form"}
         given = run_training(squares, out=tmp_path / "a", quiet=True, **options)
-        assert given.recognizer.package.provenance["images"] == 48
+        assert given.recognizer.header.provenance["images"] == 48
 
     def test_no_image_is_left_out_for_a_val_that_nobody_needs(self, squares, quick, tmp_path):
         shutil.copytree(squares / "train", tmp_path / "data")
         options = {**quick, "recipe": "closed-form", "test_share": 0.25}
         made = run_training(tmp_path / "data", out=tmp_path / "b", quiet=True, **options)
-        assert made.recognizer.package.provenance["images"] == 36
+        assert made.recognizer.header.provenance["images"] == 36
 
 
 class TestTags:
@@ -105,7 +105,7 @@ class TestTags:
         data = write_scenes(tmp_path, "tags", train=60, val=8, test=20)
         options = {**quick, "recipe": "closed-form", "size": 64}
         result = run_training(data, out=tmp_path / "run", quiet=True, **options)
-        package = result.recognizer.package
+        package = result.recognizer.header
         assert package.method == "sigmoid"
         assert package.calibration.temperature == 1, "it is in the head"
         scores = result.recognizer.evaluate(data)
@@ -151,7 +151,7 @@ class TestAuto:
         monkey = {"budget": 0.0}
         data = many_val(squares, tmp_path / "data")
         result = self.run(data, quick, weights, tmp_path / "run", **monkey)
-        why = result.recognizer.package.provenance["why this recipe"]
+        why = result.recognizer.header.provenance["why this recipe"]
         assert "more than --budget 0" in why
         assert not (tmp_path / "run" / "fine-tune").exists()
 
@@ -159,7 +159,7 @@ class TestAuto:
         result = self.run(squares, quick, weights, tmp_path / "run")  # 12 of val
         assert (
             "12 images of val cannot tell"
-            in (result.recognizer.package.provenance["why this recipe"])
+            in (result.recognizer.header.provenance["why this recipe"])
         )
 
     @pytest.mark.parametrize("tuned", [1.5, 0.0])
@@ -168,11 +168,11 @@ class TestAuto:
         header = read_header
         monkeypatch.setattr(recipes, "read_header", lambda path: pretend(header(path), tuned))
         result = self.run(data, quick, weights, tmp_path / "run", epochs=1)
-        provenance = result.recognizer.package.provenance
+        provenance = result.recognizer.header.provenance
         assert provenance["recipe"] == ("fine-tune" if tuned else "closed-form")
         assert f"{tuned:.1%} fine-tuned, 24 images" in provenance["why this recipe"]
         assert (tmp_path / "run" / "metrics.csv").exists() == bool(tuned)
-        assert result.recognizer.package.calibration.images > 0
+        assert result.recognizer.header.calibration.images > 0
         before = (tmp_path / "run" / "model.safetensors").read_bytes()
         lc.train(resume=tmp_path / "run", quiet=True)
         assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
@@ -197,10 +197,10 @@ def many_val(squares, root):
 def test_a_trained_run_is_calibrated_on_val(squares, quick, tmp_path):
     data = many_val(squares, tmp_path / "data")
     result = run_training(data, out=tmp_path / "run", quiet=True, **quick)
-    calibration = result.recognizer.package.calibration
+    calibration = result.recognizer.header.calibration
     assert calibration.images == 24
     assert calibration.distance is None
-    assert lc.load(tmp_path / "run").package.calibration == calibration
+    assert lc.load(tmp_path / "run").header.calibration == calibration
 
 
 def test_features_do_not_depend_on_the_batch(solved, squares):
@@ -208,7 +208,7 @@ def test_features_do_not_depend_on_the_batch(solved, squares):
 
     catalog = read_data(squares)
     recognizer = solved.recognizer
-    given = recognizer.names, "classification", recognizer.package.preprocessing
+    given = recognizer.names, "classification", recognizer.header.preprocessing
     samples = catalog.split("train")
     together = collect_features(recognizer.model, samples, *given)
     alone = collect_features(recognizer.model, samples[5:6], *given)

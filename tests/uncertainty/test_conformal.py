@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from lookcloser.core.calibration import EVERY_LABEL
 from lookcloser.uncertainty import (
     aps_scores,
     aps_sets,
@@ -10,7 +11,6 @@ from lookcloser.uncertainty import (
     lac_sets,
     softmax,
 )
-from lookcloser.uncertainty.conformal import EVERY_LABEL
 
 
 def drawn(count, classes=6, seed=0):
