@@ -64,6 +64,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
             f"{catalog.root}: a data set for {catalog.task}",
             allowed=f"This model answers {header.task}.",
         )
+    before = model.solution.memory()
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(memory_format=torch.channels_last)
     samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
@@ -71,7 +72,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     names = joined_names(header.names, known)
     new = tuple(name for name in known if name not in set(header.names))
     found = collect_features(model, samples, known, catalog.task, header.preprocessing)
-    memory = model.solution.memory().added(
+    memory = before.added(
         Memory.of(found.values, found.labels),
         _columns(header.names, names),
         _columns(known, names),

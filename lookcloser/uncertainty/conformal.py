@@ -74,7 +74,8 @@ def aps_sets(probabilities: NDArray[np.floating], quantile: float) -> Sets:
     wide = probabilities.astype(np.float64)
     before = _cumulated(wide) - wide
     sets: Sets = before < quantile - _EPS
-    return sets | (wide == wide.max(axis=1, keepdims=True))
+    sets |= wide == wide.max(axis=1, keepdims=True)
+    return sets
 
 
 def _cumulated(probabilities: Array) -> Array:
