@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
-from lookcloser.core.colormaps import COLORMAPS, color_table
+from lookcloser.core.drawing.colormaps import COLORMAPS, color_table
 from lookcloser.core.shifts import other_scores
 from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
 from lookcloser.report import (

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookcloser.core.colormaps import color_table
 from lookcloser.core.drawing import COLORMAP
+from lookcloser.core.drawing.colormaps import color_table
 from lookcloser.core.shifts import STEPS, move_rows, scale_boxes, sequences
 from lookcloser.core.types import Evaluation
 from lookcloser.metrics.shifts import attention_shift, nested_views

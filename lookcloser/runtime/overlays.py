@@ -28,7 +28,7 @@ def overlay(
         heatmap: (h, w), of any size, covering the whole image. Values outside [0, 1] are raw
             evidence: what is negative is none, and the highest becomes 1.
         alpha: Opacity of the strongest evidence, in [0, 1].
-        colormap: A name in `lookcloser.core.colormaps.COLORMAPS`.
+        colormap: A name in `lookcloser.core.drawing.colormaps.COLORMAPS`.
 
     Returns:
         An RGB image of the size of ``image``.

@@ -2,7 +2,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from lookcloser.core.colormaps import COLORMAPS, color_table
+from lookcloser.core.drawing.colormaps import COLORMAPS, color_table
 from lookcloser.core.errors import LookcloserError
 
 

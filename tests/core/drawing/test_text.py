@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from lookcloser.core import text
-from lookcloser.core.text import draw_text, shorten, text_width, wrap
+from lookcloser.core.drawing import text
+from lookcloser.core.drawing.text import draw_text, shorten, text_width, wrap
 
 SIZE = 15
 
