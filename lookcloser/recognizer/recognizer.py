@@ -103,8 +103,8 @@ class Recognizer:
             labels; the others are answered.
 
         Raises:
-            LookcloserError: For a path that does not exist (near names are offered) or a URL, and
-                for a coverage that this model cannot promise.
+            LookcloserError: For a path that does not exist (near names are offered), a URL, and a
+                coverage that this model cannot promise.
         """
         how = {"top": top, "batch_size": batch_size, "workers": workers}
         return list(self.stream(images, **how, coverage=coverage, sets=sets))
@@ -195,15 +195,8 @@ class Recognizer:
             LookcloserError: As `evaluation` and `explain`, also for a captioner, and for ``images``
                 below 1.
         """
-        return rate_split(
-            self.trained_engine(),
-            self._catalog(data),
-            split,
-            views,
-            images=images,
-            seed=seed,
-            batch_size=batch_size,
-        )
+        how = {"images": images, "seed": seed, "batch_size": batch_size}
+        return rate_split(self.trained_engine(), self._catalog(data), split, views, **how)
 
     def explain(
         self,
