@@ -51,8 +51,8 @@ def features_of(birds: Path, photos: Path, backbone: str, weights: str, cache: P
     if not file.is_file():
         catalog = read_data(birds, val_share=0.0)
         strange = tuple(
-            Sample(path.name, path, (catalog.names[0],), split="photo")
-            for path in sorted(walk_images(photos))
+            Sample(name, photos / name, (catalog.names[0],), split="photo")
+            for name in sorted(walk_images(photos))
         )
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(file, **_collected(catalog, strange, backbone, weights))
