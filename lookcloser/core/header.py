@@ -96,7 +96,7 @@ def parse_header(path: str | Path, text: str) -> ModelHeader:
         if "calibration" in chosen:
             chosen["calibration"] = Calibration.read(chosen["calibration"])
         return ModelHeader(**chosen)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged from error
 
 

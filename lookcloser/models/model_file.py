@@ -70,7 +70,13 @@ def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
         LookcloserError: As `read_header`; also where the weights do not fit the model.
     """
     header = read_header(path)
-    model = build_model(header.method, header.arguments)
+    try:
+        model = build_model(header.method, header.arguments)
+    except TypeError as error:
+        raise LookcloserError(
+            f"{path}: arguments in its header that no {header.method} model takes ({error})",
+            fix="The file was changed after saving; take the original",
+        ) from error
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     try:

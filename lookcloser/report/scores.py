@@ -39,7 +39,7 @@ KNOWN = {
     "shiftdistance": ("Evidence moved", "from step to step, as a share of the diagonal"),
     "regionsize": ("Evidence size", "share of the picture that it would fill if it were even"),
     "ece": ("Calibration error", "mean gap between confidence and accuracy"),
-    "coverage@95": ("Covered at 95 %", "the set of candidates holds the true class; promised: 95 %"),
+    "coverage@95": ("Covered at 95 %", "the candidates hold the true class; promised: 95 %"),
     "setsize@95": ("Candidates at 95 %", "classes in such a set, on average"),
     "refused": ("Perhaps none of these", "images of these classes that are doubted; meant: 5 %"),
 }

@@ -117,6 +117,13 @@ def test_weights_that_do_not_fit_are_named(saved):
         load_model_file(path)
 
 
+@pytest.mark.parametrize("change", [{"solved": {"kept": "all"}}, {"solved": 5}, {"wings": 2}])
+def test_arguments_that_no_model_takes_are_named(saved, change):
+    path = rewrite(saved[0], lambda values: values["arguments"].update(change))
+    with pytest.raises(LookcloserError, match="no cam model takes"):
+        load_model_file(path)
+
+
 def test_a_header_cannot_make_timm_read_files(saved):
     path = rewrite(
         saved[0],
