@@ -34,7 +34,7 @@ from lookcloser.training.options import make_options
 from lookcloser.uncertainty import candidate_sets, refusals, softmax
 
 SIZES = (5, 10, 30)
-SVM_STRENGTHS = (1e-4, 1e-3, 1e-2)
+SVM_STRENGTHS = (1e-4, 1e-3)
 
 
 class Rows(NamedTuple):
