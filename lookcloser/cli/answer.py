@@ -12,10 +12,11 @@ import typer
 from lookcloser.cli import printing
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
+    from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
 
 Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
@@ -26,6 +27,11 @@ THRESHOLD_FROM = (
     "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
     "or split (the scored one, optimistic)."
 )
+
+ScoredSplit = Annotated[
+    str | None,
+    typer.Option(help="train, val, test or all; without it test, else val, else what there is."),
+]
 
 T = TypeVar("T")
 
@@ -94,7 +100,7 @@ def predict(
 def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    split: ScoredSplit = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -122,6 +128,7 @@ def evaluate(
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
     recognizer, catalog, rated = load(run), read_data(data), {}
+    split = scored_split(catalog, split)
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")
         rated = recognizer.rate_views(
@@ -232,6 +239,13 @@ def explain(
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
 
 
+def scored_split(catalog: Catalog, asked: str | None) -> str:
+    """The split to score: as asked, else test, else the one that is there, which is said."""
+    if asked is None and catalog.scored != "test":
+        printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
+    return asked or catalog.scored
+
+
 def known_data(run: str | Path) -> str:
     """The data set that a run was trained on; "DATA" where that is not known."""
     from lookcloser.recognizer import read_config
@@ -268,7 +282,7 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if text:
         ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
         said = prediction.caption if prediction.caption is not None else ranked or "no label"
-        typer.echo(f"{prediction.path}: {said}{_doubt(prediction)}")
+        typer.echo(printable(f"{prediction.path}: {said}{_doubt(prediction)}"))
 
 
 def _doubt(prediction: Prediction) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import typer
 
 from lookcloser.core.shifts import Mover, measures_of, move_rows, other_scores
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, encodable, printable
 
 if TYPE_CHECKING:
     from lookcloser.evaluation import ViewScores
@@ -20,8 +20,8 @@ BASELINES = ("centre box", "random map")
 
 
 def say(text: str) -> None:
-    """A line on stderr, where progress and hints go."""
-    typer.echo(text, err=True)
+    """A line on stderr, where progress and hints go; names in it cannot command the terminal."""
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 def next_step(*words: object) -> None:
@@ -45,8 +45,10 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """JSON on stdout; in ASCII where a name has bytes that are not UTF-8, which JSON escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    whole = encodable(text) == text
+    typer.echo(text if whole else json.dumps(value, indent=2))
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
@@ -62,7 +64,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < texts else "right")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     Console().print(table)
 
 

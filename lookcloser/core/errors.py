@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from lookcloser.core.wording import printable
+
 
 class LookcloserError(ValueError):
-    """Something a user can mend.
+    """Something a user can fix.
 
     The message has up to three sentences: what was wrong (with the offending value), what is
-    allowed, and what to do next. The command line prints it as it is, without a traceback.
+    allowed, and what to do next. The command line prints it as it is, without a traceback: names
+    in it are made `printable` here, so that a file name cannot command the terminal.
 
     Args:
         what: What is wrong, the value named first, e.g. ``"resnt18: unknown backbone"``. Without a
@@ -24,7 +27,8 @@ class LookcloserError(ValueError):
     def __init__(self, what: str, *, allowed: str | None = None, fix: str | None = None) -> None:
         self.what, self.allowed, self.fix = what, allowed, fix
         parts = (_capital(what), _introduced(allowed or ""), fix or "")
-        super().__init__(" ".join(_sentence(part) for part in parts if part))
+        message = " ".join(_sentence(part) for part in parts if part)
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class UsageError(LookcloserError):
