@@ -20,7 +20,7 @@ from lookcloser.uncertainty.conformal import (
 from lookcloser.uncertainty.temperature import softmax
 
 LOOK_ALIKE, FAR = "like no class it knows", "unlike the training images"
-EVIDENCE_RATE, DISTANCE_RATE = 0.045, 0.005  # of own images refused; 5 % together at most
+EVIDENCE_RATE, DISTANCE_RATE = 0.04, 0.012  # of own images refused; 5 % together at most
 _FEWEST = 20  # images from which a threshold of refusal is taken
 
 
