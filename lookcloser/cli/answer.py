@@ -19,7 +19,21 @@ if TYPE_CHECKING:
     from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
+
+def _existing(run: str | None) -> str | None:
+    """A run that is there: said at once, as loading the libraries takes seconds."""
+    from lookcloser.core.files import missing_path
+
+    if run is None or run.startswith("timm:"):
+        return run
+    if not Path(run).expanduser().exists():
+        raise missing_path(run, "run or model")
+    return run
+
+
+Run = Annotated[
+    str, typer.Argument(help="A run folder or a .safetensors file.", callback=_existing)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
@@ -157,7 +171,8 @@ def evaluate(
 
 def explain(
     run: Annotated[
-        str | None, typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.")
+        str | None,
+        typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.", callback=_existing),
     ] = None,
     image: Annotated[str | None, typer.Argument(help="One image.")] = None,
     view: Annotated[
@@ -177,7 +192,9 @@ def explain(
             help="Explain every label of the answer, one row each: of a sequence at its own step.",
         ),
     ] = False,
-    save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
+    save: Annotated[
+        Path | None, typer.Option(help="The picture to write; without it explanation.png.")
+    ] = None,
     each_view: Annotated[
         Path | None, typer.Option(help="A folder for a picture of each view as well.")
     ] = None,
@@ -203,13 +220,16 @@ def explain(
     from lookcloser.core.box_updates import move_words
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
+    from lookcloser.core.outputs import check_place, free_place
     from lookcloser.recognizer import load
     from lookcloser.recognizer.recognizer import STOCK
 
     run, shown = (run, image) if model is None else (model, picture or run)
     if run is None or shown is None:
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
-    picture_format(save)  # before the work, not after it
+    # Before the work, not after it.
+    save = free_place("explanation.png") if save is None else check_place(save, "--save")
+    picture_format(save)
     views = None if view is None else _view_names(view, "--view")
     if each_label and target is not None:
         raise typer.BadParameter("--each-label explains every label; leave out --target")
@@ -228,7 +248,8 @@ def explain(
     for name, region in regions.items() if each_view is not None else ():
         assert each_view is not None  # the loop is empty otherwise
         alone = plot_views(load_image(shown), {name: region})
-        save_picture(alone, each_view / f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png")
+        file = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png"
+        save_picture(alone, free_place(each_view / file))
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
@@ -309,14 +330,10 @@ def _first(views: Mapping[str, T]) -> T:
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:
-    """Where the evidence of each image goes; equal names from several folders are numbered."""
+    """Where the evidence of each image goes; what would meet another file is numbered."""
+    from lookcloser.core.outputs import free_place
+
     taken: set[str] = set()
-    names = []
-    for source in sources if folder is not None else []:
-        name, number = f"{source.stem}.png", 2
-        while name in taken:
-            name, number = f"{source.stem}-{number}.png", number + 1
-        taken.add(name)
-        assert folder is not None  # the loop is empty otherwise
-        names.append(folder / name)
-    return names
+    if folder is None:
+        return []
+    return [free_place(folder / f"{source.stem}.png", taken) for source in sources]

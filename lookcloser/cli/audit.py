@@ -32,9 +32,12 @@ def audit(
 
     Example: `lookcloser audit runs/birds birds/`
     """
+    from lookcloser.core.outputs import check_place
     from lookcloser.data import read_data
     from lookcloser.recognizer import load
 
+    if out is not None:
+        check_place(out, "--out")
     recognizer, catalog = load(run), read_data(data)
     split = scored_split(catalog, split)
     page, found = recognizer.audit_report(

@@ -31,9 +31,12 @@ def report(
 
     Example: `lookcloser report runs/birds birds/`
     """
+    from lookcloser.core.outputs import check_place
     from lookcloser.data import read_data
     from lookcloser.recognizer import load
 
+    if out is not None:
+        check_place(out, "--out")
     recognizer, catalog = load(run), read_data(data)
     split = scored_split(catalog, split)
     page, evaluation = recognizer.report(

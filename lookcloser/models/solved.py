@@ -39,22 +39,22 @@ class Solution(nn.Module):
         width: D.
         kept: The number of images whose features are kept, see `Memory`.
         rank: R of the `Metric`; 0 where there is none, as of tags.
-        counted: The number of all images where they are more than the kept ones; else 0.
+        summed: Whether there are more images than the kept ones, and sums over all of them.
 
     Raises:
         LookcloserError: For sizes that no solution has.
     """
 
     def __init__(
-        self, num_classes: int, width: int, kept: int, rank: int = 0, counted: int = 0
+        self, num_classes: int, width: int, kept: int, rank: int = 0, summed: bool = False
     ) -> None:
         super().__init__()
-        if not (0 <= kept <= LIMIT and 0 <= rank <= width and (counted == 0 or counted > kept)):
+        if not (0 <= kept <= LIMIT and 0 <= rank <= width):
             raise LookcloserError(
-                f"kept {kept}, rank {rank}, counted {counted}: sizes that no closed form has",
+                f"kept {kept}, rank {rank}: sizes that no closed form has",
                 fix="The file was changed after saving; take the original",
             )
-        self.rank, self.counted = rank, counted
+        self.rank, self.summed = rank, summed
         self.register_buffer("features", torch.zeros(kept, width))
         self.register_buffer("labels", torch.zeros(kept, num_classes, dtype=torch.bool))
         if rank:
@@ -63,7 +63,8 @@ class Solution(nn.Module):
             self.register_buffer("gains", torch.zeros(rank))
             self.register_buffer("level", torch.ones(()))
             self.register_buffer("offsets", torch.zeros(num_classes))
-        if counted:
+        if summed:
+            self.register_buffer("count", torch.zeros((), dtype=torch.int64))
             self.register_buffer("per_label", torch.zeros(num_classes, dtype=torch.float64))
             sums = torch.zeros(num_classes, width, dtype=torch.float64)
             self.register_buffer("label_sums", sums)
@@ -71,12 +72,12 @@ class Solution(nn.Module):
             self.register_buffer("moment", torch.zeros(width, width, dtype=torch.float64))
 
     @staticmethod
-    def sizes(memory: Memory, metric: Metric | None) -> dict[str, int]:
+    def sizes(memory: Memory, metric: Metric | None) -> dict[str, int | bool]:
         """The arguments for a memory and a metric."""
         return {
             "kept": len(memory.features),
             "rank": 0 if metric is None else len(metric.gains),
-            "counted": 0 if memory.statistics is None else memory.count,
+            "summed": memory.statistics is not None,
         }
 
     def fill(self, memory: Memory, metric: Metric | None) -> None:
@@ -85,16 +86,16 @@ class Solution(nn.Module):
         if metric is not None:
             given |= {name: getattr(metric, name) for name in _METRIC}
         if memory.statistics is not None:
-            given |= {name: getattr(memory.statistics, name) for name in _STATISTICS}
+            given |= {name: getattr(memory.statistics, name) for name in (*_STATISTICS, "count")}
         for name, value in given.items():
             self.get_buffer(name).copy_(torch.from_numpy(np.array(value)))
 
     def memory(self) -> Memory:
         """The memory, for more images to be added to."""
         statistics = None
-        if self.counted:
+        if self.summed:
             values = {name: self.get_buffer(name).cpu().numpy() for name in _STATISTICS}
-            statistics = Statistics(count=self.counted, **values)
+            statistics = Statistics(count=int(self.get_buffer("count")), **values)
         features, labels = (self.get_buffer(name).cpu().numpy() for name in ("features", "labels"))
         return Memory(features, labels, statistics)
 

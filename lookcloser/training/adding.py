@@ -15,7 +15,8 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog
-from lookcloser.models import CAM, load_model_file, save_model_file
+from lookcloser.models import load_model_file, save_model_file
+from lookcloser.models.cam.model import CAM
 from lookcloser.training.closed_form import solve, with_head
 from lookcloser.training.features import collect_features
 

@@ -12,7 +12,8 @@ from lookcloser.closed_form import Head, Memory, fit_discriminant, fit_ridge
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Task
-from lookcloser.models import CAM, build_model
+from lookcloser.models import build_model
+from lookcloser.models.cam.model import CAM
 from lookcloser.models.solved import Solution
 
 METHODS: dict[Task, str] = {"classification": "cam", "multilabel": "sigmoid"}
@@ -24,7 +25,7 @@ def rooted(model: CAM, header: ModelHeader) -> tuple[CAM, ModelHeader]:
     What follows an activation that is never negative gains by it, and what a norm leaves is hardly
     changed by it, so that it is there for every backbone.
     """
-    return _rebuilt(model, header, {"rooted": True, "solved": None})
+    return _rebuilt(model, header, {"rooted": True, "kept": 0, "rank": 0, "summed": False})
 
 
 def solve(memory: Memory, task: Task, *, balanced: bool = False) -> Head:
@@ -59,14 +60,14 @@ def with_head(
     arguments = {
         "num_classes": len(names),
         "rooted": True,
-        "solved": Solution.sizes(memory, head.metric),
+        **Solution.sizes(memory, head.metric),
     }
     calibration, scale = head.calibration, 1.0
     if header.task == "multilabel":  # whose answer compares scores with a threshold in the network
         scale = 1 / calibration.temperature
         calibration = replace(calibration, temperature=1.0)
     new, header = _rebuilt(model, header, arguments)
-    assert new.solution is not None  # as "solved" says
+    assert new.solution is not None  # as its sizes say
     with torch.no_grad():
         new.head.weight.copy_(torch.from_numpy(head.weight * scale))
         new.head.bias.copy_(torch.from_numpy(head.bias * scale))

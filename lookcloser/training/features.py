@@ -19,7 +19,7 @@ from lookcloser.data.catalog import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets, TagTargets
 from lookcloser.data.transforms import evaluation_transform
-from lookcloser.models import CAM
+from lookcloser.models.cam.model import CAM
 
 BATCH = 32
 # Fewer are read sooner than loading processes start.

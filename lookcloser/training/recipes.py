@@ -19,7 +19,8 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
-from lookcloser.models import CAM, load_model_file, read_header, save_model_file
+from lookcloser.models import load_model_file, read_header, save_model_file
+from lookcloser.models.cam.model import CAM
 from lookcloser.training import processes
 from lookcloser.training.closed_form import METHODS, rooted, solve, with_head
 from lookcloser.training.features import Features, collect_features
@@ -70,11 +71,16 @@ def planned_recipe(options: TrainOptions, task: Task) -> Recipe:
     if options.recipe == "closed-form":
         if method != METHODS.get(task):
             raise UsageError(
-                f"--recipe closed-form: --method {method} has none",
-                allowed=f"--method {' or '.join(METHODS.values())}",
+                f"{{}} closed-form: the method {method} has none",
+                allowed=f"The method {' or '.join(METHODS.values())}.",
+                option="recipe",
             )
         if several:
-            raise UsageError("--recipe closed-form: works on one device", fix="Leave out --devices")
+            raise UsageError(
+                "{} closed-form: works on one device",
+                fix="Take `--recipe fine-tune` for several",
+                option="recipe",
+            )
         return "closed-form"
     possible = method == METHODS.get(task) and options.weights != "none" and not several
     return "auto" if options.recipe == "auto" and possible else "fine-tune"
@@ -118,7 +124,7 @@ def learn(
     if doubt is not None:
         _write(folder, solved, doubt)
         console.print(f"closed form: {doubt}", highlight=False, soft_wrap=True)
-        return FitResult(False, solved.features.skipped, 0.0)
+        return FitResult(False, 0, solved.features.skipped, 0.0)
     return _better(catalog, options, folder, solved, console, resume=resume, quiet=quiet)
 
 

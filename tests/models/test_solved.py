@@ -6,7 +6,9 @@ from lookcloser.closed_form import Memory, fit_discriminant
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.explain import cam, gradcam, saliency
-from lookcloser.models import CAM, build_model, load_model_file, save_model_file
+from lookcloser.models import build_model, load_model_file, save_model_file
+from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.options import CAMOptions
 from lookcloser.models.solved import RootedChannels, Solution
 
 CLASSES = 3
@@ -19,7 +21,7 @@ def images(count=4, seed=0, size=64):
 def solved_model(limit=100, seed=0):
     """A network whose head is solved from the features of random images."""
     torch.manual_seed(seed)
-    plain = CAM(CLASSES, "test_resnet", rooted=True).eval()
+    plain = CAM(CLASSES, CAMOptions(backbone="test_resnet", rooted=True)).eval()
     with torch.no_grad():
         pooled = plain.root(plain.backbone(images(30, seed=5))).mean(dim=(2, 3)).numpy()
     memory = Memory.of(pooled, np.eye(CLASSES, dtype=bool)[np.arange(30) % CLASSES], limit)
@@ -28,7 +30,7 @@ def solved_model(limit=100, seed=0):
         "num_classes": CLASSES,
         "backbone": "test_resnet",
         "rooted": True,
-        "solved": Solution.sizes(memory, head.metric),
+        **Solution.sizes(memory, head.metric),
     }
     model = build_model("cam", arguments)
     model.backbone.load_state_dict(plain.backbone.state_dict())
@@ -104,12 +106,12 @@ def test_a_saved_model_brings_its_memory(tmp_path, limit):
 
 
 def test_a_trained_head_has_no_distances():
-    assert CAM(CLASSES, "test_resnet").eval()(images()).distances is None
+    assert CAM(CLASSES, CAMOptions(backbone="test_resnet")).eval()(images()).distances is None
 
 
 @pytest.mark.parametrize(
     "sizes",
-    [{"kept": 10**9}, {"kept": -1}, {"kept": 5, "rank": 10**6}, {"kept": 5, "counted": 3}],
+    [{"kept": 10**9}, {"kept": -1}, {"kept": 5, "rank": 10**6}],
 )
 def test_sizes_of_no_closed_form_are_refused(sizes):
     with pytest.raises(LookcloserError, match="no closed form has"):

@@ -129,11 +129,11 @@ class TestPlans:
     def test_what_is_asked_for_is_done_or_refused(self):
         assert self.plan(recipe="fine-tune") == "fine-tune"
         assert self.plan(recipe="closed-form", weights="none") == "closed-form"
-        with pytest.raises(LookcloserError, match="--method racnn has none.*cam or sigmoid"):
+        with pytest.raises(LookcloserError, match="the method racnn has none.*cam or sigmoid"):
             self.plan(recipe="closed-form", method="racnn")
         with pytest.raises(LookcloserError, match="one device"):
             self.plan(recipe="closed-form", devices=2)
-        with pytest.raises(LookcloserError, match="--method lstm has none"):
+        with pytest.raises(LookcloserError, match="the method lstm has none"):
             self.plan("captioning", recipe="closed-form")
 
     def test_the_method_follows_from_the_recipe(self):
