@@ -57,10 +57,22 @@ def predict(
     save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
     json: Json = False,
     batch_size: BatchSize = 16,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Also name the classes that may be true: of images like those of training this "
+            "share, e.g. 0.95, has its class among them."
+        ),
+    ] = None,
+    sets: Annotated[
+        str,
+        typer.Option(help="Of --coverage: lac (small sets, some empty) or aps (never empty)."),
+    ] = "lac",
 ) -> None:
     """Answer images, and show where the model looked.
 
-    Example: `lookcloser predict runs/birds photos/ --save evidence/`
+    Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
+    `lookcloser predict runs/birds photos/ --coverage 0.95`
     """
     from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
@@ -72,7 +84,8 @@ def predict(
     pictures = _picture_names(sources, save)
     if save is not None:
         make_folder(save)
-    for prediction in recognizer.stream(sources, top=top, batch_size=batch_size):
+    given = {"top": top, "batch_size": batch_size}
+    for prediction in recognizer.stream(sources, **given, coverage=coverage, sets=sets):
         total += 1
         if prediction.error is not None:
             failed += 1
@@ -290,7 +303,18 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if text:
         ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
         said = prediction.caption if prediction.caption is not None else ranked or "no label"
-        typer.echo(printable(f"{prediction.path}: {said}"))
+        typer.echo(printable(f"{prediction.path}: {said}{_doubt(prediction)}"))
+
+
+def _doubt(prediction: Prediction) -> str:
+    """What the answer does not know, behind its line."""
+    said = ""
+    if prediction.candidates is not None:
+        names = ", ".join(label.name for label in prediction.candidates) or "none of them"
+        said = f"; at {prediction.coverage:.0%} coverage: {names}"
+    if prediction.refusal is not None:
+        said += f"; perhaps none of these: {prediction.refusal}"
+    return said
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:

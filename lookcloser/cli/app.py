@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import annotate, answer, audit, data, demo, methods, printing, report, train
+from lookcloser.cli import (
+    add,
+    annotate,
+    answer,
+    audit,
+    data,
+    demo,
+    methods,
+    printing,
+    report,
+    train,
+)
 from lookcloser.cli.answer import FAILED
 from lookcloser.cli.panels import PanelCommand
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
@@ -47,6 +58,7 @@ def root(
 
 app.command("demo")(demo.demo)
 app.command("train", cls=PanelCommand)(train.train)
+app.command("add")(add.add)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)

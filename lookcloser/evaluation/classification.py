@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lookcloser import metrics
+from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import check_known
 from lookcloser.core.types import Answer, Box, Evaluation, Prediction
 from lookcloser.data import Catalog, Sample
@@ -23,8 +24,10 @@ from lookcloser.inference.engine import TorchEngine, as_arrays
 from lookcloser.inference.split_loop import Skipped, SplitBatch, run_split
 from lookcloser.models import Model
 from lookcloser.runtime import ArrayOutput, label_scores, predictions
+from lookcloser.uncertainty import candidate_sets
 
 TOP = 5
+COVERAGE = 0.95  # of the sets that an evaluation scores
 
 Floats = NDArray[np.float32]
 
@@ -37,6 +40,7 @@ class Answered:
         samples: The images.
         sizes: (width, height) of each.
         predictions: The answers, each with the evidence for its best and for its true class.
+        logits: (N, C).
         probabilities: (N, C).
         targets: (N,) true classes.
         maps: (N, h, w) raw maps of the true class.
@@ -47,6 +51,7 @@ class Answered:
     samples: tuple[Sample, ...]
     sizes: tuple[tuple[int, int], ...]
     predictions: tuple[Prediction, ...]
+    logits: Floats
     probabilities: Floats
     targets: NDArray[np.int64]
     maps: Floats
@@ -97,12 +102,14 @@ def answer_split(
         targets.append(batch.targets.numpy())
         truths.append(truth)
         outputs.append(output)
+    logits = np.concatenate([output.logits for output in outputs])
     scales = [output.scale_logits for output in outputs if output.scale_logits is not None]
     return Answered(
         samples=tuple(read),
         sizes=tuple(sizes),
         predictions=tuple(answers),
-        probabilities=label_scores(np.concatenate([o.logits for o in outputs]), header),
+        logits=logits,
+        probabilities=label_scores(logits, header),
         targets=np.concatenate(targets),
         maps=np.concatenate(truths),
         scale_logits=np.concatenate(scales) if scales else None,
@@ -148,6 +155,7 @@ def evaluate_split(
     supervision = supervise(threshold_from, catalog, split)
     answered = run(catalog.split(split))
     scores, intervals = _classification_scores(answered)
+    scores |= _doubt_scores(answered, engine.header.calibration)
     settings = {"images": f"{len(answered.samples)} of split {split}"}
     ious: dict[int, float] = {}
     places = answered.places(grid)
@@ -204,6 +212,20 @@ def _classification_scores(
         by_scale = (best == targets[:, None]).mean(axis=0)
         scores |= {f"top1 scale {n}": value for n, value in enumerate(by_scale.tolist(), 1)}
     return scores, {"top1": metrics.bootstrap_interval(right)}
+
+
+def _doubt_scores(answered: Answered, calibration: Calibration) -> dict[str, float]:
+    """Whether the sets keep their promise, how large they are, and how many images are refused."""
+    if not calibration.lac:
+        return {}
+    sets = candidate_sets(calibration, answered.probabilities, COVERAGE)
+    covered = np.take_along_axis(sets, answered.targets[:, None], axis=1)
+    refused = [prediction.refusal is not None for prediction in answered.predictions]
+    return {
+        f"coverage@{COVERAGE:.0%}": float(covered.mean()),
+        f"set size@{COVERAGE:.0%}": float(sets.sum(axis=1).mean()),
+        "refused": sum(refused) / len(refused),
+    }
 
 
 def _losses(answered: Answered) -> Floats:

@@ -1,11 +1,13 @@
 """Load, train, predict, evaluate, explain: the object people hold."""
 
+from lookcloser.recognizer.adding import add
 from lookcloser.recognizer.recognizer import Recognizer, load
 from lookcloser.recognizer.run import TrainResult, read_command, read_config, run_training, train
 
 __all__ = [
     "Recognizer",
     "TrainResult",
+    "add",
     "load",
     "read_command",
     "read_config",

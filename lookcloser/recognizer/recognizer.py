@@ -23,7 +23,7 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
 from lookcloser.inference.stock import StockEngine, stock_classifier
 from lookcloser.models import Model, load_model_file, save_model_file
-from lookcloser.runtime import stream
+from lookcloser.runtime import Promise, stream
 from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Recognizer:
         top: int = 5,
         batch_size: int = 16,
         workers: int = 0,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> list[Prediction]:
         """Answer images, with evidence, in order.
 
@@ -92,15 +94,20 @@ class Recognizer:
             top: How many labels, and maps, each answer holds.
             batch_size: Images per forward pass.
             workers: Threads that decode images.
+            coverage: Also name, as ``candidates``, the classes that may be true, so that of images
+                like those of training this share has its class among them.
+            sets: Kind of these sets: "lac", the smallest, some may be empty; "aps", never empty.
 
         Returns:
             One `Prediction` per image. An image that cannot be read has ``error`` set and no
             labels; the others are answered.
 
         Raises:
-            LookcloserError: For a path that does not exist (near names are offered) or a URL.
+            LookcloserError: For a path that does not exist (near names are offered), a URL, and a
+                coverage that this model cannot promise.
         """
-        return list(self.stream(images, top=top, batch_size=batch_size, workers=workers))
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        return list(self.stream(images, **how, coverage=coverage, sets=sets))
 
     def stream(
         self,
@@ -109,9 +116,13 @@ class Recognizer:
         top: int = 5,
         batch_size: int = 16,
         workers: int = 0,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other, with two batches in memory at most."""
-        return stream(self.engine, images, top=top, batch_size=batch_size, workers=workers)
+        promise = None if coverage is None else Promise(coverage, sets)
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        return stream(self.engine, images, **how, promise=promise)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `evaluation` for names, conventions and errors."""
@@ -184,15 +195,8 @@ class Recognizer:
             LookcloserError: As `evaluation` and `explain`, also for a captioner, and for ``images``
                 below 1.
         """
-        return rate_split(
-            self.trained_engine(),
-            self._catalog(data),
-            split,
-            views,
-            images=images,
-            seed=seed,
-            batch_size=batch_size,
-        )
+        how = {"images": images, "seed": seed, "batch_size": batch_size}
+        return rate_split(self.trained_engine(), self._catalog(data), split, views, **how)
 
     def explain(
         self,

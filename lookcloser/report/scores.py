@@ -39,6 +39,9 @@ KNOWN = {
     "shiftdistance": ("Evidence moved", "from step to step, as a share of the diagonal"),
     "regionsize": ("Evidence size", "share of the picture that it would fill if it were even"),
     "ece": ("Calibration error", "mean gap between confidence and accuracy"),
+    "coverage@95": ("Covered at 95 %", "the candidates hold the true class; promised: 95 %"),
+    "setsize@95": ("Candidates at 95 %", "classes in such a set, on average"),
+    "refused": ("Perhaps none of these", "images of these classes that are doubted; meant: 5 %"),
 }
 ALIASES = {
     "top1accuracy": "top1",
@@ -50,7 +53,7 @@ ALIASES = {
 }
 LOCALISATION = ("maxboxacc", "top1loc", "top5loc", "pxap", "pointing", "corloc")
 BASELINES = {"centrebox": "centre box", "randommap": "random map"}
-NOT_FRACTIONS = ("loss", "nll", "perplexity", "cider", "seconds", "persecond")
+NOT_FRACTIONS = ("setsize", "loss", "nll", "perplexity", "cider", "seconds", "persecond")
 TILES = frozenset(
     {"top1", "accuracy", "top5", "macrof1", "map", "cf1", "of1", "exact"}
     | {"exactcaption", "bleu4", "ciderd", "rougel", "maxboxacc@0.5", "maxboxaccv2", "ece"}

@@ -26,6 +26,7 @@ class ArrayOutput(NamedTuple):
         scale_logits: (B, S, C) the logits of every scale on its own.
         part_maps: (B, P, h, w) one map per attention, for the first of ``tokens``.
         certified: (B,) bool, whether a search proved that ``tokens`` are its most probable answer.
+        distances: (B,) squared Mahalanobis distance of each image's features to the nearest class.
     """
 
     logits: Floats
@@ -36,6 +37,7 @@ class ArrayOutput(NamedTuple):
     scale_logits: Floats | None = None
     part_maps: Floats | None = None
     certified: NDArray[np.bool_] | None = None
+    distances: Floats | None = None
 
 
 class Engine(Protocol):

@@ -17,6 +17,8 @@ class TrainKeywords(TypedDict, total=False):
     model_kwargs: Mapping[str, Any]
     drop_rate: float
     method: str | None
+    recipe: Literal["auto", "closed-form", "fine-tune"]
+    budget: float
     weights: str
     size: int
     mean: tuple[float, float, float] | None

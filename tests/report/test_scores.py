@@ -88,3 +88,12 @@ def test_headline_takes_known_scores_or_the_first():
 
 def test_every_tile_is_known():
     assert set(KNOWN) >= TILES
+
+
+def test_what_a_model_says_of_its_doubt_has_titles():
+    found = read_scores({"refused": 0.05, "set size@95%": 0.9, "coverage@95%": 0.951}, {})
+    assert [(score.title, score.value) for score in found] == [
+        ("Covered at 95 %", "95.1\u202f%"),
+        ("Candidates at 95 %", "0.9"),
+        ("Perhaps none of these", "5.0\u202f%"),
+    ]
