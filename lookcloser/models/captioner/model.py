@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -240,7 +241,7 @@ class Captioner(Model):
                 start=START,
                 end=END,
                 max_length=length,
-                generator=torch.Generator().manual_seed(0),
+                generator=np.random.default_rng(0),
                 temperature=self.temperature,
                 top_p=self.top_p,
             )
