@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +13,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import END, NULL, START, UNKNOWN, longest_caption
-from lookcloser.decoding import Step, beam_search, sample
+from lookcloser.decoding import Search, Step
 from lookcloser.layers import recurrent_cell
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Criterion, Model
@@ -171,6 +170,14 @@ class Captioner(Model):
             logits[:, 0], maps=maps, tokens=tokens, token_scores=scores, features=features
         )
 
+    @property
+    def search(self) -> Search:
+        """How the network, and a file of it, decodes."""
+        if self.temperature > 0:
+            drawn = {"temperature": self.temperature, "top_p": self.top_p}
+            return Search("sample", START, END, self.max_length, **drawn)
+        return Search("beam", START, END, self.max_length, beam=self.beam)
+
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """Cross-entropy of each word after the true ones before it, the mean over all words.
 
@@ -218,6 +225,13 @@ class Captioner(Model):
             return F.linear(hidden, self.word_weight, self.word_bias)
         return F.linear(self.narrow(hidden), self.embedding.weight, self.word_bias)
 
+    def word_rows(self, words: Tensor) -> Tensor:
+        """(…) words -> (…, H), what each component of a state that speaks adds to their scores."""
+        if self.narrow is None:
+            assert self.word_weight is not None  # either is there
+            return self.word_weight[words]
+        return F.linear(self.embedding.weight[words], self.narrow.weight.T)
+
     def first_state(self, features: Tensor) -> State:
         """The cell's state before anything is read, of features as `describe` takes them."""
         hidden = self.first(_pooled(features))
@@ -232,28 +246,8 @@ class Captioner(Model):
 
     def _decode(self, features: Tensor) -> Tensor:
         """The best caption that the beam finds, or one at random: (B, K), padded with -1."""
-        step, state = self._step(features), self._search_state(features)
-        length = self.max_length + 1  # counts END
-        if self.temperature > 0:
-            found = sample(
-                step,
-                state,
-                start=START,
-                end=END,
-                max_length=length,
-                generator=np.random.default_rng(0),
-                temperature=self.temperature,
-                top_p=self.top_p,
-            )
-        else:
-            beams = beam_search(
-                step, state, start=START, end=END, beam_size=self.beam, max_length=length
-            )
-            found = [hypotheses[0] for hypotheses in beams]
-        captions = [hypothesis.tokens[: self.max_length] for hypothesis in found]
-        width = max(1, *map(len, captions))
-        rows = [[*caption, *[-1] * (width - len(caption))] for caption in captions]
-        return torch.tensor(rows, device=features.device)
+        found = self.search.run(self._step(features), self._search_state(features))
+        return torch.tensor(self.search.tokens(found), device=features.device)
 
     def _step(self, features: Tensor) -> Step[State]:
         """One word further; a state is the row of the image, the context and the cell's state."""

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.types import Output
@@ -16,11 +15,9 @@ from lookcloser.data.catalog import Catalog
 from lookcloser.decoding import (
     CachedState,
     Hypothesis,
+    Search,
     SearchResult,
-    beam_search,
-    best_first_search,
     greedy_search,
-    label_marginals,
 )
 from lookcloser.layers.recurrent import Gate
 from lookcloser.losses import label_path_loss
@@ -178,7 +175,7 @@ class CNNRNN(Model):
         step, state = self.paths.cache(image)
         found = self.decode(step, state)
         tokens = self._padded(found, image.device)
-        marginals = label_marginals(step, state, node_budget=SCORED_PATHS, **self._limits)
+        marginals = self.search.marginals(step, state)
         scores = marginals[:, : self.num_classes].to(image.device)
         token_scores = scores.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, 0.0)
         projected = self.paths.project(image, tokens)[:, :-1]
@@ -206,12 +203,21 @@ class CNNRNN(Model):
         Results of exact search say whether they are certified; it extends at most `NODE_BUDGET`
         paths per image.
         """
-        if self.decoder == "exact":
-            return best_first_search(
-                step, state, mask_repeats=True, node_budget=NODE_BUDGET, **self._limits
-            )
-        beams = beam_search(step, state, beam_size=self.beam, mask_repeats=True, **self._limits)
-        return [paths[0] for paths in beams]
+        return self.search.run(step, state)
+
+    @property
+    def search(self) -> Search:
+        """How the network, and a file of it, decodes."""
+        return Search(
+            self.decoder,
+            self.paths.start,
+            self.paths.end,
+            self.max_labels,
+            beam=self.beam,
+            repeats=False,
+            node_budget=NODE_BUDGET,
+            scored_paths=SCORED_PATHS,
+        )
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """The negative log-likelihood of the path of each set, END included, in nats."""
@@ -229,12 +235,8 @@ class CNNRNN(Model):
     def _padded(
         self, found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device
     ) -> Tensor:
-        """The paths as (B, K), padded with -1; at least one place.
-
-        A path that did not end has a label where END would stand, one more than a set may have.
-        """
-        rows = [torch.tensor([*path.tokens[: self.max_labels]] or [-1]) for path in found]
-        return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
+        """The paths as (B, K); see `Search.tokens`."""
+        return torch.tensor(self.search.tokens(found), device=device)
 
     def _maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
         """(B, K, h, w): how much each place adds to the scores of ``labels`` at their steps.
