@@ -40,6 +40,7 @@ class Output(NamedTuple):
         features: What the method's own loss terms are computed on; its shape is the method's.
         certified: (B,) bool, whether a search proved that ``tokens`` are its most probable answer;
             None from methods and decoders that prove nothing.
+        vector: (B, D) the pooled features that the answer is made from.
     """
 
     logits: Tensor
@@ -51,6 +52,7 @@ class Output(NamedTuple):
     part_maps: Tensor | None = None
     features: Tensor | None = None
     certified: Tensor | None = None
+    vector: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -58,17 +58,18 @@ class CAM(Model):
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
-            classes of the maps, None where all are given.
+            classes of the maps, None where all are given; ``vector`` (B, D).
         """
         features = self.backbone(images)
-        logits = self.head(self.dropout(features.mean(dim=(2, 3))))
+        pooled = features.mean(dim=(2, 3))
+        logits = self.head(self.dropout(pooled))
         weight = self.head.weight.to(features.dtype)
         if targets is None:
             maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps)
+            return Output(logits=logits, maps=maps, vector=pooled)
         tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
         maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
-        return Output(logits=logits, maps=maps, tokens=tokens)
+        return Output(logits=logits, maps=maps, tokens=tokens, vector=pooled)
 
 
 def best_classes(logits: Tensor, k: int) -> Tensor:

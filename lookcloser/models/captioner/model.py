@@ -19,6 +19,8 @@ from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Criterion, Model
 from lookcloser.models.captioner.attention import SoftAttention
 from lookcloser.models.captioner.evidence import gradient_maps, shifted
+from lookcloser.models.captioner.parts import file_form
+from lookcloser.models.file_form import FileForm
 
 State = tuple[Tensor, ...]
 
@@ -135,7 +137,7 @@ class Captioner(Model):
                 f"features of shape {tuple(features.shape)}",
                 allowed=f"{shapes}, of the backbone {self.backbone.name}",
             )
-        start = torch.full((len(features), 1), START, device=features.device)
+        start = torch.full((features.shape[0], 1), START, device=features.device)
         return Output(self.word_logits(features, start)[:, 0], features=features)
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -177,6 +179,10 @@ class Captioner(Model):
             drawn = {"temperature": self.temperature, "top_p": self.top_p}
             return Search("sample", START, END, self.max_length, **drawn)
         return Search("beam", START, END, self.max_length, beam=self.beam)
+
+    def file_form(self) -> FileForm:
+        """The features, and the parts of the search; see `parts`."""
+        return file_form(self)
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """Cross-entropy of each word after the true ones before it, the mean over all words.
@@ -246,36 +252,42 @@ class Captioner(Model):
 
     def _decode(self, features: Tensor) -> Tensor:
         """The best caption that the beam finds, or one at random: (B, K), padded with -1."""
-        found = self.search.run(self._step(features), self._search_state(features))
+        found = self.search.run(self._step(features), self.search_state(features))
         return torch.tensor(self.search.tokens(found), device=features.device)
 
     def _step(self, features: Tensor) -> Step[State]:
-        """One word further; a state is the row of the image, the context and the cell's state."""
         places = None if self.attention is None else self.attention.places(features)
+        return lambda state, tokens: self.advance(state, tokens, places)
 
-        def step(state: State, tokens: Tensor) -> tuple[Tensor, State]:
-            image, context, *cell_state = state
-            if self.attention is None or places is None:
-                hidden, after = self.cell(self.read(tokens), tuple(cell_state))
-            else:
-                read = torch.cat([self.read(tokens), context], dim=1)
-                out, after = self.cell(read, tuple(cell_state))
-                context, _ = self.attention(out, places[image])
-                hidden = out + context
-            log_probs = self.word_scores(hidden).float().log_softmax(dim=-1)
-            log_probs[:, NEVER_SAID] = -torch.inf
-            return log_probs, (image, context, *after)
+    def advance(self, state: State, tokens: Tensor, places: Tensor | None) -> tuple[Tensor, State]:
+        """One word further: the log-probabilities of the next, and the state after ``tokens``.
 
-        return step
+        Args:
+            state: The row of the image, the context and the cell's state, n rows each.
+            tokens: (n,) words.
+            places: Of all images, with attention; else None.
+        """
+        image, context, *cell_state = state
+        if self.attention is None or places is None:
+            hidden, after = self.cell(self.read(tokens), tuple(cell_state))
+        else:
+            read = torch.cat([self.read(tokens), context], dim=1)
+            out, after = self.cell(read, tuple(cell_state))
+            context, _ = self.attention(out, places[image])
+            hidden = out + context
+        log_probs = self.word_scores(hidden).float().log_softmax(dim=-1)
+        log_probs[:, NEVER_SAID] = -torch.inf
+        return log_probs, (image, context, *after)
 
-    def _search_state(self, features: Tensor) -> State:
-        image = torch.arange(len(features), device=features.device)
+    def search_state(self, features: Tensor) -> State:
+        """What a search starts from, of features (B, D, h, w) or pooled."""
+        image = torch.arange(features.shape[0], device=features.device)
         return (image, self._first_context(features), *self.first_state(features))
 
     @torch.no_grad()
     def _own_inputs(self, features: Tensor, inputs: Tensor) -> Tensor:
         """``inputs`` with a share of the words drawn from the model's answers to those before."""
-        step, state = self._step(features), self._search_state(features)
+        step, state = self._step(features), self.search_state(features)
         mixed = inputs.clone()
         for position in range(inputs.shape[1] - 1):
             log_probs, state = step(state, mixed[:, position])
@@ -287,7 +299,7 @@ class Captioner(Model):
 
     def _first_context(self, features: Tensor) -> Tensor:
         """Nothing has been seen before the first word."""
-        return features.new_zeros(len(features), self.cell.hidden_size)
+        return features.new_zeros(features.shape[0], self.cell.hidden_size)
 
 
 class RNN(Captioner):

@@ -25,8 +25,10 @@ from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Criterion, Model
 from lookcloser.models.cam.model import best_classes
 from lookcloser.models.cnnrnn.orders import LabelOrder, label_ranks, training_paths
+from lookcloser.models.cnnrnn.parts import file_form
 from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
 from lookcloser.models.cnnrnn.steps import SURE, StepLogits
+from lookcloser.models.file_form import FileForm
 
 Decoder = Literal["beam", "exact"]
 
@@ -149,17 +151,31 @@ class CNNRNN(Model):
             step, state = self.paths.cache(image.detach())
             greedy = greedy_search(step, state, mask_repeats=True, **self._limits)
             path = self._padded(greedy, image.device)
+        return self.along(path, features, pooled, targets)
+
+    def along(
+        self, path: Tensor, features: Tensor, pooled: Tensor, targets: Tensor | int | None = None
+    ) -> Output:
+        """`forward` along a given path.
+
+        Args:
+            path: (B, T) labels, padded with -1.
+            features: (B, D, h, w) of the backbone.
+            pooled: (B, D) their mean.
+            targets: As in `forward`.
+        """
+        image = self.paths.image(pooled)
         projected = self.paths.project(image, path)
         joint = self.paths.joint_log_probs(projected, path)
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
         if self.training:
             return Output(logits, features=pooled)
         tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
-        labels = torch.arange(self.num_classes, device=image.device).expand(len(image), -1)
+        labels = torch.arange(self.num_classes, device=image.device).expand(image.shape[0], -1)
         labels = labels if tokens is None else tokens
         steps = joint.argmax(dim=1).gather(1, labels)
         at_step = projected.gather(1, steps[..., None].expand(-1, -1, projected.shape[2]))
-        maps = self._maps(features, at_step, labels)
+        maps = self.label_maps(features, at_step, labels)
         return Output(logits, maps, tokens=tokens, features=pooled)
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -181,7 +197,7 @@ class CNNRNN(Model):
         projected = self.paths.project(image, tokens)[:, :-1]
         return Output(
             scores.logit(eps=SURE).to(image.dtype),
-            self._maps(features, projected, tokens),
+            self.label_maps(features, projected, tokens),
             tokens=tokens,
             token_scores=token_scores.to(image.dtype),
             certified=_certified(found),
@@ -219,6 +235,10 @@ class CNNRNN(Model):
             scored_paths=SCORED_PATHS,
         )
 
+    def file_form(self) -> FileForm:
+        """All labels along the greedy path, and the parts of the search; see `parts`."""
+        return file_form(self)
+
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """The negative log-likelihood of the path of each set, END included, in nats."""
         del criterion  # of labels that know nothing of each other
@@ -238,7 +258,7 @@ class CNNRNN(Model):
         """The paths as (B, K); see `Search.tokens`."""
         return torch.tensor(self.search.tokens(found), device=device)
 
-    def _maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
+    def label_maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
         """(B, K, h, w): how much each place adds to the scores of ``labels`` at their steps.
 
         ``s_k = U_l[k] · relu(U_o o + U_I mean_xy f)`` is linear in f wherever the projection is

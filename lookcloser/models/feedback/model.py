@@ -122,14 +122,15 @@ class FeedbackNet(Model):
         raw = stages.early(images)
         attention = self.attention(stages.late(raw, size), stages.grid(raw, size))
         features = stages.late(stages.attend(raw, attention), size)
-        logits = self.head(self.dropout(features.mean(dim=(2, 3))))
+        pooled = features.mean(dim=(2, 3))
+        logits = self.head(self.dropout(pooled))
         weight = self.head.weight.to(features.dtype)
         if targets is None:
             maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps, part_maps=attention)
+            return Output(logits=logits, maps=maps, part_maps=attention, vector=pooled)
         tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
         maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
-        return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention)
+        return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention, vector=pooled)
 
     def attention(self, features: Tensor, size: tuple[int, int]) -> Tensor:
         """Features (B, D, h, w) of the first pass -> what is fed back, (B, 1, *size)."""

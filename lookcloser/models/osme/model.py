@@ -109,7 +109,8 @@ class OSMENet(Model):
         grid = self.backbone(images)
         self._check_grid(grid)
         features = self.osme(grid)
-        logits = self.head(self.dropout(merge_attentions(features, self.merge)))
+        merged = merge_attentions(features, self.merge)
+        logits = self.head(self.dropout(merged))
         rows = self._rows()
         tokens = targets if isinstance(targets, Tensor) else None
         if isinstance(targets, int):
@@ -122,6 +123,7 @@ class OSMENet(Model):
             tokens=tokens,
             part_maps=self.osme.evidence(grid, rows[first])[:, 0],
             features=features,
+            vector=merged,
         )
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
