@@ -38,11 +38,10 @@ class Differences:
     def require_equal(self, path: str | Path) -> None:
         """Raise a `LookcloserError` where the differences are more than rounding."""
         shares = {"logits": self.logits, "maps": self.maps, "scores": self.scores}
-        wrong = [name for name, value in shares.items() if (value or 0.0) > TOLERANCE]
-        wrong += ["boxes"] if (self.boxes or 0.0) > BOX_TOLERANCE else []
+        # NaN, which is not at most anything, is wrong too.
+        wrong = [name for name, value in shares.items() if not (value or 0.0) <= TOLERANCE]
+        wrong += [] if (self.boxes or 0.0) <= BOX_TOLERANCE else ["boxes"]
         wrong += ["sequences"] if self.sequences else []
-        # NaN is above nothing.
-        wrong += [name for name, value in shares.items() if value is not None and value != value]
         if wrong:
             raise LookcloserError(
                 f"{path}: the file does not answer as the model does, in its {', '.join(wrong)} "
