@@ -28,10 +28,11 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.datasets import CocoDetection, VOCDetection
 
+from lookcloser.annotation import Annotation
 from lookcloser.core import boxes as geometry
 from lookcloser.data import Catalog, Sample, read_data
-from lookcloser.models import load_package
-from lookcloser.recognizer import Annotation, Recognizer, annotate
+from lookcloser.models import load_model_file
+from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
 
@@ -100,7 +101,7 @@ def trained(catalog: Catalog, given: Any) -> Recognizer:
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         fit(part, options, Path(folder) / "run", quiet=True)
-        return Recognizer(*load_package(Path(folder) / "run" / "model.safetensors"))
+        return Recognizer(*load_model_file(Path(folder) / "run" / "model.safetensors"))
 
 
 def main() -> None:
@@ -139,7 +140,7 @@ def scored(
 ) -> dict[str, Any]:
     """Annotate the test split, compare with its true boxes, read it with other readers."""
     begin = time.process_time()
-    found = annotate(recognizer, data, out, labels=labels, split="test")
+    found = recognizer.annotate(data, out, labels=labels, split="test")
     seconds = time.process_time() - begin
     recall, precision, count = hits(found, test)
     with contextlib.redirect_stdout(io.StringIO()):
@@ -161,7 +162,7 @@ def reread(recognizer: Recognizer, data: Catalog, out: Path, labels: str) -> str
     """How many boxes torchvision's readers of COCO and of VOC find in what is written."""
     coco = CocoDetection(data.root, out / "annotations.json")
     in_coco = sum(len(coco[index][1]) for index in range(len(coco)))
-    annotate(recognizer, data, out, form="voc", labels=labels, split="test")
+    recognizer.annotate(data, out, form="voc", labels=labels, split="test")
     lists = out / "VOCdevkit/VOC2012/ImageSets/Main"
     # The reader knows a list "test" of the year 2007 alone.
     (lists / "val.txt").write_text((lists / "test.txt").read_text(), encoding="utf-8")

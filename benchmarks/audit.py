@@ -30,8 +30,8 @@ from PIL import Image, ImageDraw, ImageFont
 from lookcloser.core.audit import Audit
 from lookcloser.core.images import load_image
 from lookcloser.data import Catalog, Sample, read_data
-from lookcloser.models import load_package
-from lookcloser.recognizer import Recognizer, audit
+from lookcloser.models import load_model_file
+from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
 
@@ -99,7 +99,7 @@ def trained(catalog: Catalog, given: argparse.Namespace, seed: int) -> Recognize
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         fit(catalog, options, run, quiet=True)
-        return Recognizer(*load_package(run / "model.safetensors"))
+        return Recognizer(*load_model_file(run / "model.safetensors"))
 
 
 def right(recognizer: Recognizer, catalog: Catalog, name: str) -> float:
@@ -163,7 +163,7 @@ def main() -> None:
         begin = time.process_time()
         recognizer = trained(changed, given, seed)
         middle = time.process_time()
-        found = audit(recognizer, changed)
+        found = recognizer.audit(changed)
         row = row_of(kind, seed, found, victim if kind in plants else None)
         row["training, CPU s"], row["audit, CPU s"] = middle - begin, time.process_time() - middle
         row["mean score"] = float(np.mean([one.measures["score"] for one in found.classes]))

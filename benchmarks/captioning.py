@@ -25,15 +25,17 @@ import _harness as harness
 import torch
 from torch.nn import functional as F
 
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Evaluation
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.scenes import write_scenes
 from lookcloser.data.scenes.kinds import COLORS, WORDS
 from lookcloser.data.targets import CaptionTargets
-from lookcloser.data.transforms import Preprocessing, evaluation_transform
+from lookcloser.data.transforms import evaluation_transform
 from lookcloser.data.vocabulary import longest_caption, tokenize, with_vocabulary
-from lookcloser.models import Package, build_model, load_backbone_weights
+from lookcloser.models import build_model, load_backbone_weights
 from lookcloser.recognizer import Recognizer, run_training
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -83,7 +85,7 @@ def scenes_row(data: Path, out: Path, method: str, attend: bool, seed: int) -> d
     start = time.process_time()
     found = run_training(data, out=out, method=method, attend=attend, seed=seed, **RECIPE)
     seconds = time.process_time() - start
-    evaluation = found.recognizer.assess(data, "test")
+    evaluation = found.recognizer.evaluation(data, "test")
     scores = evaluation.metrics
     return {
         "method": method + (" --attend" if attend else ""),
@@ -123,7 +125,7 @@ def learnt_by_heart(
     model: Any = build_model(method, {**arguments, **backbone, **HEAD})
     load_backbone_weights(model.backbone, str(weights))
     size = Preprocessing((224, 224), (0.5,) * 3, (0.5,) * 3)
-    package = Package(method, {**arguments, **backbone}, "captioning", catalog.names, size)
+    header = ModelHeader(method, {**arguments, **backbone}, "captioning", catalog.names, size)
 
     samples, targets = catalog.split("train"), CaptionTargets(catalog.names, longest)
     dataset = ImageDataset(samples, targets, evaluation_transform(size))
@@ -149,7 +151,7 @@ def learnt_by_heart(
             optimizer.step()
             schedule.step()
     seconds = time.process_time() - start
-    scores = Recognizer(model, package, device="cpu").evaluate(catalog, "train")
+    scores = Recognizer(model, header, device="cpu").evaluate(catalog, "train")
     shown = ("BLEU-1", "BLEU-4", "ROUGE-L", "CIDEr-D", "exact caption", "nll")
     name = method + (" --attend" if attend else "")
     return {"method": name, "seed": seed, **{k: scores[k] for k in shown}, "CPU s": seconds}

@@ -31,7 +31,7 @@ from lookcloser.data.transforms import (
     evaluation_transform,
     training_transform,
 )
-from lookcloser.models import load_package
+from lookcloser.models import load_model_file
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import TrainOptions, make_options
@@ -49,8 +49,8 @@ def train_ours(catalog: Catalog, options: TrainOptions) -> tuple[float, float]:
         start = time.perf_counter()
         fit(catalog, options, Path(folder) / "run")
         seconds = time.perf_counter() - start
-        model, package = load_package(Path(folder) / "run" / "model.safetensors")
-    return Recognizer(model, package).evaluate(catalog)["top1"], seconds
+        model, header = load_model_file(Path(folder) / "run" / "model.safetensors")
+    return Recognizer(model, header).evaluate(catalog)["top1"], seconds
 
 
 def train_plain(

@@ -19,7 +19,7 @@ import torch
 from _harness import arguments, interleave, machine, report, summary
 from scipy import ndimage
 
-from lookcloser.metrics.localisation import box_overlaps, max_box_acc
+from lookcloser.metrics.localization import box_overlaps, max_box_acc
 from lookcloser.metrics.maps import normalise, upsample_maps
 from lookcloser.metrics.pixels import pxap
 

@@ -26,7 +26,7 @@ from _harness import arguments, interleave, machine, report
 from torch import Tensor
 
 from lookcloser.data import Catalog, Sample, read_data
-from lookcloser.models import Model, load_package
+from lookcloser.models import Model, load_model_file
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import TrainOptions, make_options
@@ -72,8 +72,8 @@ def train(catalog: Catalog, options: TrainOptions) -> Trained:
         fit(catalog, options, run, quiet=True)
         with (run / "metrics.csv").open(encoding="utf-8") as file:
             speed = mean(float(row["images_per_second"]) for row in csv.DictReader(file))
-        model, package = load_package(run / "model.safetensors")
-    recognizer = Recognizer(model, package)
+        model, header = load_model_file(run / "model.safetensors")
+    recognizer = Recognizer(model, header)
     metrics = recognizer.evaluate(catalog)
     scales = tuple(value for name, value in metrics.items() if name.startswith("top1 scale"))
     return Trained(model, metrics["top1"], scales, speed)

@@ -28,7 +28,7 @@ from lookcloser.core import boxes as geometry
 from lookcloser.core.images import load_image
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.scenes import write_scenes
-from lookcloser.models import load_package
+from lookcloser.models import load_model_file
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
@@ -62,9 +62,9 @@ def measure(catalog: Catalog, **options: Any) -> dict[str, float]:
             catalog, make_options(**BACKBONE, **RECIPE, **options), Path(folder) / "run", quiet=True
         )
         seconds = time.process_time() - start
-        model, package = load_package(Path(folder) / "run" / "model.safetensors")
-    recognizer = Recognizer(model, package)
-    scores = recognizer.assess(catalog, "test")
+        model, header = load_model_file(Path(folder) / "run" / "model.safetensors")
+    recognizer = Recognizer(model, header)
+    scores = recognizer.evaluation(catalog, "test")
     wanted = [name for name in scores.metrics if name.startswith("top1") and "loc" not in name]
     row = {name: scores.metrics[name] for name in wanted}
     found = [answer for answer in scores.answers if answer.boxes]

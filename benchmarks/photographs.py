@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from lookcloser import metrics
 from lookcloser.core import boxes as geometry
 from lookcloser.core.images import load_image
-from lookcloser.data.transforms import Preprocessing, evaluation_transform
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.data.transforms import evaluation_transform
 from lookcloser.explain import normalize
 from lookcloser.models import CAM, load_backbone_weights
 from lookcloser.recognizer import run_training

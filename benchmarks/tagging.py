@@ -23,9 +23,10 @@ from PIL import Image
 
 from lookcloser.data import Catalog, read_data
 from lookcloser.data.scenes import write_scenes
+from lookcloser.evaluation.tag_sets import Tagged, tag_split
+from lookcloser.inference.engine import TorchEngine
 from lookcloser.metrics.multilabel import multilabel_scores, set_scores
-from lookcloser.models import load_package
-from lookcloser.recognizer.tagged import Tagged, tag_split
+from lookcloser.models import load_model_file
 from lookcloser.training.files import MODEL_FILE
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
@@ -82,14 +83,14 @@ def trained(catalog: Catalog, folder: Path, **options: Any) -> dict[str, float]:
     start = time.perf_counter()
     fit(catalog, make_options(**{**RECIPE, **options}), folder, quiet=True)
     seconds = time.perf_counter() - start
-    model, package = load_package(folder / MODEL_FILE)
-    device = torch.device("cpu")
-    test = tag_split(model, package, catalog.split("test"), device=device)
+    model, header = load_model_file(folder / MODEL_FILE)
+    engine = TorchEngine(model, header, torch.device("cpu"))
+    test = tag_split(engine, catalog.split("test"))
     found = {name: set_scores(test.answered, test.targets)[name] for name in SCORES}
     found["mAP"] = multilabel_scores(probabilities(test), test.targets)["mAP"]
     found["train_s"] = seconds
     if options["method"] == "sigmoid":
-        val = tag_split(model, package, catalog.split("val"), device=device)
+        val = tag_split(engine, catalog.split("val"))
         found |= {f"{name}, tuned": tuned(val, test, name) for name in SCORES}
     return found
 

@@ -12,11 +12,9 @@ from lookcloser.version import __version__
 
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
-    from lookcloser.recognizer import Recognizer, annotate, audit, load, train
+    from lookcloser.recognizer import Recognizer, load, train
 
 _HOME = {
-    "annotate": "lookcloser.recognizer",
-    "audit": "lookcloser.recognizer",
     "train": "lookcloser.recognizer",
     "load": "lookcloser.recognizer",
     "Recognizer": "lookcloser.recognizer",
@@ -25,7 +23,17 @@ _HOME = {
     "Label": "lookcloser.core",
     "LookcloserError": "lookcloser.core",
 }
-_FOLDERS = ("data", "decoding", "explain", "layers", "losses", "metrics", "models", "scratch")
+_FOLDERS = (
+    "data",
+    "decoding",
+    "explain",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "runtime",
+    "scratch",
+)
 
 __all__ = [
     "Label",
@@ -34,8 +42,6 @@ __all__ = [
     "Recognizer",
     "Region",
     "__version__",
-    "annotate",
-    "audit",
     "load",
     "train",
 ]

@@ -1,3 +1,3 @@
-"""The version, alone, so that the build can read it without importing the package."""
+"""The version, alone, so that the build can read it without importing the header."""
 
 __version__ = "0.1.0"

@@ -36,12 +36,10 @@ def annotate(
     Stopped on the way, the same command goes on where it was.
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
-    from lookcloser.recognizer import annotate as annotate_all
     from lookcloser.recognizer import load
 
     with printing.progress("Annotating") as progress:
-        found = annotate_all(
-            load(run),
+        found = load(run).annotate(
             data,
             out,
             form=form,

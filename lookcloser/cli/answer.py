@@ -103,8 +103,8 @@ def evaluate(
     `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
     """
     from lookcloser.data import read_data
+    from lookcloser.evaluation import read_source
     from lookcloser.recognizer import load
-    from lookcloser.recognizer.supervision import read_source
 
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
@@ -114,7 +114,7 @@ def evaluate(
         rated = recognizer.rate_views(
             catalog, split, named, images=view_images, batch_size=batch_size
         )
-    result = recognizer.assess(
+    result = recognizer.evaluation(
         catalog, split, threshold_from=threshold_from, batch_size=batch_size, workers=workers
     )
     if json:
@@ -137,7 +137,7 @@ def evaluate(
 
 def explain(
     run: Annotated[
-        str | None, typer.Argument(help="A run folder or a .safetensors file; or give --model.")
+        str | None, typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.")
     ] = None,
     image: Annotated[str | None, typer.Argument(help="One image.")] = None,
     view: Annotated[
@@ -162,7 +162,7 @@ def explain(
         Path | None, typer.Option(help="A folder for a picture of each view as well.")
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="A network instead of a run, e.g. timm:resnet50.")
+        str | None, typer.Option(help="Instead of the first argument, e.g. timm:resnet50.")
     ] = None,
     picture: Annotated[
         str | None, typer.Option("--image", help="The image, beside --model.")
@@ -180,38 +180,30 @@ def explain(
     `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
     `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
+    from lookcloser.core.box_updates import move_words
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
-    from lookcloser.core.updates import move_words
-    from lookcloser.recognizer import explain_timm, load
+    from lookcloser.recognizer import load
+    from lookcloser.recognizer.recognizer import STOCK
 
-    shown = picture or (run if model is not None else image)
-    if shown is None or (run is None and model is None):
+    run, shown = (run, image) if model is None else (model, picture or run)
+    if run is None or shown is None:
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
     picture_format(save)  # before the work, not after it
     views = None if view is None else _view_names(view, "--view")
+    if each_label and target is not None:
+        raise typer.BadParameter("--each-label explains every label; leave out --target")
+    if weights == "none" and run.startswith(STOCK):
+        printing.say("Random weights (--weights none): the network knows nothing")
+    given = read_pairs(model_kwargs or [], "--model-kwargs")
+    recognizer = load(run, weights=weights, model_kwargs=given)
     if each_label:
-        if run is None or model is not None or target is not None:
-            raise typer.BadParameter("--each-label is for a run, without --model and --target")
-        found = load(run).explain_labels(shown, views)
+        found = recognizer.explain_labels(shown, views)
         save_picture(plot_labels(load_image(shown), found), save)
         _say_seen(save, _first(found), found)
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
         return
-    if model is None:
-        assert run is not None  # checked above
-        regions = load(run).explain(shown, views, target=target)
-    else:
-        if weights == "none":
-            printing.say("Random weights (--weights none): the network knows nothing")
-        regions = explain_timm(
-            model.removeprefix("timm:"),
-            shown,
-            views,
-            weights=weights,
-            model_kwargs=read_pairs(model_kwargs or [], "--model-kwargs"),
-            target=target,
-        )
+    regions = recognizer.explain(shown, views, target=target)
     save_picture(plot_views(load_image(shown), regions), save)
     for name, region in regions.items() if each_view is not None else ():
         assert each_view is not None  # the loop is empty otherwise
@@ -221,10 +213,10 @@ def explain(
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
     _say_seen(save, [_first(regions)], regions)
-    if model is None:
-        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+    if run.startswith(STOCK):
+        printing.next_step("train", "DATA", "--backbone", run.removeprefix(STOCK))
     else:
-        printing.next_step("train", "DATA", "--backbone", model.removeprefix("timm:"))
+        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
 
 
 def known_data(run: str | Path) -> str:
@@ -239,7 +231,7 @@ def known_data(run: str | Path) -> str:
 
 def _view_names(text: str, option: str) -> list[str]:
     from lookcloser.explain import VIEWS
-    from lookcloser.recognizer.views import check_views
+    from lookcloser.inference.views import check_views
 
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
@@ -250,7 +242,7 @@ def _view_names(text: str, option: str) -> list[str]:
 
 def _say_next(recognizer: Recognizer, run: str, answered: str | Path) -> None:
     """After pictures: a closer look at an image, or the report of captions, which have no views."""
-    if recognizer.package.task == "captioning":
+    if recognizer.header.task == "captioning":
         printing.next_step("report", run, known_data(run))
     else:
         printing.next_step("explain", run, answered)

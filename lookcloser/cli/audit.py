@@ -32,10 +32,9 @@ def audit(
 
     Example: `lookcloser audit runs/birds birds/`
     """
-    from lookcloser.recognizer import load, write_run_audit
+    from lookcloser.recognizer import load
 
-    page, found = write_run_audit(
-        load(run),
+    page, found = load(run).audit_report(
         data,
         split,
         out=out,

@@ -45,7 +45,7 @@ def demo(
     printing.say(f"{scenes}: {SCENES['train']} to train, {SCENES['val']} to validate, "
                  f"{SCENES['test']} unseen to test")  # fmt: skip
     printing.say("2/4 loading torch")
-    from lookcloser.recognizer import run_training, write_run_report
+    from lookcloser.recognizer import run_training
 
     printing.say("3/4 training from class labels alone (boxes are kept for scoring)")
     folder = _free(out)
@@ -54,7 +54,7 @@ def demo(
         printing.next_step("train", "--resume", folder)
         raise typer.Exit(INTERRUPTED)
     printing.say("4/4 scoring unseen scenes and writing the report")
-    page, evaluation = write_run_report(result.recognizer, scenes, "test")
+    page, evaluation = result.recognizer.report(scenes, "test")
     printing.print_scores("Unseen scenes", evaluation.metrics, evaluation.intervals)
     printing.print_settings(evaluation.settings)
     printing.say(f"waiting for data: {result.data_wait:.0%} of the training time")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 
-from lookcloser.core.moves import Mover, measures_of, move_rows, other_scores
+from lookcloser.core.shifts import Mover, measures_of, move_rows, other_scores
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
-    from lookcloser.recognizer import ViewScores
+    from lookcloser.evaluation import ViewScores
 
 BASELINES = ("centre box", "random map")
 

@@ -31,11 +31,10 @@ def report(
 
     Example: `lookcloser report runs/birds birds/`
     """
-    from lookcloser.recognizer import load, write_run_report
+    from lookcloser.recognizer import load
 
-    recognizer = load(run)
-    page, evaluation = write_run_report(
-        recognizer, data, split, out=out, threshold_from=threshold_from, audited=audit
+    page, evaluation = load(run).report(
+        data, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.print_settings(evaluation.settings)
     typer.echo(page)

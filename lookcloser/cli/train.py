@@ -75,7 +75,7 @@ def _train(
         return
     for name, reason in result.skipped.items():
         printing.say(f"skipped: {name}: {reason}")
-    scores = result.recognizer.package.scores
+    scores = result.recognizer.header.scores
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")
     if result.interrupted:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
-from torchvision.transforms import v2
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
@@ -18,6 +17,7 @@ from lookcloser.data.catalog import Sample
 from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.seeds import mixed_seed
 from lookcloser.data.targets import Targets
+from lookcloser.data.transforms import Transform
 
 Key = tuple[int, int]
 
@@ -68,7 +68,7 @@ class ImageDataset(Dataset[Item]):
         self,
         samples: Sequence[Sample],
         targets: Targets,
-        transform: v2.Transform,
+        transform: Transform,
         seed: int = 0,
     ) -> None:
         self.samples = samples

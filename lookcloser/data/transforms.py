@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from PIL import Image
+from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
+from lookcloser.core.preprocessing import Preprocessing, input_pixels, normalized
+
+Transform = Callable[[Image.Image], Tensor]
+
 AUGMENTATIONS = ("none", "shift", "crop", "trivial")
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image becomes the network's input.
-
-    The whole image is resized to ``size`` without keeping its aspect ratio, so that a position on
-    the map is a position in the picture, then scaled to [0, 1] and normalised per channel.
-
-    Attributes:
-        size: (height, width) in pixels.
-        mean: Per channel, of values in [0, 1].
-        std: Per channel.
-        interpolation: "bilinear", "bicubic" or "nearest"; always antialiased.
-    """
-
-    size: tuple[int, int] = (224, 224)
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-    interpolation: str = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -49,15 +37,16 @@ class Augmentation:
     erase: float = 0.0
 
 
-def evaluation_transform(preprocessing: Preprocessing) -> v2.Transform:
+def evaluation_transform(preprocessing: Preprocessing) -> Transform:
     """PIL RGB image -> float32 tensor (3, H, W), the same every time."""
-    resize = v2.Resize(
-        preprocessing.size, InterpolationMode(preprocessing.interpolation), antialias=True
-    )
-    return v2.Compose([v2.PILToTensor(), resize, *_finish(preprocessing)])
+    return partial(_prepare, preprocessing=preprocessing)
 
 
-def training_transform(preprocessing: Preprocessing, augmentation: Augmentation) -> v2.Transform:
+def _prepare(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    return torch.from_numpy(normalized(input_pixels(image, preprocessing), preprocessing))
+
+
+def training_transform(preprocessing: Preprocessing, augmentation: Augmentation) -> Transform:
     """PIL RGB image -> float32 tensor (3, H, W), random by torch's global generator."""
     mode = InterpolationMode(preprocessing.interpolation)
     size = preprocessing.size
@@ -77,7 +66,8 @@ def training_transform(preprocessing: Preprocessing, augmentation: Augmentation)
     steps.extend(_finish(preprocessing))
     if augmentation.erase:
         steps.append(v2.RandomErasing(augmentation.erase))
-    return v2.Compose(steps)
+    composed: Transform = v2.Compose(steps)
+    return composed
 
 
 def _finish(preprocessing: Preprocessing) -> list[v2.Transform]:

@@ -1,59 +1,139 @@
 """Scores of answers and of evidence: functions of arrays or CPU tensors, computed with NumPy.
 
-Scores that ask a network again (`deletion`, `insertion`, `road`, `sanity_check`) need torch, and
-are imported on first use.
+Names are imported on first use: some need SciPy, and scores that ask a network again (`deletion`,
+`insertion`, `road`, `sanity_check`) need torch.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lookcloser.metrics.captions import bleu, cider_d, rouge_l
-from lookcloser.metrics.classification import (
-    bootstrap_interval,
-    confusion_matrix,
-    expected_calibration_error,
-    macro_f1,
-    per_class,
-    reliability,
-    topk_accuracy,
-    topk_hits,
-)
-from lookcloser.metrics.corloc import corloc, corloc_hits
-from lookcloser.metrics.localisation import (
-    BoxAccuracyCurve,
-    MaxBoxAcc,
-    box_acc_at,
-    box_accuracy_curve,
-    box_overlaps,
-    max_box_acc,
-    top_k_localisation,
-)
-from lookcloser.metrics.map_boxes import box_from_map, boxes_from_maps
-from lookcloser.metrics.maps import centre_maps, random_maps, reference_boxes, upsample_maps
-from lookcloser.metrics.multilabel import multilabel_scores
-from lookcloser.metrics.pixels import PxAP, pointing_game, pointing_hits, pxap
-from lookcloser.metrics.shifts import Nested, Shift, attention_shift, nested_views
-from lookcloser.metrics.similarity import rank_correlation, structural_similarity
-from lookcloser.metrics.thresholds import (
-    ThresholdChoice,
-    best_level,
-    choose_from_overlaps,
-    choose_thresholds,
-    fixed_threshold,
-)
-
 if TYPE_CHECKING:
-    from lookcloser.metrics.faithfulness import FaithfulnessCurve, Road, deletion, insertion, road
-    from lookcloser.metrics.sanity import SanityCheck, sanity_check
+    from lookcloser.metrics.captions import (
+        bleu,
+        cider_d,
+        rouge_l,
+    )
+    from lookcloser.metrics.classification import (
+        bootstrap_interval,
+        confusion_matrix,
+        expected_calibration_error,
+        macro_f1,
+        per_class,
+        reliability,
+        topk_accuracy,
+        topk_hits,
+    )
+    from lookcloser.metrics.class_localization import (
+        corloc,
+        corloc_hits,
+    )
+    from lookcloser.metrics.faithfulness import (
+        FaithfulnessCurve,
+        Road,
+        deletion,
+        insertion,
+        road,
+    )
+    from lookcloser.metrics.localization import (
+        BoxAccuracyCurve,
+        MaxBoxAcc,
+        box_acc_at,
+        box_accuracy_curve,
+        box_overlaps,
+        max_box_acc,
+        top_k_localisation,
+    )
+    from lookcloser.metrics.map_boxes import (
+        box_from_map,
+        boxes_from_maps,
+    )
+    from lookcloser.metrics.maps import (
+        centre_maps,
+        random_maps,
+        reference_boxes,
+        upsample_maps,
+    )
+    from lookcloser.metrics.multilabel import (
+        multilabel_scores,
+    )
+    from lookcloser.metrics.pixels import (
+        PxAP,
+        pointing_game,
+        pointing_hits,
+        pxap,
+    )
+    from lookcloser.metrics.sanity import (
+        SanityCheck,
+        sanity_check,
+    )
+    from lookcloser.metrics.shifts import (
+        Nested,
+        Shift,
+        attention_shift,
+        nested_views,
+    )
+    from lookcloser.metrics.similarity import (
+        rank_correlation,
+        structural_similarity,
+    )
+    from lookcloser.metrics.thresholds import (
+        ThresholdChoice,
+        best_level,
+        choose_from_overlaps,
+        choose_thresholds,
+        fixed_threshold,
+    )
 
-_WITH_TORCH = {
+_HOME = {
+    "BoxAccuracyCurve": "localization",
     "FaithfulnessCurve": "faithfulness",
+    "MaxBoxAcc": "localization",
+    "Nested": "shifts",
+    "PxAP": "pixels",
     "Road": "faithfulness",
     "SanityCheck": "sanity",
+    "Shift": "shifts",
+    "ThresholdChoice": "thresholds",
+    "attention_shift": "shifts",
+    "best_level": "thresholds",
+    "bleu": "captions",
+    "bootstrap_interval": "classification",
+    "box_acc_at": "localization",
+    "box_accuracy_curve": "localization",
+    "box_from_map": "map_boxes",
+    "box_overlaps": "localization",
+    "boxes_from_maps": "map_boxes",
+    "centre_maps": "maps",
+    "choose_from_overlaps": "thresholds",
+    "choose_thresholds": "thresholds",
+    "cider_d": "captions",
+    "confusion_matrix": "classification",
+    "corloc": "class_localization",
+    "corloc_hits": "class_localization",
     "deletion": "faithfulness",
+    "expected_calibration_error": "classification",
+    "fixed_threshold": "thresholds",
     "insertion": "faithfulness",
+    "macro_f1": "classification",
+    "max_box_acc": "localization",
+    "multilabel_scores": "multilabel",
+    "nested_views": "shifts",
+    "per_class": "classification",
+    "pointing_game": "pixels",
+    "pointing_hits": "pixels",
+    "pxap": "pixels",
+    "random_maps": "maps",
+    "rank_correlation": "similarity",
+    "reference_boxes": "maps",
+    "reliability": "classification",
     "road": "faithfulness",
+    "rouge_l": "captions",
     "sanity_check": "sanity",
+    "structural_similarity": "similarity",
+    "top_k_localisation": "localization",
+    "topk_accuracy": "classification",
+    "topk_hits": "classification",
+    "upsample_maps": "maps",
 }
 
 __all__ = [
@@ -110,6 +190,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _WITH_TORCH:
-        return getattr(import_module(f"{__name__}.{_WITH_TORCH[name]}"), name)
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

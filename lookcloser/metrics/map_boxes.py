@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.errors import unknown
-from lookcloser.metrics.labels import label, largest_box
+from lookcloser.metrics.level_sets.labels import label, largest_box
 from lookcloser.metrics.maps import as_maps
 
 Component = Literal["largest", "peak"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -65,14 +66,35 @@ def upsample_maps(maps: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]
     Returns:
         (N, height, width), float32.
     """
-    from torch import from_numpy
-    from torch.nn.functional import interpolate
-
-    source = from_numpy(np.array(as_maps(maps), dtype=np.float32))
+    source = np.asarray(as_maps(maps), dtype=np.float32)
     width, height = size
-    large = interpolate(source[:, None], (height, width), mode="bicubic", align_corners=False)
-    array: NDArray[np.float32] = large[:, 0].numpy()
-    return array
+    down = _cubic_weights(source.shape[1], height)
+    across = _cubic_weights(source.shape[2], width)
+    large: NDArray[np.float32] = down @ (source @ across.T)
+    return large
+
+
+@cache
+def _cubic_weights(source: int, target: int) -> NDArray[np.float32]:
+    """(target, source): how much each pixel of a line counts for each of the enlarged line."""
+    at = (np.arange(target) + 0.5) * source / target - 0.5
+    first = np.floor(at).astype(int)
+    weights = np.zeros((target, source))
+    rows = np.arange(target)
+    for offset in (-1, 0, 1, 2):
+        # Border pixels are repeated, so that several may fall on one.
+        pixels = np.clip(first + offset, 0, source - 1)
+        np.add.at(weights, (rows, pixels), _cubic(at - first - offset))
+    return weights.astype(np.float32)
+
+
+def _cubic(distances: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The kernel of cubic convolution with a = -0.75, for distances up to 2."""
+    a, x = -0.75, np.abs(distances)
+    near = ((a + 2) * x - (a + 3)) * x * x + 1
+    far = ((x - 5) * x + 8) * a * x - 4 * a
+    kernel: NDArray[np.float64] = np.where(x <= 1, near, far)
+    return kernel
 
 
 def centre_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:

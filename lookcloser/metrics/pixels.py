@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
-from lookcloser.metrics.corloc import class_mean
+from lookcloser.metrics.class_localization import class_mean
 from lookcloser.metrics.maps import Maps, as_maps, normalise, padded_boxes
 
 

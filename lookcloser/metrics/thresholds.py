@@ -15,13 +15,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.errors import unknown
-from lookcloser.metrics.localisation import IOUS, TrueBoxes, box_overlaps
+from lookcloser.metrics.level_sets.overlaps import Choice, Mode
+from lookcloser.metrics.localization import IOUS, TrueBoxes, box_overlaps
 from lookcloser.metrics.maps import as_maps
-from lookcloser.metrics.overlaps import Choice, Mode
 
 Source = Literal["separate split", "scored images"]
 
 FIXED_SHARE = 0.2
+# What is chosen from, and at which overlap a box counts as found.
+THRESHOLDS = np.arange(0.01, 1.0, 0.01)
+SCORED_IOU = 0.5
 _WORDS: dict[Source, str] = {
     "separate split": "a separate split",
     "scored images": "the scored images themselves (optimistic)",

@@ -141,7 +141,7 @@ def _create(name: str, options: dict[str, Any]) -> Any:
     except TypeError as error:
         raise LookcloserError(
             f"{options}: not arguments of the backbone {name} ({error})",
-            fix="Mend --model-kwargs; the names are those of timm.create_model",
+            fix="Fix --model-kwargs; the names are those of timm.create_model",
         ) from error
 
 

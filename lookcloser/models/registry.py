@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookcloser.core.errors import unknown
+from lookcloser.core.types import Kind, Task
 from lookcloser.models.base import Model
 from lookcloser.models.cam import CAM
 from lookcloser.models.captioner import GRU, LSTM, RNN
@@ -28,6 +29,13 @@ def model_class(name: str) -> type[Model]:
         if model.name == name:
             return model
     raise unknown(name, "method", [model.name for model in MODELS])
+
+
+def evidence_kind(method: str, task: Task) -> Kind:
+    """What one piece of evidence is of an answer of a method: a class, a step or a word."""
+    if task == "captioning":
+        return "word"
+    return "step" if model_class(method).sequential else "map"
 
 
 def build_model(method: str, arguments: Mapping[str, Any]) -> Model:

@@ -1,78 +1,78 @@
-"""The object people hold: a trained model that answers with evidence."""
+"""The object people hold: a trained network that answers with evidence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from PIL import Image
-from torch import Tensor
+from torch import nn
 
-from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.hooks import evaluating
-from lookcloser.core.images import ImageSource, find_images, load_image
-from lookcloser.core.types import Evaluation, Kind, Label, Output, Prediction, Region, Task
+from lookcloser.annotation import Annotation, annotate
+from lookcloser.auditing import audit
+from lookcloser.core.audit import Audit
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.files import missing_path
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.images import ImageSource
+from lookcloser.core.types import Evaluation, Prediction, Region
 from lookcloser.data import Catalog, read_data
-from lookcloser.data.transforms import evaluation_transform
-from lookcloser.models import Model, Package, load_package, save_package
-from lookcloser.recognizer.answering import evidence_kind, label_scores, predictions
-from lookcloser.recognizer.captioning import evaluate_captions
-from lookcloser.recognizer.derivatives import VIEW, moved_regions
-from lookcloser.recognizer.evaluation import evaluate_split
-from lookcloser.recognizer.evidence import map_regions, scale_regions
-from lookcloser.recognizer.moves import move_scores
-from lookcloser.recognizer.multilabel import evaluate_multilabel
-from lookcloser.recognizer.rating import ViewScores, rate_split
-from lookcloser.recognizer.supervision import read_source
-from lookcloser.recognizer.views import check_task, look
+from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
+from lookcloser.inference.engine import TorchEngine
+from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
+from lookcloser.inference.stock import StockEngine, stock_classifier
+from lookcloser.models import Model, load_model_file, save_model_file
+from lookcloser.runtime import stream
 from lookcloser.training.files import MODEL_FILE
 
-EVALUATIONS: dict[Task, Callable[..., Evaluation]] = {
-    "classification": evaluate_split,
-    "multilabel": evaluate_multilabel,
-    "captioning": evaluate_captions,
-}
+if TYPE_CHECKING:
+    from lookcloser.recognizer.reporting import AuditPage, ReportPage
+
+STOCK = "timm:"
 
 
 class Recognizer:
-    """A trained model with its names and preprocessing.
+    """A trained network with its names and preprocessing.
 
-    Made by `load` and `train`. Calls may come from several threads; the model is not changed.
+    Made by `load` and `train`. Calls may come from several threads; the network is not changed.
 
     Args:
-        model: The network, in evaluation mode.
-        package: What belongs to it.
+        model: The network: a `Model`, or any classifier of timm.
+        header: What belongs to it.
         device: Where it runs; None takes a GPU where there is one.
         folder: The run it was loaded from, if any.
     """
 
     def __init__(
         self,
-        model: Model,
-        package: Package,
+        model: nn.Module,
+        header: ModelHeader,
         *,
         device: str | torch.device | None = None,
         folder: Path | None = None,
     ) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.model = model.eval().to(self.device)
-        self.package = package
+        self.header = header
         self.folder = folder
-        self._prepare = evaluation_transform(package.preprocessing)
+
+    @property
+    def engine(self) -> AnyEngine:
+        """What runs the network; batches that one engine runs share what `Model.session` says."""
+        if isinstance(self.model, Model):
+            return TorchEngine(self.model, self.header, self.device)
+        return StockEngine(self.model, self.header, self.device)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Class names by index; of a captioner its vocabulary."""
-        return self.package.names
+        return self.header.names
 
     def __repr__(self) -> str:
-        named = "words" if self.package.task == "captioning" else "classes"
+        named = "words" if self.header.task == "captioning" else "classes"
         return (
-            f"Recognizer({self.package.method}, {self.package.arguments.get('backbone')}, "
+            f"Recognizer({self.header.method}, {self.header.arguments.get('backbone')}, "
             f"{len(self.names)} {named}, {self.device})"
         )
 
@@ -82,6 +82,7 @@ class Recognizer:
         *,
         top: int = 5,
         batch_size: int = 16,
+        workers: int = 0,
     ) -> list[Prediction]:
         """Answer images, with evidence, in order.
 
@@ -90,6 +91,7 @@ class Recognizer:
                 (H, W, 3) uint8 or float in [0, 1], a PIL image, the bytes of a file.
             top: How many labels, and maps, each answer holds.
             batch_size: Images per forward pass.
+            workers: Threads that decode images.
 
         Returns:
             One `Prediction` per image. An image that cannot be read has ``error`` set and no
@@ -98,7 +100,7 @@ class Recognizer:
         Raises:
             LookcloserError: For a path that does not exist (near names are offered) or a URL.
         """
-        return list(self.stream(images, top=top, batch_size=batch_size))
+        return list(self.stream(images, top=top, batch_size=batch_size, workers=workers))
 
     def stream(
         self,
@@ -106,17 +108,16 @@ class Recognizer:
         *,
         top: int = 5,
         batch_size: int = 16,
+        workers: int = 0,
     ) -> Iterator[Prediction]:
-        """As `predict`, one after the other, with one batch in memory at a time."""
-        sources, session = _expand(images), self.model.session()
-        for start in range(0, len(sources), batch_size):
-            yield from self._answer(sources[start : start + batch_size], top, session)
+        """As `predict`, one after the other, with two batches in memory at most."""
+        return stream(self.engine, images, top=top, batch_size=batch_size, workers=workers)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
-        """Scores on one split; see `assess` for names, conventions and errors."""
-        return dict(self.assess(data, split).metrics)
+        """Scores on one split; see `evaluation` for names, conventions and errors."""
+        return dict(self.evaluation(data, split).metrics)
 
-    def assess(
+    def evaluation(
         self,
         data: str | Path | Catalog,
         split: str = "test",
@@ -140,20 +141,14 @@ class Recognizer:
         Raises:
             LookcloserError: For data that cannot be read, a split or a class that is not there.
         """
-        catalog = self._catalog(data)
-        read_source(threshold_from)
-        found = EVALUATIONS[self.package.task](
-            self.model,
-            self.package,
-            catalog,
+        return evaluate_data(
+            self.trained_engine(),
+            self._catalog(data),
             split,
-            device=self.device,
             threshold_from=threshold_from,
             batch_size=batch_size,
             workers=workers,
         )
-        moved = move_scores([answer.prediction for answer in found.answers])
-        return replace(found, metrics={**found.metrics, **moved})
 
     def rate_views(
         self,
@@ -173,7 +168,7 @@ class Recognizer:
         image and view this takes 50 forward passes, and 3 times the view itself.
 
         Args:
-            data: As in `assess`.
+            data: As in `evaluation`.
             split: Which part of it.
             views: As in `explain`.
             images: How many, drawn from the split; all where it has no more. Those that cannot be
@@ -186,11 +181,18 @@ class Recognizer:
             reference: "random map WIDTH × HEIGHT". Compare a view with the one of its resolution.
 
         Raises:
-            LookcloserError: As `assess` and `explain`, also for a captioner, and for ``images``
+            LookcloserError: As `evaluation` and `explain`, also for a captioner, and for ``images``
                 below 1.
         """
-        given = self.model, self.package, self._catalog(data), self.device
-        return rate_split(*given, split, views, images=images, seed=seed, batch_size=batch_size)
+        return rate_split(
+            self.trained_engine(),
+            self._catalog(data),
+            split,
+            views,
+            images=images,
+            seed=seed,
+            batch_size=batch_size,
+        )
 
     def explain(
         self,
@@ -205,8 +207,8 @@ class Recognizer:
             image: As in `predict`, one.
             views: Names in `lookcloser.explain.VIEWS`; None takes cam, gradcam and saliency, and
                 "all" every view, both without those that this network does not have.
-            target: The class to explain by name; None takes the best one. `explain_labels` takes
-                several.
+            target: The class to explain by its name or number; None takes the first label of the
+                answer. `explain_labels` takes several.
 
         Returns:
             A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
@@ -216,18 +218,7 @@ class Recognizer:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
                 captioner, whose `predict` gives a map for each word.
         """
-        wanted = [] if target is None else self._indices([target])
-        picture, batch, output = self._asked(image)
-        wanted = wanted or [int(output.logits[0].argmax())]
-        maps = self._views(batch, output, wanted, views)
-        found = {
-            view: self._regions(own, output, wanted, picture.size)[0] for view, own in maps.items()
-        }
-        if VIEW in maps and output.boxes is not None:
-            (label,) = self._labels(output, wanted)
-            scales = scale_regions(output, 0, label, picture.size)
-            found |= moved_regions(maps[VIEW][0, 0], output.boxes[0], scales)
-        return found
+        return explain_image(self.engine, image, views, target=target)
 
     def explain_labels(
         self,
@@ -253,111 +244,143 @@ class Recognizer:
         Raises:
             LookcloserError: As `explain`, and for an answer without any label.
         """
-        wanted = self._indices(labels or ())
-        picture, batch, output = self._asked(image)
-        kind: Kind = "map"
-        if labels is None:
-            assert output.tokens is not None  # of an answer
-            wanted = output.tokens[0][output.tokens[0] >= 0].tolist()
-            kind = evidence_kind(self.package)
-        if not wanted:
-            raise LookcloserError(
-                "the answer has no label to explain",
-                fix="Name one: `--target LABEL`; in Python `labels=[...]`",
-            )
-        return {
-            view: self._regions(own, output, wanted, picture.size, kind)
-            for view, own in self._views(batch, output, wanted, views).items()
-        }
+        return explain_labels(self.engine, image, views, labels=labels)
+
+    def annotate(self, data: str | Path | Catalog, out: str | Path, **options: Any) -> Annotation:
+        """Write pseudo-boxes for every image of a folder or data set.
+
+        Args:
+            data: A data set of any layout, a folder of images without labels, or a `Catalog`.
+            out: The folder to write to; nothing is written outside of it.
+            **options: Of `lookcloser.annotation.annotate`.
+
+        Raises:
+            LookcloserError: See `lookcloser.annotation.annotate`.
+        """
+        return annotate(self.engine, data, out, **options)
+
+    def audit(self, data: str | Path | Catalog, split: str = "test", **options: Any) -> Audit:
+        """Look for classes that are recognized by what is beside the thing.
+
+        Args:
+            data: A data set of any layout, or a `Catalog`. No box of it is used.
+            split: Which part of it.
+            **options: Of `lookcloser.auditing.audit`.
+
+        Raises:
+            LookcloserError: See `lookcloser.auditing.audit`.
+        """
+        return audit(self.trained_engine(), data, split, **options)
+
+    def report(
+        self,
+        data: str | Path | Catalog,
+        split: str = "test",
+        *,
+        out: str | Path | None = None,
+        threshold_from: str = "val",
+        audited: bool | Audit = False,
+    ) -> ReportPage:
+        """Evaluate on a split and write one self-contained HTML page.
+
+        Args:
+            data: A data set of any layout, or a `Catalog`.
+            split: Which part of it.
+            out: The file; None writes report.html into the run.
+            threshold_from: See `evaluation`.
+            audited: Whether the page gets an audit of the same split: True makes one, an `Audit`
+                that was made before is shown as it is.
+
+        Returns:
+            The file, and what was measured.
+
+        Raises:
+            LookcloserError: As `evaluation` and `audit`; also for a model from a single file
+                without ``out``.
+        """
+        from lookcloser.recognizer.reporting import write_report_page
+
+        return write_report_page(
+            self, data, split, out=out, threshold_from=threshold_from, audited=audited
+        )
+
+    def audit_report(
+        self,
+        data: str | Path | Catalog,
+        split: str = "test",
+        *,
+        out: str | Path | None = None,
+        **options: Any,
+    ) -> AuditPage:
+        """As `audit`, written as one HTML page.
+
+        Args:
+            data: As in `audit`.
+            split: Which part of it.
+            out: The file; None writes audit.html into the run.
+            **options: Of `audit`.
+
+        Returns:
+            The file, and what was found.
+
+        Raises:
+            LookcloserError: As `audit`; also for a model from a single file without ``out``.
+        """
+        from lookcloser.recognizer.reporting import write_audit_page
+
+        return write_audit_page(self, data, split, out=out, **options)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
-        return save_package(path, self.model.state_dict(), self.package)
+        return save_model_file(path, self.model.state_dict(), self.header)
+
+    def trained_engine(self) -> TorchEngine:
+        """The engine of a trained run, for what a stock classifier cannot be asked."""
+        engine = self.engine
+        if isinstance(engine, TorchEngine):
+            return engine
+        name = self.header.arguments["backbone"]
+        raise UsageError(
+            f"{STOCK}{name}: a stock classifier, whose classes are not those of your data",
+            fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
+        )
 
     def _catalog(self, data: str | Path | Catalog) -> Catalog:
         """A data set for the task of this model."""
         catalog = data if isinstance(data, Catalog) else read_data(data)
-        if catalog.task != self.package.task:
+        if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",
-                allowed=f"This model answers {self.package.task}.",
+                allowed=f"This model answers {self.header.task}.",
             )
         return catalog
 
-    def _answer(
-        self, sources: Sequence[ImageSource], top: int, session: AbstractContextManager[None]
-    ) -> Iterator[Prediction]:
-        pictures = [_try_load(source) for source in sources]
-        read = [picture for picture in pictures if isinstance(picture, Image.Image)]
-        rows: Iterator[Prediction] = iter(())
-        if read:
-            batch = torch.stack([self._prepare(picture) for picture in read]).to(self.device)
-            # The contexts are left before anything is yielded: they would hold for the caller, too.
-            with torch.inference_mode(), evaluating(self.model), session:
-                output = self.model.answer(batch, top)
-            rows = predictions(output, self.package, [picture.size for picture in read], top)
-        for source, picture in zip(sources, pictures, strict=True):
-            path = Path(source) if isinstance(source, str | Path) else None
-            if isinstance(picture, str):
-                yield Prediction(self.package.task, (), (), (0, 0), path, error=picture)
-                continue
-            answer = next(rows)
-            yield Prediction(
-                answer.task,
-                answer.labels,
-                answer.regions,
-                answer.size,
-                path,
-                answer.caption,
-                image=None if path else picture,
-            )
 
-    def _indices(self, names: Sequence[str]) -> list[int]:
-        for name in names:
-            if name not in self.names:
-                raise unknown(name, "class", self.names)
-        return [self.names.index(name) for name in names]
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    weights: str = "pretrained",
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> Recognizer:
+    """Load a run folder, one .safetensors file, or a stock classifier.
 
-    def _asked(self, image: ImageSource) -> tuple[Image.Image, Tensor, Output]:
-        """An image to look at, the same as a batch, and the answer for it."""
-        check_task(self.package)
-        picture = load_image(image)
-        batch = self._prepare(picture)[None].to(self.device)
-        with torch.inference_mode(), evaluating(self.model):
-            return picture, batch, self.model.answer(batch, 1)
-
-    def _views(
-        self, batch: Tensor, output: Output, wanted: Sequence[int], views: Sequence[str] | None
-    ) -> dict[str, Tensor]:
-        """Maps (1, K, h, w) of the wanted labels by view."""
-        network = self.model if output.tokens is None else self.model.following(output.tokens[0])
-        return look(network, batch, torch.tensor([wanted], device=self.device), views)
-
-    def _labels(self, output: Output, wanted: Sequence[int]) -> list[Label]:
-        scores = label_scores(output.logits, self.package)[0]
-        return [Label(self.names[index], float(scores[index]), index) for index in wanted]
-
-    def _regions(
-        self,
-        maps: Tensor,
-        output: Output,
-        wanted: Sequence[int],
-        size: tuple[int, int],
-        kind: Kind = "map",
-    ) -> tuple[Region, ...]:
-        labels, grid = self._labels(output, wanted), self.package.preprocessing.size
-        return map_regions(maps[0], labels, size, grid, self.package.box_threshold, kind=kind)
-
-
-def load(path: str | Path, *, device: str | torch.device | None = None) -> Recognizer:
-    """Load a run folder or one .safetensors file.
+    Args:
+        path: A run, a model file, or "timm:NAME" for a classifier of timm.
+        device: Where it runs; None takes a GPU where there is one.
+        weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
+            keys, classifier included.
+        model_kwargs: Of a stock classifier: further arguments of the timm model.
 
     Raises:
-        LookcloserError: For a missing, corrupt or foreign file, one of a newer version, and a run
-            folder in which nothing has been saved yet.
+        LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
+            folder in which nothing has been saved yet, and weights that are not to be had.
     """
-    from lookcloser.core.files import missing_path
-
+    if str(path).startswith(STOCK):
+        net, header = stock_classifier(
+            str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
+        )
+        return Recognizer(net, header, device=device)
     path = Path(path).expanduser()
     if not path.exists():
         raise missing_path(path, "run or model")
@@ -369,29 +392,5 @@ def load(path: str | Path, *, device: str | torch.device | None = None) -> Recog
             fix=f"Give a run folder; a training that broke off early goes on with "
             f"`lookcloser train --resume {path}`",
         )
-    model, package = load_package(file)
-    return Recognizer(model, package, device=device, folder=folder)
-
-
-def _expand(images: Any) -> list[ImageSource]:
-    """Paths, folders and globs become files; pictures stay as they are."""
-    several = (
-        list(images)
-        if isinstance(images, Iterable)
-        and not isinstance(images, str | Path | bytes)
-        and not hasattr(images, "shape")
-        and not isinstance(images, Image.Image)
-        else [images]
-    )
-    sources: list[ImageSource] = []
-    for source in several:
-        sources.extend(find_images(source) if isinstance(source, str | Path) else [source])
-    return sources
-
-
-def _try_load(source: ImageSource) -> Image.Image | str:
-    """The picture, or why it cannot be read."""
-    try:
-        return load_image(source)
-    except LookcloserError as error:
-        return str(error)
+    model, header = load_model_file(file)
+    return Recognizer(model, header, device=device, folder=folder)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -16,8 +16,7 @@ from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_data
-from lookcloser.recognizer.auditing import audit
-from lookcloser.recognizer.derivatives import VIEW
+from lookcloser.inference.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
 from lookcloser.report import write_audit, write_report
@@ -36,35 +35,45 @@ MOVES_NOTE = (
 CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "val_f1", "val_exact", "lr")
 
 
-def write_run_report(
+class ReportPage(NamedTuple):
+    """A report that was written.
+
+    Attributes:
+        path: The HTML file.
+        evaluation: What was measured.
+    """
+
+    path: Path
+    evaluation: Evaluation
+
+
+class AuditPage(NamedTuple):
+    """An audit that was written.
+
+    Attributes:
+        path: The HTML file.
+        audit: What was found.
+    """
+
+    path: Path
+    audit: Audit
+
+
+def write_report_page(
     recognizer: Recognizer,
     data: str | Path | Catalog,
-    split: str = "test",
+    split: str,
     *,
-    out: str | Path | None = None,
-    threshold_from: str = "val",
-    audited: bool | Audit = False,
-) -> tuple[Path, Evaluation]:
-    """Evaluate a model and write the page; returns the file and what was measured.
-
-    Args:
-        recognizer: The model; its run's learning curves are shown where it comes from a run.
-        data: A data set of any layout, or a `Catalog`.
-        split: Which part of it.
-        out: The file; None writes report.html into the run.
-        threshold_from: See `Recognizer.assess`.
-        audited: Whether the page gets an audit of the same split: True makes one, an `Audit` that
-            was made before is shown as it is.
-
-    Raises:
-        LookcloserError: As `Recognizer.assess` and `audit`; also for a model from a single file
-            without ``out``.
-    """
+    out: str | Path | None,
+    threshold_from: str,
+    audited: bool | Audit,
+) -> ReportPage:
+    """See `Recognizer.report`."""
     out = _place(recognizer, out, REPORT_FILE)
     catalog = data if isinstance(data, Catalog) else read_data(data)
     # First, as data that cannot be audited should cost no evaluation.
-    found = audit(recognizer, catalog, split) if audited is True else audited or None
-    evaluation = recognizer.assess(catalog, split, threshold_from=threshold_from)
+    found = recognizer.audit(catalog, split) if audited is True else audited or None
+    evaluation = recognizer.evaluation(catalog, split, threshold_from=threshold_from)
     page = write_report(
         out,
         evaluation,
@@ -73,37 +82,26 @@ def write_run_report(
         data=_audit(catalog),
         audit=found,
         sheets=_derivatives(recognizer, evaluation),
-        title=f"{catalog.root.name}: {recognizer.package.method}",
+        title=f"{catalog.root.name}: {recognizer.header.method}",
     )
-    return page, evaluation
+    return ReportPage(page, evaluation)
 
 
-def write_run_audit(
+def write_audit_page(
     recognizer: Recognizer,
     data: str | Path | Catalog,
-    split: str = "test",
+    split: str,
     *,
-    out: str | Path | None = None,
+    out: str | Path | None,
     **options: Any,
-) -> tuple[Path, Audit]:
-    """Audit a model and write the page; returns the file and what was found.
-
-    Args:
-        recognizer: The model.
-        data: As `write_run_report`.
-        split: Which part of it.
-        out: The file; None writes audit.html into the run.
-        **options: Of `lookcloser.recognizer.audit`.
-
-    Raises:
-        LookcloserError: As `audit`; also for a model from a single file without ``out``.
-    """
+) -> AuditPage:
+    """See `Recognizer.audit_report`."""
     out = _place(recognizer, out, AUDIT_FILE)
     catalog = data if isinstance(data, Catalog) else read_data(data)
-    found = audit(recognizer, catalog, split, **options)
+    found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
-    title = f"{catalog.root.name}: is {recognizer.package.method} right for the right reasons?"
-    return write_audit(out, found, about=about, title=title), found
+    title = f"{catalog.root.name}: is {recognizer.header.method} right for the right reasons?"
+    return AuditPage(write_audit(out, found, about=about, title=title), found)
 
 
 def _place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
@@ -129,13 +127,13 @@ def _history(folder: Path | None) -> list[dict[str, float]]:
 
 
 def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
-    package = recognizer.package
-    height, width = package.preprocessing.size
+    header = recognizer.header
+    height, width = header.preprocessing.size
     about = {
-        "method": package.method,
-        "backbone": str(package.arguments.get("backbone", "")),
-        "first weights": str(package.provenance.get("weights", "")),
-        "seed": str(package.provenance.get("seed", "")),
+        "method": header.method,
+        "backbone": str(header.arguments.get("backbone", "")),
+        "first weights": str(header.provenance.get("weights", "")),
+        "seed": str(header.provenance.get("seed", "")),
         "input": f"{width} × {height} px",
         "data": f"{catalog.root} ({catalog.layout})",
         "versions": f"lookcloser {__version__}, torch {torch.__version__}, "

@@ -17,8 +17,8 @@ from lookcloser.core.atomic import write_text
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
+from lookcloser.evaluation import choose_box_threshold
 from lookcloser.recognizer.recognizer import Recognizer, load
-from lookcloser.recognizer.thresholds import choose_box_threshold
 from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag, make_options
@@ -170,10 +170,10 @@ def _train(
     with undone:
         result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     recognizer = load(folder)
-    made = recognizer.model, recognizer.package, catalog, recognizer.device
-    threshold = processes.first_decides(lambda: choose_box_threshold(*made))
+    engine = recognizer.trained_engine()
+    threshold = processes.first_decides(lambda: choose_box_threshold(engine, catalog))
     if threshold is not None:
-        recognizer.package = replace(recognizer.package, box_threshold=threshold)
+        recognizer.header = replace(recognizer.header, box_threshold=threshold)
         if processes.rank() == 0:
             recognizer.save(folder / MODEL_FILE)
     return TrainResult(

@@ -14,15 +14,15 @@ from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
-from lookcloser.core.moves import other_scores
+from lookcloser.core.shifts import other_scores
 from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
 from lookcloser.report import (
     audit_blocks,
     cards,
     charts,
     galleries,
-    moves,
     scores,
+    shifts,
     sights,
     tables,
     words,
@@ -30,7 +30,7 @@ from lookcloser.report import (
 from lookcloser.version import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("report.css", "gallery.css", "audit.css", "moves.css")
+STYLES = ("report.css", "gallery.css", "audit.css", "shifts.css")
 SCRIPTS = ("heat.js", "gallery.js", "page.js")
 COLORMAPS = ("inferno", "viridis", "cividis")  # even in lightness: alike with every colour vision
 COLOUR_STEPS = 33
@@ -142,7 +142,7 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         "localisation": [score for score in rows if score.localises],
         "baselines": scores.baseline_names(rows),
         "supervision": evaluation.settings.get(SUPERVISION, ""),
-        "moves": moves.moves(evaluation),
+        "shifts": shifts.shifts(evaluation),
         "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
         "settings": evaluation.settings,
         "limits": words.LIMITS,

@@ -7,11 +7,11 @@ from typing import Any
 
 from PIL import Image
 
+from lookcloser.core.box_updates import move_words
 from lookcloser.core.drawing import draw_region
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.core.types import Prediction, Sheet, Sight
-from lookcloser.core.updates import move_words
 from lookcloser.report.cards import data_uri
 
 PANEL = 280  # longest side in pixels

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +26,18 @@ from torch import Tensor
 
 from lookcloser.core.atomic import make_folder
 from lookcloser.core.errors import UsageError, as_usage
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.transforms import Preprocessing
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import (
     MODELS,
     Model,
-    Package,
+    evidence_kind,
     load_backbone_weights,
     model_class,
-    save_package,
+    save_model_file,
 )
 from lookcloser.training import processes
 from lookcloser.training.callbacks import (
@@ -80,7 +81,7 @@ class FitResult:
     data_wait: float
 
 
-def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Package]:
+def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, ModelHeader]:
     """The network with its first weights, and the header it will be saved under.
 
     Seeds torch's global generator, from which random weights come.
@@ -115,8 +116,16 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Packa
         "torch": torch.__version__,
         "timm": timm.__version__,
     }
-    package = Package(kind.name, arguments, task, names, preprocessing, provenance=provenance)
-    return model, package
+    header = ModelHeader(
+        kind.name,
+        arguments,
+        task,
+        names,
+        preprocessing,
+        evidence_kind=evidence_kind(kind.name, task),
+        provenance=provenance,
+    )
+    return model, header
 
 
 def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
@@ -172,10 +181,10 @@ def fit(
         LookcloserError: For data or options that do not fit, and where writing fails.
     """
     catalog = _with_names(catalog, options)
-    model, package = prepare_model(options, catalog)
+    model, header = prepare_model(options, catalog)
     with own_group(catalog, options, folder, resume=resume):
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
-        return _fit(catalog, options, folder, model, package, resume, console, on_start)
+        return _fit(catalog, options, folder, model, header, resume, console, on_start)
 
 
 def _fit(
@@ -183,14 +192,14 @@ def _fit(
     options: TrainOptions,
     folder: Path,
     model: Model,
-    package: Package,
+    header: ModelHeader,
     resume: bool,
     console: Console,
     on_start: Callable[[], None],
 ) -> FitResult:
     """This process's part; the first of several writes the files."""
     first = processes.rank() == 0
-    train, val = make_loaders(catalog, options, package.preprocessing, pairs=model.pairs)
+    train, val = make_loaders(catalog, options, header.preprocessing, pairs=model.pairs)
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
         model.to(memory_format=torch.channels_last) if options.channels_last else model,
@@ -204,8 +213,7 @@ def _fit(
         on_start()
 
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
-        header = {**asdict(package), "preprocessing": package.preprocessing, "scores": dict(scores)}
-        save_package(folder / MODEL_FILE, state, Package(**header))
+        save_model_file(folder / MODEL_FILE, state, replace(header, scores=dict(scores)))
 
     ema = EMA(options.ema) if options.ema else None
     writer = RunWriter(folder, save, ema, module.score)

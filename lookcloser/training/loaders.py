@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch.utils.data import DataLoader
 
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.dataset import (
     EpochSampler,
@@ -21,7 +22,6 @@ from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.targets import CaptionTargets, ClassTargets, TagTargets, Targets
 from lookcloser.data.transforms import (
     Augmentation,
-    Preprocessing,
     evaluation_transform,
     training_transform,
 )

@@ -168,3 +168,9 @@ def test_no_global_statement():
     for path in PACKAGE.rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         assert not any(isinstance(node, ast.Global) for node in ast.walk(tree)), path
+
+
+@pytest.mark.parametrize("package", [lookcloser, lookcloser.metrics], ids=lambda p: p.__name__)
+def test_no_module_hides_a_name_that_is_imported_on_first_use(package):
+    inside = {item.name for item in pkgutil.iter_modules(package.__path__)}
+    assert not inside & set(package._HOME)

@@ -114,7 +114,7 @@ def test_arguments_that_timm_does_not_take(program: Program, image: Path) -> Non
         "--model-kwargs", "foo=1",
     )  # fmt: skip
     assert done.code == 2
-    assert "Mend --model-kwargs" in done.said
+    assert "Fix --model-kwargs" in done.said
 
 
 def test_evaluate_report_and_audit_lead_to_each_other(

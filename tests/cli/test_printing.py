@@ -3,7 +3,7 @@
 import pytest
 
 from lookcloser.cli.printing import print_scores, print_views
-from lookcloser.recognizer import ViewScores
+from lookcloser.evaluation import ViewScores
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lookcloser.core.header import ModelHeader
 from lookcloser.explain.targets import logits_of
-from lookcloser.models import MODELS, Package, build_model, load_package, save_package
+from lookcloser.models import MODELS, build_model, load_model_file, save_model_file
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
 GOLDEN = Path(__file__).parents[1] / "golden"  # one file per method
@@ -176,11 +177,11 @@ def test_variants_answer_a_batch_as_its_images_one_by_one(method, arguments):
 def test_save_and_load_give_the_same_answers(method, backbone, tmp_path):
     model = build(method, backbone).eval()
     arguments = {"num_classes": 5, "backbone": backbone}
-    header = Package(method, arguments, model.tasks[0], ("a", "b", "c", "d", "e"))
-    loaded, package = load_package(
-        save_package(tmp_path / "m.safetensors", model.state_dict(), header)
+    header = ModelHeader(method, arguments, model.tasks[0], ("a", "b", "c", "d", "e"))
+    loaded, header = load_model_file(
+        save_model_file(tmp_path / "m.safetensors", model.state_dict(), header)
     )
-    assert package == replace(header, preprocessing=package.preprocessing)
+    assert header == replace(header, preprocessing=header.preprocessing)
     assert not loaded.training
     with torch.no_grad():
         assert torch.equal(loaded(pictures()).logits, model(pictures()).logits)
@@ -190,11 +191,11 @@ def test_save_and_load_give_the_same_answers(method, backbone, tmp_path):
 def test_variants_are_saved_and_loaded(method, arguments, tmp_path):
     model = build(method, "test_resnet", **arguments).eval()
     arguments = {"num_classes": 5, "backbone": "test_resnet", **arguments}
-    header = Package(method, arguments, model.tasks[0], ("a", "b", "c", "d", "e"))
-    loaded, package = load_package(
-        save_package(tmp_path / "m.safetensors", model.state_dict(), header)
+    header = ModelHeader(method, arguments, model.tasks[0], ("a", "b", "c", "d", "e"))
+    loaded, header = load_model_file(
+        save_model_file(tmp_path / "m.safetensors", model.state_dict(), header)
     )
-    assert package.arguments == arguments
+    assert header.arguments == arguments
     with torch.no_grad():
         answer, again = model.answer(pictures(), 2), loaded.answer(pictures(), 2)
     for field in FIELDS:

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 
 from lookcloser.core import LookcloserError
-from lookcloser.metrics.labels import largest_box
+from lookcloser.metrics.level_sets.labels import largest_box
 from lookcloser.metrics.map_boxes import box_from_map, boxes_from_maps
 
 

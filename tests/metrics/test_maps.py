@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core import LookcloserError
-from lookcloser.metrics.localisation import box_overlaps, max_box_acc
+from lookcloser.metrics.localization import box_overlaps, max_box_acc
 from lookcloser.metrics.maps import (
     as_maps,
     centre_maps,

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from lookcloser.core import LookcloserError
-from lookcloser.metrics.localisation import box_acc_at, box_overlaps, max_box_acc
+from lookcloser.metrics.localization import box_acc_at, box_overlaps, max_box_acc
 from lookcloser.metrics.thresholds import (
     best_level,
     choose_from_overlaps,

@@ -7,8 +7,9 @@ from torch.nn import functional as F
 
 from lookcloser import scratch
 from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.data.vocabulary import END, NULL, START, UNKNOWN
-from lookcloser.models import Captioner, Package, build_model, load_package, save_package
+from lookcloser.models import Captioner, build_model, load_model_file, save_model_file
 from lookcloser.models.captioner.attention import SoftAttention
 
 METHODS = ("rnn", "lstm", "gru")
@@ -359,11 +360,11 @@ class TestOptions:
         names = ("<NULL>", "<START>", "<END>", "<UNK>", *"abcde")
         arguments = {"num_classes": V, "backbone": "test_resnet", "tied": True, "attend": True}
         arguments |= {"embed_size": 12, "hidden_size": 16, "max_length": 7}
-        header = Package("lstm", arguments, "captioning", names)
-        loaded, package = load_package(
-            save_package(tmp_path / "m.safetensors", model.state_dict(), header)
+        header = ModelHeader("lstm", arguments, "captioning", names)
+        loaded, header = load_model_file(
+            save_model_file(tmp_path / "m.safetensors", model.state_dict(), header)
         )
-        assert package.names == names
+        assert header.names == names
         assert torch.equal(loaded.write(features).tokens, model.write(features).tokens)
 
     @pytest.mark.parametrize(("method", "attend"), FORMS)

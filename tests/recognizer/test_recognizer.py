@@ -12,11 +12,16 @@ from PIL import Image
 import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.core import boxes as geometry
+from lookcloser.core.preprocessing import input_pixels
 from lookcloser.data import read_data
 from lookcloser.explain import VIEWS, normalize
-from lookcloser.recognizer import evaluation
+from lookcloser.inference import split_loop
 
 RED = "test/red/0.png"
+
+
+def as_batch(recognizer, picture):
+    return recognizer.engine.images(input_pixels(picture, recognizer.header.preprocessing)[None])
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ def test_the_box_is_in_pixels_of_the_original(recognizer, squares):
 
 def test_the_heatmap_is_the_models_own_map(recognizer, squares):
     answer = recognizer.predict(squares / RED)[0]
-    batch = recognizer._prepare(Image.open(squares / RED).convert("RGB"))[None]
+    batch = as_batch(recognizer, Image.open(squares / RED).convert("RGB"))
     with torch.no_grad():
         maps = recognizer.model(batch).maps[0, answer.labels[0].index]
     np.testing.assert_allclose(answer.regions[0].heatmap, normalize(maps).numpy(), atol=1e-5)
@@ -103,7 +108,7 @@ def test_load_gives_the_same_answers(recognizer, squares):
 
 
 def test_evaluation_is_consistent(recognizer, squares):
-    found = recognizer.assess(squares)
+    found = recognizer.evaluation(squares)
     assert len(found.answers) == 18
     right = [answer.correct for answer in found.answers]
     assert found.metrics["top1"] == pytest.approx(np.mean(right))
@@ -121,12 +126,12 @@ def test_evaluation_is_consistent(recognizer, squares):
 
 def test_predict_and_evaluate_agree(recognizer, squares):
     by_path = {str(a.path): a.labels[0].name for a in recognizer.predict(squares / "test")}
-    for answer in recognizer.assess(squares).answers:
+    for answer in recognizer.evaluation(squares).answers:
         assert by_path[str(answer.prediction.path)] == answer.prediction.labels[0].name
 
 
 def test_localisation_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, squares):
-    found = recognizer.assess(squares)
+    found = recognizer.evaluation(squares)
     ious = [answer.iou for answer in found.answers]
     assert found.metrics["MaxBoxAcc@0.5"] == pytest.approx(np.mean([iou >= 0.5 for iou in ious]))
     right = [answer.correct and answer.iou >= 0.5 for answer in found.answers]
@@ -136,15 +141,15 @@ def test_localisation_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, s
 
 
 def test_choosing_the_threshold_on_the_scored_split_is_never_worse_and_said(recognizer, squares):
-    separate = recognizer.assess(squares)
-    same = recognizer.assess(squares, threshold_from="split")
+    separate = recognizer.evaluation(squares)
+    same = recognizer.evaluation(squares, threshold_from="split")
     assert same.metrics["MaxBoxAcc@0.5"] >= separate.metrics["MaxBoxAcc@0.5"]
     assert "optimistic" in same.settings["supervision of the thresholds"]
 
 
 def test_thresholds_from_fewer_boxes(recognizer, squares):
     def said(threshold_from):
-        found = recognizer.assess(squares, threshold_from=threshold_from)
+        found = recognizer.evaluation(squares, threshold_from=threshold_from)
         return found.metrics, found.settings["supervision of the thresholds"]
 
     few, words = said("few:3")
@@ -165,7 +170,7 @@ def test_boxes_never_reach_the_training(squares, recognizer, tmp_path):
     again = lc.train(without, out=tmp_path / "run", quiet=True, **recognizer_options(recognizer))
     for name, value in recognizer.model.state_dict().items():
         assert torch.equal(again.model.state_dict()[name], value), name
-    assert recognizer.package.box_threshold != again.package.box_threshold == 0.2
+    assert recognizer.header.box_threshold != again.header.box_threshold == 0.2
 
 
 def recognizer_options(recognizer):
@@ -182,7 +187,7 @@ def test_data_without_boxes_has_no_localisation(recognizer, squares, tmp_path):
 
 def test_a_split_is_never_in_memory_as_a_whole(recognizer, squares, monkeypatch):
     alive, most = weakref.WeakSet(), []
-    real = evaluation.read_batches
+    real = split_loop.read_split
 
     def counted(*given, **options):
         for batch in real(*given, **options):
@@ -190,8 +195,8 @@ def test_a_split_is_never_in_memory_as_a_whole(recognizer, squares, monkeypatch)
             most.append(len(alive))
             yield batch
 
-    monkeypatch.setattr(evaluation, "read_batches", counted)
-    recognizer.assess(squares, "test", batch_size=2)
+    monkeypatch.setattr(split_loop, "read_split", counted)
+    recognizer.evaluation(squares, "test", batch_size=2)
     assert len(most) > 5
     assert max(most) <= 3
 
@@ -199,7 +204,7 @@ def test_a_split_is_never_in_memory_as_a_whole(recognizer, squares, monkeypatch)
 def test_broken_images_are_listed_and_the_rest_scored(recognizer, squares, tmp_path):
     data = shutil.copytree(squares, tmp_path / "data")
     (data / "test" / "red" / "0.png").write_bytes(b"x")
-    found = recognizer.assess(data)
+    found = recognizer.evaluation(data)
     assert len(found.answers) == 17
     assert [name for name, _ in found.skipped] == ["test/red/0.png"]
 
@@ -235,8 +240,11 @@ def test_explain_by_name(recognizer, squares):
         (lambda r, d: r.explain(d / RED, target="rad"), "rad: unknown class. Close: red"),
         (lambda r, d: r.predict("https://example.org/a.jpg"), "URLs are not read"),
         (lambda r, d: r.predict(d / "tset"), "Did you mean .*test"),
-        (lambda r, d: r.assess(d, threshold_from="test"), "unknown place to choose the threshold"),
-        (lambda r, d: r.assess(d, "valid"), "valid: unknown split"),
+        (
+            lambda r, d: r.evaluation(d, threshold_from="test"),
+            "unknown place to choose the threshold",
+        ),
+        (lambda r, d: r.evaluation(d, "valid"), "valid: unknown split"),
     ],
 )
 def test_what_is_wrong_is_named(recognizer, squares, call, message):
@@ -263,16 +271,12 @@ def test_threads_share_one_recognizer(recognizer, squares):
 def test_in_memory_data_is_scored_and_reported(recognizer, squares, tmp_path):
     from dataclasses import replace
 
-    from lookcloser.recognizer import write_run_report
-
     catalog = read_data(squares)
     loaded = tuple(
         replace(sample, source=np.asarray(Image.open(sample.source))) for sample in catalog.samples
     )
-    page, found = write_run_report(
-        recognizer, replace(catalog, samples=loaded), out=tmp_path / "r.html"
-    )
-    assert found.metrics == recognizer.assess(squares).metrics
+    page, found = recognizer.report(replace(catalog, samples=loaded), out=tmp_path / "r.html")
+    assert found.metrics == recognizer.evaluation(squares).metrics
     assert page.stat().st_size > 50_000
 
 

@@ -27,7 +27,7 @@ def test_config_holds_every_option_and_comes_back(squares, quick, tmp_path):
 
 def test_the_threshold_from_val_is_stored_with_the_model(squares, quick, tmp_path):
     result = run_training(squares, out=tmp_path / "run", quiet=True, **quick)
-    assert lc.load(tmp_path / "run").package == result.recognizer.package
+    assert lc.load(tmp_path / "run").header == result.recognizer.header
 
 
 def test_latest_points_at_the_last_run(squares, quick, tmp_path):

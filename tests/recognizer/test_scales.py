@@ -6,15 +6,17 @@ import torch
 from PIL import Image
 
 from lookcloser.core import Label
-from lookcloser.core.types import Output
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data import read_data
-from lookcloser.data.transforms import Preprocessing, evaluation_transform
+from lookcloser.data.transforms import evaluation_transform
 from lookcloser.explain import box_update, derivative_map
-from lookcloser.models import CAM, RACNN, Package
+from lookcloser.inference.derivatives import box_moves
+from lookcloser.models import CAM, RACNN
 from lookcloser.recognizer import Recognizer
-from lookcloser.recognizer.derivatives import box_moves
-from lookcloser.recognizer.evidence import scale_regions
-from lookcloser.recognizer.reporting import MOST_SIGHTS, write_run_report
+from lookcloser.recognizer.reporting import MOST_SIGHTS
+from lookcloser.runtime import ArrayOutput
+from lookcloser.runtime.regions import scale_regions
 
 ARGUMENTS = {"backbone": "test_resnet", "stride": 8, "size": 32, "scales": 3}
 
@@ -25,16 +27,16 @@ def recognizer():
     model = RACNN(3, **ARGUMENTS)
     for head in model.heads:
         torch.nn.init.normal_(head.weight)  # answers that differ from scale to scale
-    package = Package(
+    header = ModelHeader(
         "racnn", {"num_classes": 3, **ARGUMENTS}, "classification", ("blue", "green", "red"),
         Preprocessing((64, 64)),
     )  # fmt: skip
-    return Recognizer(model, package, device="cpu")
+    return Recognizer(model, header, device="cpu")
 
 
 def test_every_scale_is_scored_and_the_fused_answer_is_top1(recognizer, squares):
-    result = recognizer.assess(squares, batch_size=5)
-    prepare = evaluation_transform(recognizer.package.preprocessing)
+    result = recognizer.evaluation(squares, batch_size=5)
+    prepare = evaluation_transform(recognizer.header.preprocessing)
     samples = read_data(squares).split("test")
     right = np.zeros(4)
     for sample in samples:
@@ -51,7 +53,7 @@ def test_every_scale_is_scored_and_the_fused_answer_is_top1(recognizer, squares)
 
 
 def test_answers_of_a_split_and_predictions_show_the_same_nested_boxes(recognizer, squares):
-    answers = recognizer.assess(squares).answers
+    answers = recognizer.evaluation(squares).answers
     for answer in answers[:4]:
         predicted = recognizer.predict(answer.prediction.path)[0]
         pairs = [
@@ -70,7 +72,7 @@ def test_answers_of_a_split_and_predictions_show_the_same_nested_boxes(recognize
 
 
 def test_where_the_scales_lie_is_scored_over_the_split(recognizer, squares):
-    result = recognizer.assess(squares)
+    result = recognizer.evaluation(squares)
     for number in (2, 3):
         boxes = np.array(
             [
@@ -86,10 +88,10 @@ def test_where_the_scales_lie_is_scored_over_the_split(recognizer, squares):
 
 
 def test_a_box_has_the_score_of_its_own_scale_in_pixels_of_the_original():
-    output = Output(
-        logits=torch.zeros(1, 2),
-        boxes=torch.tensor([[[-0.5, -1.0, 0.5, 0.0], [0.0, -0.5, 0.25, -0.25]]]),
-        scale_logits=torch.tensor([[[9.0, 0.0], [0.0, 1.0], [0.0, 2.0]]]),
+    output = ArrayOutput(
+        logits=np.zeros((1, 2), np.float32),
+        boxes=np.array([[[-0.5, -1.0, 0.5, 0.0], [0.0, -0.5, 0.25, -0.25]]], np.float32),
+        scale_logits=np.array([[[9.0, 0.0], [0.0, 1.0], [0.0, 2.0]]], np.float32),
     )
     regions = scale_regions(output, 0, Label("b", 0.5, 1), (400, 200))
     assert [region.box for region in regions] == [(100, 0, 300, 100), (200, 50, 250, 75)]
@@ -114,7 +116,7 @@ def test_the_derivative_view_tells_which_way_it_moves_each_box(recognizer, squar
     assert found["derivative"].move is None
 
     scales = [r for r in recognizer.predict(path)[0].regions if r.kind == "scale"]
-    image = evaluation_transform(recognizer.package.preprocessing)(Image.open(path))[None]
+    image = evaluation_transform(recognizer.header.preprocessing)(Image.open(path))[None]
     maps = derivative_map(recognizer.model, image)
     for region, scale in zip(list(found.values())[1:], scales, strict=True):
         assert (region.kind, region.label, region.step) == ("scale", scale.label, scale.step)
@@ -153,7 +155,7 @@ def test_the_report_shows_the_moves_of_a_few_pictures(recognizer, squares, tmp_p
         return explain(self, image, views, **options)
 
     monkeypatch.setattr(Recognizer, "explain", note)
-    page, evaluation = write_run_report(recognizer, squares, out=tmp_path / "report.html")
+    page, evaluation = recognizer.report(squares, out=tmp_path / "report.html")
     text = page.read_text(encoding="utf-8")
     assert len(asked) == len({image for image, _ in asked}) == MOST_SIGHTS
     assert {answer.correct for answer in evaluation.answers} == {True, False}
@@ -166,10 +168,10 @@ def test_the_report_shows_the_moves_of_a_few_pictures(recognizer, squares, tmp_p
 def test_answers_without_boxes_have_no_such_section(squares, tmp_path):
     torch.manual_seed(0)
     arguments = {"backbone": "test_resnet", "stride": 8}
-    package = Package("cam", {"num_classes": 3, **arguments}, "classification",
+    header = ModelHeader("cam", {"num_classes": 3, **arguments}, "classification",
                       ("blue", "green", "red"), Preprocessing((32, 32)))  # fmt: skip
-    plain = Recognizer(CAM(3, **arguments), package, device="cpu")
-    page, _ = write_run_report(plain, squares, out=tmp_path / "report.html")
+    plain = Recognizer(CAM(3, **arguments), header, device="cpu")
+    page, _ = plain.report(squares, out=tmp_path / "report.html")
     assert "what-would-move-the-boxes" not in page.read_text(encoding="utf-8")
     path = next((squares / "test" / "red").iterdir())
     assert list(plain.explain(path, ["derivative"])) == ["derivative"]

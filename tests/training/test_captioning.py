@@ -8,7 +8,7 @@ from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 from lookcloser.data.scenes import write_scenes
 from lookcloser.data.vocabulary import END, NULL, SPECIALS, START, longest_caption, with_vocabulary
-from lookcloser.models import build_model, load_package
+from lookcloser.models import build_model, load_model_file
 from lookcloser.training.captioning import CaptioningModule
 from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.loaders import make_loaders
@@ -95,13 +95,13 @@ def test_the_vocabulary_of_the_training_captions_names_the_model(catalog, option
     words = {
         word for sample in catalog.split("train") for c in sample.captions for word in c.split()
     }
-    model, package = prepare_model(make_options(**options), catalog)
-    assert package.names[:4] == SPECIALS
-    assert set(package.names[4:]) == words
-    assert package.task == "captioning"
-    assert package.arguments["num_classes"] == len(package.names) == len(model.word_bias)
-    assert package.arguments["max_length"] == longest_caption(catalog) == 10
-    assert package.arguments["hidden_size"] == 24
+    model, header = prepare_model(make_options(**options), catalog)
+    assert header.names[:4] == SPECIALS
+    assert set(header.names[4:]) == words
+    assert header.task == "captioning"
+    assert header.arguments["num_classes"] == len(header.names) == len(model.word_bias)
+    assert header.arguments["max_length"] == longest_caption(catalog) == 10
+    assert header.arguments["hidden_size"] == 24
     few, smaller = prepare_model(make_options(**options, max_words=5, max_length=6), catalog)
     assert len(smaller.names) == 9
     assert few.max_length == 6
@@ -123,22 +123,22 @@ def read_classes(catalog):
 def test_batches_hold_words_and_pictures_are_not_mirrored(catalog, options):
     named = with_vocabulary(catalog)
     chosen = make_options(**options, max_length=9)
-    _, package = prepare_model(chosen, named)
-    train, val = make_loaders(named, chosen, package.preprocessing, pairs=False)
+    _, header = prepare_model(chosen, named)
+    train, val = make_loaders(named, chosen, header.preprocessing, pairs=False)
     for loader in (train, val):
         for batch in loader:
             assert batch.targets.shape == (len(batch.images), 11)
             assert (batch.targets[:, 0] == START).all()
     assert "Flip" not in str(train.dataset.transform)
     mirrored = make_options(**options, flip=True)
-    train, _ = make_loaders(named, mirrored, package.preprocessing, pairs=False)
+    train, _ = make_loaders(named, mirrored, header.preprocessing, pairs=False)
     assert "Flip" in str(train.dataset.transform)
 
 
 def test_training_draws_captions_anew_and_validation_does_not(catalog, options):
     named = with_vocabulary(catalog)
-    _, package = prepare_model(make_options(**options), named)
-    train, val = make_loaders(named, make_options(**options), package.preprocessing, pairs=False)
+    _, header = prepare_model(make_options(**options), named)
+    train, val = make_loaders(named, make_options(**options), header.preprocessing, pairs=False)
     two = next(i for i, s in enumerate(train.dataset.samples) if len(s.captions) == 2)
     drawn = {tuple(train.dataset[epoch, two].target.tolist()) for epoch in range(20)}
     assert len(drawn) == 2
@@ -154,9 +154,9 @@ def test_a_training_learns_and_writes_a_run(catalog, options, attend, tmp_path):
         rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
     assert rows[-1]["val_loss"] < rows[0]["val_loss"]
     assert 0 <= rows[-1]["val_acc"] <= 1
-    model, package = load_package(tmp_path / "run" / "model.safetensors")
-    assert package.arguments["attend"] == attend
-    assert len(package.names) == package.arguments["num_classes"]
+    model, header = load_model_file(tmp_path / "run" / "model.safetensors")
+    assert header.arguments["attend"] == attend
+    assert len(header.names) == header.arguments["num_classes"]
     assert (model.attention is not None) == attend
 
 
@@ -166,7 +166,7 @@ def test_a_resumed_training_ends_like_an_undisturbed_one(catalog, options, tmp_p
 
     chosen = make_options(**options, scheduled_sampling=0.9, drop_rate=0.2)
     fit(catalog, chosen, tmp_path / "whole", quiet=True)
-    whole = load_package(tmp_path / "whole" / "model.safetensors")[0].state_dict()
+    whole = load_model_file(tmp_path / "whole" / "model.safetensors")[0].state_dict()
     after = RunWriter.on_train_epoch_end
 
     def stop(self, trainer, module):
@@ -179,5 +179,5 @@ def test_a_resumed_training_ends_like_an_undisturbed_one(catalog, options, tmp_p
         with pytest.raises(SystemExit):
             fit(catalog, chosen, tmp_path / "broken", quiet=True)
     fit(catalog, chosen, tmp_path / "broken", resume=True, quiet=True)
-    resumed = load_package(tmp_path / "broken" / "model.safetensors")[0].state_dict()
+    resumed = load_model_file(tmp_path / "broken" / "model.safetensors")[0].state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)

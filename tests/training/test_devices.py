@@ -95,7 +95,7 @@ import lookcloser
 
 data, options, note = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 seen, saved = [], []
-start, save = RunWriter.on_train_batch_start, fit.save_package
+start, save = RunWriter.on_train_batch_start, fit.save_model_file
 
 def note_batch(self, trainer, module, batch, index):
     seen.append((trainer.current_epoch, batch.indices.tolist(), batch.targets.tolist()))
@@ -105,7 +105,7 @@ def note_file(path, *rest):
     saved.append(str(path))
     return save(path, *rest)
 
-RunWriter.on_train_batch_start, fit.save_package = note_batch, note_file
+RunWriter.on_train_batch_start, fit.save_model_file = note_batch, note_file
 recognizer = lookcloser.train(data, quiet=True, **options)
 with open(note, "w") as file:
     json.dump({"seen": seen, "saved": saved, "folder": str(recognizer.folder)}, file)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from lookcloser.data import read_data
-from lookcloser.models import load_package
+from lookcloser.models import load_model_file
 from lookcloser.recognizer import load
 from lookcloser.training.callbacks import RunWriter
 from lookcloser.training.fit import fit
@@ -34,8 +34,8 @@ def test_the_small_network_learns_and_answers_with_what_it_fed_back(squares, qui
     small = {"backbone": "two-block", "stride": None, "size": 28, "epochs": 8, "lr": 0.02}
     run(squares, quick, tmp_path / "run", **small)
     assert best_of(tmp_path / "run") >= 0.75
-    model, package = load_package(tmp_path / "run" / "model.safetensors")
-    assert package.arguments["backbone"] == "two-block"
+    model, header = load_model_file(tmp_path / "run" / "model.safetensors")
+    assert header.arguments["backbone"] == "two-block"
     assert not model.training
     answer = load(tmp_path / "run").predict(squares / "test" / "red" / "0.png")[0]
     (part,) = [region for region in answer.regions if region.kind == "part"]

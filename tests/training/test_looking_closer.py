@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.models import load_package
+from lookcloser.models import load_model_file
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
@@ -40,8 +40,8 @@ def train(tmp_path, **options):
         augment="shift", flip=False, epochs=9, **options,
     )  # fmt: skip
     fit(catalog, chosen, tmp_path / "run", quiet=True)
-    model, package = load_package(tmp_path / "run" / "model.safetensors")
-    return Recognizer(model, package, device="cpu").assess(catalog)
+    model, header = load_model_file(tmp_path / "run" / "model.safetensors")
+    return Recognizer(model, header, device="cpu").evaluation(catalog)
 
 
 def test_at_the_input_size_the_classes_are_the_same():

@@ -12,7 +12,7 @@ from lookcloser.data import Catalog, Sample, read_data
 from lookcloser.data.dataset import Batch
 from lookcloser.data.scenes import write_scenes
 from lookcloser.losses import ordered_paths
-from lookcloser.models import CNNRNN, Sigmoid, load_package
+from lookcloser.models import CNNRNN, Sigmoid, load_model_file
 from lookcloser.recognizer import read_config, run_training
 from lookcloser.training.fit import fit
 from lookcloser.training.multilabel import MultilabelModule
@@ -117,17 +117,17 @@ def test_the_method_follows_from_the_data(tags, quick, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = run_training(tags, quiet=True, **{**quick, "epochs": 1})
     assert done.folder == Path("runs") / "tags-cnnrnn"
-    assert done.recognizer.package.method == "cnnrnn"
+    assert done.recognizer.header.method == "cnnrnn"
     assert read_config(done.folder)[1].method == "cnnrnn"
-    assert done.recognizer.package.arguments["label_counts"]
-    assert sum(done.recognizer.package.arguments["label_counts"]) > 24
+    assert done.recognizer.header.arguments["label_counts"]
+    assert sum(done.recognizer.header.arguments["label_counts"]) > 24
 
 
 def test_options_reach_the_method(tags, quick, tmp_path):
     catalog = read_data(tags)
     options = {**quick, "epochs": 1, "method": "cnnrnn", "label_order": "rare", "beam": 2}
     fit(catalog, make_options(**options, decoder="exact"), tmp_path, quiet=True)
-    model, _ = load_package(tmp_path / "model.safetensors")
+    model, _ = load_model_file(tmp_path / "model.safetensors")
     assert (model.label_order, model.beam, model.decoder) == ("rare", 2, "exact")
 
 

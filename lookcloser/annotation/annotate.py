@@ -1,0 +1,228 @@
+"""A whole folder or data set with pseudo-boxes, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookcloser.annotation.class_thresholds import class_thresholds
+from lookcloser.annotation.formats import FORMATS, HOLDS_MASKS, HOLDS_PICTURES
+from lookcloser.annotation.journal import Journal
+from lookcloser.annotation.label_maps import Failed, LabelMaps, label_maps
+from lookcloser.annotation.outlines import (
+    bounds,
+    largest_part,
+    scaled_box,
+    segmentation,
+)
+from lookcloser.annotation.records import Record, Thing
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
+from lookcloser.core.files import list_images
+from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.wording import count
+from lookcloser.data import READERS, Catalog, Sample, read_data
+from lookcloser.metrics.maps import normalise
+from lookcloser.runtime import Engine
+from lookcloser.runtime.regions import upsample
+
+LABELS = ("auto", "given", "predicted")
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """What was written.
+
+    Attributes:
+        files: The files, or the folders of many files.
+        records: Every picture, in the order of the data.
+        boxes: How many boxes.
+        resumed: How many pictures were done before.
+        thresholds: Class -> where its maps are cut, between their minimum and maximum.
+        notes: How it was done, in sentences.
+    """
+
+    files: tuple[Path, ...]
+    records: tuple[Record, ...]
+    boxes: int
+    resumed: int
+    thresholds: dict[str, float]
+    notes: tuple[str, ...]
+
+    @property
+    def skipped(self) -> tuple[tuple[str, str], ...]:
+        """(name, reason) of the pictures that could not be read."""
+        return tuple((record.name, record.error) for record in self.records if record.error)
+
+    @property
+    def empty(self) -> int:
+        """How many readable pictures have no box."""
+        return sum(not record.things and not record.error for record in self.records)
+
+
+def annotate(
+    engine: Engine,
+    data: str | Path | Catalog,
+    out: str | Path,
+    *,
+    form: str = "coco",
+    masks: str | None = None,
+    labels: str = "auto",
+    split: str | None = None,
+    min_score: float = 0.0,
+    batch_size: int = 32,
+    workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Annotation:
+    """Write pseudo-boxes for every picture of a folder or data set.
+
+    Each label of a picture gets one box, around the largest part of its map; a picture without
+    evidence for any label gets none. Thresholds come from boxes of the data's val split, where it
+    has some (they are the only boxes that are used). What is finished is in ``journal.jsonl``: a
+    killed run goes on there, and a finished one can be written in another format at once.
+
+    Args:
+        engine: A network for classes or tags.
+        data: A data set of any layout, a folder of pictures without labels, or a `Catalog`.
+        out: The folder to write to; nothing is written outside of it.
+        form: A name in `FORMATS`.
+        masks: Outlines for COCO and YOLO, run lengths for COCO; None writes boxes alone.
+        labels: Whose boxes: the "given" labels of the data, those that the model has "predicted",
+            or the given ones where the model knows them all ("auto").
+        split: One split of the data; None takes all.
+        min_score: Leave out boxes whose class has a lower score.
+        batch_size: Pictures per forward pass.
+        workers: Threads that decode images.
+        progress: Called with (done, total) pictures.
+
+    Raises:
+        LookcloserError: For data that cannot be read, unknown options, a captioner, a method
+            without maps, and a folder that was begun with another model or other options.
+    """
+    header, folder = engine.header, Path(out).expanduser()
+    _check(header, form, masks)
+    samples, boxed, root, notes = _pictures(data, split)
+    if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
+        raise UsageError(f"{form}: needs pictures that are files", allowed="coco or csv")
+    given = _use_given(samples, header, labels)
+    settings = {
+        "data": str(root.resolve()),
+        "masks": masks,
+        "labels": "given" if given else "predicted",
+    }
+    journal = Journal(folder)
+    thresholds, used = _begin(journal, engine, boxed, settings)
+    missing = [sample for sample in samples if sample.name not in journal.records]
+    resumed = done = len(samples) - len(missing)
+    for batch in label_maps(engine, missing, given=given, batch_size=batch_size, workers=workers):
+        journal.add(_record(item, header, thresholds, masks) for item in batch)
+        done += len(batch)
+        if progress is not None:
+            progress(done, len(samples))
+    records = tuple(journal.records[sample.name] for sample in samples)
+    written = [_kept(record, min_score) for record in records if record.error is None]
+    files = FORMATS[form](folder, written, header.names)
+    chosen = (
+        f"on {count(used, 'box')} of the split val"
+        if used
+        else "by the model: no boxes to choose on"
+    )
+    notes.append(f"labels: {settings['labels']}")
+    notes.append(f"thresholds: chosen {chosen}")
+    boxes = sum(len(record.things) for record in written)
+    return Annotation(tuple(files), records, boxes, resumed, thresholds, tuple(notes))
+
+
+def _begin(
+    journal: Journal,
+    engine: Engine,
+    boxed: Sequence[Sample],
+    settings: dict[str, Any],
+) -> tuple[dict[str, float], int]:
+    """The thresholds of the classes, from the journal or new, and on how many boxes they rest."""
+    settings = {"model": engine.fingerprint(), **settings}
+    if journal.settings:
+        journal.begin(settings)
+        return journal.settings["thresholds"], journal.settings["threshold_boxes"]
+    known = set(engine.header.names)
+    boxed = [sample for sample in boxed if known.issuperset(sample.labels)]
+    found, used = class_thresholds(engine, boxed)
+    journal.begin({**settings, "thresholds": found, "threshold_boxes": used})
+    return found, used
+
+
+def _check(header: ModelHeader, form: str, masks: str | None) -> None:
+    if header.task == "captioning":
+        raise LookcloserError(
+            f"{header.method}: writes captions, and boxes are of classes or tags",
+            fix="Train a model for classes or tags",
+        )
+    if form not in FORMATS:
+        raise unknown(form, "format", FORMATS)
+    if masks is not None and masks not in HOLDS_MASKS.get(form, ()):
+        holding = [f"{name} ({', '.join(kinds)})" for name, kinds in HOLDS_MASKS.items()]
+        raise UsageError(f"{masks}: no masks that {form} can hold", allowed=f"{'; '.join(holding)}")
+
+
+def _pictures(
+    data: str | Path | Catalog, split: str | None
+) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
+    """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
+    root = data.root if isinstance(data, Catalog) else Path(data).expanduser()
+    plain = not isinstance(data, Catalog) and root.is_dir() and split is None
+    if plain and not any(r.recognises(root) for r in READERS):
+        names = list_images(root)
+        if names:
+            samples = [Sample(name, root / name) for name in names]
+            return samples, (), root, [f"{root}: {count(len(names), 'picture')} without labels"]
+    catalog = data if isinstance(data, Catalog) else read_data(root, skip_missing=True)
+    boxed = [sample for sample in catalog.samples if sample.split == "val" and sample.boxes]
+    notes = [f"left out: {name}: {reason}" for name, reason in catalog.skipped]
+    return catalog.split(split) if split else catalog.samples, boxed, catalog.root, notes
+
+
+def _use_given(samples: Sequence[Sample], header: ModelHeader, labels: str) -> bool:
+    if labels not in LABELS:
+        raise unknown(labels, "kind of labels", LABELS)
+    if labels == "given":
+        check_known((name for sample in samples for name in sample.labels), header)
+        return True
+    known = set(header.names)
+    return labels == "auto" and all(
+        sample.labels and known.issuperset(sample.labels) for sample in samples
+    )
+
+
+def _record(
+    looked: LabelMaps | Failed, header: ModelHeader, thresholds: dict[str, float], masks: str | None
+) -> Record:
+    if not isinstance(looked, LabelMaps):
+        sample, reason = looked
+        return Record(sample.name, _source(sample), sample.split, (0, 0), error=reason)
+    grid = header.preprocessing.size
+    things = []
+    large = normalise(upsample(looked.maps, grid)) if len(looked.maps) else ()
+    for index, score, raw, array in zip(
+        looked.classes, looked.scores, looked.maps, large, strict=True
+    ):
+        name = header.names[index]
+        # Evidence against a class everywhere makes no box, however it is spread.
+        part = largest_part(array, thresholds[name]) if float(raw.max()) > 0 else None
+        if part is None:
+            continue
+        area = float(part.sum()) * looked.size[0] * looked.size[1] / part.size
+        mask = segmentation(part, looked.size, masks) if masks else None
+        box = scaled_box(bounds(part), grid, looked.size)
+        things.append(Thing(name, score, box, round(area, 2), mask))
+    sample = looked.sample
+    return Record(sample.name, _source(sample), sample.split, looked.size, tuple(things))
+
+
+def _kept(record: Record, min_score: float) -> Record:
+    things = tuple(thing for thing in record.things if thing.score >= min_score)
+    return Record(record.name, record.source, record.split, record.size, things)
+
+
+def _source(sample: Sample) -> str:
+    return str(sample.source) if isinstance(sample.source, Path) else ""

@@ -1,0 +1,118 @@
+"""From a class map to one mask without holes, and from a mask to polygons and run lengths."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from lookcloser.annotation.records import Segmentation
+from lookcloser.core.types import Box
+
+Mask = NDArray[np.bool_]
+
+_EVERY_NEIGHBOUR = np.ones((3, 3))
+
+
+def largest_part(array: NDArray[np.floating], threshold: float) -> Mask | None:
+    """The largest 8-connected component of a map in [0, 1] at a threshold, its holes filled.
+
+    The pixels that `metrics.boxes_from_maps` puts its box around. A hole in the evidence is rarely
+    one in the thing, and COCO's polygons cannot hold it.
+
+    Args:
+        array: (h, w), from 0 to 1.
+        threshold: Pixels of at least this value.
+
+    Returns:
+        (h, w), or None where the map has nothing above 0.
+    """
+    highest = array.max()
+    if not highest > 0:
+        return None
+    labels = ndimage.label(array >= threshold * highest, _EVERY_NEIGHBOUR)[0]
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    filled: Mask = ndimage.binary_fill_holes(labels == sizes.argmax())
+    return filled
+
+
+def bounds(mask: Mask) -> tuple[int, int, int, int]:
+    """x0, y0, x1, y1 around a mask that is not empty; x1 and y1 exclusive."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def scaled_box(box: Box, grid: tuple[int, int], size: tuple[int, int]) -> Box:
+    """A box on a grid (height, width) in pixels of a picture (width, height), to a hundredth."""
+    x, y = size[0] / grid[1], size[1] / grid[0]
+    x0, y0, x1, y1 = box
+    return round(x0 * x, 2), round(y0 * y, 2), round(x1 * x, 2), round(y1 * y, 2)
+
+
+def segmentation(mask: Mask, size: tuple[int, int], form: str) -> Segmentation:
+    """A mask on the network's grid in pixels of the original picture, in one of COCO's forms.
+
+    Args:
+        mask: (h, w) as `largest_part` gives it.
+        size: (width, height) of the picture.
+        form: "polygons": one outline, exactly around the pixels of the grid; "rle": run lengths of
+            the picture's own pixels, each of which takes the value of the grid at its centre.
+    """
+    height, width = mask.shape
+    if form == "polygons":
+        corners = outline(mask) * np.array([size[0] / width, size[1] / height])
+        return [corners.round(2).ravel().tolist()]
+    columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
+    rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
+    return {"size": [size[1], size[0]], "counts": run_lengths(mask[rows[:, None], columns])}
+
+
+def run_lengths(mask: Mask) -> list[int]:
+    """COCO's uncompressed run lengths: down the columns, first the number of pixels outside."""
+    flat = mask.ravel(order="F")
+    changes = np.flatnonzero(np.diff(flat, prepend=False))
+    ends = np.append(changes, len(flat))
+    counts: list[int] = np.diff(ends, prepend=0).tolist()
+    return counts
+
+
+def outline(mask: Mask) -> NDArray[np.int64]:
+    """The corners (V, 2) as x, y of the edge of a mask, clockwise on the screen.
+
+    Args:
+        mask: (h, w), one 8-connected component without holes, so that its edge is one closed line;
+            where two pixels meet at a corner only, the line passes from one to the other.
+    """
+    steps = _steps(mask)
+    first = min(steps, key=lambda corner: (corner[1], corner[0]))
+    corner, heading = first, (1, 0)
+    corners = [first]
+    while True:
+        x, y = corner
+        corner = (x + heading[0], y + heading[1])
+        if corner == first:
+            return np.array(corners)
+        ways = steps[corner]
+        left = (heading[1], -heading[0])
+        turned = left if left in ways else heading if heading in ways else (-left[0], -left[1])
+        if turned != heading:
+            corners.append(corner)
+        heading = turned
+
+
+def _steps(mask: Mask) -> dict[tuple[int, int], set[tuple[int, int]]]:
+    """Corner (x, y) -> the directions in which edges leave it, with the mask to their right."""
+    padded = np.pad(mask, 1)
+    inside = padded[1:-1, 1:-1]
+    sides = (  # the neighbour that is not in the mask, where the edge begins, where it goes
+        (padded[:-2, 1:-1], (0, 0), (1, 0)),
+        (padded[1:-1, 2:], (1, 0), (0, 1)),
+        (padded[2:, 1:-1], (1, 1), (-1, 0)),
+        (padded[1:-1, :-2], (0, 1), (0, -1)),
+    )
+    steps: dict[tuple[int, int], set[tuple[int, int]]] = {}
+    for neighbour, (dx, dy), direction in sides:
+        for y, x in np.argwhere(inside & ~neighbour).tolist():
+            steps.setdefault((x + dx, y + dy), set()).add(direction)
+    return steps

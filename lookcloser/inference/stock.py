@@ -1,0 +1,155 @@
+"""Any classifier of timm as an engine, with its own classes and no training of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.data.config import resolve_model_data_config
+from timm.data.imagenet_info import ImageNetInfo, infer_imagenet_subset
+from torch import Tensor, nn
+
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.hooks import evaluating
+from lookcloser.core.preprocessing import Preprocessing, normalized
+from lookcloser.explain import VIEWS
+from lookcloser.inference.engine import weights_digest
+from lookcloser.models import timm_classifier
+from lookcloser.runtime import ArrayOutput
+
+METHOD = "timm"
+# The first of these that the network has gives the evidence of its answers.
+_EVIDENCE = ("cam", "gradcam", "saliency")
+
+
+@dataclass(frozen=True, eq=False)
+class StockEngine:
+    """A stock classifier; see `lookcloser.runtime.Engine`.
+
+    Attributes:
+        model: The network of timm.
+        header: Its classes and preprocessing.
+        device: Where it is.
+    """
+
+    model: nn.Module
+    header: ModelHeader
+    device: torch.device
+
+    def answer(self, pixels: NDArray[np.uint8], top: int) -> ArrayOutput:
+        """The logits, and maps of the best classes."""
+        images = self.images(pixels)
+        logits = self._logits(images)
+        tokens = logits.topk(min(top, logits.shape[1])).indices
+        return self._output(images, logits, tokens)
+
+    def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:
+        """The logits, and maps of the given classes."""
+        images = self.images(pixels)
+        return self._output(images, self._logits(images), torch.from_numpy(tokens))
+
+    def fingerprint(self) -> str:
+        """See `lookcloser.runtime.Engine`."""
+        return weights_digest(self.model, self.header)
+
+    def images(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Pixels as the normalized input of the network, on its device."""
+        return torch.from_numpy(normalized(pixels, self.header.preprocessing)).to(self.device)
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with torch.inference_mode(), evaluating(self.model):
+            logits: Tensor = self.model(images)
+        return logits.float()
+
+    def _output(self, images: Tensor, logits: Tensor, tokens: Tensor) -> ArrayOutput:
+        asked = tokens.clamp(min=0).to(self.device)
+        maps = _first_view(self.model, images, asked)
+        return ArrayOutput(
+            logits=logits.cpu().numpy(),
+            maps=maps.detach().float().cpu().numpy(),
+            tokens=tokens.cpu().numpy(),
+        )
+
+
+def _first_view(model: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
+    for view in _EVIDENCE[:-1]:
+        try:
+            found: Tensor = VIEWS[view](model, images, targets)
+        except LookcloserError:
+            continue
+        return found
+    last: Tensor = VIEWS[_EVIDENCE[-1]](model, images, targets)
+    return last
+
+
+def stock_classifier(
+    name: str,
+    *,
+    weights: str = "pretrained",
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> tuple[nn.Module, ModelHeader]:
+    """A classifier of timm, and a header with its classes.
+
+    Args:
+        name: A timm model name, e.g. "resnet50".
+        weights: "pretrained", "none", or a .safetensors file with timm's keys, classifier included.
+        model_kwargs: Further arguments of the timm model.
+
+    Raises:
+        LookcloserError: For an unknown model and weights that are not to be had.
+    """
+    model = _classifier(name, weights, model_kwargs)
+    config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]  # timm has no types here
+    size = (int(config["input_size"][1]), int(config["input_size"][2]))
+    preprocessing = Preprocessing(
+        size, config["mean"], config["std"], _interpolation(config["interpolation"])
+    )
+    with torch.inference_mode():
+        classes = model(torch.zeros(1, 3, *size)).shape[-1]
+    header = ModelHeader(
+        METHOD,
+        {"backbone": name},
+        "classification",
+        _class_names(model, classes),
+        preprocessing,
+        provenance={"weights": weights},
+    )
+    return model, header
+
+
+def _classifier(name: str, weights: str, options: Mapping[str, Any] | None) -> nn.Module:
+    """The network; what is said where it is not to be had is about looking, not about training."""
+    try:
+        return timm_classifier(name, weights, options)
+    except TypeError as error:
+        raise UsageError(
+            f"{dict(options or {})}: not arguments of {name} ({error})",
+            fix="Fix --model-kwargs; the names are those of timm.create_model",
+        ) from error
+    except LookcloserError as error:
+        if weights != "pretrained" or isinstance(error, UsageError):
+            raise
+        raise LookcloserError(
+            error.what,
+            fix="Give a trained classifier with `--weights FILE.safetensors` (fetched elsewhere "
+            f"with `timm.create_model('{name}', pretrained=True)`); `--weights none` shows an "
+            "untrained network",
+        ) from error
+
+
+def _class_names(model: nn.Module, classes: int) -> tuple[str, ...]:
+    """ImageNet's words where the network has ImageNet's classes, else numbers."""
+    subset = infer_imagenet_subset(model)
+    if subset is None:
+        return tuple(f"class {index}" for index in range(classes))
+    info = ImageNetInfo(subset)
+    return tuple(info.index_to_description(index) for index in range(classes))
+
+
+def _interpolation(name: str) -> str:
+    return name if name in {"bilinear", "bicubic", "nearest"} else "bicubic"

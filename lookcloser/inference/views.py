@@ -1,0 +1,76 @@
+"""Several views of one image at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.hooks import evaluating
+from lookcloser.explain import VIEWS
+from lookcloser.models import Model
+
+DEFAULT_VIEWS = ("cam", "gradcam", "saliency")
+ALL = "all"
+
+
+def check_views(views: Sequence[str] | None) -> None:
+    """Raise a `UsageError` for a view that is not one, naming those that look like it."""
+    for view in views or ():
+        if view not in VIEWS and view != ALL:
+            raise unknown(view, "view", (*VIEWS, ALL))
+
+
+def check_task(header: ModelHeader) -> None:
+    """Raise a `LookcloserError` for a captioner, of which there are no views."""
+    if header.task == "captioning":
+        raise LookcloserError(
+            f"{header.method}: writes captions, and a view is of one class",
+            fix="`lookcloser predict RUN IMAGE --save FOLDER` draws where it looked for each "
+            "word; in Python, `predict` gives a region for each",
+        )
+
+
+def look(
+    model: nn.Module, images: Tensor, targets: int | Tensor, views: Sequence[str] | None
+) -> dict[str, Tensor]:
+    """The maps of each view by its name: (B, h, w), or (B, K, h, w) for several classes.
+
+    Args:
+        model: Any classifier.
+        images: (B, 3, H, W).
+        targets: The class, or classes (B, K).
+        views: Names in `VIEWS`; None takes `DEFAULT_VIEWS`, and "all" among them every view, both
+            without those that this network does not have. Of a method of lookcloser "cam" is its
+            own map, also where that is not one linear layer on averaged features.
+
+    Raises:
+        LookcloserError: For an unknown view, and for one that this network does not have.
+    """
+    check_views(views)
+    asked = DEFAULT_VIEWS if views is None else tuple(VIEWS) if ALL in views else views
+    found = {}
+    for view in asked:
+        try:
+            found[view] = _view(view, model, images, targets)
+        except LookcloserError as error:
+            if views is not None and ALL not in views:
+                what = f"{view}: {error.what}"
+                raise type(error)(what, allowed=error.allowed, fix=error.fix) from error
+    return found
+
+
+def _view(name: str, model: nn.Module, images: Tensor, targets: int | Tensor) -> Tensor:
+    if name == "cam" and isinstance(model, Model):
+        several = torch.tensor([[targets]]) if isinstance(targets, int) else targets
+        several = several.to(images.device).expand(len(images), -1)
+        with torch.no_grad(), evaluating(model):
+            maps = model(images, targets=several).maps
+        if maps is not None:
+            own: Tensor = maps if isinstance(targets, Tensor) else maps[:, 0]
+            return own
+    found: Tensor = VIEWS[name](model, images, targets)
+    return found

@@ -1,0 +1,1 @@
+"""Connected components of maps at many thresholds at once."""

@@ -1,0 +1,84 @@
+"""A trained model in one .safetensors file: weights, and in its header all that loading needs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lookcloser.core.atomic import replacing
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader, header_text, parse_header
+from lookcloser.models.base import Model
+from lookcloser.models.registry import build_model, evidence_kind
+
+KEY = "lookcloser"
+
+
+def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: ModelHeader) -> Path:
+    """Write a model's state dict and its header to ``path`` atomically; returns the path.
+
+    Raises:
+        LookcloserError: When it cannot be written; a file that was there before is kept.
+    """
+    path = Path(path)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    metadata = {KEY: header_text(header)}
+    with replacing(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:  # how the writer reports what the system refused
+            raise OSError(str(error)) from error
+    return path
+
+
+def read_header(path: str | Path) -> ModelHeader:
+    """The header of a saved model, without its weights.
+
+    Raises:
+        LookcloserError: For a missing, corrupt or foreign file, and for one of a newer format.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LookcloserError(f"{path}: no such file", fix="Give a run folder or its model file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+    except (SafetensorError, OSError) as error:
+        raise LookcloserError(
+            f"{path}: not a readable .safetensors file ({error})",
+            fix="It is damaged or of another kind; train again or take a copy",
+        ) from error
+    if text is None:
+        raise LookcloserError(
+            f"{path}: a .safetensors file that lookcloser did not write",
+            fix="To start a training from these weights use `lookcloser train --weights FILE`",
+        )
+    header = parse_header(path, text)
+    # Files of before had no such field; it follows from the method.
+    return replace(header, evidence_kind=evidence_kind(header.method, header.task))
+
+
+def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
+    """The model (in evaluation mode, on the CPU) and its header.
+
+    Raises:
+        LookcloserError: As `read_header`; also where the weights do not fit the model.
+    """
+    header = read_header(path)
+    model = build_model(header.method, header.arguments)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise LookcloserError(
+            f"{path}: its weights do not fit a {header.method} model with the arguments in its "
+            f"header ({str(error).splitlines()[-1].strip()})",
+            fix="The file was changed after saving; take the original",
+        ) from error
+    return model.eval(), header

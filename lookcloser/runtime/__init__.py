@@ -1,0 +1,21 @@
+"""Answers from arrays: preprocessing, scores, evidence, drawing. NumPy and Pillow only."""
+
+from lookcloser.runtime.answering import label_scores, predictions
+from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
+from lookcloser.runtime.outputs import ArrayOutput, Engine
+from lookcloser.runtime.regions import heatmaps_of, map_regions
+from lookcloser.runtime.stream import answer_batch, stream
+
+__all__ = [
+    "ArrayOutput",
+    "Engine",
+    "Loaded",
+    "answer_batch",
+    "heatmaps_of",
+    "label_scores",
+    "list_sources",
+    "load_batches",
+    "map_regions",
+    "predictions",
+    "stream",
+]

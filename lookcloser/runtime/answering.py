@@ -1,0 +1,118 @@
+"""From the arrays of a network to one `Prediction` per image; only the task matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.types import Label, Prediction, Region
+from lookcloser.runtime.outputs import ArrayOutput, Floats
+from lookcloser.runtime.regions import Size, map_regions, part_regions, scale_regions
+
+
+def softmax(logits: Floats) -> Floats:
+    """Over the last axis."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares: Floats = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return shares
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Of each value, without overflow."""
+    small = np.exp(-np.abs(logits))
+    shares: Floats = np.where(logits >= 0, 1, small) / (1 + small)
+    return shares
+
+
+def label_scores(logits: Floats, header: ModelHeader) -> Floats:
+    """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags."""
+    return sigmoid(logits) if header.task == "multilabel" else softmax(logits)
+
+
+def best_labels(scores: Floats, names: Sequence[str], top: int) -> tuple[Label, ...]:
+    """The ``top`` best classes of one image, best first; ``scores`` is (C,)."""
+    best = np.argsort(-scores, kind="stable")[: min(top, len(names))]
+    return tuple(Label(names[index], float(scores[index]), index) for index in best.tolist())
+
+
+def predictions(
+    output: ArrayOutput, header: ModelHeader, sizes: Sequence[Size], top: int
+) -> Iterator[Prediction]:
+    """The answers of a batch, in order, without paths.
+
+    Args:
+        output: Of the network. The maps of a classification are of its ``tokens``, each of which
+            becomes a region.
+        header: What belongs to the network.
+        sizes: (width, height) of each original image.
+        top: How many labels a classification names.
+    """
+    scores = label_scores(output.logits, header)
+    for row, size in enumerate(sizes):
+        if header.task == "classification":
+            yield _classified(output, scores[row], row, header, size, top)
+        else:
+            yield _sequence(output, scores[row], row, header, size)
+
+
+def _classified(
+    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: Size, top: int
+) -> Prediction:
+    labels = best_labels(scores, header.names, top)
+    regions = _regions(output, row, _labels(output, scores, row, header), header, size)
+    regions += scale_regions(output, row, labels[0], size)
+    regions += part_regions(output, row, labels[0])
+    return Prediction(header.task, labels, regions, size)
+
+
+def _sequence(
+    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: Size
+) -> Prediction:
+    """A set of tags or a caption: ``tokens`` in their order, each with its map as evidence."""
+    path = _labels(output, scores, row, header)
+    regions = _regions(output, row, path, header, size)
+    if header.task == "multilabel":
+        labels = tuple(sorted(path, key=lambda label: -label.score))
+        return Prediction(header.task, labels, regions, size)
+    caption = " ".join(label.name for label in path)
+    return Prediction(header.task, (), regions, size, caption=caption)
+
+
+def _named(output: ArrayOutput, row: int) -> NDArray[np.int64]:
+    """Which entries of ``tokens`` are there, not padding."""
+    if output.tokens is None:
+        return np.zeros(0, dtype=np.int64)
+    return np.flatnonzero(output.tokens[row] >= 0)
+
+
+def _labels(output: ArrayOutput, scores: Floats, row: int, header: ModelHeader) -> list[Label]:
+    """The entries of ``tokens``; words have scores of their own, classes and tags those of all."""
+    steps = _named(output, row)
+    if output.tokens is None:
+        return []
+    chosen = output.tokens[row, steps]
+    of_token = scores[chosen]
+    if header.task == "captioning" and output.token_scores is not None:
+        of_token = output.token_scores[row, steps]
+    return [
+        Label(header.names[index], score, index)
+        for index, score in zip(chosen.tolist(), of_token.tolist(), strict=True)
+    ]
+
+
+def _regions(
+    output: ArrayOutput, row: int, labels: Sequence[Label], header: ModelHeader, size: Size
+) -> tuple[Region, ...]:
+    if output.maps is None or not labels:
+        return ()
+    return map_regions(
+        output.maps[row, _named(output, row)],
+        labels,
+        size,
+        header.preprocessing.size,
+        header.box_threshold,
+        kind=header.evidence_kind,
+    )

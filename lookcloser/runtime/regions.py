@@ -1,0 +1,124 @@
+"""From the arrays of a network to pieces of evidence: the same for every method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookcloser.core import boxes as geometry
+from lookcloser.core.types import Box, Kind, Label, Region
+from lookcloser.metrics.map_boxes import boxes_from_maps
+from lookcloser.metrics.maps import normalise, upsample_maps
+from lookcloser.runtime.outputs import ArrayOutput, Floats
+
+Size = tuple[int, int]
+
+
+def heatmaps_of(maps: Floats) -> Floats:
+    """Positive evidence relative to each map's own maximum: relu(M) / max(M).
+
+    Args:
+        maps: (..., h, w), raw.
+
+    Returns:
+        The same shape in [0, 1]. A map with nothing above zero becomes all zeros, "no evidence";
+        it is not stretched into noise.
+    """
+    positive = np.maximum(maps.astype(np.float32, copy=False), 0)
+    highest = positive.max(axis=(-2, -1), keepdims=True)
+    heatmaps: Floats = positive / np.where(highest > 0, highest, np.float32(1))
+    return heatmaps
+
+
+def map_regions(
+    maps: Floats,
+    labels: Sequence[Label],
+    size: Size,
+    grid: Size,
+    threshold: float,
+    *,
+    kind: Kind = "map",
+) -> tuple[Region, ...]:
+    """One region per class map of one image.
+
+    Args:
+        maps: (K, h, w) raw class maps, in the order of ``labels``.
+        labels: Whose maps.
+        size: (width, height) of the original image.
+        grid: (height, width) at which boxes are cut out, the network's input.
+        threshold: Where a map is cut between its minimum and its maximum; what lies above
+            belongs to the box. A map with nothing positive has no box.
+        kind: "map" for classes; "step" and "word" number their regions.
+
+    Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
+    component of them means nothing.
+    """
+    heatmaps = heatmaps_of(maps)
+    if maps.shape[-2:] == tuple(grid):
+        found = np.full((len(maps), 4), np.nan)
+    else:
+        found = boxes_from_maps(normalise(upsample(maps, grid)), threshold)
+        found[heatmaps.max(axis=(1, 2)) == 0] = np.nan
+    return tuple(
+        Region(
+            kind,
+            label.name,
+            label.score,
+            original_box(box, grid, size),
+            heatmap,
+            step=None if kind == "map" else step,
+        )
+        for step, (label, box, heatmap) in enumerate(zip(labels, found, heatmaps, strict=True))
+    )
+
+
+def part_regions(output: ArrayOutput, row: int, label: Label) -> tuple[Region, ...]:
+    """One "part" region per attention of one image; none for methods without several."""
+    if output.part_maps is None:
+        return ()
+    return tuple(
+        Region("part", label.name, label.score, None, heatmap, step=part)
+        for part, heatmap in enumerate(heatmaps_of(output.part_maps[row]))
+    )
+
+
+def scale_regions(output: ArrayOutput, row: int, label: Label, size: Size) -> tuple[Region, ...]:
+    """One "scale" region per box in [-1, 1] of one image; none for methods without boxes.
+
+    The first scale is the whole image and has no box. The score is that of the scale on its own,
+    where it has logits.
+    """
+    if output.boxes is None:
+        return ()
+    pixels = geometry.to_pixels(output.boxes[row], size)
+    scores = [label.score] * len(pixels)
+    if output.scale_logits is not None:
+        logits = output.scale_logits[row, 1:]
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = (shares[:, label.index] / shares.sum(axis=1)).tolist()
+    return tuple(
+        Region("scale", label.name, score, as_box(box), step=scale)
+        for scale, (box, score) in enumerate(
+            zip(geometry.clip(pixels, size), scores, strict=True), start=1
+        )
+    )
+
+
+def upsample(maps: Floats, grid: Size) -> Floats:
+    """(N, h, w) -> (N, H, W) at ``grid`` (height, width), bicubic as in the reference protocol."""
+    return upsample_maps(maps, (grid[1], grid[0]))
+
+
+def original_box(box: NDArray[np.floating], grid: Size, size: Size) -> Box | None:
+    """A box on the grid (height, width) in pixels of the image (width, height); None for NaN."""
+    if np.isnan(box).any():
+        return None
+    return as_box(geometry.scale(box, (grid[1], grid[0]), size))
+
+
+def as_box(values: NDArray[np.floating]) -> Box:
+    """Four numbers as a tuple of plain floats, to a hundredth of a pixel."""
+    x0, y0, x1, y1 = (round(float(value), 2) for value in values)
+    return x0, y0, x1, y1

@@ -1,0 +1,69 @@
+"""Images in, predictions out: the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lookcloser.core.images import ImageSource
+from lookcloser.core.types import Prediction
+from lookcloser.runtime.answering import predictions
+from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
+from lookcloser.runtime.outputs import Engine
+
+
+def stream(
+    engine: Engine,
+    images: ImageSource | Iterable[ImageSource],
+    *,
+    top: int = 5,
+    batch_size: int = 16,
+    workers: int = 0,
+) -> Iterator[Prediction]:
+    """Answer images one after the other, with two batches in memory at most.
+
+    Args:
+        engine: What runs the network.
+        images: As `lookcloser.Recognizer.predict` takes them.
+        top: How many labels, and maps, each answer holds.
+        batch_size: Images per forward pass.
+        workers: Threads that decode images.
+
+    Yields:
+        One prediction per image, in order. An image that cannot be read has ``error`` set.
+
+    Raises:
+        LookcloserError: For a path that does not exist, and a URL; before anything is yielded.
+    """
+    sources = list_sources(images)
+    done = 0
+    for batch in load_batches(
+        sources, engine.header.preprocessing, batch_size=batch_size, workers=workers
+    ):
+        yield from answer_batch(engine, sources[done : done + len(batch)], batch, top)
+        done += len(batch)
+
+
+def answer_batch(
+    engine: Engine, sources: Sequence[ImageSource], loaded: Sequence[Loaded], top: int
+) -> list[Prediction]:
+    """The predictions of one batch of images, in order."""
+    read = [item for item in loaded if item.pixels is not None]
+    answers: Iterator[Prediction] = iter(())
+    if read:
+        output = engine.answer(
+            np.stack([item.pixels for item in read if item.pixels is not None]), top
+        )
+        answers = predictions(output, engine.header, [item.size for item in read], top)
+    found = []
+    for source, item in zip(sources, loaded, strict=True):
+        path = Path(source) if isinstance(source, str | Path) else None
+        if item.error is not None:
+            task = engine.header.task
+            found.append(Prediction(task, (), (), (0, 0), path, error=item.error))
+        else:
+            found.append(replace(next(answers), path=path, image=item.image))
+    return found

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+from lookcloser.core import LookcloserError
+from lookcloser.explain import gradcam, normalize
+from lookcloser.recognizer import load
+
+PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
+
+
+def test_the_maps_are_those_of_the_view_on_the_network_itself(tmp_path):
+    torch.manual_seed(3)
+    net = timm.create_model("test_resnet").eval()
+    save_file(net.state_dict(), tmp_path / "w.safetensors")
+    found = load("timm:test_resnet", weights=str(tmp_path / "w.safetensors")).explain(
+        PICTURE, ["gradcam"], target="7"
+    )
+    config = timm.data.resolve_model_data_config(net)
+    side = config["input_size"][1]
+    resized = torch.nn.functional.interpolate(
+        torch.from_numpy(PICTURE).permute(2, 0, 1)[None].float(), (side, side),
+        mode="bilinear", antialias=True,
+    ).round() / 255  # fmt: skip
+    mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
+    expected = normalize(gradcam(net, (resized - mean) / std, 7))[0]
+    # The transform works in whole grey levels.
+    np.testing.assert_allclose(found["gradcam"].heatmap, expected.numpy(), atol=0.05)
+    with torch.no_grad():
+        probability = net((resized - mean) / std).softmax(dim=1)[0, 7]
+    assert found["gradcam"].score == pytest.approx(float(probability), abs=1e-3)
+
+
+def test_imagenet_classes_have_names_and_are_found_by_them():
+    found = load("timm:resnet18", weights="none").explain(PICTURE, ["cam"], target="tabby")
+    assert "tabby" in found["cam"].label
+    assert load("timm:resnet18", weights="none").explain(PICTURE).keys() == {
+        "cam", "gradcam", "saliency",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"name": "resnet5"}, "resnet50"),
+        ({"views": ["gradcan"]}, "gradcam"),
+        ({"target": "unicornfish"}, "unknown class"),
+        ({"weights": "missing.safetensors"}, "no such file"),
+    ],
+)
+def test_what_is_wrong_is_named(change, words):
+    arguments = {"name": "test_resnet", "views": ["gradcam"], "weights": "none", **change}
+    with pytest.raises(LookcloserError, match=words):
+        load(f"timm:{arguments['name']}", weights=arguments["weights"]).explain(
+            PICTURE, arguments["views"], target=arguments.get("target")
+        )

@@ -1,0 +1,153 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.models import build_model, load_model_file, read_header, save_model_file
+from lookcloser.models import model_file as module
+from lookcloser.version import __version__
+
+ARGUMENTS = {"num_classes": 3, "backbone": "test_resnet", "stride": 8}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    torch.manual_seed(0)
+    model = build_model("cam", ARGUMENTS)
+    header = ModelHeader(
+        "cam",
+        ARGUMENTS,
+        "classification",
+        ("a", "b", "ç"),
+        Preprocessing((64, 48), (0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "bicubic"),
+        box_threshold=0.3,
+        scores={"val_acc": 0.5},
+        provenance={"seed": 1},
+    )
+    return save_model_file(tmp_path / "m.safetensors", model.state_dict(), header), model, header
+
+
+def rewrite(path, change):
+    """The file with a changed header."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        values = json.loads(file.metadata()["lookcloser"])
+    change(values)
+    save_file(tensors, path, metadata={"lookcloser": json.dumps(values)})
+    return path
+
+
+def test_the_header_comes_back_whole(saved):
+    path, _, header = saved
+    assert read_header(path) == header
+    assert header.version == __version__
+
+
+def test_weights_come_back_whole(saved):
+    path, model, _ = saved
+    loaded, _ = load_model_file(path)
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+
+
+def test_the_same_model_gives_the_same_bytes(saved, tmp_path):
+    path, model, header = saved
+    again = save_model_file(tmp_path / "again.safetensors", model.state_dict(), header)
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("content", [b"", b"not tensors at all", b"\xff" * 64])
+def test_a_damaged_file_is_named(tmp_path, content):
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(LookcloserError, match=r"m\.safetensors: not a readable .safetensors file"):
+        load_model_file(path)
+
+
+def test_a_truncated_file_is_named(saved):
+    path, _, _ = saved
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(LookcloserError, match="not a readable"):
+        load_model_file(path)
+
+
+def test_a_foreign_file_is_named_with_what_it_is_good_for(tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    save_file({"x": torch.zeros(2)}, path)
+    with pytest.raises(LookcloserError, match=r"did not write.*--weights FILE"):
+        load_model_file(path)
+
+
+def test_a_newer_format_asks_for_an_upgrade(saved):
+    path = rewrite(saved[0], lambda values: values.update(format=99, version="9.1"))
+    with pytest.raises(LookcloserError, match=r"lookcloser 9\.1 in format 99.*Upgrade"):
+        load_model_file(path)
+
+
+def test_a_newer_writer_of_the_same_format_is_read(saved):
+    path = rewrite(saved[0], lambda values: values.update(version="9.1", something_new=1))
+    assert read_header(path).version == "9.1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values.pop("names"),
+        lambda values: values.update(names=5),
+        lambda values: values["preprocessing"].update(size=[0, 64]),
+        lambda values: values["preprocessing"].update(size=[64, 10**9]),
+        lambda values: values["preprocessing"].update(mean=[1, 2]),
+        lambda values: values.update(format="one"),
+    ],
+)
+def test_a_damaged_header_is_named(saved, change):
+    with pytest.raises(LookcloserError, match=r"header is damaged|in format one"):
+        read_header(rewrite(saved[0], change))
+
+
+def test_weights_that_do_not_fit_are_named(saved):
+    path = rewrite(saved[0], lambda values: values["arguments"].update(num_classes=4))
+    with pytest.raises(LookcloserError, match="do not fit a cam model"):
+        load_model_file(path)
+
+
+def test_a_header_cannot_make_timm_read_files(saved):
+    path = rewrite(
+        saved[0],
+        lambda values: values["arguments"].update(model_kwargs={"checkpoint_path": "/etc/passwd"}),
+    )
+    with pytest.raises(LookcloserError, match="checkpoint_path: not allowed"):
+        load_model_file(path)
+
+
+def test_a_header_cannot_name_a_backbone_on_a_hub(saved):
+    path = rewrite(
+        saved[0], lambda values: values["arguments"].update(backbone="hf-hub:evil/model")
+    )
+    with pytest.raises(LookcloserError, match="unknown backbone"):
+        load_model_file(path)
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(LookcloserError, match="no such file"):
+        load_model_file(tmp_path / "none.safetensors")
+
+
+def test_a_full_disk_keeps_the_saved_model(saved, monkeypatch):
+    path, model, header = saved
+    before = path.read_bytes()
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "save_file", full)
+    with pytest.raises(LookcloserError, match=r"No space left.*kept"):
+        save_model_file(path, model.state_dict(), header)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]

@@ -1,0 +1,123 @@
+"""From arrays to predictions, against torch and by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.explain import normalize
+from lookcloser.runtime import ArrayOutput, heatmaps_of, label_scores, predictions
+from lookcloser.runtime.answering import best_labels, sigmoid, softmax
+
+NAMES = ("cat", "dog", "owl")
+HEADER = ModelHeader("cam", {}, "classification", NAMES, Preprocessing((40, 40)))
+TAGS = replace(HEADER, task="multilabel", evidence_kind="step")
+CAPTIONS = replace(HEADER, task="captioning", evidence_kind="word")
+
+
+def bright(column, row, size=4):
+    """A map (size, size) with one bright cell."""
+    array = np.full((size, size), -1, np.float32)
+    array[row, column] = 2
+    return array
+
+
+@pytest.mark.parametrize("scale", [1, 80])
+def test_scores_are_those_of_torch(scale):
+    logits = (np.random.default_rng(0).standard_normal((5, 7)) * scale).astype(np.float32)
+    wide = torch.from_numpy(logits).double()
+    np.testing.assert_allclose(softmax(logits), wide.softmax(1), rtol=1e-4, atol=1e-30)
+    np.testing.assert_allclose(sigmoid(logits), wide.sigmoid(), rtol=1e-4, atol=1e-30)
+    assert np.array_equal(label_scores(logits, HEADER), softmax(logits))
+    assert np.array_equal(label_scores(logits, TAGS), sigmoid(logits))
+
+
+def test_the_best_labels_come_first_and_equal_ones_in_their_order():
+    labels = best_labels(np.array([0.2, 0.4, 0.4], np.float32), NAMES, 5)
+    assert [(label.name, label.index) for label in labels] == [("dog", 1), ("owl", 2), ("cat", 0)]
+
+
+def test_heatmaps_are_those_of_explain():
+    maps = np.random.default_rng(1).standard_normal((3, 2, 4, 5)).astype(np.float32)
+    maps[0, 0] = -1
+    assert np.array_equal(heatmaps_of(maps), normalize(torch.from_numpy(maps)).numpy())
+    assert not heatmaps_of(maps)[0, 0].any()
+
+
+def test_a_classification_has_a_region_for_each_token_and_its_box_in_the_original():
+    output = ArrayOutput(
+        logits=np.array([[0.0, 2.0, 1.0]], np.float32),
+        maps=np.stack([bright(3, 0), bright(0, 3), bright(1, 1)])[None],
+        tokens=np.array([[1, 2, -1]]),
+    )
+    (found,) = predictions(output, HEADER, [(400, 80)], top=2)
+    assert [label.name for label in found.labels] == ["dog", "owl"]
+    assert [(region.label, region.kind, region.step) for region in found.regions] == [
+        ("dog", "map", None),
+        ("owl", "map", None),
+    ]
+    x0, y0, x1, y1 = found.regions[0].box
+    assert x0 > 200
+    assert (y0, x1) == (0, 400)
+    assert y1 < 40
+    assert found.regions[1].score == pytest.approx(found.labels[1].score)
+
+
+def test_a_map_without_positive_evidence_has_no_box():
+    output = ArrayOutput(
+        np.zeros((1, 3), np.float32), (bright(0, 0) - 3)[None, None], np.array([[0]])
+    )
+    (found,) = predictions(output, HEADER, [(40, 40)], top=1)
+    assert found.regions[0].box is None
+    assert found.regions[0].says_nothing == "no evidence"
+
+
+def test_parts_and_scales_become_regions():
+    output = ArrayOutput(
+        np.array([[0.0, 1.0, 0.0]], np.float32),
+        boxes=np.array([[[-0.5, -1.0, 0.5, 0.0]]], np.float32),
+        scale_logits=np.array([[[0, 0, 0], [0, 3, 0]]], np.float32),
+        part_maps=np.stack([bright(0, 0), bright(1, 1)])[None],
+    )
+    (found,) = predictions(output, HEADER, [(100, 60)], top=1)
+    scale, *parts = found.regions
+    assert (scale.kind, scale.step, scale.box) == ("scale", 1, (25.0, 0.0, 75.0, 30.0))
+    assert scale.score == pytest.approx(np.exp(3) / (np.exp(3) + 2))
+    assert [(part.kind, part.step, part.label) for part in parts] == [
+        ("part", 0, "dog"), ("part", 1, "dog"),
+    ]  # fmt: skip
+
+
+def test_tags_are_sorted_by_score_and_their_steps_keep_the_order_of_the_path():
+    output = ArrayOutput(
+        logits=np.array([[3.0, -5.0, 1.0]], np.float32),
+        maps=np.stack([bright(1, 1), bright(2, 2)])[None],
+        tokens=np.array([[2, 0]]),
+    )
+    (found,) = predictions(output, TAGS, [(40, 40)], top=5)
+    assert [label.name for label in found.labels] == ["cat", "owl"]
+    assert [(r.label, r.kind, r.step) for r in found.regions] == [
+        ("owl", "step", 0), ("cat", "step", 1),
+    ]  # fmt: skip
+
+
+def test_an_answer_without_any_tag_is_empty():
+    output = ArrayOutput(np.zeros((1, 3), np.float32), None, np.array([[-1, -1]]))
+    (found,) = predictions(output, TAGS, [(40, 40)], top=5)
+    assert (found.labels, found.regions) == ((), ())
+
+
+def test_words_have_scores_of_their_own_and_make_a_caption():
+    output = ArrayOutput(
+        logits=np.zeros((1, 3), np.float32),
+        maps=np.stack([bright(0, 0), bright(1, 0), bright(2, 0)])[None],
+        tokens=np.array([[1, 0, -1]]),
+        token_scores=np.array([[0.9, 0.5, 0.0]], np.float32),
+    )
+    (found,) = predictions(output, CAPTIONS, [(40, 40)], top=0)
+    assert found.caption == "dog cat"
+    assert [(r.kind, round(r.score, 3)) for r in found.regions] == [("word", 0.9), ("word", 0.5)]
+    assert found.labels == ()

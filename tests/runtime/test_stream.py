@@ -1,0 +1,80 @@
+"""Images in, predictions out, with an engine that is no network."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.runtime import ArrayOutput, stream
+
+HEADER = ModelHeader("none", {}, "classification", ("dark", "light"), Preprocessing((6, 4)))
+
+
+class Brightness:
+    """Answers "light" for bright images."""
+
+    header = HEADER
+
+    def __init__(self):
+        self.batches = []
+
+    def answer(self, pixels, top):
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:] == (3, 6, 4)
+        self.batches.append(len(pixels))
+        mean = pixels.mean(axis=(1, 2, 3)).astype(np.float32)
+        return ArrayOutput(np.stack([127 - mean, mean - 127], axis=1) / 10)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for number in range(5):
+        Image.new("RGB", (20, 10), (250 * (number % 2),) * 3).save(tmp_path / f"{number}.png")
+    (tmp_path / "2.png").write_bytes(b"broken")
+    return tmp_path
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_answers_come_in_order_and_a_broken_image_fails_alone(folder, workers):
+    engine = Brightness()
+    found = list(stream(engine, folder, batch_size=2, workers=workers))
+    assert [answer.path.name for answer in found] == [f"{n}.png" for n in range(5)]
+    best = [answer.labels[0].name if answer.labels else None for answer in found]
+    assert best == ["dark", "light", None, "light", "dark"]
+    assert "2.png" in found[2].error
+    assert engine.batches == [2, 1, 1]
+
+
+def test_one_batch_is_answered_before_the_next_but_one_is_read(folder):
+    engine = Brightness()
+    answers = stream(engine, folder, batch_size=1)
+    next(answers)
+    assert engine.batches == [1]
+
+
+def test_images_in_memory_keep_their_pixels_for_drawing():
+    array = np.full((10, 20, 3), 255, np.uint8)
+    (found,) = stream(Brightness(), array)
+    assert found.path is None
+    assert found.size == (20, 10)
+    assert np.array_equal(np.asarray(found.image), array)
+
+
+def test_a_missing_path_is_an_error_before_anything_is_answered(folder):
+    with pytest.raises(LookcloserError, match="no such file"):
+        next(stream(Brightness(), [folder / "0.png", folder / "9.png"]))
+
+
+def test_the_runtime_loads_no_torch_and_is_quick():
+    program = (
+        "import sys, lookcloser.runtime\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'scipy', 'sklearn', 'matplotlib', 'lightning'}\n"
+        "loaded = heavy & set(sys.modules)\n"
+        "assert not loaded, loaded"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
