@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +33,6 @@ from lookcloser.runtime.onnx_file import (
 )
 from lookcloser.runtime.outputs import Engine
 from lookcloser.version import __version__
-
-Change = Callable[[onnx.ModelProto], onnx.ModelProto]
 
 
 def write_onnx(
@@ -69,13 +67,12 @@ def write_onnx(
     return found
 
 
-def build_onnx(model: Model, header: ModelHeader, change: Change | None = None) -> onnx.ModelProto:
+def build_onnx(model: Model, header: ModelHeader) -> onnx.ModelProto:
     """The ONNX model of ``model``, which stays as it is.
 
     Args:
         model: The network, on the CPU.
         header: What belongs to it.
-        change: Applied to the graph of the images, e.g. a quantization.
 
     Raises:
         LookcloserError: For a network that cannot be exported.
@@ -86,8 +83,6 @@ def build_onnx(model: Model, header: ModelHeader, change: Change | None = None) 
         network = ImageGraph(form, header.task, settings.mean, settings.std).eval()
         built = image_graph(network, settings.size)
         graphs = _decoder(form, network, settings.size)
-    if change is not None:
-        built = change(built)
     parts = _parts(form)
     texts = {
         KEY: header_text(header),

@@ -46,7 +46,8 @@ def quantized(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPr
     """``model`` with 8-bit weights and activations, whose ranges are those on the images.
 
     Args:
-        model: A graph of `image_graph`.
+        model: Of `build_onnx`; its metadata stays, and so do the graphs of a decoder, whose share
+            of the time is small.
         pixels: (B, 3, H, W) images as it will see them.
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
@@ -66,7 +67,12 @@ def quantized(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> onnx.ModelPr
             nodes_to_exclude=_head(onnx.load(ready)),
             extra_options={"MatMulConstBOnly": True, "ActivationSymmetric": False},
         )
-        return onnx.load(small)
+        found = onnx.load(small)
+    texts = {entry.key: entry.value for entry in model.metadata_props}
+    del found.metadata_props[:]
+    onnx.helper.set_model_props(found, texts)
+    found.producer_name, found.producer_version = model.producer_name, model.producer_version
+    return found
 
 
 def _head(model: onnx.ModelProto) -> list[str]:
