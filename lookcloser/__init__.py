@@ -13,10 +13,12 @@ from lookcloser.version import __version__
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
     from lookcloser.recognizer import Recognizer, load, train
+    from lookcloser.runtime import overlay
 
 _HOME = {
     "train": "lookcloser.recognizer",
     "load": "lookcloser.recognizer",
+    "overlay": "lookcloser.runtime",
     "Recognizer": "lookcloser.recognizer",
     "Prediction": "lookcloser.core",
     "Region": "lookcloser.core",
@@ -43,6 +45,7 @@ __all__ = [
     "Region",
     "__version__",
     "load",
+    "overlay",
     "train",
 ]
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
         cider_d,
         rouge_l,
     )
+    from lookcloser.metrics.class_localization import (
+        corloc,
+        corloc_hits,
+    )
     from lookcloser.metrics.classification import (
         bootstrap_interval,
         confusion_matrix,
@@ -22,10 +26,6 @@ if TYPE_CHECKING:
         reliability,
         topk_accuracy,
         topk_hits,
-    )
-    from lookcloser.metrics.class_localization import (
-        corloc,
-        corloc_hits,
     )
     from lookcloser.metrics.faithfulness import (
         FaithfulnessCurve,

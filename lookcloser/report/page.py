@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
+from lookcloser.core.drawing.colormaps import COLORMAPS, color_table
 from lookcloser.core.shifts import other_scores
 from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
 from lookcloser.report import (
@@ -32,7 +33,6 @@ from lookcloser.version import __version__
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "gallery.css", "audit.css", "shifts.css")
 SCRIPTS = ("heat.js", "gallery.js", "page.js")
-COLORMAPS = ("inferno", "viridis", "cividis")  # even in lightness: alike with every colour vision
 COLOUR_STEPS = 33
 FIRST_CARDS = 10  # cards shown before "show all"
 
@@ -196,12 +196,10 @@ def _tables(evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def colour_table(name: str) -> list[tuple[int, int, int]]:
-    """Evenly spaced colours (red, green, blue in 0–255) of a colour map of matplotlib."""
-    from matplotlib import colormaps
-
-    steps = [index / (COLOUR_STEPS - 1) for index in range(COLOUR_STEPS)]
-    colours = (colormaps[name](step)[:3] for step in steps)
-    return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in colours]
+    """Evenly spaced colors (red, green, blue in 0–255) of a color map."""
+    table = color_table(name).tolist()
+    steps = (index / (COLOUR_STEPS - 1) for index in range(COLOUR_STEPS))
+    return [tuple(table[min(255, int(step * 256))]) for step in steps]
 
 
 def source(*names: str) -> str:

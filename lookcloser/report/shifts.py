@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookcloser.core.drawing import COLORMAP
+from lookcloser.core.drawing.colormaps import color_table
 from lookcloser.core.shifts import STEPS, move_rows, scale_boxes, sequences
 from lookcloser.core.types import Evaluation
 from lookcloser.metrics.shifts import attention_shift, nested_views
@@ -138,10 +139,7 @@ def _mean_map(maps: Sequence[NDArray[np.float32]]) -> str:
 
 
 def _palette() -> list[int]:
-    from matplotlib import colormaps
-
-    colours = colormaps[COLORMAP](np.arange(256) / 255)[:, :3]
-    levels: list[int] = np.round(255 * colours).astype(int).flatten().tolist()
+    levels: list[int] = color_table(COLORMAP).ravel().tolist()
     return levels
 
 

@@ -3,6 +3,7 @@
 from lookcloser.runtime.answering import label_scores, predictions
 from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
 from lookcloser.runtime.outputs import ArrayOutput, Engine
+from lookcloser.runtime.overlays import overlay
 from lookcloser.runtime.regions import heatmaps_of, map_regions
 from lookcloser.runtime.stream import answer_batch, stream
 
@@ -16,6 +17,7 @@ __all__ = [
     "list_sources",
     "load_batches",
     "map_regions",
+    "overlay",
     "predictions",
     "stream",
 ]

@@ -11,8 +11,6 @@ from PIL import Image
 from lookcloser.core import Label, LookcloserError, Prediction, Region
 from lookcloser.core.drawing import (
     BOX_COLOUR,
-    LONGEST_SIDE,
-    MARGIN,
     contact_sheet,
     draw_box,
     draw_move,
@@ -22,6 +20,8 @@ from lookcloser.core.drawing import (
     plot_prediction,
     save_picture,
 )
+from lookcloser.core.drawing.evidence import LONGEST_SIDE
+from lookcloser.core.drawing.sheets import MARGIN
 
 CYAN = tuple(int(BOX_COLOUR[i : i + 2], 16) for i in (1, 3, 5))
 

@@ -1,0 +1,24 @@
+"""Pictures of evidence: heatmap overlays, labelled boxes, contact sheets.
+
+Every function returns a new RGB image and leaves its arguments as they are. Boxes are
+``(x0, y0, x1, y1)`` in pixels of the image that is drawn on, x1 and y1 exclusive.
+"""
+
+from lookcloser.core.drawing.evidence import draw_region, plot_labels, plot_prediction, plot_views
+from lookcloser.core.drawing.marks import BOX_COLOUR, COLORMAP, draw_box, draw_move, overlay
+from lookcloser.core.drawing.sheets import contact_sheet, picture_format, save_picture
+
+__all__ = [
+    "BOX_COLOUR",
+    "COLORMAP",
+    "contact_sheet",
+    "draw_box",
+    "draw_move",
+    "draw_region",
+    "overlay",
+    "picture_format",
+    "plot_labels",
+    "plot_prediction",
+    "plot_views",
+    "save_picture",
+]

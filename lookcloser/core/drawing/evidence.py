@@ -1,0 +1,137 @@
+"""Images of evidence: a prediction, or several views, beside the picture they are of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from lookcloser.core import boxes as box_geometry
+from lookcloser.core.drawing.marks import draw_box, draw_move, overlay
+from lookcloser.core.drawing.sheets import contact_sheet
+from lookcloser.core.errors import LookcloserError
+
+if TYPE_CHECKING:
+    from lookcloser.core.types import Prediction, Region
+
+LONGEST_SIDE = (320, 640)  # pixels of a drawn picture: room for text, and no poster
+
+
+def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
+    """The picture beside its evidence, one panel for each of the first ``regions``.
+
+    The boxes of all scales, one inside the other, are in one more panel, whatever ``regions``.
+
+    The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
+    nowhere leaves the picture as it is, and the title says why (`Region.says_nothing`).
+
+    Raises:
+        LookcloserError: If the prediction failed, or its picture cannot be read (any more).
+    """
+    picture = _fitted(_picture(prediction))
+    name = prediction.path.name if prediction.path else "picture"
+    panels, titles = [picture], [prediction.caption or name]
+    scales = [region for region in prediction.regions if region.kind == "scale"]
+    single = [region for region in prediction.regions if region.kind != "scale"]
+    for region in single[:regions]:
+        panels.append(draw_region(picture, region, prediction.size))
+        titles.append(_title(region))
+    if scales:
+        panels.append(_nested(picture, scales, prediction.size))
+        titles.append(f"looked closer: {scales[-1].label} ({scales[-1].score:.2f})")
+    return contact_sheet(panels, titles, columns=min(len(panels), 4))
+
+
+def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
+    """A picture beside several views of it, each titled with its name; sizes as `plot_prediction`.
+
+    Args:
+        image: The original; boxes are in its pixels.
+        views: Name -> what the view found.
+    """
+    picture = _fitted(image.convert("RGB"))
+    titles = [_view_title(name, region) for name, region in views.items()]
+    panels = [draw_region(picture, region, image.size) for region in views.values()]
+    return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
+
+
+def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:
+    """A row of views for each of several labels, titled with the label; sizes as `plot_prediction`.
+
+    Args:
+        image: The original; boxes are in its pixels.
+        views: Name -> one region per label, the same labels in each.
+    """
+    picture = _fitted(image.convert("RGB"))
+    panels, titles = [], []
+    for together in zip(*views.values(), strict=True):
+        panels.append(picture)
+        titles.append(_named(together[0]))
+        for name, region in zip(views, together, strict=True):
+            panels.append(draw_region(picture, region, image.size))
+            titles.append(_view_title(name, region))
+    return contact_sheet(panels, titles, columns=len(views) + 1)
+
+
+def draw_region(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
+    """``picture`` with the map and the box of a piece of evidence, and where it would move.
+
+    Args:
+        picture: Of any size.
+        region: The evidence.
+        size: (width, height) of the original, in whose pixels the box is.
+    """
+    panel = picture
+    if region.heatmap is not None and not region.says_nothing:
+        panel = overlay(picture, region.heatmap)
+    if region.box is None:
+        return panel
+    x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+    panel = draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
+    return panel if region.move is None else draw_move(panel, (x0, y0, x1, y1), region.move)
+
+
+def _picture(prediction: Prediction) -> Image.Image:
+    from lookcloser.core.images import load_image
+
+    name = str(prediction.path or "the picture")
+    if prediction.error is not None:
+        raise LookcloserError(f"{name}: nothing to draw, the prediction failed: {prediction.error}")
+    source = prediction.image if prediction.path is None else prediction.path
+    if source is None:
+        raise LookcloserError(f"{name}: nothing to draw, it was not kept with the prediction")
+    return load_image(source)
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    low, high = LONGEST_SIDE
+    longest = max(picture.size)
+    factor = min(max(longest, low), high) / longest
+    width, height = (max(1, round(side * factor)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _nested(picture: Image.Image, scales: Sequence[Region], size: tuple[int, int]) -> Image.Image:
+    """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
+    for region in scales:
+        if region.box is not None:
+            x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+            text = f"{(region.step or 0) + 1}: {region.score:.2f}"
+            picture = draw_box(picture, (x0, y0, x1, y1), text)
+    return picture
+
+
+def _title(region: Region) -> str:
+    if region.says_nothing:
+        return f"{region.says_nothing} for {region.label} ({region.score:.2f})"
+    return _named(region) if region.step is not None else f"evidence for {_named(region)}"
+
+
+def _view_title(name: str, region: Region) -> str:
+    return f"{name}: {region.says_nothing}" if region.says_nothing else name
+
+
+def _named(region: Region) -> str:
+    place = "" if region.step is None else f"{region.kind} {region.step + 1}: "
+    return f"{place}{region.label} ({region.score:.2f})"

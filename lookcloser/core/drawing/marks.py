@@ -1,0 +1,128 @@
+"""What is drawn on a picture: heatmaps, labelled boxes, arrows."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lookcloser.core import boxes as box_geometry
+from lookcloser.core.drawing.colormaps import color_table
+from lookcloser.core.drawing.text import draw_text, shorten, text_width
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from lookcloser.core.types import Box
+
+COLORMAP = "inferno"  # rises evenly in lightness, so it reads alike with every colour vision
+BOX_COLOUR = "#35d0ff"  # stands out from every colour of the map
+FONT_SIZE = 15
+
+
+def overlay(
+    image: Image.Image, heatmap: NDArray[np.float32], alpha: float = 0.7, colormap: str = COLORMAP
+) -> Image.Image:
+    """``image`` with ``heatmap`` painted over it.
+
+    A value v is painted with opacity ``alpha * v``: what has no evidence keeps its own colours.
+
+    Args:
+        image: RGB picture.
+        heatmap: (h, w) in [0, 1], covering the whole image. It is upsampled bilinearly with
+            ``align_corners=False``.
+        alpha: Opacity of the strongest evidence, in [0, 1].
+        colormap: A name in `lookcloser.core.drawing.colormaps.COLORMAPS`.
+    """
+    small = Image.fromarray(np.clip(heatmap, 0.0, 1.0).astype(np.float32))
+    values = np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
+    colours = color_table(colormap)[np.minimum(values * 256, 255).astype(int)]
+    opacity = alpha * values[..., None]
+    mixed = np.asarray(image.convert("RGB")) * (1.0 - opacity) + colours * opacity
+    return Image.fromarray(mixed.round().astype(np.uint8))
+
+
+def draw_box(image: Image.Image, box: Box, text: str = "", colour: str = BOX_COLOUR) -> Image.Image:
+    """``image`` with one box and its text, which stays inside the picture.
+
+    The line lies inside the box and has a dark inner edge, so that it shows on any picture.
+    """
+    result = image.convert("RGB")  # a copy, also of an RGB image
+    draw = ImageDraw.Draw(result)
+    x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, image.size).tolist())
+    line = max(2, round(max(image.size) / 200))
+    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
+    for inset in range(line + 2):  # Pillow's own wide lines leave a thin rectangle
+        inner = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
+        if inner[0] <= inner[2] and inner[1] <= inner[3]:
+            draw.rectangle(inner, outline=colour if inset < line else "black")
+    if text:
+        _tag(draw, text, (x0, y0), image.size, colour)
+    return result
+
+
+def draw_move(
+    image: Image.Image, box: Box, move: tuple[float, float, float], colour: str = BOX_COLOUR
+) -> Image.Image:
+    """``image`` with arrows that say which way a box would go, of one length however strongly.
+
+    One from its middle for x and y, and one at each corner for its size: outward where it grows.
+
+    Args:
+        image: RGB picture.
+        box: In its pixels.
+        move: (x, y, half-side) as in `Region`.
+        colour: Of the arrows.
+    """
+    result = image.convert("RGB")
+    draw = ImageDraw.Draw(result)
+    x0, y0, x1, y1 = box
+    reach = 0.3 * min(x1 - x0, y1 - y0)
+    along = math.hypot(move[0], move[1])
+    if along > 0:
+        step = (move[0] / along * reach, move[1] / along * reach)
+        _arrow(draw, ((x0 + x1) / 2, (y0 + y1) / 2), step, colour)
+    # From the edge outside where it grows, inside where it shrinks.
+    outward = np.sign(move[2]) * reach / 2
+    for x, right in ((x0, -1), (x1, 1)):
+        for y, down in ((y0, -1), (y1, 1)):
+            _arrow(draw, (x, y), (right * outward, down * outward), colour)
+    return result
+
+
+def _arrow(
+    draw: ImageDraw.ImageDraw,
+    start: tuple[float, float],
+    step: tuple[float, float],
+    colour: str,
+) -> None:
+    """A line with a head, on a darker one so that it shows on any picture; nothing below 3 px."""
+    length = math.hypot(*step)
+    if length < 3:
+        return
+    (x, y), (dx, dy) = start, (step[0] / length, step[1] / length)
+    head = min(9.0, 0.6 * length)
+    end, base = (x + step[0], y + step[1]), length - head
+    neck = (x + dx * base, y + dy * base)
+    sides = [(neck[0] - sign * dy * head / 2, neck[1] + sign * dx * head / 2) for sign in (-1, 1)]
+    draw.line((start, neck), fill="black", width=5)
+    draw.polygon((end, *sides), fill=colour, outline="black")
+    draw.line((start, neck), fill=colour, width=3)
+
+
+def _tag(
+    draw: ImageDraw.ImageDraw,
+    text: str,
+    corner: tuple[int, int],
+    size: tuple[int, int],
+    colour: str,
+) -> None:
+    """Text on a filled plate above the box; inside it, where there is no room above."""
+    text = shorten(text, FONT_SIZE, size[0] - 8)
+    width, height = math.ceil(text_width(text, FONT_SIZE)) + 8, FONT_SIZE + 6
+    x = max(0, min(corner[0], size[0] - width))
+    y = corner[1] - height if corner[1] >= height else corner[1]
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
+    draw_text(draw, (x + 4, y + 1), text, "black", FONT_SIZE)
