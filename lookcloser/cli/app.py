@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import annotate, answer, audit, data, demo, report, train
+from lookcloser.cli import annotate, answer, audit, data, demo, export, report, train
 from lookcloser.cli.answer import FAILED
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.version import __version__
@@ -52,6 +52,7 @@ app.command("explain")(answer.explain)
 app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.command("methods")(data.methods)
 

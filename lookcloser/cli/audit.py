@@ -32,9 +32,9 @@ def audit(
 
     Example: `lookcloser audit runs/birds birds/`
     """
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
 
-    page, found = load(run).audit_report(
+    page, found = load_run(run).audit_report(
         data,
         split,
         out=out,

@@ -31,9 +31,9 @@ def report(
 
     Example: `lookcloser report runs/birds birds/`
     """
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
 
-    page, evaluation = load(run).report(
+    page, evaluation = load_run(run).report(
         data, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.print_settings(evaluation.settings)

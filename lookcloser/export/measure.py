@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 from lookcloser.core.boxes import scale
-from lookcloser.metrics import max_box_acc
+from lookcloser.metrics import max_box_acc, rank_correlation
 from lookcloser.metrics.maps import upsample_maps
 from lookcloser.runtime.onnx_engine import OnnxEngine
 from lookcloser.runtime.outputs import ArrayOutput
@@ -129,12 +128,10 @@ def _correlation(
     else:
         maps = [_maps_of(engine, pixels, first.tokens[:, :1]) for engine in (before, after)]
         pairs = list(zip(*maps, strict=True))
-    found = [
-        float(spearmanr(one.ravel(), other.ravel()).statistic)
-        for one, other in pairs
-        if np.ptp(one) > 0 and np.ptp(other) > 0  # an even map has no ranks
-    ]
-    return float(np.mean(found)) if found else None
+    if not pairs:
+        return None
+    firsts, seconds = (np.stack(maps) for maps in zip(*pairs, strict=True))
+    return float(rank_correlation(firsts, seconds).mean())
 
 
 def _maps_of(

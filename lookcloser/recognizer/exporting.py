@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import tempfile
-from importlib.util import find_spec
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 

@@ -24,6 +24,7 @@ from lookcloser.inference.explaining import AnyEngine, explain_image, explain_la
 from lookcloser.inference.stock import StockEngine, stock_classifier
 from lookcloser.models import Model, load_model_file, save_model_file
 from lookcloser.runtime import stream
+from lookcloser.runtime.onnx_file import is_onnx
 from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -385,31 +386,28 @@ class Recognizer:
         return catalog
 
 
-def load(
+def load_run(
     path: str | Path,
     *,
     device: str | torch.device | None = None,
     weights: str = "pretrained",
     model_kwargs: Mapping[str, Any] | None = None,
 ) -> Recognizer:
-    """Load a run folder, one .safetensors file, or a stock classifier.
-
-    Args:
-        path: A run, a model file, or "timm:NAME" for a classifier of timm.
-        device: Where it runs; None takes a GPU where there is one.
-        weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
-            keys, classifier included.
-        model_kwargs: Of a stock classifier: further arguments of the timm model.
+    """See `lookcloser.load`, of which this is all but exported files; for what those cannot do.
 
     Raises:
-        LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
-            folder in which nothing has been saved yet, and weights that are not to be had.
+        LookcloserError: As `lookcloser.load`; also for an exported file.
     """
     if str(path).startswith(STOCK):
         net, header = stock_classifier(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, header, device=device)
+    if is_onnx(path):
+        raise UsageError(
+            f"{path}: an exported file, which can answer and annotate, and no more",
+            fix="Give the run that it was exported from",
+        )
     path = Path(path).expanduser()
     if not path.exists():
         raise missing_path(path, "run or model")

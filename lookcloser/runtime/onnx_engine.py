@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.header import ModelHeader
 from lookcloser.decoding import Hypothesis, SearchResult
 from lookcloser.runtime.onnx_file import OnnxFile
 from lookcloser.runtime.outputs import ArrayOutput, Floats, Ints

@@ -70,6 +70,11 @@ class OnnxFile:
     graphs: Mapping[str, bytes]
 
 
+def is_onnx(path: str | Path) -> bool:
+    """Whether a path is meant as an exported file: by its name."""
+    return str(path).lower().endswith(".onnx")
+
+
 def read_onnx(path: str | Path) -> OnnxFile:
     """The file at ``path``, checked before anything of it is run.
 
