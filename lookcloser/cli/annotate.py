@@ -10,7 +10,6 @@ import typer
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.core.wording import count
-from lookcloser.runtime.onnx_file import is_onnx
 
 
 def annotate(
@@ -39,6 +38,7 @@ def annotate(
     """
     from lookcloser.annotation import annotate as annotate_data
     from lookcloser.recognizer import load
+    from lookcloser.runtime.onnx_file import is_onnx
 
     with printing.progress("Annotating") as progress:
         found = annotate_data(

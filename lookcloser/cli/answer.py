@@ -13,7 +13,6 @@ from lookcloser.cli import printing
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.wording import count
-from lookcloser.runtime.onnx_file import is_onnx
 
 if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
@@ -247,6 +246,8 @@ def _view_names(text: str, option: str) -> list[str]:
 
 def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
     """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    from lookcloser.runtime.onnx_file import is_onnx
+
     if is_onnx(run):
         return  # all that an exported file can do is done
     if recognizer.header.task == "captioning":

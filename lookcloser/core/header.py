@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.preprocessing import Interpolation, Preprocessing
 from lookcloser.core.types import Kind, Task
 from lookcloser.version import __version__
 
@@ -90,9 +90,11 @@ def parse_header(path: str | Path, text: str) -> ModelHeader:
             std=_triple(preprocessing["std"]),
             interpolation=str(preprocessing["interpolation"]),
         )
-        return ModelHeader(**chosen)
+        header = ModelHeader(**chosen)
+        _check_words(header)
     except (KeyError, TypeError, ValueError) as error:
         raise damaged from error
+    return header
 
 
 def check_known(labels: Iterable[str], header: ModelHeader) -> None:
@@ -104,6 +106,19 @@ def check_known(labels: Iterable[str], header: ModelHeader) -> None:
             + (f" ({len(unknown)} such)" if len(unknown) > 1 else ""),
             fix="Evaluate on data with the classes of the training",
         )
+
+
+def _check_words(header: ModelHeader) -> None:
+    """Raise a ValueError for a word that nothing here knows, or a threshold that cuts nothing."""
+    for word, kind in (
+        (header.task, Task),
+        (header.evidence_kind, Kind),
+        (header.preprocessing.interpolation, Interpolation),
+    ):
+        if word not in get_args(kind):
+            raise ValueError(word)
+    if not 0 <= float(header.box_threshold) <= 1 or not isinstance(header.method, str):
+        raise ValueError(header.box_threshold)
 
 
 def _pair(values: Any) -> tuple[int, int]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.decoding import Hypothesis, SearchResult
 from lookcloser.runtime.onnx_file import OnnxFile
 from lookcloser.runtime.outputs import ArrayOutput, Floats, Ints
@@ -40,12 +41,12 @@ class OnnxEngine:
     """
 
     def __init__(self, file: OnnxFile, *, threads: int = 0) -> None:
-        self.file, self.header = file, file.header
+        self.file = file
+        self.header: ModelHeader = file.header
         self._threads = threads
-        self._image = self._session(file.model)
-        self._outputs = [output.name for output in self._image.get_outputs()]
+        self._image = self._opened(file.model)
         _check(self._image, file)
-        self._graphs = {name: self._session(model) for name, model in file.graphs.items()}
+        self._graphs = {name: self._opened(model) for name, model in file.graphs.items()}
 
     def answer(self, pixels: NDArray[np.uint8], top: int) -> ArrayOutput:
         """See `lookcloser.runtime.Engine`."""
@@ -111,21 +112,18 @@ class OnnxEngine:
     def _part(self, name: str, *given: NDArray[Any]) -> State:
         return tuple(self._run(self._graphs[name], given).values())
 
-    def _run(
-        self, session: onnxruntime.InferenceSession, given: Sequence[NDArray[Any]]
-    ) -> dict[str, NDArray[Any]]:
-        names = [item.name for item in session.get_inputs()]
-        outputs = [item.name for item in session.get_outputs()]
+    def _run(self, graph: _Graph, given: Sequence[NDArray[Any]]) -> dict[str, NDArray[Any]]:
         try:
-            found = session.run(outputs, dict(zip(names, given, strict=True)))
+            feeds = dict(zip(graph.inputs, given, strict=True))
+            found = graph.session.run(list(graph.outputs), feeds)
         except Exception as error:  # it raises whatever the graph runs into
             raise LookcloserError(
                 f"{self.file.path}: the network cannot be run: {_first_line(error)}",
                 fix="Take the original file or export it again",
             ) from error
-        return dict(zip(outputs, found, strict=True))
+        return dict(zip(graph.outputs, found, strict=True))
 
-    def _session(self, model: bytes) -> onnxruntime.InferenceSession:
+    def _opened(self, model: bytes) -> _Graph:
         try:
             import onnxruntime
         except ImportError as error:
@@ -137,7 +135,11 @@ class OnnxEngine:
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = self._threads
         try:
-            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            # A fallback would try the same once more, and print that it does.
+            session = onnxruntime.InferenceSession(
+                model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+            )
+            return _Graph(session, _shapes(session.get_inputs()), _shapes(session.get_outputs()))
         except Exception as error:  # its own classes have no common base
             raise LookcloserError(
                 f"{self.file.path}: ONNX Runtime refuses it: {_first_line(error)}",
@@ -145,10 +147,21 @@ class OnnxEngine:
             ) from error
 
 
-def _check(session: onnxruntime.InferenceSession, file: OnnxFile) -> None:
+class _Graph(NamedTuple):
+    """A session, and the names and shapes of what goes in and comes out."""
+
+    session: onnxruntime.InferenceSession
+    inputs: dict[str, list[Any]]
+    outputs: dict[str, list[Any]]
+
+
+def _shapes(items: Iterable[Any]) -> dict[str, list[Any]]:
+    return {item.name: list(item.shape) for item in items}
+
+
+def _check(graph: _Graph, file: OnnxFile) -> None:
     """Raise a `LookcloserError` where the network is not the one that the header describes."""
-    inputs = [list(item.shape) for item in session.get_inputs()]
-    outputs = {item.name: list(item.shape) for item in session.get_outputs()}
+    inputs, outputs = list(graph.inputs.values()), graph.outputs
     size, count = list(file.header.preprocessing.size), len(file.header.names)
     fits = (
         len(inputs) == 1
