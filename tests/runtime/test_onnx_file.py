@@ -117,6 +117,7 @@ def test_a_changed_byte_never_ends_in_another_error(file):
 @pytest.mark.parametrize(
     "content",
     [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(99), b"text", bytes(1000), b"\xff" * 99],
+    [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(99), b"text", bytes(1000), b"\xff" * 99],
 )
 def test_another_file_under_the_name_is_refused(file, content):
     file.write_bytes(content)
