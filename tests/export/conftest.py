@@ -58,7 +58,7 @@ def make_engine(case: str, classes: int = 9) -> TorchEngine:
             if parameter.ndim == 2 and parameter.shape[0] in (classes, classes + 2):
                 parameter.normal_(std=2.0)
         if method == "cnnrnn":
-            model.paths.embedding.weight[model.paths.end] = -0.3  # or the empty set wins
+            model.paths.embedding.weight[model.paths.end] = 0.0  # or the empty set wins
         if "captioning" in model.tasks:
             model.word_bias[END] = -2.0
     return TorchEngine(model, header_of(model, classes), torch.device("cpu"))
