@@ -18,7 +18,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.evaluation import choose_box_threshold
-from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.recognizer.recognizer import Recognizer, load_run
 from lookcloser.training import processes
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag, make_options
@@ -169,7 +169,7 @@ def _train(
     undone = _undone_on_failure(folder) if processes.rank() == 0 else nullcontext()
     with undone:
         result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
-    recognizer = load(folder)
+    recognizer = load_run(folder)
     engine = recognizer.trained_engine()
     threshold = processes.first_decides(lambda: choose_box_threshold(engine, catalog))
     if threshold is not None:
