@@ -51,7 +51,7 @@ def _train(
         Path | None, typer.Option(help="The run folder; without it runs/DATA-METHOD.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run; give nothing else.")
+        Path | None, typer.Option(help="Continue this run; with --epochs N, to more epochs.")
     ] = None,
     config: Annotated[
         Path | None,
@@ -63,13 +63,20 @@ def _train(
 
     Example: `lookcloser train birds/ --backbone resnet50 --epochs 30 --out runs/birds`
     """
+    from lookcloser.training.asked import check_new, check_resumed
+
+    options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
+    if resume is None:
+        check_new(data, out, options)
+    else:  # what was given beside it is refused, with its name
+        options = {**options, "config": config}
+        options = {name: value for name, value in options.items() if _is_given(context, name)}
+        check_resumed(resume, data=data, out=out, options=options)
+
+    # Only now, as loading the libraries takes seconds.
     from lookcloser.recognizer import run_training
     from lookcloser.training import processes
 
-    options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
-    if resume is not None:  # what was given beside it is refused there, with its name
-        options = {**options, "config": config}
-        options = {name: value for name, value in options.items() if _is_given(context, name)}
     result = run_training(data, out=out, resume=resume, **options)
     if processes.rank() > 0:  # under torchrun, the first speaks for all
         return
@@ -81,7 +88,10 @@ def _train(
     if result.interrupted:
         printing.next_step("train", "--resume", result.folder)
         raise typer.Exit(INTERRUPTED)
-    printing.next_step("report", result.folder, data or known_data(result.folder))
+    # What was not trained on, where the data has it.
+    split = next(name for name in ("test", "val", "train") if name in result.splits)
+    chosen = [] if split == "test" else ["--split", split]
+    printing.next_step("report", result.folder, data or known_data(result.folder), *chosen)
     if result.skipped:
         raise typer.Exit(SKIPPED)
 

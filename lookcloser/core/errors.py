@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from lookcloser.core.wording import printable
+
 
 class LookcloserError(ValueError):
-    """Something a user can mend.
+    """Something a user can fix.
 
     The message has up to three sentences: what was wrong (with the offending value), what is
-    allowed, and what to do next. The command line prints it as it is, without a traceback.
+    allowed, and what to do next. The command line prints it as it is, without a traceback: names
+    in it are made `printable` here, so that a file name cannot command the terminal.
 
     Args:
         what: What is wrong, the value named first, e.g. ``"resnt18: unknown backbone"``. Without a
@@ -24,7 +28,8 @@ class LookcloserError(ValueError):
     def __init__(self, what: str, *, allowed: str | None = None, fix: str | None = None) -> None:
         self.what, self.allowed, self.fix = what, allowed, fix
         parts = (_capital(what), _introduced(allowed or ""), fix or "")
-        super().__init__(" ".join(_sentence(part) for part in parts if part))
+        message = " ".join(_sentence(part) for part in parts if part)
+        super().__init__("\n".join(map(printable, message.split("\n"))))
 
 
 class UsageError(LookcloserError):
@@ -44,6 +49,37 @@ def as_usage() -> Iterator[None]:
         raise
     except LookcloserError as error:
         raise UsageError(error.what, allowed=error.allowed, fix=error.fix) from error
+
+
+# What torch says, in errors without a class of their own -> what it means.
+_MEMORY = (
+    *("can't allocate memory", "out of memory", "bad_alloc", "alloc_failed"),
+    *("not enough memory", "cannot allocate memory"),
+)
+_NO_MEMORY = "Not enough memory. Try a smaller --batch-size or --size, or fewer --workers"
+_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (exited|is killed)")
+
+
+def system_words(error: BaseException) -> str | None:
+    """A sentence for what the system refused or ended: memory, a loading process.
+
+    None for any other error.
+    """
+    text = str(error)
+    if _WORKER.search(text):
+        if "bus error" in text.lower() or "shared memory" in text.lower():
+            return (
+                "A loading process found too little shared memory. Give the container more "
+                "(docker run --shm-size=2g), or use --workers 0"
+            )
+        return (
+            "A loading process was ended by the system, usually for lack of memory. Use fewer "
+            "--workers, or a smaller --batch-size"
+        )
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY
+    is_memory = any(words in text.lower() for words in _MEMORY)
+    return _NO_MEMORY if is_memory and isinstance(error, RuntimeError | OSError) else None
 
 
 def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:

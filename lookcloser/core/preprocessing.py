@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-Interpolation = Literal["bilinear", "bicubic", "nearest"]
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,

@@ -10,7 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.hooks import evaluating
 
 
@@ -105,25 +105,45 @@ def check_backbone(name: str) -> None:
         raise unknown(name, "backbone", timm.list_models())
 
 
-# Arguments by which timm.create_model would read files or the network; a saved model's header may
-# come from anybody, and weights come in through `load_backbone_weights` alone.
-_RESERVED = (
-    "pretrained",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-    "checkpoint_path",
-    "cache_dir",
-)
+# Words in the names of arguments by which timm reads files or the network (checkpoint_path,
+# pretrained_cfg_overlay, cache_dir). A saved model's header may come from anybody, and weights
+# come in through `load_backbone_weights` alone.
+_READING = ("pretrained", "checkpoint", "cache", "path", "file", "url", "hub", "weights")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` for what no backbone may be given; every network of timm's is made so.
+
+    Allowed are plain values, and lists and mappings of them, under names that do not make timm read
+    a file or the network: a checkpoint of another format than safetensors may hold code.
+    """
+    for name, value in options.items():
+        # Of "drop_path_rate" the path is one through the network.
+        words = str(name).lower().replace("drop_path", "").split("_")
+        if set(words) & set(_READING):
+            raise UsageError(
+                f"{name}: not allowed among the backbone's arguments",
+                fix="Choose weights with --weights pretrained, none or FILE",
+            )
+        _check_plain(str(name), value)
+
+
+def _check_plain(name: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        check_options(value)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_plain(name, part)
+    elif value is not None and not isinstance(value, bool | int | float | str):
+        raise UsageError(
+            f"{name} {value!r}: not possible among the backbone's arguments",
+            allowed="numbers, words, true, false, null and lists of them",
+        )
 
 
 def _create(name: str, options: dict[str, Any]) -> Any:
     check_backbone(name)
-    for reserved in _RESERVED:
-        if reserved in options:
-            raise LookcloserError(
-                f"{reserved}: not allowed among the backbone's arguments",
-                fix="Choose weights with --weights pretrained, none or FILE",
-            )
+    check_options(options)
     # Transformers are built for one size; ask for any size in the ways that timm has for it.
     fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
     any_size: list[dict[str, Any]] = (

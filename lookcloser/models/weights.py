@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.models.backbone import Backbone, check_backbone
+from lookcloser.models.backbone import Backbone, check_backbone, check_options
 
 _OFFLINE_FIX = (
     "Train from nothing with `--weights none`, or give a file with `--weights FILE.safetensors` "
@@ -59,6 +59,7 @@ def timm_classifier(
         LookcloserError: As `load_backbone_weights`, and for a name timm does not know.
     """
     check_backbone(name)
+    check_options(options or {})
     if weights == "pretrained":
         return _fetched(name, **dict(options or {})).eval()
     with torch.random.fork_rng(devices=[]):

@@ -29,7 +29,7 @@ _POSITIVE = (
 )
 _NOT_NEGATIVE = (
     *("backbone_lr", "weight_decay", "warmup", "clip", "mixup", "cutmix", "patience"),
-    *("workers", "seed"),
+    *("workers", "seed", "save_every"),
 )
 _SHARES = ("label_smoothing", "drop_rate", "ema", "erase", "val_share", "test_share", "crop_area")
 
@@ -58,7 +58,10 @@ class TrainOptions:
         "tags, lstm for captions.",
     )
     backbone: str = option("resnet50", "Any timm model name.")
-    weights: str = option("pretrained", "First weights: pretrained, none, or a .safetensors FILE.")
+    weights: str = option(
+        "pretrained",
+        "First weights: pretrained, none, a .safetensors FILE, or a RUN of yours.",
+    )
     model_kwargs: dict[str, Any] = field(
         default_factory=dict,
         metadata={"help": "Arguments of the timm model, e.g. pad_type=same."},
@@ -107,6 +110,9 @@ class TrainOptions:
     val_share: float = option(0.1, "Share of train for validation where the data has none.")
     test_share: float = option(0.2, "Share for the test split where the data has no split.")
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
+    save_every: int = option(
+        0, "Save a checkpoint after every N updates as well; 0: at the ends of epochs only."
+    )
     seed: int = option(0, "Seed of everything; same seed, same result on a CPU.")
     source_size: int | None = method_option(
         "racnn", "Side of the image that the scales are cut from; None: --size."

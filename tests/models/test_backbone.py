@@ -3,9 +3,10 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from lookcloser.core import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.models import CAM, Backbone, load_backbone_weights
 from lookcloser.models import weights as module
+from lookcloser.models.weights import timm_classifier
 
 
 def test_features_are_timms_own():
@@ -179,3 +180,28 @@ class TestWeights:
     def test_a_backbone_that_has_no_weights(self):
         with pytest.raises(LookcloserError, match="timm has no pretrained weights for it"):
             load_backbone_weights(Backbone("botnet50ts_256"), "pretrained")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"checkpoint_path": "a.pth"},
+        {"pretrained_cfg": {"file": "a.pth"}},
+        {"pretrained_cfg_overlay": {"url": "https://example.org/a.pth"}},
+        {"pretrained": True},
+        {"cache_dir": "."},
+        {"embed_args": {"file": "a.pth"}},
+        {"stages": [{"weights_path": "a"}]},
+    ],
+)
+@pytest.mark.parametrize("make", [Backbone, timm_classifier])
+def test_no_argument_makes_timm_read_a_file(make, options):
+    given = {"weights": "none"} if make is timm_classifier else {}
+    with pytest.raises(UsageError, match=r"not allowed among the backbone's arguments.*--weights"):
+        make("test_resnet", options=options, **given)
+
+
+def test_arguments_of_a_backbone_are_plain_values():
+    with pytest.raises(UsageError, match="act_layer.*not possible"):
+        Backbone("test_resnet", options={"act_layer": torch.nn.ReLU})
+    assert Backbone("test_resnet", options={"drop_path_rate": 0.1}).width

@@ -112,7 +112,13 @@ def test_a_damaged_header_is_named(saved, change):
 
 
 def test_weights_that_do_not_fit_are_named(saved):
-    path = rewrite(saved[0], lambda values: values["arguments"].update(num_classes=4))
+    path = rewrite(
+        saved[0],
+        lambda values: (
+            values["arguments"].update(num_classes=4),
+            values.update(names=list("abcd")),
+        ),
+    )
     with pytest.raises(LookcloserError, match="do not fit a cam model"):
         load_model_file(path)
 

@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 from lookcloser.models import read_header
-from lookcloser.training import callbacks
-from lookcloser.training.callbacks import AtomicCheckpointIO, RunWriter
+from lookcloser.training import checkpoints
+from lookcloser.training.callbacks import RunWriter
+from lookcloser.training.checkpoints import AtomicCheckpointIO
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
 
@@ -293,7 +294,7 @@ def test_a_full_disk_while_saving_keeps_the_run(squares, undisturbed, tmp_path, 
             raise OSError(28, "No space left on device")
         return real(checkpoint, path)
 
-    monkeypatch.setattr(callbacks.torch, "save", full)
+    monkeypatch.setattr(checkpoints.torch, "save", full)
     with pytest.raises(LookcloserError, match=r"last\.ckpt.*No space left.*kept"):
         run(squares, EVERYTHING, tmp_path / "run")
     monkeypatch.undo()
