@@ -37,7 +37,7 @@ Run = Annotated[
 ]
 AnyRun = Annotated[
     str,
-    typer.Argument(help="A run, a .safetensors file or an exported .onnx file.", callback=_existing),
+    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=_existing),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]

@@ -189,7 +189,8 @@ def quietly(
         with arrays_of(next(leaves(state))).without_gradients():
             return decoder(step, state, *args, **options)
 
-    return run
+    decorated: Callable[Concatenate[Any, Any, P], R] = run  # type: ignore[assignment]  # of names
+    return decorated
 
 
 def _columns(array: NDArray[Any]) -> Integers:

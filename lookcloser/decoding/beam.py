@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class _Paths(NamedTuple):
         """Without the paths outside ``keep``, a mask that broadcasts to the scores."""
         return self._replace(scores=np.where(keep, self.scores, -np.inf))
 
-    def where(self, keep: NDArray[np.bool_], others: _Paths) -> _Paths:
+    def where(self, keep: Any, others: _Paths) -> _Paths:
         """These paths for the images in ``keep`` (images, 1), else the ``others``."""
         scores = np.where(keep, self.scores, others.scores)
         return _Paths(scores, np.where(keep[..., None], self.tokens, others.tokens))

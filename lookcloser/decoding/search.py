@@ -64,8 +64,14 @@ class Search:
         if self.decoder == "exact":
             return best_first_search(step, state, node_budget=self.node_budget, **limits)
         if self.decoder == "sample":
-            cut = {"temperature": self.temperature, "top_p": self.top_p}
-            return sample(step, state, generator=np.random.default_rng(0), **cut, **limits)
+            return sample(
+                step,
+                state,
+                generator=np.random.default_rng(0),
+                temperature=self.temperature,
+                top_p=self.top_p,
+                **limits,
+            )
         beams = beam_search(step, state, beam_size=self.beam, **limits)
         return [hypotheses[0] for hypotheses in beams]
 

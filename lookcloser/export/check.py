@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,7 +125,7 @@ def _of_sequences(found: ArrayOutput, wanted: ArrayOutput) -> Differences:
     )
 
 
-def _wide(array: NDArray[np.generic] | None, width: int, fill: float = 0.0) -> NDArray[np.generic]:
+def _wide(array: NDArray[Any] | None, width: int, fill: float = 0.0) -> NDArray[Any]:
     """(B, K, …) -> (B, width, …)."""
     assert array is not None  # of an answer that is a sequence
     margin = [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]

@@ -68,19 +68,20 @@ def side_by_side(before: OnnxEngine, after: OnnxEngine, given: Measured) -> list
     tokens = [_rows(output) for output in outputs]
     rows = []
     if given.labels is not None:
-        hits = [float((o.logits.argmax(axis=1) == given.labels).mean()) for o in outputs]
-        rows.append(Row("top-1", *hits, ".4f"))
+        first, second = (float((o.logits.argmax(axis=1) == given.labels).mean()) for o in outputs)
+        rows.append(Row("top-1", first, second, ".4f"))
     same = [one == other for one, other in zip(*tokens, strict=True)]
     rows.append(Row("same answer", None, float(np.mean(same)), ".4f"))
     correlation = _correlation(before, after, given.pixels, outputs, same)
     if correlation is not None:
         rows.append(Row("map rank correlation", None, correlation, ".4f"))
     if given.boxes is not None and given.labels is not None:
-        found = [_max_box_acc(engine, given) for engine in (before, after)]
-        rows.append(Row(f"MaxBoxAcc@{_IOU}", *found, ".4f"))
-    sizes = [len(engine.file.model) / 1e6 for engine in (before, after)]
-    rows.append(Row("megabytes", *sizes, ".1f"))
-    rows.append(Row("ms an image", *_milliseconds(before, after, given.pixels[:1]), ".2f"))
+        first, second = (_max_box_acc(engine, given) for engine in (before, after))
+        rows.append(Row(f"MaxBoxAcc@{_IOU}", first, second, ".4f"))
+    first, second = (len(engine.file.model) / 1e6 for engine in (before, after))
+    rows.append(Row("megabytes", first, second, ".1f"))
+    first, second = _milliseconds(before, after, given.pixels[:1])
+    rows.append(Row("ms an image", first, second, ".2f"))
     return rows
 
 

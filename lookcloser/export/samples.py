@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import find_images
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.images import ImageSource
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data import Catalog, Sample
 from lookcloser.export.measure import Measured
@@ -67,7 +68,7 @@ def _labels(samples: Sequence[Sample], header: ModelHeader) -> NDArray[np.int64]
 
 
 def _read(
-    sources: Sequence[object], preprocessing: Preprocessing, most: int, name: str
+    sources: Sequence[ImageSource], preprocessing: Preprocessing, most: int, name: str
 ) -> tuple[NDArray[np.uint8], list[int], list[tuple[int, int]]]:
     """Pixels, the positions of what could be read, and the original sizes."""
     places = np.unique(np.linspace(0, len(sources) - 1, min(most, len(sources))).astype(int))
@@ -75,7 +76,7 @@ def _read(
     loaded = [
         item
         for batch in load_batches(
-            [sources[place] for place in wanted],  # type: ignore[misc]  # files or arrays
+            [sources[place] for place in wanted],
             preprocessing,
             batch_size=_BATCH,
         )

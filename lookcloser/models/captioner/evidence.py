@@ -46,7 +46,7 @@ def gradient_maps(captioner: Captioner, features: Tensor, tokens: Tensor) -> Ten
             tuple(part.repeat_interleave(going, dim=0) for part in states[step]),
             tuple(part.flatten(0, 1) for part in words),
         )
-        after = tuple(part.unflatten(0, (-1, going)) for part in before)
+        after = tuple(part.reshape(-1, going, part.shape[1]) for part in before)
     gradient = F.linear(after[0], captioner.first.weight.T)
     return torch.einsum("bkd,bdhw->bkhw", gradient, features)
 

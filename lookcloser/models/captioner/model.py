@@ -176,8 +176,14 @@ class Captioner(Model):
     def search(self) -> Search:
         """How the network, and a file of it, decodes."""
         if self.temperature > 0:
-            drawn = {"temperature": self.temperature, "top_p": self.top_p}
-            return Search("sample", START, END, self.max_length, **drawn)
+            return Search(
+                "sample",
+                START,
+                END,
+                self.max_length,
+                temperature=self.temperature,
+                top_p=self.top_p,
+            )
         return Search("beam", START, END, self.max_length, beam=self.beam)
 
     def file_form(self) -> FileForm:

@@ -65,5 +65,6 @@ class _Evidence(_Part):
         else:
             weights = self.captioner.states(features, shifted(tokens))[1]
             assert weights is not None  # of one that attends
-            maps = weights.unflatten(2, (features.shape[2], features.shape[3]))
+            places = (features.shape[2], features.shape[3])
+            maps = weights.reshape(weights.shape[0], weights.shape[1], *places)
         return maps * (tokens >= 0)[..., None, None]
