@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.loading import load
-    from lookcloser.recognizer.recognizer import Recognizer, load_run
+    from lookcloser.recognizer.opening import load_run
+    from lookcloser.recognizer.recognizer import Recognizer
     from lookcloser.recognizer.run import (
         TrainResult,
         read_command,
@@ -23,7 +24,7 @@ _HOME = {
     "Recognizer": "recognizer",
     "TrainResult": "run",
     "load": "loading",
-    "load_run": "recognizer",
+    "load_run": "opening",
     "read_command": "run",
     "read_config": "run",
     "run_training": "run",

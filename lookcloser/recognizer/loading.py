@@ -39,6 +39,6 @@ def load(
     """
     if is_onnx(path):
         return load_onnx(path)
-    from lookcloser.recognizer.recognizer import load_run
+    from lookcloser.recognizer.opening import load_run
 
     return load_run(path, device=device, weights=weights, model_kwargs=model_kwargs)

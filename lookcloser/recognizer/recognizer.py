@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from lookcloser.annotation import Annotation, annotate
 from lookcloser.auditing import audit
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.files import missing_path
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Evaluation, Prediction, Region
@@ -21,11 +20,9 @@ from lookcloser.data import Catalog, read_data
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
-from lookcloser.inference.stock import StockEngine, stock_classifier
-from lookcloser.models import Model, load_model_file, save_model_file
+from lookcloser.inference.stock import StockEngine
+from lookcloser.models import Model, save_model_file
 from lookcloser.runtime import stream
-from lookcloser.runtime.onnx_file import is_onnx
-from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
@@ -384,40 +381,3 @@ class Recognizer:
                 allowed=f"This model answers {self.header.task}.",
             )
         return catalog
-
-
-def load_run(
-    path: str | Path,
-    *,
-    device: str | torch.device | None = None,
-    weights: str = "pretrained",
-    model_kwargs: Mapping[str, Any] | None = None,
-) -> Recognizer:
-    """See `lookcloser.load`, of which this is all but exported files; for what those cannot do.
-
-    Raises:
-        LookcloserError: As `lookcloser.load`; also for an exported file.
-    """
-    if str(path).startswith(STOCK):
-        net, header = stock_classifier(
-            str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
-        )
-        return Recognizer(net, header, device=device)
-    if is_onnx(path):
-        raise UsageError(
-            f"{path}: an exported file, which can answer and annotate, and no more",
-            fix="Give the run that it was exported from",
-        )
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise missing_path(path, "run or model")
-    folder = path if path.is_dir() else None
-    file = path / MODEL_FILE if folder else path
-    if folder and not file.is_file():
-        raise LookcloserError(
-            f"{path}: no {MODEL_FILE} in this folder",
-            fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {path}`",
-        )
-    model, header = load_model_file(file)
-    return Recognizer(model, header, device=device, folder=folder)
