@@ -8,8 +8,20 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import annotate, answer, audit, data, demo, export, printing, report, train
+from lookcloser.cli import (
+    annotate,
+    answer,
+    audit,
+    data,
+    demo,
+    export,
+    methods,
+    printing,
+    report,
+    train,
+)
 from lookcloser.cli.answer import FAILED
+from lookcloser.cli.panels import PanelCommand
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
 from lookcloser.version import __version__
 
@@ -45,7 +57,7 @@ def root(
 
 
 app.command("demo")(demo.demo)
-app.command("train")(train.train)
+app.command("train", cls=PanelCommand)(train.train)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)
@@ -54,7 +66,7 @@ app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
-app.command("methods")(data.methods)
+app.command("methods")(methods.methods)
 
 
 def run() -> None:
@@ -87,7 +99,7 @@ def _said(error: Exception) -> str | None:
     None for what is a fault of the program.
     """
     if isinstance(error, LookcloserError):
-        return str(error)
+        return error.for_the_command_line()
     known = system_words(error)
     if known is not None:
         return f"{known}."

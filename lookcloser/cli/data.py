@@ -1,4 +1,4 @@
-"""data check, methods."""
+"""data check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.data import CaptionStatistics, DataReport, TagStatistics
-    from lookcloser.models import Model
 
 _TAGS_SHOWN = 20
 _CLASSES_SHOWN = 100
@@ -146,30 +145,3 @@ def _print_captions(captions: CaptionStatistics) -> None:
         ["share of the text these make up", f"{captions.rare_text_share:.1%}"],
     ]
     printing.print_table("Captions", ["measure", "value"], rows)
-
-
-def methods(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
-) -> None:
-    """What there is, for which task; the first of each task is taken where none is named."""
-    models = _by_task()
-    if json:
-        printing.print_json(
-            [
-                {"name": model.name, "tasks": list(model.tasks), "summary": model.summary}
-                for model in models
-            ]
-        )
-        return
-    rows = [[model.name, ", ".join(model.tasks), model.summary] for model in models]
-    printing.print_table("Methods", ["method", "task", "what it is"], rows, texts=3)
-    printing.next_step("train", "DATA", "--method", models[0].name)
-
-
-def _by_task() -> list[type[Model]]:
-    from lookcloser.models import MODELS
-    from lookcloser.training.options import DEFAULT_METHODS
-
-    tasks = list(map(str, DEFAULT_METHODS))
-    defaults = DEFAULT_METHODS.values()
-    return sorted(MODELS, key=lambda m: (tasks.index(m.tasks[0]), m.name not in defaults))

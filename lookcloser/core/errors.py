@@ -23,13 +23,36 @@ class LookcloserError(ValueError):
         allowed: What would have been accepted, e.g. ``"a number above 0"``; it is introduced by
             "Allowed: ". One that is a sentence of its own ends with a full stop, and stays so.
         fix: The next step to take.
+        option: What "{}" in these texts stands for: an option, as Python spells it.
     """
 
-    def __init__(self, what: str, *, allowed: str | None = None, fix: str | None = None) -> None:
-        self.what, self.allowed, self.fix = what, allowed, fix
-        parts = (_capital(what), _introduced(allowed or ""), fix or "")
+    def __init__(
+        self,
+        what: str,
+        *,
+        allowed: str | None = None,
+        fix: str | None = None,
+        option: str | None = None,
+    ) -> None:
+        self.texts, self.option = (what, allowed, fix), option
+        self.what = _naming(what, option)
+        self.allowed = None if allowed is None else _naming(allowed, option)
+        self.fix = None if fix is None else _naming(fix, option)
+        parts = (_capital(self.what), _introduced(self.allowed or ""), self.fix or "")
         message = " ".join(_sentence(part) for part in parts if part)
         super().__init__("\n".join(map(printable, message.split("\n"))))
+
+    def for_the_command_line(self) -> str:
+        """The message with its option as the command line spells it: "--rank-form"."""
+        if self.option is None:
+            return str(self)
+        what, allowed, fix = self.texts
+        return str(type(self)(what, allowed=allowed, fix=fix, option=flag(self.option)))
+
+
+def flag(option: str) -> str:
+    """The command line's spelling of an option."""
+    return f"--{option.replace('_', '-')}"
 
 
 class UsageError(LookcloserError):
@@ -48,7 +71,8 @@ def as_usage() -> Iterator[None]:
     except UsageError:
         raise
     except LookcloserError as error:
-        raise UsageError(error.what, allowed=error.allowed, fix=error.fix) from error
+        what, allowed, fix = error.texts
+        raise UsageError(what, allowed=allowed, fix=fix, option=error.option) from error
 
 
 # What torch says, in errors without a class of their own -> what it means.
@@ -99,6 +123,10 @@ def unknown(value: str, kind: str, choices: Iterable[str]) -> UsageError:
     else:
         fix = None
     return UsageError(f"{value}: unknown {kind}", fix=fix)
+
+
+def _naming(text: str, option: str | None) -> str:
+    return text if option is None else text.replace("{}", option)
 
 
 def _capital(what: str) -> str:

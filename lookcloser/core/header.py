@@ -24,8 +24,8 @@ class ModelHeader:
     """What a model file says beside its weights.
 
     Attributes:
-        method: A name in `lookcloser.models.MODELS`.
-        arguments: The constructor's keyword arguments.
+        method: A name in `lookcloser.models.METHODS`.
+        arguments: ``num_classes`` and the method's options.
         task: What the model answers.
         names: Class names by index.
         preprocessing: How images are made ready.

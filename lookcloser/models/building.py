@@ -29,7 +29,7 @@ def build_as(method: str, arguments: Mapping[str, Any], shapes: Shapes) -> Model
     follow from ``shapes``: a description of a few bytes may ask for any number of layers.
 
     Args:
-        method: A name in `MODELS`.
+        method: A name in `METHODS`.
         arguments: Of its constructor.
         shapes: Of the tensors of its state dict, by name.
 

@@ -19,6 +19,7 @@ from lookcloser.models.building import Shapes, build_as
 from lookcloser.models.registry import evidence_kind
 
 KEY = "lookcloser"
+_ORIGINAL = "The file was changed after saving, or by a newer lookcloser; take the original"
 
 
 def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: ModelHeader) -> Path:
@@ -28,7 +29,13 @@ def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: Model
         LookcloserError: When it cannot be written; a file that was there before is kept.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, tensor in state.items():
+        tensors[name] = tensor.detach().cpu().contiguous()
+        if tensors[name].data_ptr() in stored:  # a module with two names; the format has no links
+            tensors[name] = tensors[name].clone()
+        stored.add(tensors[name].data_ptr())
     metadata = {KEY: header_text(header)}
     with replacing(path) as temporary:
         try:
@@ -99,8 +106,8 @@ def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
 
 
 def _build(path: Path, header: ModelHeader, shapes: Shapes) -> Model:
-    try:
-        return build_as(header.method, header.arguments, shapes)
+    try:  # a backbone could be left out once, and was this one then
+        return build_as(header.method, {"backbone": "resnet18", **header.arguments}, shapes)
     except (MemoryError, UsageError):  # the second: an unknown backbone, with near names
         raise
     except LookcloserError as error:
@@ -113,5 +120,5 @@ def _unfitting(path: str | Path, header: ModelHeader, why: str) -> LookcloserErr
     return LookcloserError(
         f"{path}: its weights do not fit a {header.method} model with the arguments in its "
         f"header ({' '.join(why.split())[:300]})",
-        fix="The file was changed after saving; take the original",
+        fix=_ORIGINAL,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from lookcloser.core.errors import UsageError
 from lookcloser.data import Catalog, read_data, validate_for_training
@@ -26,6 +27,7 @@ from lookcloser.training.folder import (
     typed_command,
     write_config,
 )
+from lookcloser.training.keywords import TrainKeywords
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
 from lookcloser.training.record import Record, compare, read_record, record_of, write_record
 
@@ -61,7 +63,7 @@ def train(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     quiet: bool = False,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> Recognizer:
     """Train a recogniser from image-level labels.
 
@@ -71,7 +73,7 @@ def train(
         resume: A run folder to continue instead, with the data and options it was started with; the
             result is that of an undisturbed run. With ``epochs`` it goes on to more of them.
         quiet: No progress on stderr.
-        **options: Fields of `lookcloser.training.TrainOptions`, e.g. ``backbone="resnet18"``.
+        **options: As docs/reference.md lists them, e.g. ``backbone="resnet18"``.
 
     Returns:
         The best model of the run, by the validation split.
@@ -90,7 +92,7 @@ def run_training(
     out: str | Path | None = None,
     resume: str | Path | None = None,
     quiet: bool = False,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> TrainResult:
     """As `train`, with how it went."""
     from lookcloser.training.launch import outer_group
@@ -105,7 +107,7 @@ def _run_training(
     out: str | Path | None,
     resume: str | Path | None,
     quiet: bool,
-    **options: Any,
+    **options: Unpack[TrainKeywords],
 ) -> TrainResult:
     if resume is not None:
         check_resumed(resume, data=data, out=out, options=options)
@@ -133,7 +135,7 @@ def _run_training(
         return _train(catalog, chosen, folder, Path(data), resume=resume is not None, quiet=quiet)
 
 
-def _extended(folder: Path, chosen: TrainOptions, options: dict[str, Any]) -> TrainOptions:
+def _extended(folder: Path, chosen: TrainOptions, options: Mapping[str, Any]) -> TrainOptions:
     """The options of a run, with more epochs where that was asked for."""
     epochs = make_options(**options).epochs if options else chosen.epochs
     if epochs < chosen.epochs:

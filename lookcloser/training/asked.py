@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import UsageError, flag
 from lookcloser.core.files import missing_path, refuse_url
 from lookcloser.training.folder import read_config, refuse_used
-from lookcloser.training.options import TrainOptions, flag, make_options
+from lookcloser.training.options import TrainOptions, make_options
 
 
 def check_new(

@@ -13,7 +13,7 @@ from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import NULL
 from lookcloser.models.base import Model
-from lookcloser.models.captioner import Captioner
+from lookcloser.models.captioner.model import Captioner
 from lookcloser.training.module import TrainingModule
 from lookcloser.training.options import TrainOptions
 

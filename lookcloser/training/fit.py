@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import signal
@@ -10,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,20 @@ from torch import Tensor
 from lookcloser.core.atomic import make_folder
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
+from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import (
-    MODELS,
+    METHODS,
     Model,
     evidence_kind,
     load_backbone_weights,
-    model_class,
+    method_named,
     save_model_file,
 )
+from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.model_file import is_model_file
 from lookcloser.models.transfer import begin_from
 from lookcloser.training import processes
@@ -50,7 +51,7 @@ from lookcloser.training.launch import Joined, own_group
 from lookcloser.training.loaders import make_loaders
 from lookcloser.training.module import TrainingModule, diverged
 from lookcloser.training.multilabel import MultilabelModule
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
 from lookcloser.training.progress import Display
 from lookcloser.training.reading import DataWatch, check_readable
 from lookcloser.training.stopping import GracefulStop, Patience, TrainingInterruptedError
@@ -90,28 +91,33 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     """
     catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    kind = model_class(options.method or DEFAULT_METHODS[task])
-    if task not in kind.tasks:
-        fitting = [model.name for model in MODELS if task in model.tasks]
-        raise UsageError(f"{kind.name}: not a method for {task}", allowed=", ".join(fitting))
-    arguments = {"num_classes": len(names), **kind.data_arguments(catalog)}
-    arguments |= _arguments(kind, options)
+    method = method_named(options.method or DEFAULT_METHODS[task])
+    if task not in method.tasks:
+        fitting = [other.name for other in METHODS.values() if task in other.tasks]
+        raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
+    kind = method.load()
+    own = replace(options, method=method.name).of_method(kind.data_arguments(catalog))
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
-        model = kind(**arguments)
-    own = own_model(options.weights)
-    if own is not None:
-        sources = [begin_from(model, own, names)]
+        model = kind(len(names), own)
+        smallest = 2 if options.frozen_norm else options.share(options.devices)
+        for backbone in model.backbones:
+            backbone.check((options.size, options.size), smallest)
+    trained = own_model(options.weights)
+    if trained is not None:
+        sources = [begin_from(model, trained, names)]
     else:
         sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
-    default = timm.get_pretrained_cfg(options.backbone)
-    side = options.source_size or options.size
+    mean, std = normalization(options.backbone)
+    side = options.own_option("source_size") or kind.source_factor * options.size
     if side > LARGEST_INPUT:
-        raise UsageError(f"--size {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels")
+        raise UsageError(
+            f"{{}} {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels", option="size"
+        )
     preprocessing = Preprocessing(
         size=(side, side),
-        mean=options.mean or (_triple(default.mean) if default else Preprocessing.mean),
-        std=options.std or (_triple(default.std) if default else Preprocessing.std),
+        mean=options.mean or mean,
+        std=options.std or std,
         interpolation=options.interpolation,
     )
     provenance = {
@@ -121,12 +127,12 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         "timm": timm.__version__,
     }
     header = ModelHeader(
-        kind.name,
-        arguments,
+        method.name,
+        {"num_classes": len(names), **stored(own)},
         task,
         names,
         preprocessing,
-        evidence_kind=evidence_kind(kind.name, task),
+        evidence_kind=evidence_kind(method.name, task),
         provenance=provenance,
     )
     return model, header
@@ -151,32 +157,9 @@ def own_model(weights: str) -> Path | None:
 
 def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
     """``catalog`` with its vocabulary, where captions are to be learnt."""
-    return with_vocabulary(catalog, options.min_count or 1, options.max_words)
-
-
-def _arguments(kind: type[Model], options: TrainOptions) -> dict[str, Any]:
-    """What the constructor of a method takes of the options, by name."""
-    known = inspect.signature(kind).parameters
-    arguments = {}
-    for item in fields(options):
-        value = getattr(options, item.name)
-        methods = item.metadata.get("methods")
-        if methods and value is None:
-            continue
-        if item.name in known:
-            arguments[item.name] = value
-        elif methods and kind.name not in methods.split():
-            raise UsageError(
-                f"{flag(item.name)} {value}: not an option of --method {kind.name}",
-                allowed=f"It belongs to {methods.replace(' ', ', ')}.",
-            )
-    return arguments
-
-
-def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
-    """Per channel; timm repeats nothing for grey networks, this package feeds RGB only."""
-    red, green, blue = values if len(values) == 3 else (values[0],) * 3
-    return red, green, blue
+    return with_vocabulary(
+        catalog, options.own_option("min_count") or 1, options.own_option("max_words")
+    )
 
 
 def fit(
@@ -228,7 +211,7 @@ def _fit(
     )
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
-        model.to(memory_format=torch.channels_last) if options.channels_last else model,
+        in_channels_last(model) if options.channels_last else model,
         options,
         catalog,
         total_steps=steps * options.epochs,
@@ -313,7 +296,7 @@ def _trainer(module: TrainingModule, folder: Path, callbacks: list[Callback]) ->
     options = module.options
     return pl.Trainer(
         max_epochs=options.epochs,
-        precision=options.precision,  # type: ignore[arg-type]  # checked by TrainOptions
+        precision=options.precision,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip or None,
         **_devices(),

@@ -7,7 +7,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import yaml
@@ -53,14 +52,11 @@ def read_command(folder: Path) -> str:
 
 def write_config(folder: Path, data: str | Path, options: TrainOptions, command: str) -> None:
     """What `read_config` and `read_command` read, atomically."""
-    values = asdict(options)
-    for name in ("mean", "std"):
-        values[name] = list(values[name]) if values[name] is not None else None
     config = {
         "lookcloser": __version__,
         "data": str(Path(data).expanduser().resolve()),
         "command": command,
-        "options": values,
+        "options": options.to_dict(),
     }
     write_text(folder / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 

@@ -81,7 +81,7 @@ def make_loaders(
 def _targets(catalog: Catalog, options: TrainOptions) -> tuple[Targets, Targets]:
     """Of training and of validation."""
     if catalog.task == "captioning":
-        length = options.max_length or longest_caption(catalog)
+        length = options.own_option("max_length") or longest_caption(catalog)
         drawn = CaptionTargets(catalog.names, length, options.seed)
         return drawn, CaptionTargets(catalog.names, length)
     targets = (TagTargets if catalog.task == "multilabel" else ClassTargets)(catalog.names)
@@ -98,7 +98,7 @@ def _sampler(
         index = {name: number for number, name in enumerate(catalog.names)}
         classes = torch.tensor([index[sample.labels[0]] for sample in samples])
         if pairs:
-            each = options.images_per_class or PAIR
+            each = options.own_option("images_per_class") or PAIR
             size = min(max(share // each, 2), len(set(classes.tolist())))
             sampler = ClassBalancedBatchSampler(classes.tolist(), size, each, seed=options.seed)
             return PairBatches(sampler)

@@ -76,7 +76,7 @@ class TrainingModule(pl.LightningModule, ABC):
 
     def look(self, images: Tensor) -> Output:
         """What `judge` sees of the images of a validation batch."""
-        output: Output = self.network(images, targets=1)
+        output: Output = self.network(images, top=1)
         return output
 
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,8 @@ from lookcloser.runtime.onnx import load
 
 from .conftest import CASES, drawn_pixels
 
-SEQUENCES = ("cnnrnn", "cnnrnn exact", "rnn", "lstm", "gru drawn", "lstm attending")
+# Answers of several tokens.
+SEQUENCES = ("sigmoid", "cnnrnn", "cnnrnn exact", "rnn", "lstm", "gru drawn", "lstm attending")
 
 
 def close(found, wanted):
