@@ -115,9 +115,7 @@ def test_a_changed_byte_never_ends_in_another_error(file):
 
 
 @pytest.mark.parametrize(
-    "content",
-    [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(99), b"text", bytes(1000), b"\xff" * 99],
-    [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(99), b"text", bytes(1000), b"\xff" * 99],
+    "content", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n", b"text", bytes(1000), b"\xff" * 99]
 )
 def test_another_file_under_the_name_is_refused(file, content):
     file.write_bytes(content)
@@ -160,7 +158,8 @@ def test_a_field_that_names_a_gigabyte_is_refused(file):
     ("change", "match"),
     [
         ({"preprocessing": {"size": [10**6, 10**6]}}, "damaged"),
-        ({"preprocessing": {"size": [8192, 8192]}}, "8192 × 8192"),
+        ({"preprocessing": {"size": [8192, 8192]}}, "8192 × 8192|damaged"),
+        ({"preprocessing": {"size": [64, 64]}}, "64 × 64"),
         ({"names": ["a"] * 300_000}, "names 300,000 classes"),
         ({"names": 10**9}, "damaged"),
         ({"format": 99}, "format 99"),
