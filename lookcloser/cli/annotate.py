@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, BatchSize, Run
+from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.core.wording import count
 
 
 def annotate(
-    run: Run,
+    run: AnyRun,
     data: Annotated[str, typer.Argument(help="A data set of any layout, or a folder of images.")],
     form: Annotated[
         str, typer.Option("--format", help="coco, voc, yolo, csv, labelstudio or cvat.")
@@ -42,10 +42,13 @@ def annotate(
     Stopped on the way, the same command goes on where it was.
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
+    from lookcloser.annotation import annotate as annotate_data
     from lookcloser.recognizer import load
+    from lookcloser.runtime.onnx_file import is_onnx
 
     with printing.progress("Annotating") as progress:
-        found = load(run).annotate(
+        found = annotate_data(
+            load(run).engine,
             data,
             out,
             form=form,
@@ -72,7 +75,7 @@ def annotate(
     seen = next(
         (record.source for record in found.records if record.things and record.source), None
     )
-    if seen is not None:
+    if seen is not None and not is_onnx(run):
         printing.next_step("explain", run, seen)
     if found.skipped:
         raise typer.Exit(SKIPPED)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
     from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
+    from lookcloser.runtime.onnx import OnnxRecognizer
 
 
 def _existing(run: str | None) -> str | None:
@@ -33,6 +34,10 @@ def _existing(run: str | None) -> str | None:
 
 Run = Annotated[
     str, typer.Argument(help="A run folder or a .safetensors file.", callback=_existing)
+]
+AnyRun = Annotated[
+    str,
+    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=_existing),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
@@ -51,7 +56,7 @@ T = TypeVar("T")
 
 
 def predict(
-    run: Run,
+    run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
@@ -137,11 +142,11 @@ def evaluate(
     """
     from lookcloser.data import read_data
     from lookcloser.evaluation import read_source
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
 
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, catalog, rated = load(run), read_data(data), {}
+    recognizer, catalog, rated = load_run(run), read_data(data), {}
     split = scored_split(catalog, split)
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")
@@ -221,7 +226,7 @@ def explain(
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
     from lookcloser.core.outputs import check_place, free_place
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
     from lookcloser.recognizer.recognizer import STOCK
 
     run, shown = (run, image) if model is None else (model, picture or run)
@@ -236,7 +241,7 @@ def explain(
     if weights == "none" and run.startswith(STOCK):
         printing.say("Random weights (--weights none): the network knows nothing")
     given = read_pairs(model_kwargs or [], "--model-kwargs")
-    recognizer = load(run, weights=weights, model_kwargs=given)
+    recognizer = load_run(run, weights=weights, model_kwargs=given)
     if each_label:
         found = recognizer.explain_labels(shown, views)
         save_picture(plot_labels(load_image(shown), found), save)
@@ -288,8 +293,12 @@ def _view_names(text: str, option: str) -> list[str]:
     return names
 
 
-def _say_next(recognizer: Recognizer, run: str, answered: str | Path) -> None:
+def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
     """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    from lookcloser.runtime.onnx_file import is_onnx
+
+    if is_onnx(run):
+        return  # all that an exported file can do is done
     if recognizer.header.task == "captioning":
         printing.next_step("report", run, known_data(run))
     else:

@@ -15,6 +15,7 @@ from lookcloser.cli import (
     audit,
     data,
     demo,
+    export,
     methods,
     printing,
     report,
@@ -65,6 +66,7 @@ app.command("explain")(answer.explain)
 app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.command("methods")(methods.methods)
 

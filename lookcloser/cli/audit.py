@@ -34,11 +34,11 @@ def audit(
     """
     from lookcloser.core.outputs import check_place
     from lookcloser.data import read_data
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
 
     if out is not None:
         check_place(out, "--out")
-    recognizer, catalog = load(run), read_data(data)
+    recognizer, catalog = load_run(run), read_data(data)
     split = scored_split(catalog, split)
     page, found = recognizer.audit_report(
         catalog,

@@ -42,6 +42,7 @@ class Output(NamedTuple):
             None from methods and decoders that prove nothing.
         distances: (B,) squared Mahalanobis distance of each image's features to the nearest class;
             None from models that were not solved in closed form.
+        vector: (B, D) the pooled features that the answer is made from.
     """
 
     logits: Tensor
@@ -54,6 +55,7 @@ class Output(NamedTuple):
     features: Tensor | None = None
     certified: Tensor | None = None
     distances: Tensor | None = None
+    vector: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from lookcloser.core.errors import UsageError
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.evaluation import measured_on_val
 from lookcloser.models import read_header
-from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.recognizer.opening import load_run
+from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.training import processes
 from lookcloser.training.asked import check_new, check_resumed
 from lookcloser.training.files import MODEL_FILE
@@ -184,7 +185,7 @@ def _train(
         on_start=on_start,
         val_is_made=lambda: "val" not in _read(data, options, 0.0).splits,
     )
-    recognizer = load(folder)
+    recognizer = load_run(folder)
     engine = recognizer.trained_engine()
     measured = processes.first_decides(lambda: measured_on_val(engine, catalog))
     if measured:

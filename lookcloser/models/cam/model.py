@@ -48,7 +48,7 @@ class CAM(Model, method=METHOD):
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
-            classes of the maps, None where all are given.
+            classes of the maps, None where all are given; ``vector`` (B, D).
         """
         features = self._features(images)
         pooled = features.mean(dim=(2, 3))
@@ -56,7 +56,7 @@ class CAM(Model, method=METHOD):
         distances = None if self.solution is None else self.solution.distances(pooled, logits)
         tokens = chosen_classes(logits, targets, top)
         maps = self.head.maps(features, tokens)
-        return Output(logits=logits, maps=maps, tokens=tokens, distances=distances)
+        return Output(logits=logits, maps=maps, tokens=tokens, distances=distances, vector=pooled)
 
     def pooled(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> what the head reads of them (B, D)."""

@@ -1,0 +1,44 @@
+"""Whatever answers, by its path: a run, a model file, a stock classifier, an exported file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lookcloser.runtime.onnx import OnnxRecognizer
+from lookcloser.runtime.onnx import load as load_onnx
+from lookcloser.runtime.onnx_file import is_onnx
+
+if TYPE_CHECKING:
+    import torch
+
+    from lookcloser.recognizer.recognizer import Recognizer
+
+
+def load(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    weights: str = "pretrained",
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> Recognizer | OnnxRecognizer:
+    """Load a run folder, one .safetensors file, an exported .onnx file, or a stock classifier.
+
+    Args:
+        path: A run, a model file, an exported file (which answers without torch, on the CPU), or
+            "timm:NAME" for a classifier of timm.
+        device: Where it runs; None takes a GPU where there is one.
+        weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
+            keys, classifier included.
+        model_kwargs: Of a stock classifier: further arguments of the timm model.
+
+    Raises:
+        LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
+            folder in which nothing has been saved yet, and weights that are not to be had.
+    """
+    if is_onnx(path):
+        return load_onnx(path)
+    from lookcloser.recognizer.opening import load_run
+
+    return load_run(path, device=device, weights=weights, model_kwargs=model_kwargs)
