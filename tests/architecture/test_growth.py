@@ -82,11 +82,11 @@ class Tiny(Model, method=METHOD):
         layers = [[nn.Linear(width, width), between()] for _ in range(options.depth - 1)]
         self.head = nn.Sequential(*sum(layers, []), nn.Linear(width, num_classes))
 
-    def forward(self, images, targets=None):
+    def forward(self, images, targets=None, top=None):
         features = self.backbone(images)
         logits = self.head(features.mean(dim=(2, 3)))
-        count = targets if isinstance(targets, int) else logits.shape[1]
-        tokens = logits.topk(min(count, logits.shape[1])).indices
+        count = min(top or logits.shape[1], logits.shape[1])
+        tokens = logits.topk(count).indices if targets is None else targets
         maps = features.mean(dim=1, keepdim=True).expand(-1, tokens.shape[1], -1, -1)
         return Output(logits=logits, maps=maps, tokens=tokens)
 '''
