@@ -12,8 +12,7 @@ from filecmp import dircmp
 from pathlib import Path
 
 import pytest
-
-from lookcloser.models import read_header
+from safetensors import safe_open
 
 ROOT = Path(__file__).parents[2]
 QUICK = [
@@ -180,7 +179,8 @@ def test_a_new_method_is_its_folder_and_one_line(house: Path, run: Run, squares:
         *("--method", "tiny", "--depth", "3", "--joint", "tanh"),
     )
     assert done.returncode == 0, done.stderr
-    arguments = read_header(house / "run" / "model.safetensors").arguments
+    with safe_open(house / "run" / "model.safetensors", framework="np") as file:
+        arguments = json.loads(file.metadata()["lookcloser"])["arguments"]
     assert (arguments["depth"], arguments["joint"]) == (3, "tanh")
     config = (house / "run" / "config.yaml").read_text(encoding="utf-8")
     assert "  method: tiny\n" in config
