@@ -12,6 +12,7 @@ import typer
 from lookcloser.cli import printing
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.showing import answer_line
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -114,17 +115,24 @@ def evaluate(
         rated = recognizer.rate_views(
             catalog, split, named, images=view_images, batch_size=batch_size
         )
-    result = recognizer.evaluation(
-        catalog, split, threshold_from=threshold_from, batch_size=batch_size, workers=workers
-    )
+    with printing.progress("Evaluating") as progress:
+        result = recognizer.evaluation(
+            catalog,
+            split,
+            threshold_from=threshold_from,
+            evidence=0,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
     if json:
         each = {name: scores._asdict() for name, scores in rated.items()}
-        printing.print_json({**result.metrics, **({"views": each} if rated else {})})
+        printing.print_json({**result.to_dict(), **({"views": each} if rated else {})})
     else:
         printing.print_scores(
-            f"{run} on {split} of {data}: {count(len(result.answers), 'image')}",
-            result.metrics,
-            result.intervals,
+            f"{run} on {split} of {data}: {count(len(result.images.correct), 'image')}",
+            result.scores,
+            result.shifts,
         )
         printing.print_views(rated)
     printing.print_settings(result.settings)
@@ -253,9 +261,7 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if picture is not None:
         prediction.save(picture)
     if text:
-        ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
-        said = prediction.caption if prediction.caption is not None else ranked or "no label"
-        typer.echo(f"{prediction.path}: {said}")
+        typer.echo(f"{prediction.path}: {answer_line(prediction)}")
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:

@@ -38,7 +38,7 @@ def report(
     )
     printing.print_settings(evaluation.settings)
     typer.echo(page)
-    printing.say(f"{count(len(evaluation.answers), 'image')}; open the page in a browser")
+    printing.say(f"{count(len(evaluation.images.correct), 'image')}; open the page in a browser")
     if evaluation.skipped:
         unread = count(len(evaluation.skipped), "image")
         printing.say(f"{unread} could not be read; the page lists them")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +115,7 @@ class Recognizer:
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `evaluation` for names, conventions and errors."""
-        return dict(self.evaluation(data, split).metrics)
+        return self.evaluation(data, split, evidence=0).metrics
 
     def evaluation(
         self,
@@ -123,8 +123,10 @@ class Recognizer:
         split: str = "test",
         *,
         threshold_from: str = "val",
+        evidence: int | None = None,
         batch_size: int = 32,
         workers: int = 0,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Evaluation:
         """Everything measured on one split: scores, intervals, and each answer with its evidence.
 
@@ -135,19 +137,25 @@ class Recognizer:
                 separate split; a data set without one falls back to "split"), of "few:N" images of
                 val, of "split" (the scored one, as in the published protocol; optimistic), or
                 "none", which fixes them. The settings say what was used.
+            evidence: How many answers of each gallery of a report (the worst, the surest, the
+                lowest IoU, random ones) keep their maps; None keeps every answer, and memory grows
+                with the data; 0 keeps none. Scores are the same.
             batch_size: Images per forward pass.
             workers: Loading processes.
+            progress: Told (done, total) images after each batch.
 
         Raises:
             LookcloserError: For data that cannot be read, a split or a class that is not there.
         """
         return evaluate_data(
             self.trained_engine(),
-            self._catalog(data),
+            self.catalog(data),
             split,
             threshold_from=threshold_from,
+            evidence=evidence,
             batch_size=batch_size,
             workers=workers,
+            progress=progress,
         )
 
     def rate_views(
@@ -186,7 +194,7 @@ class Recognizer:
         """
         return rate_split(
             self.trained_engine(),
-            self._catalog(data),
+            self.catalog(data),
             split,
             views,
             images=images,
@@ -345,8 +353,12 @@ class Recognizer:
             fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
         )
 
-    def _catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model."""
+    def catalog(self, data: str | Path | Catalog) -> Catalog:
+        """A data set for the task of this model.
+
+        Raises:
+            LookcloserError: For one of another task, and data that cannot be read.
+        """
         catalog = data if isinstance(data, Catalog) else read_data(data)
         if catalog.task != self.header.task:
             raise LookcloserError(

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lookcloser.core import galleries
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_data
+from lookcloser.evaluation import evaluate_data
 from lookcloser.inference.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
 from lookcloser.report import write_audit, write_report
-from lookcloser.report.galleries import choose
 from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
@@ -73,7 +74,14 @@ def write_report_page(
     catalog = data if isinstance(data, Catalog) else read_data(data)
     # First, as data that cannot be audited should cost no evaluation.
     found = recognizer.audit(catalog, split) if audited is True else audited or None
-    evaluation = recognizer.evaluation(catalog, split, threshold_from=threshold_from)
+    evaluation = evaluate_data(
+        recognizer.trained_engine(),
+        recognizer.catalog(catalog),
+        split,
+        threshold_from=threshold_from,
+        evidence=galleries.MOST,
+        flagged=found.flagged if found else (),
+    )
     page = write_report(
         out,
         evaluation,
@@ -145,9 +153,9 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
 
 def _derivatives(recognizer: Recognizer, evaluation: Evaluation) -> tuple[Sheet, ...]:
     """Where the derivatives of some answers would move their boxes; none for answers without."""
-    galleries = choose(evaluation.answers, MOST_SIGHTS)
+    chosen = galleries.choose(evaluation.answers, MOST_SIGHTS, numbers=evaluation.images.numbers)
     # The first of each gallery, then the second: of the mistakes as well as of what is right.
-    turns = zip_longest(*(gallery.members for gallery in galleries))
+    turns = zip_longest(*(gallery.members for gallery in chosen))
     shown = dict.fromkeys(index for turn in turns for index in turn if index is not None)
     answers = (evaluation.answers[index].prediction for index in shown)
     looked = (a for a in answers if any(region.kind == "scale" for region in a.regions))

@@ -111,7 +111,7 @@ def test_evaluate_with_as_few_boxes_as_one_wants(trained, squares, place):
     assert done.returncode == 0, done.stderr
     assert "boxes of 3 images, drawn from 12 (seed 0), of a separate split" in done.stderr
     header = next(line for line in done.stdout.splitlines() if "score" in line)
-    assert "centre box" in header
+    assert "center box" in header
     assert "random map" in header
 
 

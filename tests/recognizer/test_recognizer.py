@@ -116,7 +116,7 @@ def test_evaluation_is_consistent(recognizer, squares):
     assert found.confusion.trace() == sum(right)
     assert found.metrics["nll"] == pytest.approx(np.mean([answer.loss for answer in found.answers]))
     assert recognizer.evaluate(squares) == pytest.approx(dict(found.metrics))
-    low, high = found.intervals["top1"]
+    low, high = found.score("top1").interval
     assert low <= found.metrics["top1"] <= high
     for answer in found.answers:
         predicted = answer.prediction.labels[0].name
@@ -137,7 +137,7 @@ def test_localisation_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, s
     right = [answer.correct and answer.iou >= 0.5 for answer in found.answers]
     assert found.metrics["top1_loc"] == pytest.approx(np.mean(right))
     assert "of a separate split" in found.settings["supervision of the thresholds"]
-    assert found.metrics["MaxBoxAcc@0.5"] > found.metrics["MaxBoxAcc@0.5 centre box"]
+    assert found.metrics["MaxBoxAcc@0.5"] > found.metrics["MaxBoxAcc@0.5 center box"]
 
 
 def test_choosing_the_threshold_on_the_scored_split_is_never_worse_and_said(recognizer, squares):
