@@ -222,7 +222,10 @@ Step = Callable[[Any, Tensor], tuple[Tensor, Any]]
 def tagger(labels: int, counts: Sequence[int] | None = None) -> CNNRNN:
     """The model as it is trained and decoded; its backbone is left out, features are made up."""
     torch.manual_seed(0)
-    model = CNNRNN(labels, "test_resnet", label_counts=counts, max_labels=9)
+    model = CNNRNN(
+        labels,
+        CNNRNN.Options("test_resnet", label_counts=tuple(counts or ()) or None, max_labels=9),
+    )
     model.paths.image = nn.Linear(FEATURES, model.paths.image.out_features)
     return model.requires_grad_(False)
 

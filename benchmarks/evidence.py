@@ -32,7 +32,7 @@ LAYER = "layer4"  # looked at by name, so that no row pays for finding it
 def networks() -> tuple[CAM, torch.nn.Module]:
     """The model of `--method cam` and timm's bare network with the same weights."""
     torch.manual_seed(0)
-    ours = CAM(1000, "resnet50").eval()
+    ours = CAM(1000, CAM.Options("resnet50")).eval()
     # The peers add 1e-8 and 1e-7 to what they divide by; large scores make that vanish.
     ours.head.weight.data *= 1e4
     bare = timm.create_model("resnet50").eval()
@@ -46,7 +46,7 @@ def calls(ours: CAM, bare: torch.nn.Module, images: Tensor) -> dict[str, Callabl
 
     def maps() -> Tensor | None:
         with torch.inference_mode():
-            return ours(images, targets=1).maps
+            return ours(images, top=1).maps
 
     views = ("cam", "gradcam", "gradcampp", "layercam", "eigencam", "saliency")
     return {

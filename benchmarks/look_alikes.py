@@ -107,7 +107,7 @@ def forward_seconds(
     def call(name: str) -> Tensor:
         images = torch.zeros(16, 3, side[name], side[name])
         with torch.inference_mode():
-            return found[name][0].model(images, targets=1).logits
+            return found[name][0].model(images, top=1).logits
 
     taken = interleave({name: lambda name=name: call(name) for name in found}, rounds=5)
     return {name: min(values) / 16 for name, values in taken.items()}
@@ -150,7 +150,7 @@ def main() -> None:
                     print(f"{size} px, {count} images, seed {seed}, {name}: ", end="")
                     print(f"{found[name][-1].top1:.4f}", flush=True)
             sides = {
-                name: options.source_size or options.size
+                name: options.own_option("source_size") or options.size
                 for name in given.methods
                 for options in (options_of(name, size, 0, given),)
             }

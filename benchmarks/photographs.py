@@ -50,7 +50,7 @@ def boxes20(data: Path, side: int, epochs: int, stride: int | None) -> list[dict
 def coco200(data: Path, side: int) -> list[dict[str, Any]]:
     """Score the ImageNet classifier's own maps, raw and of positive evidence only."""
     weights = data / "weights" / "mobilenetv2_100.safetensors"
-    model = CAM(1000, "mobilenetv2_100", model_kwargs={"pad_type": "same"})
+    model = CAM(1000, CAM.Options("mobilenetv2_100", model_kwargs={"pad_type": "same"}))
     load_backbone_weights(model.backbone, str(weights))
     state = load_file(weights)
     model.head.load_state_dict(
@@ -70,7 +70,7 @@ def coco200(data: Path, side: int) -> list[dict[str, Any]]:
             continue
         picture = load_image(data / "coco200" / "images" / image["file_name"])
         with torch.inference_mode():
-            found = model(prepare(picture)[None], targets=1).maps
+            found = model(prepare(picture)[None], top=1).maps
         assert found is not None  # this method always has maps
         maps.append(found[0])
         truth.append(geometry.scale(boxes[image["id"]], picture.size, (side, side)))

@@ -41,9 +41,10 @@ def learn(
 ) -> list[float]:
     """Accuracy after each epoch, on images with the noise of training."""
     (test, train), (test_labels, labels) = (t.split((SCORED, len(t) - SCORED)) for t in data)
-    test = test + noise * torch.randn(test.shape, generator=torch.Generator().manual_seed(1))
+    test = test + noise / 255 * torch.randn(test.shape, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(seed)
-    model = FeedbackNet(10, "two-block", feedback_control=control, noise=noise)
+    options = FeedbackNet.Options("two-block", feedback_control=control, noise=noise, std=(1, 1, 1))
+    model = FeedbackNet(10, options)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     curve = []
     for _ in range(epochs):
@@ -64,7 +65,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path)
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--noise", type=float, default=0.1)
+    parser.add_argument("--noise", type=float, default=127.5, help="on pixels of 0 to 255")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--save", type=Path, default=Path("feedback.png"))
     options = parser.parse_args()

@@ -10,12 +10,13 @@ from typing import Any
 from lookcloser.annotation.class_thresholds import class_thresholds
 from lookcloser.annotation.formats import FORMATS, HOLDS_MASKS, HOLDS_PICTURES
 from lookcloser.annotation.journal import Journal
-from lookcloser.annotation.label_maps import Failed, LabelMaps, label_maps
+from lookcloser.annotation.label_maps import Failed, LabelMaps, LabelsOf, label_maps
 from lookcloser.annotation.outlines import (
     bounds,
     largest_part,
     scaled_box,
     segmentation,
+    written_area,
 )
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
@@ -89,7 +90,8 @@ def annotate(
         form: A name in `FORMATS`.
         masks: Outlines for COCO and YOLO, run lengths for COCO; None writes boxes alone.
         labels: Whose boxes: the "given" labels of the data, those that the model has "predicted",
-            or the given ones where the model knows them all ("auto").
+            or for each image the given ones that the model knows, and where it has none the
+            predicted ones ("auto").
         split: One split of the data; None takes all.
         min_score: Leave out boxes whose class has a lower score.
         batch_size: Pictures per forward pass.
@@ -105,17 +107,15 @@ def annotate(
     samples, boxed, root, notes = _pictures(data, split)
     if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
         raise UsageError(f"{form}: needs pictures that are files", allowed="coco or csv")
-    given = _use_given(samples, header, labels)
-    settings = {
-        "data": str(root.resolve()),
-        "masks": masks,
-        "labels": "given" if given else "predicted",
-    }
+    labels_of = _labels_of(samples, header, labels)
+    settings = {"data": str(root.resolve()), "masks": masks, "labels": labels}
     journal = Journal(folder)
     thresholds, used = _begin(journal, engine, boxed, settings)
-    missing = [sample for sample in samples if sample.name not in journal.records]
+    missing = [sample for sample in samples if _undone(journal, sample)]
     resumed = done = len(samples) - len(missing)
-    for batch in label_maps(engine, missing, given=given, batch_size=batch_size, workers=workers):
+    for batch in label_maps(
+        engine, missing, labels_of=labels_of, batch_size=batch_size, workers=workers
+    ):
         journal.add(_record(item, header, thresholds, masks) for item in batch)
         done += len(batch)
         if progress is not None:
@@ -128,7 +128,13 @@ def annotate(
         if used
         else "by the model: no boxes to choose on"
     )
-    notes.append(f"labels: {settings['labels']}")
+    own = sum(labels_of(sample) is not None for sample in samples)
+    said = (
+        f"given for {count(own, 'image')}",
+        f"predicted for {count(len(samples) - own, 'image')}",
+    )
+    kinds = [text for number, text in zip((own, len(samples) - own), said, strict=True) if number]
+    notes.append(f"labels: {', '.join(kinds)}")
     notes.append(f"thresholds: chosen {chosen}")
     boxes = sum(len(record.things) for record in written)
     return Annotation(tuple(files), records, boxes, resumed, thresholds, tuple(notes))
@@ -182,16 +188,23 @@ def _pictures(
     return catalog.split(split) if split else catalog.samples, boxed, catalog.root, notes
 
 
-def _use_given(samples: Sequence[Sample], header: ModelHeader, labels: str) -> bool:
+def _labels_of(samples: Sequence[Sample], header: ModelHeader, labels: str) -> LabelsOf:
+    """Which labels of an image get boxes; None for those of the model's answer."""
     if labels not in LABELS:
         raise unknown(labels, "kind of labels", LABELS)
     if labels == "given":
         check_known((name for sample in samples for name in sample.labels), header)
-        return True
+        return lambda sample: sample.labels
+    if labels == "predicted":
+        return lambda _sample: None
     known = set(header.names)
-    return labels == "auto" and all(
-        sample.labels and known.issuperset(sample.labels) for sample in samples
-    )
+    return lambda sample: [name for name in sample.labels if name in known] or None
+
+
+def _undone(journal: Journal, sample: Sample) -> bool:
+    """Whether an image is still to do: new ones, and those that could not be read before."""
+    record = journal.records.get(sample.name)
+    return record is None or record.error is not None
 
 
 def _record(
@@ -211,10 +224,9 @@ def _record(
         part = largest_part(array, thresholds[name]) if float(raw.max()) > 0 else None
         if part is None:
             continue
-        area = float(part.sum()) * looked.size[0] * looked.size[1] / part.size
         mask = segmentation(part, looked.size, masks) if masks else None
         box = scaled_box(bounds(part), grid, looked.size)
-        things.append(Thing(name, score, box, round(area, 2), mask))
+        things.append(Thing(name, score, box, written_area(box, mask), mask))
     sample = looked.sample
     return Record(sample.name, _source(sample), sample.split, looked.size, tuple(things))
 

@@ -30,7 +30,7 @@ def class_thresholds(engine: Engine, samples: Sequence[Sample]) -> tuple[dict[st
     classes: list[int] = []
     overlaps: list[NDArray[np.float64]] = []
     header = engine.header
-    for batch in label_maps(engine, samples, given=True):
+    for batch in label_maps(engine, samples, labels_of=lambda sample: sample.labels):
         for looked in batch:
             if isinstance(looked, LabelMaps):
                 _score(looked, header, classes, overlaps)

@@ -17,8 +17,11 @@ from xml.etree import ElementTree
 
 import yaml
 
-from lookcloser.annotation.image_files import place_picture, safe_names
+from lookcloser.annotation.cvat import write_cvat
+from lookcloser.annotation.image_files import place_image, safe_names
+from lookcloser.annotation.label_studio import write_label_studio
 from lookcloser.annotation.records import Record, Thing
+from lookcloser.annotation.xml_text import xml_text
 from lookcloser.core.atomic import write_text
 
 Writer = Callable[[Path, Sequence[Record], Sequence[str]], list[Path]]
@@ -65,7 +68,7 @@ def write_coco(folder: Path, records: Sequence[Record], names: Sequence[str]) ->
 
 
 def write_voc(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:
-    """``VOCdevkit/VOC2012`` with Annotations, ImageSets/Main and links to the pictures.
+    """``VOCdevkit/VOC2012`` with Annotations, ImageSets/Main and copies of the images.
 
     Corners are whole pixels counted from 1, all inclusive, as in VOC's own files. Every picture is
     called ``.jpg``, whatever it is: that is the name that readers look for.
@@ -76,7 +79,7 @@ def write_voc(folder: Path, records: Sequence[Record], names: Sequence[str]) -> 
     lists: dict[str, list[str]] = {}
     for record in records:
         stem = stems[record.name]
-        place_picture(record.source, year / "JPEGImages" / f"{stem}.jpg")
+        place_image(record.source, year / "JPEGImages" / f"{stem}.jpg")
         write_text(year / "Annotations" / f"{stem}.xml", _voc_xml(record, f"{stem}.jpg"))
         lists.setdefault(record.split or "train", []).append(stem)
     trained = [*lists.get("train", ()), *lists.get("val", ())]
@@ -86,7 +89,7 @@ def write_voc(folder: Path, records: Sequence[Record], names: Sequence[str]) -> 
 
 
 def write_yolo(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:
-    """``data.yaml``, ``labels/SPLIT/*.txt`` and links in ``images/SPLIT``; scores in a table.
+    """``data.yaml``, ``labels/SPLIT/*.txt`` and copies in ``images/SPLIT``; scores in a table.
 
     A line is the class and the centre, width and height of the box, or the corners of the outline
     where there are polygons, as shares of the picture. A score is not allowed there, so
@@ -99,12 +102,18 @@ def write_yolo(folder: Path, records: Sequence[Record], names: Sequence[str]) ->
         split, stem = record.split or "train", stems[record.name]
         splits[split] = None
         ending = os.path.splitext(record.name)[1].lower() or ".jpg"
-        place_picture(record.source, folder / "images" / split / f"{stem}{ending}")
+        place_image(record.source, folder / "images" / split / f"{stem}{ending}")
         lines = [_yolo_line(index[thing.label], thing, record.size) for thing in record.things]
         write_text(folder / "labels" / split / f"{stem}.txt", "".join(lines))
-    content: dict[str, object] = {"path": str(folder.resolve())}
-    content |= {split: f"images/{split}" for split in splits}
-    content["names"] = dict(enumerate(names))
+    # Readers want both of these, and relative folders can be moved.
+    first = next(iter(splits), "train")
+    folders = {split: f"images/{split}" for split in splits}
+    content: dict[str, object] = {
+        "train": f"images/{'train' if 'train' in splits else first}",
+        "val": f"images/{'val' if 'val' in splits else first}",
+        **folders,
+        "names": dict(enumerate(names)),
+    }
     page = folder / "data.yaml"
     write_text(page, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
     return [page, *write_csv(folder, records, names)]
@@ -131,8 +140,15 @@ FORMATS: dict[str, Writer] = {
     "voc": write_voc,
     "yolo": write_yolo,
     "csv": write_csv,
+    "labelstudio": write_label_studio,
+    "cvat": write_cvat,
 }
-HOLDS_MASKS = {"coco": ("polygons", "rle"), "yolo": ("polygons",)}
+HOLDS_MASKS = {
+    "coco": ("polygons", "rle"),
+    "yolo": ("polygons",),
+    "labelstudio": ("polygons",),
+    "cvat": ("polygons",),
+}
 HOLDS_PICTURES = ("voc", "yolo")
 
 
@@ -141,7 +157,7 @@ def _voc_xml(record: Record, filename: str) -> str:
 
     def add(parent: ElementTree.Element, tag: str, text: object = "") -> ElementTree.Element:
         element = ElementTree.SubElement(parent, tag)
-        element.text = _printable(str(text))
+        element.text = xml_text(str(text))
         return element
 
     add(root, "folder", "VOC2012")
@@ -164,14 +180,6 @@ def _voc_xml(record: Record, filename: str) -> str:
             add(box, tag, value)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode") + "\n"
-
-
-def _printable(text: str) -> str:
-    """Without what XML cannot hold even escaped: control characters and lone surrogates."""
-    return "".join(
-        c if (c in "\t\n\r" or c >= " ") and not "\ud800" <= c <= "\udfff" else "\ufffd"
-        for c in text
-    )
 
 
 def _whole_pixels(thing: Thing, size: tuple[int, int]) -> tuple[int, int, int, int]:

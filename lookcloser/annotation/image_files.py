@@ -9,11 +9,11 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from lookcloser.core.atomic import replacing
 from lookcloser.core.files import is_image_name
-from lookcloser.core.images import load_image
+from lookcloser.core.images import is_turned, load_image
 
 _LONGEST = 120  # characters; systems allow 255 bytes
 _QUALITY = 95
@@ -41,35 +41,20 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
-def place_picture(source: str, target: Path) -> None:
-    """Put a picture at ``target``: a link to it, where links do not work a copy.
+def place_image(source: str, target: Path) -> None:
+    """Put a copy of an image at ``target``, so that the folder can be moved and changed.
 
     A file whose EXIF data turn it is written again, upright: boxes are in upright pixels, and
-    readers of detection data sets do not turn pictures. What is there already is kept.
+    readers of detection data sets do not turn images. What is there already is kept.
 
     Raises:
         LookcloserError: If it cannot be read or written.
     """
     if target.exists():
         return
-    if _is_turned(source):
-        kind = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
-        with replacing(target) as temporary:
+    with replacing(target) as temporary:
+        if is_turned(source):
+            kind = Image.registered_extensions().get(target.suffix.lower(), "JPEG")
             load_image(source).save(temporary, kind, quality=_QUALITY)
-        return
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # a link whose file has gone
-        target.symlink_to(Path(source).resolve())
-    except OSError:
-        with replacing(target) as temporary:
+        else:
             shutil.copyfile(source, temporary)
-
-
-def _is_turned(source: str) -> bool:
-    try:
-        with Image.open(source) as image:
-            return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
-    except Exception:
-        # Damaged EXIF data turn nothing; `load_image` takes the picture as it is too.
-        return False

@@ -11,6 +11,7 @@ from typing import Any
 from lookcloser.annotation.records import Record
 from lookcloser.core.atomic import refused, write_text
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.outputs import check_folder
 
 JOURNAL = "journal.jsonl"
 
@@ -36,10 +37,12 @@ class Journal:
         """Start with these settings, or go on where the file has the same.
 
         Raises:
-            LookcloserError: If the file was begun with other ones; the difference is named.
+            LookcloserError: If the file was begun with other ones (the difference is named), or
+                there are files of somebody else in the folder.
         """
         wanted = json.loads(json.dumps(settings))
         if not self.settings:
+            check_folder(self.path.parent, "--out")
             write_text(self.path, json.dumps(wanted) + "\n")
             self.settings = wanted
         different = [key for key in wanted if self.settings.get(key) != wanted[key]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,13 +35,14 @@ class LabelMaps:
 
 
 Failed = tuple[Sample, str]
+LabelsOf = Callable[[Sample], Sequence[str] | None]
 
 
 def label_maps(
     engine: Engine,
     samples: Sequence[Sample],
     *,
-    given: bool,
+    labels_of: LabelsOf,
     batch_size: int = 32,
     workers: int = 0,
 ) -> Iterator[list[LabelMaps | Failed]]:
@@ -50,7 +51,7 @@ def label_maps(
     Args:
         engine: What runs the network.
         samples: The images.
-        given: Whether the maps are those of each sample's own labels, or of the model's answer.
+        labels_of: Whose maps: names of the model's classes, or None for those of its answer.
         batch_size: Images per forward pass.
         workers: Threads that decode images.
 
@@ -71,41 +72,47 @@ def label_maps(
     for batch in batches:
         own = samples[done : done + len(batch)]
         done += len(batch)
-        yield list(_of_batch(engine, own, batch, index if given else None))
+        yield list(_of_batch(engine, own, batch, [labels_of(sample) for sample in own], index))
 
 
 def _of_batch(
     engine: Engine,
     samples: Sequence[Sample],
     loaded: Sequence[Loaded],
-    index: Mapping[str, int] | None,
+    labels: Sequence[Sequence[str] | None],
+    index: Mapping[str, int],
 ) -> Iterator[LabelMaps | Failed]:
+    """In the order of ``samples``; the network is asked apart for given and for other labels."""
     read = [row for row, item in enumerate(loaded) if item.pixels is not None]
-    output = _output(engine, [samples[row] for row in read], [loaded[row] for row in read], index)
-    row = 0
-    for sample, item in zip(samples, loaded, strict=True):
-        if item.error is not None or output is None:
-            yield sample, item.error or ""
+    found: dict[int, LabelMaps] = {}
+    for asked in (
+        [row for row in read if labels[row] is not None],
+        [row for row in read if labels[row] is None],
+    ):
+        if not asked:
             continue
-        yield _maps(output, row, sample, item.size, label_scores(output.logits[row], engine.header))
-        row += 1
+        pixels = np.stack([item.pixels for item in (loaded[row] for row in asked)])
+        output = _output(engine, pixels, [labels[row] for row in asked], index)
+        for place, row in enumerate(asked):
+            scores = label_scores(output.logits[place], engine.header)
+            found[row] = _maps(output, place, samples[row], loaded[row].size, scores)
+    for row, (sample, item) in enumerate(zip(samples, loaded, strict=True)):
+        yield found.get(row, (sample, item.error or ""))
 
 
 def _output(
     engine: Engine,
-    samples: Sequence[Sample],
-    loaded: Sequence[Loaded],
-    index: Mapping[str, int] | None,
-) -> ArrayOutput | None:
-    """What the network says of the readable images of a batch; None where there are none."""
-    pixels = [item.pixels for item in loaded if item.pixels is not None]
-    if not pixels:
-        return None
-    if index is None:
-        most = 1 if engine.header.task == "classification" else _MOST_TAGS
-        output = engine.answer(np.stack(pixels), most)
+    pixels: NDArray[np.uint8],
+    labels: Sequence[Sequence[str] | None],
+    index: Mapping[str, int],
+) -> ArrayOutput:
+    """What the network says of images, all with given labels or all without."""
+    given = [names for names in labels if names is not None]
+    if given:
+        output = engine.evidence(pixels, _tokens(given, index))
     else:
-        output = engine.evidence(np.stack(pixels), _tokens(samples, index))
+        most = 1 if engine.header.task == "classification" else _MOST_TAGS
+        output = engine.answer(pixels, most)
     if output.maps is None or output.tokens is None:
         raise LookcloserError(
             f"{engine.header.method}: gives no class maps, and boxes are cut from them",
@@ -114,12 +121,11 @@ def _output(
     return output
 
 
-def _tokens(samples: Sequence[Sample], index: Mapping[str, int]) -> NDArray[np.int64]:
-    """(B, K) classes of each sample's labels, filled up with -1."""
-    most = max(1, *(len(sample.labels) for sample in samples))
-    tokens = np.full((len(samples), most), -1)
-    for row, sample in enumerate(samples):
-        tokens[row, : len(sample.labels)] = [index[name] for name in sample.labels]
+def _tokens(labels: Sequence[Sequence[str]], index: Mapping[str, int]) -> NDArray[np.int64]:
+    """(B, K) classes of each image's labels, filled up with -1."""
+    tokens = np.full((len(labels), max(1, *map(len, labels))), -1)
+    for row, names in enumerate(labels):
+        tokens[row, : len(names)] = [index[name] for name in names]
     return tokens
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -12,6 +14,7 @@ from lookcloser.core.types import Box
 Mask = NDArray[np.bool_]
 
 _EVERY_NEIGHBOUR = np.ones((3, 3))
+TOLERANCE = 0.01  # of the longer side of the network's input: by so much an outline may miss it
 
 
 def largest_part(array: NDArray[np.floating], threshold: float) -> Mask | None:
@@ -56,16 +59,70 @@ def segmentation(mask: Mask, size: tuple[int, int], form: str) -> Segmentation:
     Args:
         mask: (h, w) as `largest_part` gives it.
         size: (width, height) of the picture.
-        form: "polygons": one outline, exactly around the pixels of the grid; "rle": run lengths of
-            the picture's own pixels, each of which takes the value of the grid at its centre.
+        form: "polygons": one outline of few corners, for a person to edit; "rle": run lengths of
+            the image's own pixels, each of which takes the value of the grid at its center.
     """
     height, width = mask.shape
     if form == "polygons":
-        corners = outline(mask) * np.array([size[0] / width, size[1] / height])
+        kept = simplified(outline(mask), TOLERANCE * max(mask.shape))
+        corners = kept * np.array([size[0] / width, size[1] / height])
         return [corners.round(2).ravel().tolist()]
     columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
     rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
     return {"size": [size[1], size[0]], "counts": run_lengths(mask[rows[:, None], columns])}
+
+
+def written_area(box: Box, mask: Segmentation | None) -> float:
+    """Square pixels of what is written: the mask, or the box where there is none."""
+    if mask is None:
+        x0, y0, x1, y1 = box
+        return round((x1 - x0) * (y1 - y0), 2)
+    if isinstance(mask, dict):
+        return float(sum(mask["counts"][1::2]))
+    x, y = np.array(mask[0]).reshape(-1, 2).T
+    return round(float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2, 2)
+
+
+def simplified(corners: NDArray[np.integer], tolerance: float) -> NDArray[np.float64]:
+    """The corners of a closed line that matter: no left-out corner is further than ``tolerance``.
+
+    Args:
+        corners: (V, 2), at least three. Those that touch its bounding box are kept.
+        tolerance: In the units of the corners.
+
+    Source: Ramer (1972), Douglas and Peucker (1973).
+    """
+    points = corners.astype(np.float64)
+    outer = [*points.argmin(axis=0).tolist(), *points.argmax(axis=0).tolist()]
+    points = np.roll(points, -min(outer), axis=0)
+    kept = {index - min(outer) for index in outer}
+    pending = list(pairwise([*sorted(kept), len(points)]))
+    closed = np.vstack([points, points[:1]])
+    while pending:
+        start, end = pending.pop()
+        if end - start < 2:
+            continue
+        distances = _distances(closed[start + 1 : end], closed[start], closed[end])
+        furthest = int(distances.argmax())
+        if distances[furthest] > tolerance:
+            middle = start + 1 + furthest
+            kept.add(middle)
+            pending += [(start, middle), (middle, end)]
+    chosen = points[sorted(kept)]
+    return chosen if len(chosen) > 2 else points
+
+
+def _distances(
+    points: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How far points (N, 2) are from the segment between two others."""
+    along = end - start
+    length = float(along @ along)
+    shares = np.clip((points - start) @ along / length, 0, 1) if length else np.zeros(len(points))
+    distances: NDArray[np.float64] = np.linalg.norm(
+        points - start - shares[:, None] * along, axis=1
+    )
+    return distances
 
 
 def run_lengths(mask: Mask) -> list[int]:

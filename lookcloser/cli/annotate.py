@@ -15,21 +15,27 @@ from lookcloser.core.wording import count
 def annotate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout, or a folder of images.")],
-    form: Annotated[str, typer.Option("--format", help="coco, voc, yolo or csv.")] = "coco",
+    form: Annotated[
+        str, typer.Option("--format", help="coco, voc, yolo, csv, labelstudio or cvat.")
+    ] = "coco",
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("annotations"),
     masks: Annotated[
         str | None,
-        typer.Option(help="polygons (coco, yolo) or rle (coco); without: boxes."),
+        typer.Option(help="polygons (not for voc and csv) or rle (coco); without it boxes alone."),
     ] = None,
     labels: Annotated[
-        str, typer.Option(help="given (of the data), predicted, or auto: given where known.")
+        str,
+        typer.Option(
+            help="given (of the data), predicted, or auto: for each image the given ones that the "
+            "model knows, else the predicted ones."
+        ),
     ] = "auto",
     split: Annotated[str | None, typer.Option(help="One split; without it all.")] = None,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
     ] = 0.0,
     batch_size: BatchSize = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 0,
 ) -> None:
     """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
 

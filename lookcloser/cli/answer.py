@@ -13,13 +13,28 @@ from lookcloser.cli import printing
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.showing import answer_line
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
+    from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.")]
+
+def _existing(run: str | None) -> str | None:
+    """A run that is there: said at once, as loading the libraries takes seconds."""
+    from lookcloser.core.files import missing_path
+
+    if run is None or run.startswith("timm:"):
+        return run
+    if not Path(run).expanduser().exists():
+        raise missing_path(run, "run or model")
+    return run
+
+
+Run = Annotated[
+    str, typer.Argument(help="A run folder or a .safetensors file.", callback=_existing)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
@@ -27,6 +42,11 @@ THRESHOLD_FROM = (
     "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
     "or split (the scored one, optimistic)."
 )
+
+ScoredSplit = Annotated[
+    str | None,
+    typer.Option(help="train, val, test or all; without it test, else val, else what there is."),
+]
 
 T = TypeVar("T")
 
@@ -82,7 +102,7 @@ def predict(
 def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    split: ScoredSplit = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -110,6 +130,7 @@ def evaluate(
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
     recognizer, catalog, rated = load(run), read_data(data), {}
+    split = scored_split(catalog, split)
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")
         rated = recognizer.rate_views(
@@ -145,7 +166,8 @@ def evaluate(
 
 def explain(
     run: Annotated[
-        str | None, typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.")
+        str | None,
+        typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.", callback=_existing),
     ] = None,
     image: Annotated[str | None, typer.Argument(help="One image.")] = None,
     view: Annotated[
@@ -165,7 +187,9 @@ def explain(
             help="Explain every label of the answer, one row each: of a sequence at its own step.",
         ),
     ] = False,
-    save: Annotated[Path, typer.Option(help="The picture to write.")] = Path("explanation.png"),
+    save: Annotated[
+        Path | None, typer.Option(help="The picture to write; without it explanation.png.")
+    ] = None,
     each_view: Annotated[
         Path | None, typer.Option(help="A folder for a picture of each view as well.")
     ] = None,
@@ -191,13 +215,16 @@ def explain(
     from lookcloser.core.box_updates import move_words
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
+    from lookcloser.core.outputs import check_place, free_place
     from lookcloser.recognizer import load
     from lookcloser.recognizer.recognizer import STOCK
 
     run, shown = (run, image) if model is None else (model, picture or run)
     if run is None or shown is None:
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
-    picture_format(save)  # before the work, not after it
+    # Before the work, not after it.
+    save = free_place("explanation.png") if save is None else check_place(save, "--save")
+    picture_format(save)
     views = None if view is None else _view_names(view, "--view")
     if each_label and target is not None:
         raise typer.BadParameter("--each-label explains every label; leave out --target")
@@ -216,7 +243,8 @@ def explain(
     for name, region in regions.items() if each_view is not None else ():
         assert each_view is not None  # the loop is empty otherwise
         alone = plot_views(load_image(shown), {name: region})
-        save_picture(alone, each_view / f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png")
+        file = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png"
+        save_picture(alone, free_place(each_view / file))
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
@@ -225,6 +253,13 @@ def explain(
         printing.next_step("train", "DATA", "--backbone", run.removeprefix(STOCK))
     else:
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+
+
+def scored_split(catalog: Catalog, asked: str | None) -> str:
+    """The split to score: as asked, else test, else the one that is there, which is said."""
+    if asked is None and catalog.scored != "test":
+        printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
+    return asked or catalog.scored
 
 
 def known_data(run: str | Path) -> str:
@@ -261,7 +296,7 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if picture is not None:
         prediction.save(picture)
     if text:
-        typer.echo(f"{prediction.path}: {answer_line(prediction)}")
+        typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}"))
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
@@ -277,14 +312,10 @@ def _first(views: Mapping[str, T]) -> T:
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:
-    """Where the evidence of each image goes; equal names from several folders are numbered."""
+    """Where the evidence of each image goes; what would meet another file is numbered."""
+    from lookcloser.core.outputs import free_place
+
     taken: set[str] = set()
-    names = []
-    for source in sources if folder is not None else []:
-        name, number = f"{source.stem}.png", 2
-        while name in taken:
-            name, number = f"{source.stem}-{number}.png", number + 1
-        taken.add(name)
-        assert folder is not None  # the loop is empty otherwise
-        names.append(folder / name)
-    return names
+    if folder is None:
+        return []
+    return [free_place(folder / f"{source.stem}.png", taken) for source in sources]

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import annotate, answer, audit, data, demo, report, train
+from lookcloser.cli import annotate, answer, audit, data, demo, methods, printing, report, train
 from lookcloser.cli.answer import FAILED
-from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.cli.panels import PanelCommand
+from lookcloser.core.errors import LookcloserError, UsageError, system_words
 from lookcloser.version import __version__
 
 app = typer.Typer(
@@ -45,7 +46,7 @@ def root(
 
 
 app.command("demo")(demo.demo)
-app.command("train")(train.train)
+app.command("train", cls=PanelCommand)(train.train)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)
@@ -53,33 +54,45 @@ app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
 app.add_typer(data.app, name="data")
-app.command("methods")(data.methods)
+app.command("methods")(methods.methods)
 
 
 def run() -> None:
     """Run the program.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with skips, 130 after Ctrl-C.
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with skips, 130 after Ctrl-C, 143 after
+    SIGTERM.
     """
     # On busy machines OpenMP's spinning makes small networks several times slower; it must be set
     # before torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Its C++ warns of what is chosen here, e.g. that unused weights are looked for.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    # No process that is started from here looks for modules in the current folder: it may be data.
+    os.environ.setdefault("PYTHONSAFEPATH", "1")
+    printing.print_anything()
     try:
         app()
-    except (LookcloserError, OSError, MemoryError) as error:
-        if "--debug" in sys.argv:
+    except (LookcloserError, OSError, MemoryError, RuntimeError) as error:
+        said = _said(error)
+        if said is None or "--debug" in sys.argv:
             raise
-        typer.secho(f"Error: {_said(error)}", fg="red", err=True)
+        typer.secho(f"Error: {said}", fg="red", err=True)
         sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
 
 
-def _said(error: Exception) -> str:
-    """One line; what the operating system refused names the file, where it knows one."""
+def _said(error: Exception) -> str | None:
+    """One line; what the operating system refused names the file, where it knows one.
+
+    None for what is a fault of the program.
+    """
     if isinstance(error, LookcloserError):
-        return str(error)
-    if isinstance(error, MemoryError):
-        return "Not enough memory. Try a smaller --batch-size or fewer --workers."
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    file = getattr(error, "filename", None)
-    line = f"{file}: {reason}" if file is not None else reason
+        return error.for_the_command_line()
+    known = system_words(error)
+    if known is not None:
+        return f"{known}."
+    if not isinstance(error, OSError):
+        return None
+    reason = error.strerror or str(error) or type(error).__name__
+    line = f"{error.filename}: {reason}" if error.filename is not None else reason
     return f"{' '.join(str(line).split())}. --debug shows where."

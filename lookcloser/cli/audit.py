@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run
+from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run, ScoredSplit, scored_split
 from lookcloser.core.audit import LEVELS
 from lookcloser.core.wording import count
 
@@ -18,7 +18,7 @@ _SHOWN = 10
 def audit(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    split: ScoredSplit = None,
     out: Annotated[
         Path | None, typer.Option(help="The page; without it audit.html in the run.")
     ] = None,
@@ -32,10 +32,16 @@ def audit(
 
     Example: `lookcloser audit runs/birds birds/`
     """
+    from lookcloser.core.outputs import check_place
+    from lookcloser.data import read_data
     from lookcloser.recognizer import load
 
-    page, found = load(run).audit_report(
-        data,
+    if out is not None:
+        check_place(out, "--out")
+    recognizer, catalog = load(run), read_data(data)
+    split = scored_split(catalog, split)
+    page, found = recognizer.audit_report(
+        catalog,
         split,
         out=out,
         per_class=per_class,

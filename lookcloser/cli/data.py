@@ -1,4 +1,4 @@
-"""data check, methods."""
+"""data check."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.data import CaptionStatistics, DataReport, TagStatistics
-    from lookcloser.models import Model
 
 _TAGS_SHOWN = 20
+_CLASSES_SHOWN = 100
 
 app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
 
@@ -28,15 +28,20 @@ def root() -> None:
 def check(
     data: Annotated[str, typer.Argument(help="A folder or table of images.")],
     decode: Annotated[bool, typer.Option(help="Decode every image.")] = True,
+    columns: Annotated[
+        str | None,
+        typer.Option(help="What columns of a table are: image=filename,label=species."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
     """What was understood, and what is broken.
 
     Example: `lookcloser data check birds/`
     """
-    from lookcloser.data import check_data, read_data
+    from lookcloser.data import check_data, parse_columns, read_data
 
-    catalog = read_data(data, skip_missing=True)
+    given = None if columns is None else parse_columns(columns)
+    catalog = read_data(data, skip_missing=True, columns=given)
     with printing.progress("Reading images") as progress:
         report = check_data(catalog, decode=decode, progress=progress)
     if json:
@@ -44,16 +49,20 @@ def check(
     else:
         _print_counts(report)
         for note in report.notes:
-            typer.echo(note)
+            typer.echo(printable(note))
         for problem in report.problems:
-            typer.echo(f"{problem.severity}: {problem.text}")
+            typer.echo(printable(f"{problem.severity}: {problem.text}"))
         for name, reason in report.broken:
-            typer.echo(f"broken: {name}: {reason}")
+            typer.echo(printable(f"broken: {name}: {reason}"))
+        for name, reason in report.skipped:
+            typer.echo(printable(f"missing: {name}: {reason}"))
         if not report.problems:
             typer.echo("No problems found.")
     if any(problem.severity == "error" for problem in report.problems):
         raise typer.Exit(1)
-    printing.next_step("train", data, *(["--skip-missing"] if report.skipped else []))
+    more = [*(["--columns", columns] if columns else [])]
+    more += ["--skip-missing"] if report.skipped else []
+    printing.next_step("train", data, *more)
     if report.broken or report.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -63,32 +72,50 @@ def _print_counts(report: DataReport) -> None:
     names = len({name for of in report.counts.values() for name in of})
     noun = {"classification": "class", "multilabel": "tag"}.get(report.task)
     kinds = f", {count(names, noun)}" if noun else ""
-    typer.echo(f"{report.root}: {report.layout}, {report.task}{kinds}")
+    typer.echo(printable(f"{report.root}: {report.layout}, {report.task}{kinds}"))
     columns = ["split", "images"]
     rows = [[split, str(images)] for split, images in report.images.items()]
     if report.tags is not None:
         columns.append("without tags")
         rows = [[*row, str(report.tags.untagged[row[0]])] for row in rows]
     printing.print_table("Images", columns, rows)
+    if report.task == "classification":
+        _print_classes(report)
     if report.tags is not None:
         _print_tags(report.tags, report.counts)
     if report.captions is not None:
         _print_captions(report.captions)
 
 
+def _print_classes(report: DataReport) -> None:
+    """Every class with its images; of very many the first, with how many more."""
+    names = list(dict.fromkeys(name for of in report.counts.values() for name in of))
+    shown = names[:_CLASSES_SHOWN]
+    rows = [
+        [printable(name), *(str(of[name]) for of in report.counts.values())]
+        + ([printable(report.parents.get(name, ""))] if report.parents else [])
+        for name in shown
+    ]
+    title = f"Classes, the first {len(shown)} of {len(names)}" if len(names) > len(shown) else ""
+    columns = ["class", *report.counts, *(["group"] if report.parents else [])]
+    printing.print_table(title or "Classes", columns, rows)
+
+
 def _print_tags(tags: TagStatistics, counts: dict[str, dict[str, int]]) -> None:
     least, mean, most = tags.per_image
     typer.echo(f"Tags of an image: {least} to {most}, {mean:.1f} on average")
     shown = list(tags.images.items())[:_TAGS_SHOWN]
-    rows = [[name, str(n), *(str(of[name]) for of in counts.values())] for name, n in shown]
+    rows = [
+        [printable(name), str(n), *(str(of[name]) for of in counts.values())] for name, n in shown
+    ]
     more = len(tags.images) - len(shown)
     title = f"Tags, the {len(shown)} most frequent of {len(tags.images)}" if more else "Tags"
     printing.print_table(title, ["tag", "images", *counts], rows)
     if tags.pairs:
         pairs = [
             [
-                pair.first,
-                pair.second,
+                printable(pair.first),
+                printable(pair.second),
                 str(pair.images),
                 f"{pair.second_given_first:.0%}",
                 f"{pair.first_given_second:.0%}",
@@ -118,30 +145,3 @@ def _print_captions(captions: CaptionStatistics) -> None:
         ["share of the text these make up", f"{captions.rare_text_share:.1%}"],
     ]
     printing.print_table("Captions", ["measure", "value"], rows)
-
-
-def methods(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
-) -> None:
-    """What there is, for which task; the first of each task is taken where none is named."""
-    models = _by_task()
-    if json:
-        printing.print_json(
-            [
-                {"name": model.name, "tasks": list(model.tasks), "summary": model.summary}
-                for model in models
-            ]
-        )
-        return
-    rows = [[model.name, ", ".join(model.tasks), model.summary] for model in models]
-    printing.print_table("Methods", ["method", "task", "what it is"], rows, texts=3)
-    printing.next_step("train", "DATA", "--method", models[0].name)
-
-
-def _by_task() -> list[type[Model]]:
-    from lookcloser.models import MODELS
-    from lookcloser.training.options import DEFAULT_METHODS
-
-    tasks = list(map(str, DEFAULT_METHODS))
-    defaults = DEFAULT_METHODS.values()
-    return sorted(MODELS, key=lambda m: (tasks.index(m.tasks[0]), m.name not in defaults))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -12,15 +14,25 @@ import typer
 
 from lookcloser.core.scores import Score
 from lookcloser.core.shifts import Shifts, measures_of
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.evaluation import ViewScores
 
 
+def print_anything() -> None:
+    """Let stdout and stderr take every sign: what their encoding lacks is written as an escape.
+
+    An answer is not lost to its printing, and two names stay two names.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def say(text: str) -> None:
-    """A line on stderr, where progress and hints go."""
-    typer.echo(text, err=True)
+    """A line on stderr, where progress and hints go; names in it cannot command the terminal."""
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=True)
 
 
 def next_step(*words: object) -> None:
@@ -44,8 +56,14 @@ def progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """JSON on stdout; in plain ASCII, which means the same, where stdout cannot hold the rest."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
@@ -61,7 +79,7 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < texts else "right")
     for row in rows:
-        table.add_row(*(escape(cell) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     Console().print(table)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, Run
+from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, Run, ScoredSplit, scored_split
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def report(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    split: ScoredSplit = None,
     out: Annotated[
         Path | None, typer.Option(help="The file; without it report.html in the run.")
     ] = None,
@@ -31,10 +31,16 @@ def report(
 
     Example: `lookcloser report runs/birds birds/`
     """
+    from lookcloser.core.outputs import check_place
+    from lookcloser.data import read_data
     from lookcloser.recognizer import load
 
-    page, evaluation = load(run).report(
-        data, split, out=out, threshold_from=threshold_from, audited=audit
+    if out is not None:
+        check_place(out, "--out")
+    recognizer, catalog = load(run), read_data(data)
+    split = scored_split(catalog, split)
+    page, evaluation = recognizer.report(
+        catalog, split, out=out, threshold_from=threshold_from, audited=audit
     )
     printing.print_settings(evaluation.settings)
     typer.echo(page)

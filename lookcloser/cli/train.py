@@ -1,11 +1,11 @@
-"""train: one option for each field of `TrainOptions`."""
+"""train: one option for each that is declared, of training and of the methods."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import MISSING, Field, fields
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import typer
 
@@ -15,8 +15,9 @@ from lookcloser.cli.interrupts import INTERRUPTED
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
-from lookcloser.training.kinds import kind_of
-from lookcloser.training.options import TrainOptions, make_options
+from lookcloser.core.options import Declared, declared
+from lookcloser.models.registry import METHODS, methods_with
+from lookcloser.training.options import TrainOptions, make_options, own_options
 
 
 def _read_config(context: typer.Context, path: Path | None) -> Path | None:
@@ -51,7 +52,7 @@ def _train(
         Path | None, typer.Option(help="The run folder; without it runs/DATA-METHOD.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run; give nothing else.")
+        Path | None, typer.Option(help="Continue this run; with --epochs N, to more epochs.")
     ] = None,
     config: Annotated[
         Path | None,
@@ -63,13 +64,20 @@ def _train(
 
     Example: `lookcloser train birds/ --backbone resnet50 --epochs 30 --out runs/birds`
     """
+    from lookcloser.training.asked import check_new, check_resumed
+
+    options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
+    if resume is None:
+        check_new(data, out, options)
+    else:  # what was given beside it is refused, with its name
+        options = {**options, "config": config}
+        options = {name: value for name, value in options.items() if _is_given(context, name)}
+        check_resumed(resume, data=data, out=out, options=options)
+
+    # Only now, as loading the libraries takes seconds.
     from lookcloser.recognizer import run_training
     from lookcloser.training import processes
 
-    options["model_kwargs"] = read_pairs(options["model_kwargs"], "--model-kwargs")
-    if resume is not None:  # what was given beside it is refused there, with its name
-        options = {**options, "config": config}
-        options = {name: value for name, value in options.items() if _is_given(context, name)}
     result = run_training(data, out=out, resume=resume, **options)
     if processes.rank() > 0:  # under torchrun, the first speaks for all
         return
@@ -81,7 +89,10 @@ def _train(
     if result.interrupted:
         printing.next_step("train", "--resume", result.folder)
         raise typer.Exit(INTERRUPTED)
-    printing.next_step("report", result.folder, data or known_data(result.folder))
+    # What was not trained on, where the data has it.
+    split = next(name for name in ("test", "val", "train") if name in result.splits)
+    chosen = [] if split == "test" else ["--split", split]
+    printing.next_step("report", result.folder, data or known_data(result.folder), *chosen)
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -92,32 +103,57 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name != "DEFAULT"
 
 
-def _as_parameter(item: Field[Any], hint: Any) -> inspect.Parameter:
-    """The command-line option of one field."""
-    default = item.default
-    if item.name == "model_kwargs":
-        hint, default = list[str], []
-    assert default is not MISSING  # every other field has a plain default
-    methods = item.metadata.get("methods")
-    panel = f"Only --method {methods.replace(' ', ', ')}" if methods else None
-    # "<float,float,float>" does not fit into the column.
-    metavar = "R G B" if kind_of(hint).plain is tuple else None
-    help_line = typer.Option(help=item.metadata["help"], rich_help_panel=panel, metavar=metavar)
-    annotated = Annotated[hint, help_line]
-    return inspect.Parameter(
-        item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotated
-    )
-
-
 def _with_options(function: Any) -> Any:
-    """``function`` as typer reads it: ``**options`` spelled out from `TrainOptions`."""
-    hints = get_type_hints(TrainOptions)
+    """``function`` as typer reads it: ``**options`` spelled out from what is declared."""
     own = inspect.signature(function, eval_str=True)
     fixed = [item for item in own.parameters.values() if item.kind is not item.VAR_KEYWORD]
-    spelled = [_as_parameter(item, hints[item.name]) for item in fields(TrainOptions)]
+    general = sorted(declared(TrainOptions).values(), key=lambda item: item.name != "method")
+    spelled = [_as_parameter(item) for item in general]
+    spelled += [_as_parameter(item, methods_with(name)) for name, item in own_options().items()]
     function.__signature__ = own.replace(parameters=[*fixed, *spelled])
     function.__annotations__ = {item.name: item.annotation for item in [*fixed, *spelled]}
     return function
+
+
+def _as_parameter(item: Declared, methods: Sequence[str] = ()) -> inspect.Parameter:
+    """The command-line option of one declared option, of all methods or of some."""
+    hint, default, words = item.hint, item.default, item.help
+    if item.kind.plain is dict:
+        hint, default = list[str], []
+    elif item.kind.choices:  # a wrong one gets the same error as in Python and in config.yaml
+        hint = str | None if item.kind.optional else str
+    if methods:  # None is the method's own default, which may be another one for each
+        hint, default, words = hint | None, None, f"{words}{_defaults(item.name)}"
+    line = typer.Option(
+        help=words,
+        rich_help_panel=f"Only --method {', '.join(methods)}" if methods else None,
+        metavar=_metavar(item),
+        show_default=not methods,
+    )
+    return inspect.Parameter(
+        item.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[hint, line],
+    )
+
+
+def _metavar(item: Declared) -> str | None:
+    """What stands for the value: the words to choose from, or something short."""
+    if item.kind.plain is tuple:  # "<float,float,float>" does not fit into the column
+        return "R G B"
+    return "|".join(item.kind.choices) or None
+
+
+def _defaults(name: str) -> str:
+    """A sentence with the default of a method's option, and of which methods where they differ."""
+    found: dict[Any, list[str]] = {}
+    for method in methods_with(name):
+        found.setdefault(METHODS[method].own[name].default, []).append(method)
+    said = [str(value).lower() for value in found]
+    if len(found) > 1:
+        said = [f"{v} of {', '.join(names)}" for v, names in zip(said, found.values(), strict=True)]
+    return "" if said == ["none"] else f" Default: {'; '.join(said)}."
 
 
 train = _with_options(_train)

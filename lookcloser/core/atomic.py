@@ -29,7 +29,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        # Not named after ``path``: a name as long as the system allows has no room for more.
+        handle, name = tempfile.mkstemp(prefix=".lookcloser-", suffix=".tmp", dir=path.parent)
     except OSError as error:
         raise refused(path, error) from error
     os.close(handle)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from lookcloser.core.wording import printable
+
 
 class LookcloserError(ValueError):
-    """Something a user can mend.
+    """Something a user can fix.
 
     The message has up to three sentences: what was wrong (with the offending value), what is
-    allowed, and what to do next. The command line prints it as it is, without a traceback.
+    allowed, and what to do next. The command line prints it as it is, without a traceback: names
+    in it are made `printable` here, so that a file name cannot command the terminal.
 
     Args:
         what: What is wrong, the value named first, e.g. ``"resnt18: unknown backbone"``. Without a
@@ -19,12 +23,36 @@ class LookcloserError(ValueError):
         allowed: What would have been accepted, e.g. ``"a number above 0"``; it is introduced by
             "Allowed: ". One that is a sentence of its own ends with a full stop, and stays so.
         fix: The next step to take.
+        option: What "{}" in these texts stands for: an option, as Python spells it.
     """
 
-    def __init__(self, what: str, *, allowed: str | None = None, fix: str | None = None) -> None:
-        self.what, self.allowed, self.fix = what, allowed, fix
-        parts = (_capital(what), _introduced(allowed or ""), fix or "")
-        super().__init__(" ".join(_sentence(part) for part in parts if part))
+    def __init__(
+        self,
+        what: str,
+        *,
+        allowed: str | None = None,
+        fix: str | None = None,
+        option: str | None = None,
+    ) -> None:
+        self.texts, self.option = (what, allowed, fix), option
+        self.what = _naming(what, option)
+        self.allowed = None if allowed is None else _naming(allowed, option)
+        self.fix = None if fix is None else _naming(fix, option)
+        parts = (_capital(self.what), _introduced(self.allowed or ""), self.fix or "")
+        message = " ".join(_sentence(part) for part in parts if part)
+        super().__init__("\n".join(map(printable, message.split("\n"))))
+
+    def for_the_command_line(self) -> str:
+        """The message with its option as the command line spells it: "--rank-form"."""
+        if self.option is None:
+            return str(self)
+        what, allowed, fix = self.texts
+        return str(type(self)(what, allowed=allowed, fix=fix, option=flag(self.option)))
+
+
+def flag(option: str) -> str:
+    """The command line's spelling of an option."""
+    return f"--{option.replace('_', '-')}"
 
 
 class UsageError(LookcloserError):
@@ -43,7 +71,39 @@ def as_usage() -> Iterator[None]:
     except UsageError:
         raise
     except LookcloserError as error:
-        raise UsageError(error.what, allowed=error.allowed, fix=error.fix) from error
+        what, allowed, fix = error.texts
+        raise UsageError(what, allowed=allowed, fix=fix, option=error.option) from error
+
+
+# What torch says, in errors without a class of their own -> what it means.
+_MEMORY = (
+    *("can't allocate memory", "out of memory", "bad_alloc", "alloc_failed"),
+    *("not enough memory", "cannot allocate memory"),
+)
+_NO_MEMORY = "Not enough memory. Try a smaller --batch-size or --size, or fewer --workers"
+_WORKER = re.compile(r"DataLoader worker \(pid\(?s?\)? [\d, ]+\) (exited|is killed)")
+
+
+def system_words(error: BaseException) -> str | None:
+    """A sentence for what the system refused or ended: memory, a loading process.
+
+    None for any other error.
+    """
+    text = str(error)
+    if _WORKER.search(text):
+        if "bus error" in text.lower() or "shared memory" in text.lower():
+            return (
+                "A loading process found too little shared memory. Give the container more "
+                "(docker run --shm-size=2g), or use --workers 0"
+            )
+        return (
+            "A loading process was ended by the system, usually for lack of memory. Use fewer "
+            "--workers, or a smaller --batch-size"
+        )
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY
+    is_memory = any(words in text.lower() for words in _MEMORY)
+    return _NO_MEMORY if is_memory and isinstance(error, RuntimeError | OSError) else None
 
 
 def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:
@@ -63,6 +123,10 @@ def unknown(value: str, kind: str, choices: Iterable[str]) -> UsageError:
     else:
         fix = None
     return UsageError(f"{value}: unknown {kind}", fix=fix)
+
+
+def _naming(text: str, option: str | None) -> str:
+    return text if option is None else text.replace("{}", option)
 
 
 def _capital(what: str) -> str:

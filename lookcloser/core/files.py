@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import importlib.util
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -10,21 +11,31 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, close_matches
 
+HEIC_SUFFIXES = frozenset({".heic", ".heif", ".hif"})
+"""Photos of phones: read where pillow-heif is installed (the extra "heic")."""
+
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"}
     | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    | (HEIC_SUFFIXES if importlib.util.find_spec("pillow_heif") else frozenset())
 )
+# What unpackers, cameras and file servers leave beside the images: previews and forks.
+_CLUTTER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "__pycache__"})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserError:
     """The error for a path that does not exist; offers near names in the folder where it ends."""
     shown, path = path, Path(path)
+    if path.is_symlink():
+        target = os.readlink(path)
+        return LookcloserError(f"{shown}: a broken link, there is no '{target}'", fix="Remove it")
     parts = [path, *path.parents]
     # The first name that is wrong may be a folder further up: "dta/birds" for "data/birds".
     wrong = next((p for p in parts if not p.exists() and p.parent.is_dir()), path)
     names = os.listdir(wrong.parent) if wrong.parent.is_dir() else []
-    near = [os.fspath(wrong.with_name(name)) for name in close_matches(wrong.name, names, 1)]
+    others = [name for name in names if name != wrong.name]
+    near = [os.fspath(wrong.with_name(name)) for name in close_matches(wrong.name, others, 1)]
     fix = f"Did you mean '{near[0]}'?" if near else None
     return LookcloserError(f"{shown}: no such {kind}", fix=fix)
 
@@ -42,32 +53,69 @@ def is_image_name(name: str) -> bool:
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES and not name.startswith(".")
 
 
-def walk_images(folder: str | Path) -> Iterator[str]:
-    """Paths of the images below ``folder``, relative to it, "/" between names, in no order.
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is no part of a data set: hidden, or left by another program."""
+    return name.startswith(".") or name in _CLUTTER
 
-    Links are followed; a link back to a folder above itself is not entered. Hidden names (a leading
-    dot) are passed over. Broken links with an image's name are yielded: decoding reports them.
+
+def subfolders(folder: str | Path) -> list[str]:
+    """The names of the folders in a folder, and of links to folders, sorted, none hidden."""
+    with os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if not is_hidden(e.name) and leads_to_folder(e))
+
+
+def leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to itself leads nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def walk_files(folder: str | Path) -> Iterator[str]:
+    """Paths of the files below ``folder``, relative to it, "/" between names, in a fixed order.
+
+    Links are followed, to each folder once and never back to a folder above, so that folders that
+    link to each other end. Hidden names (a leading dot) and what other programs leave (previews,
+    resource forks) are passed over. Broken links are yielded: reading reports them.
 
     Raises:
         OSError: If a folder cannot be listed.
     """
-    root = os.stat(folder)
-    above: tuple[tuple[int, int], ...] = ((root.st_dev, root.st_ino),)
-    pending = [(os.fspath(folder), "", above)]
+    above: tuple[tuple[int, int], ...] = (_identity(folder),)
+    linked: set[tuple[int, int]] = set()
+    pending = [(os.fspath(folder), "", above, False)]
     while pending:
-        path, prefix, above = pending.pop()
-        with os.scandir(path) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    # DirEntry.inode() is that of a link itself, so the target is asked.
-                    status = entry.stat()
-                    key = (status.st_dev, status.st_ino)
-                    if key not in above:
-                        pending.append((entry.path, f"{prefix}{entry.name}/", (*above, key)))
-                elif is_image_name(entry.name):
-                    yield prefix + entry.name
+        path, prefix, above, by_link = pending.pop()
+        with os.scandir(path) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if not leads_to_folder(entry):
+                yield prefix + entry.name
+                continue
+            # DirEntry.inode() is that of a link itself, so the target is asked.
+            key, through = _identity(entry.path), by_link or entry.is_symlink()
+            if key in above or (through and key in linked):
+                continue
+            if through:
+                linked.add(key)
+            pending.append((entry.path, f"{prefix}{entry.name}/", (*above, key), through))
+
+
+def _identity(folder: str | Path) -> tuple[int, int]:
+    status = os.stat(folder)
+    return status.st_dev, status.st_ino
+
+
+def walk_images(folder: str | Path) -> Iterator[str]:
+    """The files of `walk_files` that are named like images.
+
+    Raises:
+        OSError: If a folder cannot be listed.
+    """
+    return filter(lambda path: is_image_name(path.rpartition("/")[2]), walk_files(folder))
 
 
 def list_images(folder: str | Path) -> list[str]:
@@ -98,15 +146,16 @@ def _expand(source: str | Path) -> list[Path]:
     refuse_url(source)
     path = Path(source).expanduser()
     if path.is_dir():
-        images = [path / name for name in list_images(path)]
+        photos = tuple(IMAGE_SUFFIXES | HEIC_SUFFIXES)  # without its extra, reading one says so
+        images = [path / name for name in sorted(walk_files(path)) if _ends(name, photos)]
         if not images:
             raise LookcloserError(
                 f"{source}: no images in this folder",
                 allowed=f"files that end in {' '.join(sorted(IMAGE_SUFFIXES))}",
             )
         return images
-    if path.exists():
-        return [path]
+    if path.exists() or path.is_symlink():
+        return [path]  # of a link that leads nowhere, reading says so
     if not glob.has_magic(str(path)):
         raise missing_path(source)
     matches = (Path(match) for match in sorted(glob.glob(str(path), recursive=True)))
@@ -114,3 +163,7 @@ def _expand(source: str | Path) -> list[Path]:
     if not images:
         raise LookcloserError(f"{source}: no image matches this pattern")
     return images
+
+
+def _ends(path: str, suffixes: tuple[str, ...]) -> bool:
+    return path.lower().endswith(suffixes)

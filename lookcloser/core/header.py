@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, get_args
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.preprocessing import Preprocessing
@@ -14,7 +15,8 @@ from lookcloser.core.types import Kind, Task
 from lookcloser.version import __version__
 
 FORMAT = 1
-LARGEST_INPUT = 8192  # pixels a side
+LARGEST_INPUT = 4096  # pixels a side; a header that asks for more would only take all memory
+INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 @dataclass(frozen=True)
@@ -22,8 +24,8 @@ class ModelHeader:
     """What a model file says beside its weights.
 
     Attributes:
-        method: A name in `lookcloser.models.MODELS`.
-        arguments: The constructor's keyword arguments.
+        method: A name in `lookcloser.models.METHODS`.
+        arguments: ``num_classes`` and the method's options.
         task: What the model answers.
         names: Class names by index.
         preprocessing: How images are made ready.
@@ -68,7 +70,7 @@ def parse_header(path: str | Path, text: str) -> ModelHeader:
     )
     try:
         values = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise damaged from error
     if not isinstance(values, dict):
         raise damaged
@@ -79,19 +81,9 @@ def parse_header(path: str | Path, text: str) -> ModelHeader:
             allowed=f"This is lookcloser {__version__}, which reads formats up to {FORMAT}",
             fix="Upgrade: `pip install --upgrade lookcloser`",
         )
-    known = {item.name for item in fields(ModelHeader)}
     try:
-        chosen = {key: value for key, value in values.items() if key in known}
-        preprocessing = values["preprocessing"]
-        chosen["names"] = tuple(str(name) for name in values["names"])
-        chosen["preprocessing"] = Preprocessing(
-            size=_pair(preprocessing["size"]),
-            mean=_triple(preprocessing["mean"]),
-            std=_triple(preprocessing["std"]),
-            interpolation=str(preprocessing["interpolation"]),
-        )
-        return ModelHeader(**chosen)
-    except (KeyError, TypeError, ValueError) as error:
+        return _header(values)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged from error
 
 
@@ -106,13 +98,71 @@ def check_known(labels: Iterable[str], header: ModelHeader) -> None:
         )
 
 
+def _header(values: Mapping[str, Any]) -> ModelHeader:
+    """A header from what JSON has of it, every value of its kind; other keys are left out.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: If anything is missing or of another kind.
+    """
+    preprocessing = values["preprocessing"]
+    header = ModelHeader(
+        method=_text(values["method"]),
+        arguments=_mapping(values["arguments"]),
+        task=_one_of(values["task"], get_args(Task)),
+        names=tuple(_text(name) for name in _list(values["names"])),
+        preprocessing=Preprocessing(
+            size=_pair(preprocessing["size"]),
+            mean=_triple(preprocessing["mean"]),
+            std=_triple(preprocessing["std"]),
+            interpolation=_one_of(preprocessing["interpolation"], INTERPOLATIONS),
+        ),
+        box_threshold=_number(values.get("box_threshold", ModelHeader.box_threshold)),
+        scores={k: _number(v) for k, v in _mapping(values.get("scores", {})).items()},
+        evidence_kind=_one_of(values.get("evidence_kind", "map"), get_args(Kind)),
+        provenance=_mapping(values.get("provenance", {})),
+        version=_text(values.get("version", "")),
+        format=values["format"],
+    )
+    if not 0 <= header.box_threshold <= 1 or min(header.preprocessing.std) <= 0:
+        raise ValueError(header.box_threshold)
+    if len(header.names) != header.arguments.get("num_classes", len(header.names)):
+        raise ValueError(len(header.names))
+    return header
+
+
+def _wrong(value: Any) -> NoReturn:
+    raise TypeError(value)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else _wrong(value)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else _wrong(value)
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else _wrong(value)
+
+
+def _one_of(value: Any, choices: Collection[Any]) -> Any:
+    return value if isinstance(value, str) and value in choices else _wrong(value)
+
+
+def _number(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else _wrong(value)
+
+
 def _pair(values: Any) -> tuple[int, int]:
-    height, width = (int(value) for value in values)
-    if not (0 < height <= LARGEST_INPUT and 0 < width <= LARGEST_INPUT):
-        raise ValueError(values)
+    height, width = values
+    for side in (height, width):
+        if not isinstance(side, int) or not 0 < side <= LARGEST_INPUT:
+            raise ValueError(values)
     return height, width
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+    red, green, blue = (_number(value) for value in values)
     return red, green, blue

@@ -1,11 +1,18 @@
-"""Decoding of any image into 8-bit RGB, or a clear reason why not."""
+"""Decoding of any image into 8-bit RGB, or a clear reason why not.
+
+The only place where a file becomes an image (`open_image`): what Pillow would do with a file of a
+data set, such as running PostScript, is decided here once.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib.util
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.files import (
+    HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
     find_images,
     list_images,
@@ -26,15 +34,21 @@ __all__ = [
     "MAX_PIXELS",
     "ImageSource",
     "find_images",
+    "image_size",
+    "is_turned",
     "list_images",
     "load_image",
+    "open_image",
     "walk_images",
 ]
 
-ImageSource = str | Path | bytes | NDArray[Any] | Image.Image
+ImageSource = str | Path | bytes | IO[bytes] | NDArray[Any] | Image.Image
 
 # Where Pillow itself refuses to go on (twice its MAX_IMAGE_PIXELS): 512 MiB as RGB.
 MAX_PIXELS = 178_956_970
+
+# Of an open file; the largest image allowed has half of it when it is not compressed at all.
+_MAX_BYTES = 1 << 30
 
 # Raster formats only: Pillow would hand PostScript, whatever its file name, to Ghostscript.
 _RASTER = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF")
@@ -48,8 +62,9 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     maximum. Of an animation the first frame is taken. The caller's image or array is not changed.
 
     Args:
-        source: A file, the bytes of one, a PIL image, or an array uint8 or float in [0, 1] of shape
-            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        source: A file, the bytes of one, a file opened for reading bytes (``io.BytesIO`` too, read
+            from its beginning), a PIL image, or an array uint8 or float in [0, 1] of shape (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4).
         max_pixels: Width × height above which the image is refused, before it is decoded.
 
     Raises:
@@ -60,10 +75,13 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
         return _read(source, "image", max_pixels)
-    if isinstance(source, bytes):
+    if isinstance(source, bytes | bytearray | memoryview):
         return _read(io.BytesIO(source), "image given as bytes", max_pixels)
     if isinstance(source, str | Path):
         return _read(_file(source), str(source), max_pixels)
+    if hasattr(source, "read"):
+        content, name = _content(source)
+        return _read(content, name, max_pixels)
     raise LookcloserError(
         f"{type(source).__name__}: not an image",
         allowed="a path, bytes, a PIL image or a NumPy array of shape (H, W, 3)",
@@ -83,15 +101,82 @@ def _file(source: str | Path) -> Path:
     return path
 
 
-def _read(source: Path | io.BytesIO | Image.Image, name: str, max_pixels: int) -> Image.Image:
+@contextmanager
+def open_image(source: str | Path) -> Iterator[Image.Image]:
+    """A file as Pillow opens it, not decoded, for its values, its header or its size.
+
+    Of raster formats only, and of at most `MAX_PIXELS`. What Pillow raises inside of the block
+    becomes a `LookcloserError` as well.
+
+    Raises:
+        LookcloserError: As `load_image`.
+    """
+    path = _file(source)
+    with _explained(str(source)), Image.open(path, formats=_formats()) as image:
+        _check_size(*image.size, str(source), MAX_PIXELS)
+        yield image
+
+
+def image_size(source: str | Path) -> tuple[int, int]:
+    """(width, height) of the upright image, from the file's header.
+
+    Raises:
+        LookcloserError: As `open_image`.
+    """
+    with open_image(source) as image:
+        size = image.size
+        return (size[1], size[0]) if _orientation(image) >= 5 else size
+
+
+def is_turned(source: str | Path) -> bool:
+    """Whether EXIF data turn or mirror the image; False where it cannot be read."""
     try:
+        with open_image(source) as image:
+            return _orientation(image) != 1
+    except LookcloserError:
+        return False
+
+
+def _content(file: IO[bytes]) -> tuple[io.BytesIO, str]:
+    """What is in an open file, from its beginning where it can be rewound, and its name."""
+    name = getattr(file, "name", None)
+    name = name if isinstance(name, str) else "image given as an open file"
+    try:
+        if getattr(file, "seekable", lambda: False)():
+            file.seek(0)
+        content: Any = file.read(_MAX_BYTES + 1)
+    except (OSError, ValueError, TypeError) as error:
+        raise LookcloserError(f"{name}: cannot be read: {error}") from error
+    if not isinstance(content, bytes):
+        raise LookcloserError(f"{name}: opened as text", fix="Open it with mode 'rb'")
+    if len(content) > _MAX_BYTES:
+        raise LookcloserError(f"{name}: too large", allowed=f"At most {_MAX_BYTES:,} bytes")
+    if not content:
+        raise LookcloserError(f"{name}: the file is empty")
+    return io.BytesIO(content), name
+
+
+def _read(source: Path | io.BytesIO | Image.Image, name: str, max_pixels: int) -> Image.Image:
+    with _explained(name):
         if isinstance(source, Image.Image):
             return _decode(source, name, max_pixels)
         with Image.open(source, formats=_formats()) as image:
             return _decode(image, name, max_pixels)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Whatever Pillow raises inside leaves as a `LookcloserError` that names the image."""
+    try:
+        yield
     except LookcloserError:
         raise
     except UnidentifiedImageError as error:
+        if Path(name).suffix.lower() in HEIC_SUFFIXES and "HEIF" not in _formats():
+            raise LookcloserError(
+                f"{name}: HEIC is not read without pillow-heif",
+                fix="`pip install 'lookcloser[heic]'`, or save it as JPEG",
+            ) from error
         raise LookcloserError(
             f"{name}: not an image that can be read", allowed=f"the formats {', '.join(_formats())}"
         ) from error
@@ -104,7 +189,13 @@ def _read(source: Path | io.BytesIO | Image.Image, name: str, max_pixels: int) -
 def _formats() -> tuple[str, ...]:
     """The raster formats that this build of Pillow knows; naming an unknown one is a KeyError."""
     Image.init()
-    return tuple(name for name in _RASTER if name in Image.OPEN)
+    names: tuple[str, ...] = _RASTER
+    if importlib.util.find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+        names = (*names, "HEIF")
+    return tuple(name for name in names if name in Image.OPEN)
 
 
 def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
@@ -126,12 +217,20 @@ def _decode(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     try:
-        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-            return ImageOps.exif_transpose(image)
+        return ImageOps.exif_transpose(image) if _orientation(image) != 1 else image
+    except Exception:
+        # It can be read but not be written back without its orientation: the pixels are sound.
+        return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's number, 1 for upright, from 5 on with width and height exchanged."""
+    try:
+        number = image.getexif().get(ExifTags.Base.Orientation, 1)
+        return int(number) if number in range(1, 9) else 1
     except Exception:
         # A damaged EXIF block says nothing about the orientation; the pixels are sound.
-        return image
-    return image
+        return 1
 
 
 def _rgb(image: Image.Image) -> Image.Image:

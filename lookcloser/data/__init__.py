@@ -1,9 +1,9 @@
-"""Data sets as people have them: recognised, split and checked. Imports no torch."""
+"""Data sets as people have them: recognized, split and checked. Imports no torch."""
 
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.check import Balance, DataReport, Problem, check_data
 from lookcloser.data.inspection import Duplicate
-from lookcloser.data.read import read_data
+from lookcloser.data.read import parse_columns, read_data
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.splits import make_splits
 from lookcloser.data.statistics import CaptionStatistics, TagPair, TagStatistics
@@ -23,6 +23,7 @@ __all__ = [
     "TagStatistics",
     "check_data",
     "make_splits",
+    "parse_columns",
     "read_data",
     "validate_for_training",
 ]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from lookcloser.core.errors import unknown
 from lookcloser.core.types import Box, Task
+
+ALL = "all"
+"""In the place of a split: every image."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,6 +60,8 @@ class Catalog:
         samples: Every image.
         skipped: (name, reason) of what was left out because it was asked to.
         notes: Sentences about how the data was understood.
+        parents: Of classes in a hierarchy: class or group -> the group above it. Groups at the top
+            have no entry; empty where classes have no groups.
     """
 
     root: Path
@@ -65,6 +71,7 @@ class Catalog:
     samples: tuple[Sample, ...]
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -73,14 +80,21 @@ class Catalog:
         return tuple(split for split in ("train", "val", "test") if split in present)
 
     def split(self, name: str) -> tuple[Sample, ...]:
-        """The samples of one split, in the order of `samples`.
+        """The samples of one split, in the order of `samples`; "all" is every image.
 
         Raises:
             LookcloserError: If there is no such split; names those there are.
         """
+        if name == ALL:
+            return self.samples
         if name not in self.splits:
             raise unknown(name, f"split of {self.root}", self.splits)
         return tuple(sample for sample in self.samples if sample.split == name)
+
+    @property
+    def scored(self) -> str:
+        """The split that is scored where none is named: test, else val, else what there is."""
+        return next(reversed(self.splits), ALL)
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Images per split and class: ``{split: {name: n}}``, zeros included."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lookcloser.core.types import Task
-from lookcloser.core.wording import count, named, some
+from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.inspection import Duplicate, Inspection, inspect_samples
 from lookcloser.data.statistics import (
@@ -19,6 +19,7 @@ from lookcloser.data.statistics import (
     caption_statistics,
     tag_statistics,
 )
+from lookcloser.data.unread import unread
 from lookcloser.data.validation import obstacles
 
 _UNBALANCED = 10.0
@@ -64,8 +65,11 @@ class DataReport:
         captions: Of a captioning data set.
         broken: (name, reason) of images that are missing or cannot be decoded.
         duplicates: Groups of images with the same bytes.
+        near_duplicates: Pairs of images of different splits that are nearly the same.
         skipped: (name, reason) of what reading left out.
         notes: How the data was understood.
+        unread: What lies in the folder and is no part of the data set, in sentences.
+        parents: Class or group -> the group above it, where classes have groups.
         problems: Errors first, then warnings, then notes.
     """
 
@@ -82,8 +86,11 @@ class DataReport:
     captions: CaptionStatistics | None
     broken: tuple[tuple[str, str], ...]
     duplicates: tuple[Duplicate, ...]
+    near_duplicates: tuple[Duplicate, ...]
     skipped: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    unread: tuple[str, ...]
+    parents: dict[str, str]
     problems: tuple[Problem, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,9 +113,9 @@ def check_data(
         The report. Problems are listed there, not raised.
     """
     seen = inspect_samples(catalog.samples, decode=decode, progress=progress)
-    counts, tags = _counts(catalog), tag_statistics(catalog)
+    counts, tags, left = _counts(catalog), tag_statistics(catalog), unread(catalog)
     return DataReport(
-        root=str(catalog.root),
+        root=encodable(str(catalog.root)),
         layout=catalog.layout,
         task=catalog.task,
         images={split: len(catalog.split(split)) for split in catalog.splits},
@@ -123,10 +130,14 @@ def check_data(
         duplicates=seen.duplicates,
         skipped=catalog.skipped,
         notes=catalog.notes,
+        near_duplicates=seen.near,
+        unread=left,
+        parents=dict(catalog.parents),
         problems=(
             *(Problem("error", str(obstacle)) for obstacle in obstacles(catalog)),
             *(Problem("warning", text) for text in _warnings(catalog, seen)),
             *(Problem("warning", text) for text in _tag_warnings(catalog, tags)),
+            *(Problem("warning", f"{text}.") for text in left),
             *(Problem("note", text) for text in _remarks(catalog, counts, seen)),
             *(Problem("note", text) for text in _tag_remarks(tags)),
         ),
@@ -152,9 +163,20 @@ def _warnings(catalog: Catalog, seen: Inspection) -> Iterator[str]:
         )
     if seen.misboxed:
         yield f"{some(seen.misboxed, 'image')} with boxes that are empty or reach outside."
+    if seen.near:
+        first = zip(seen.near[0].names, seen.near[0].splits, strict=True)
+        yield (
+            f"{count(len(seen.near), 'image')} nearly the same as one of another split, which "
+            f"flatters the scores: {named([f'{name} ({split})' for name, split in first])}."
+        )
+    if seen.tiny:
+        yield f"{some(seen.tiny, 'image')} far smaller than the others: there is little to see."
     if catalog.skipped:
         listed = [name for name, _ in catalog.skipped]
-        yield f"{some(listed, 'listed image')} missing: training needs --skip-missing."
+        yield (
+            f"{some(listed, 'listed image')} missing ({catalog.skipped[0][1]}): training needs "
+            "--skip-missing."
+        )
 
 
 def _tag_warnings(catalog: Catalog, tags: TagStatistics | None) -> Iterator[str]:

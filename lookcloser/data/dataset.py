@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, get_worker_info
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Sample
 from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.seeds import mixed_seed
+from lookcloser.data.shared_memory import affordable_workers
 from lookcloser.data.targets import Targets
 from lookcloser.data.transforms import Transform
 
@@ -188,6 +190,34 @@ class SharedBatches(Sampler[list[Key]]):
             yield keys[start:end][self.rank :: self.world_size]
 
 
+class Batches(Sampler[list[Key]]):
+    """The batches of another sampler, of one epoch from any of them on.
+
+    Args:
+        batches: Draws them in an order that follows from the epoch alone; its ``sampler`` is told
+            the epoch.
+    """
+
+    def __init__(self, batches: BatchSampler | PairBatches | SharedBatches) -> None:
+        self.batches = batches
+        self.sampler: Any = batches.sampler  # by this name the training loop finds it
+        self._epoch = self._first = 0
+
+    def begin_at(self, epoch: int, first: int) -> None:
+        """Choose the epoch, and leave out what comes before its batch number ``first``."""
+        self.sampler.set_epoch(epoch)
+        self._epoch, self._first = epoch, first
+
+    def __len__(self) -> int:
+        """Of a whole epoch."""
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        # A generator asks for the epoch when the first batch is wanted, not before it is set.
+        first = self._first if self.sampler.epoch == self._epoch else 0
+        yield from islice(self.batches, first, None)
+
+
 def image_loader(
     dataset: ImageDataset,
     sampler: Sampler[Key] | PairBatches | SharedBatches,
@@ -201,22 +231,29 @@ def image_loader(
     `PairBatches` and `SharedBatches` come as they are, whatever ``batch_size``. Otherwise a last
     batch of a single image is left out unless ``keep_last``: batch norm cannot train on it.
     """
-    how: dict[str, Any] = {
-        "batch_size": batch_size,
-        "sampler": sampler,
-        "drop_last": len(dataset) % batch_size == 1 and not keep_last,
-    }
-    if isinstance(sampler, PairBatches | SharedBatches):
-        how = {"batch_sampler": sampler}
+    batches: Any = sampler
+    if not isinstance(sampler, PairBatches | SharedBatches):
+        drop_last = len(dataset) % batch_size == 1 and not keep_last
+        batches = BatchSampler(sampler, batch_size, drop_last)
+    # Another loader of the same work, such as that of validation, wants its share.
+    workers = affordable_workers(workers, 2 * batch_size * _image_bytes(dataset))
     return DataLoader(
         dataset,
-        **how,
+        batch_sampler=Batches(batches),
         num_workers=workers,
         collate_fn=collate,
         pin_memory=torch.cuda.is_available(),
         persistent_workers=workers > 0,
         worker_init_fn=_quiet_worker if workers else None,
     )
+
+
+def _image_bytes(dataset: ImageDataset) -> int:
+    """Of one image as the network gets it."""
+    state = torch.get_rng_state()
+    made: Tensor = dataset.transform(Image.new("RGB", (8, 8)))
+    torch.set_rng_state(state)
+    return made.nbytes
 
 
 def collate(items: list[Item]) -> Batch:

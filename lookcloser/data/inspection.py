@@ -8,21 +8,24 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
+from statistics import median
 
 import numpy as np
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Sample
+from lookcloser.data.similarity import Print, fingerprint, nearly_equal
 
 _THREADS = 16
 # Handing over one image costs as much as looking at a small array: several at a time.
 _CHUNK = 32
+_FEW_PIXELS = 4
 
 
 @dataclass(frozen=True)
 class Duplicate:
-    """Images with the same bytes.
+    """Images with the same bytes, or nearly the same pixels.
 
     Attributes:
         names: Of the samples, in the order of the data set.
@@ -43,12 +46,16 @@ class Inspection:
         sizes: (width, height), upright, of every image that was decoded.
         broken: (name, reason) of images that are missing, empty or cannot be decoded.
         duplicates: Groups of equal images.
+        near: Pairs of images of different splits that are nearly the same, and not equal.
+        tiny: Names of images that are far smaller than the others.
         misboxed: Names of images with a box that is empty or reaches outside by over a pixel.
     """
 
     sizes: tuple[tuple[int, int], ...]
     broken: tuple[tuple[str, str], ...]
     duplicates: tuple[Duplicate, ...]
+    near: tuple[Duplicate, ...]
+    tiny: tuple[str, ...]
     misboxed: tuple[str, ...]
 
 
@@ -65,28 +72,66 @@ def inspect_samples(
         decode: Decode in threads: Pillow lets others run meanwhile.
         progress: Called with (done, total) after each image, in this thread.
     """
-    sizes, broken, misboxed = [], [], []
+    sizes, broken, misboxed = dict[str, tuple[int, int]](), [], []
+    prints: list[Print | None] = [None] * len(samples)
     with ThreadPool(min(_THREADS, os.cpu_count() or 1)) as pool:
         looked = pool.imap(_decode if decode else _exists, samples, _CHUNK)
         for done, (sample, found) in enumerate(zip(samples, looked, strict=True), 1):
             if isinstance(found, str):
                 broken.append((sample.name, found))
             elif found is not None:
-                sizes.append(found)
-                if not all(_within(box, found) for _, box in sample.boxes):
+                sizes[sample.name], prints[done - 1] = found
+                if not all(_within(box, found[0]) for _, box in sample.boxes):
                     misboxed.append(sample.name)
             if progress is not None:
                 progress(done, len(samples))
         duplicates = _duplicates(samples, pool)
-    return Inspection(tuple(sizes), tuple(broken), duplicates, tuple(misboxed))
+    return Inspection(
+        sizes=tuple(sizes.values()),
+        broken=tuple(broken),
+        duplicates=duplicates,
+        near=_near(samples, prints, duplicates),
+        tiny=_tiny(sizes),
+        misboxed=tuple(misboxed),
+    )
 
 
-def _decode(sample: Sample) -> tuple[int, int] | str:
-    """The size, or the reason why there is none."""
+def _tiny(sizes: dict[str, tuple[int, int]]) -> tuple[str, ...]:
+    """Images of which a side is below a tenth of the usual one, or of a few pixels."""
+    sides = {name: min(size) for name, size in sizes.items()}
+    limit = max(_FEW_PIXELS, median(sides.values()) / 10) if sides else 0
+    return tuple(name for name, side in sides.items() if side < limit)
+
+
+def _near(
+    samples: Sequence[Sample], prints: Sequence[Print | None], equal: Sequence[Duplicate]
+) -> tuple[Duplicate, ...]:
+    same = {name: number for number, group in enumerate(equal) for name in group.names}
+    pairs = nearly_equal(prints, [sample.split for sample in samples])
+    found = ((samples[first], samples[second]) for first, second in pairs)
+    return tuple(
+        _group(pair)
+        for pair in found
+        if pair[0].name not in same or same[pair[0].name] != same.get(pair[1].name)
+    )
+
+
+def _group(samples: Sequence[Sample]) -> Duplicate:
+    return Duplicate(
+        names=tuple(sample.name for sample in samples),
+        splits=tuple(sample.split for sample in samples),
+        labels=tuple(sample.labels for sample in samples),
+    )
+
+
+def _decode(sample: Sample) -> tuple[tuple[int, int], Print | None] | str:
+    """The size and a fingerprint, or the reason why there is neither."""
     if isinstance(sample.source, np.ndarray):
-        return sample.source.shape[1], sample.source.shape[0]
+        # Tiny digits and the like: many are nearly the same without being copies.
+        return (sample.source.shape[1], sample.source.shape[0]), None
     try:
-        return load_image(sample.source).size
+        image = load_image(sample.source)
+        return image.size, fingerprint(image)
     except LookcloserError as error:
         # The name stands beside it in the report.
         return str(error).removeprefix(f"{sample.source}: ")
@@ -115,15 +160,7 @@ def _duplicates(samples: Sequence[Sample], pool: ThreadPool) -> tuple[Duplicate,
     for sample, digest in zip(suspects, pool.imap(_digest, suspects, _CHUNK), strict=True):
         if digest is not None:
             equal[digest].append(sample)
-    return tuple(
-        Duplicate(
-            names=tuple(sample.name for sample in group),
-            splits=tuple(sample.split for sample in group),
-            labels=tuple(sample.labels for sample in group),
-        )
-        for group in equal.values()
-        if len(group) > 1
-    )
+    return tuple(_group(group) for group in equal.values() if len(group) > 1)
 
 
 def _bytes(sample: Sample) -> int:

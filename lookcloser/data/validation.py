@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Task
 from lookcloser.core.wording import count, named, some
+from lookcloser.data.advice import beside
 from lookcloser.data.catalog import Catalog
+from lookcloser.data.splits import SPLIT_OF
 
 
 def validate_for_training(catalog: Catalog) -> None:
@@ -29,9 +31,12 @@ def obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
     if not catalog.samples:
         yield LookcloserError(f"{root}: no images", fix="Add images")
     elif "train" not in catalog.splits:
+        named_so = SPLIT_OF.get(root.absolute().name.lower()) in catalog.splits
         yield LookcloserError(
             f"{root}: no train split, only {', '.join(catalog.splits)}",
-            fix="Add a folder 'train', or rows with split 'train'",
+            fix="The folder is named like a split: give the folder above it, or rename it"
+            if named_so
+            else "Add a folder 'train', or rows with split 'train'",
         )
     else:
         yield from _OBSTACLES[catalog.task](catalog)
@@ -40,9 +45,11 @@ def obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
 def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
     root, counts = catalog.root, catalog.counts()
     if len(catalog.names) < 2:
+        meant = list(beside(root)) if root.is_dir() else []
         yield LookcloserError(
             f"{root}: one class only ({named(catalog.names)}), there is nothing to tell apart",
-            fix="Give each class a folder of its own, or a label of its own in the table",
+            fix="; ".join(meant)
+            or "Give each class a folder of its own, or a label of its own in the table",
         )
     total = {name: sum(of[name] for of in counts.values()) for name in catalog.names}
     single = {name for name, images in total.items() if images == 1}

@@ -11,6 +11,7 @@ from PIL import Image
 
 from lookcloser import metrics
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.images import open_image
 from lookcloser.core.scores import BASELINES, CENTER_BOX, RANDOM_MAP, Score
 from lookcloser.data import Sample
 from lookcloser.data.readers.folders import MASKS
@@ -42,11 +43,8 @@ def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
     Raises:
         LookcloserError: For a file that cannot be read, one with colors, and one of another size.
     """
-    try:
-        with Image.open(file) as opened:
-            image = opened.copy()
-    except (OSError, ValueError, SyntaxError) as error:
-        raise LookcloserError(f"{file}: not a mask that can be read ({error})") from error
+    with open_image(file) as opened:
+        image = opened.copy()
     if image.mode not in _GREY:
         raise LookcloserError(
             f"{file}: a picture of mode {image.mode}",

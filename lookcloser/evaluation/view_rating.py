@@ -16,7 +16,7 @@ from lookcloser.core.hooks import evaluating
 from lookcloser.core.types import Task
 from lookcloser.data import Catalog
 from lookcloser.data.targets import ClassTargets, TagTargets, Targets
-from lookcloser.explain.targets import logits_of
+from lookcloser.explain.outputs import logits_of
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import Skipped, nothing_read, read_split
 from lookcloser.inference.views import check_task, check_views, look
@@ -168,7 +168,7 @@ def _measure(
 def _probabilities(network: nn.Module, task: Task) -> Predict:
     def predict(images: Tensor) -> Tensor:
         # Of one class: maps of all of them would be thrown away.
-        output = network(images, targets=1) if isinstance(network, Model) else network(images)
+        output = network(images, top=1) if isinstance(network, Model) else network(images)
         logits = logits_of(output).float()
         return logits.softmax(dim=1) if task == "classification" else logits.sigmoid()
 

@@ -20,8 +20,10 @@ from lookcloser.explain.gradcampp import gradcampp
 from lookcloser.explain.guided_backprop import guided_backprop
 from lookcloser.explain.integrated_gradients import integrated_gradients
 from lookcloser.explain.layercam import layercam
-from lookcloser.explain.normalize import normalize
+from lookcloser.explain.made_images import to_images
+from lookcloser.explain.normalize import PIXEL_CLIP, normalize
 from lookcloser.explain.occlusion import occlusion
+from lookcloser.explain.outputs import NamedOutput
 from lookcloser.explain.rise import rise
 from lookcloser.explain.saliency import saliency
 from lookcloser.explain.scorecam import scorecam
@@ -50,8 +52,10 @@ VIEWS: dict[str, Callable[..., Any]] = {
 }
 
 __all__ = [
+    "PIXEL_CLIP",
     "VIEWS",
     "Fooled",
+    "NamedOutput",
     "attention_relevance",
     "attention_rollout",
     "box_update",
@@ -73,4 +77,5 @@ __all__ = [
     "saliency",
     "scorecam",
     "smoothgrad",
+    "to_images",
 ]

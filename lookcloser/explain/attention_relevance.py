@@ -6,10 +6,19 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.explain.attention import AttentionWeights
-from lookcloser.explain.context import full_precision, looking
+from lookcloser.explain.context import check_images, full_precision, looking
 from lookcloser.explain.features import target_slopes
-from lookcloser.explain.targets import Targets, as_asked, class_indices, logits_of
-from lookcloser.explain.tokens import in_graph, no_attention, on_grid, rows_with_slope, through
+from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.outputs import logits_from
+from lookcloser.explain.targets import Targets, as_asked, class_indices
+from lookcloser.explain.tokens import (
+    in_graph,
+    no_attention,
+    on_grid,
+    read_tokens,
+    rows_with_slope,
+    through,
+)
 
 
 def attention_relevance(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
@@ -35,8 +44,9 @@ def attention_relevance(model: nn.Module, images: Tensor, targets: Targets = Non
         LookcloserError: For a network without attention over all patches, and for targets out of
             range.
     """
+    check_images(model, images)
+    check_has_gradients(model)
     layers: list[Tensor] = []
-    size = (images.shape[-2], images.shape[-1])
 
     def see(weights: Tensor) -> Tensor:
         layers.append(in_graph(weights))
@@ -44,7 +54,7 @@ def attention_relevance(model: nn.Module, images: Tensor, targets: Targets = Non
 
     with looking(model, images, gradients=True) as pixels:
         with AttentionWeights(see):
-            logits = logits_of(model(pixels))
+            logits = logits_from(model, pixels)
         if not layers:
             raise no_attention(model)
         indices, several = class_indices(targets, logits)
@@ -52,7 +62,10 @@ def attention_relevance(model: nn.Module, images: Tensor, targets: Targets = Non
         with full_precision(images):
             for slopes in target_slopes(logits, indices, *layers):
                 joint = _joint(model, images, layers, slopes)
-                maps.append(on_grid(model, joint, rows_with_slope(slopes[-1]), size))
+                read = rows_with_slope(slopes[-1])
+                if not bool(read.any()):  # of a class that knows no image
+                    read = read_tokens(model, images, len(read))
+                maps.append(on_grid(model, images, joint, read))
     return as_asked(torch.stack(maps, dim=1), several)
 
 

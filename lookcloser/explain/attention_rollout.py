@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from lookcloser.explain.attention import AttentionWeights
-from lookcloser.explain.context import full_precision, looking
-from lookcloser.explain.targets import Targets, as_asked, class_indices, logits_of
+from lookcloser.explain.context import check_images, full_precision, looking
+from lookcloser.explain.outputs import run
+from lookcloser.explain.targets import Targets, as_asked, counted
 from lookcloser.explain.tokens import no_attention, on_grid, read_tokens, through
 
 
@@ -31,6 +32,7 @@ def attention_rollout(model: nn.Module, images: Tensor, targets: Targets = None)
         LookcloserError: For a network without attention over all patches, and for targets out of
             range.
     """
+    check_images(model, images)
     joint: Tensor | None = None
 
     def see(weights: Tensor) -> Tensor:
@@ -40,10 +42,10 @@ def attention_rollout(model: nn.Module, images: Tensor, targets: Targets = None)
         return weights
 
     with looking(model, images) as pixels, AttentionWeights(see):
-        logits = logits_of(model(pixels))
-    indices, several = class_indices(targets, logits)
+        output = run(model, pixels)
     if joint is None:
         raise no_attention(model)
+    count, several = counted(targets, output)
     read = read_tokens(model, images, joint.shape[1])
-    maps = on_grid(model, joint, read, (images.shape[-2], images.shape[-1]))
-    return as_asked(maps[:, None].expand(-1, indices.shape[1], -1, -1).contiguous(), several)
+    maps = on_grid(model, images, joint, read)
+    return as_asked(maps[:, None].expand(-1, count, -1, -1).contiguous(), several)

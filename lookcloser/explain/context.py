@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
 
 
@@ -17,6 +19,9 @@ def looking(model: nn.Module, images: Tensor, gradients: bool = False) -> Iterat
 
     Yields ``images`` cut from any graph of the caller's. Inside, tensors are ordinary ones also
     where the caller is in ``inference_mode``: only those can enter a graph.
+
+    Raises:
+        LookcloserError: For what is no network, or no batch of images.
     """
     with (
         evaluating(model),
@@ -24,6 +29,37 @@ def looking(model: nn.Module, images: Tensor, gradients: bool = False) -> Iterat
         torch.set_grad_enabled(gradients),
     ):
         yield images.clone() if images.is_inference() else images.detach()
+
+
+def check_images(model: Any, images: Any) -> None:
+    """Raise a `LookcloserError` unless these are a network and a batch of images (B, C, H, W)."""
+    if not isinstance(model, nn.Module):
+        raise LookcloserError(f"model of type {type(model).__name__}", allowed="A torch.nn.Module")
+    if not isinstance(images, Tensor):
+        raise LookcloserError(
+            f"images of type {type(images).__name__}",
+            allowed="a tensor (batch, channels, height, width), normalized as for training",
+        )
+    if images.ndim != 4 or 0 in images.shape:
+        raise LookcloserError(
+            f"images of shape {tuple(images.shape)}",
+            allowed="(batch, channels, height, width), none of them 0",
+            fix="One image needs a batch of its own: `image[None]`" if images.ndim == 3 else None,
+        )
+    if not images.is_floating_point():
+        raise LookcloserError(
+            f"images of {str(images.dtype).removeprefix('torch.')}",
+            allowed="floating point, normalized as for training",
+        )
+    if not bool(torch.isfinite(images).all()):
+        raise LookcloserError("the images have values that are not finite (NaN or infinity)")
+
+
+def at_least(least: float, **numbers: float) -> None:
+    """Raise a `LookcloserError` for an argument below ``least``."""
+    for name, number in numbers.items():
+        if not number >= least:
+            raise LookcloserError(f"{name} = {number!r}", allowed=f"{least} or more")
 
 
 def full_precision(images: Tensor) -> torch.autocast:

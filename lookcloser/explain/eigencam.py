@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from lookcloser.explain.context import full_precision
 from lookcloser.explain.features import features_of
-from lookcloser.explain.targets import Targets, as_asked, class_indices
+from lookcloser.explain.targets import Targets, as_asked, counted
 
 
 def eigencam(
-    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | None = None
+    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | nn.Module | None = None
 ) -> Tensor:
     """Eigen-CAM (Muhammad and Yeasin, IJCNN 2020): features on their first singular vector.
 
@@ -23,7 +23,7 @@ def eigencam(
         model: Any network. It is left as it was found.
         images: (B, 3, H, W).
         targets: None, an int, (B,) or (B, K): only how many maps are wanted.
-        layer: Name of the module whose output is looked at; None takes the last with a grid.
+        layer: The module whose output is looked at, or its name; None takes the last with a grid.
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not
@@ -33,11 +33,11 @@ def eigencam(
         LookcloserError: For an unknown layer, a network without a spatial layer, and targets out
             of range.
     """
-    features, logits = features_of(model, images, layer)
-    indices, several = class_indices(targets, logits)
+    features, output = features_of(model, images, layer)
+    count, several = counted(targets, output)
     with torch.no_grad(), full_precision(images):
         left, values, _ = torch.linalg.svd(features.flatten(2).mT, full_matrices=False)
         first = left[..., 0] * values[..., :1]
         sign = torch.where(first.sum(dim=1, keepdim=True) < 0, -1.0, 1.0)
     maps = (first * sign).unflatten(1, features.shape[2:])
-    return as_asked(maps[:, None].expand(-1, indices.shape[1], -1, -1).contiguous(), several)
+    return as_asked(maps[:, None].expand(-1, count, -1, -1).contiguous(), several)

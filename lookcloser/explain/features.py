@@ -14,33 +14,37 @@ from torch.nn import functional as F
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import watching
 from lookcloser.explain.context import full_precision, looking
-from lookcloser.explain.layers import Grid, as_map, find_spatial_layer, module_named
-from lookcloser.explain.targets import Targets, as_asked, class_indices, logits_of
+from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.layers import Spatial, module_named, not_run, spatial_layer, tensor_of
+from lookcloser.explain.outputs import logits_from, run
+from lookcloser.explain.targets import Targets, as_asked, class_indices
 
 _TOGETHER = 2**22  # numbers in the gradients of the targets whose ways back are taken at once
 
 
 def features_of(
-    model: nn.Module, images: Tensor, layer: str | None = None
-) -> tuple[Tensor, Tensor]:
-    """Features float32 (B, D, h, w) of a layer, by default the last spatial one, and the logits."""
-    name = layer if layer is not None else find_spatial_layer(model, images)
+    model: nn.Module, images: Tensor, layer: str | nn.Module | None = None
+) -> tuple[Tensor, Any]:
+    """Features float32 (B, D, h, w) of a layer, by default the last spatial one, and the output."""
+    where = spatial_layer(model, images, layer)
     seen: list[Tensor] = []
 
-    def see(_name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
-        seen[:] = [_tensor(output, name)]
+    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
+        seen[:] = [tensor_of(output, name)]
         return output.clone()  # what follows in place must not reach our features
 
-    with looking(model, images) as pixels, watching({name: module_named(model, name)}, see):
-        logits = logits_of(model(pixels))
-    return _grid(seen[0], (images.shape[-2], images.shape[-1]), name).float(), logits
+    hooked = {where.layer: module_named(model, where.layer)}
+    with looking(model, images) as pixels, watching(hooked, see):
+        output = run(model, pixels)
+    features = _places(seen, where, len(images))
+    return (features.dequantize() if features.is_quantized else features.float()), output
 
 
 def weighted_maps(
     model: nn.Module,
     images: Tensor,
     targets: Targets,
-    layer: str | None,
+    layer: str | nn.Module | None,
     weigh: Callable[[Tensor, Tensor], Tensor],
 ) -> Tensor:
     """One map per target from a layer's features and the gradients of the target's logit there.
@@ -52,34 +56,33 @@ def weighted_maps(
         model: Any network.
         images: (B, 3, H, W).
         targets: See `class_indices`.
-        layer: Name of a module; None takes the last one with a grid.
+        layer: A module or its name; None takes the last one with a grid.
         weigh: From features and gradients, float32 (B, D, h, w) each, to maps (B, h, w).
 
     Raises:
         LookcloserError: For an unknown layer, one that is not spatial or has no say in the logits,
             and targets out of range.
     """
-    name = layer if layer is not None else find_spatial_layer(model, images)
-    hooked = {name: module_named(model, name)}
-    size = (images.shape[-2], images.shape[-1])
+    where = spatial_layer(model, images, layer)
+    check_has_gradients(model)
     seen: list[Tensor] = []
 
-    def see(_name: str, _inputs: tuple[Any, ...], output: Any) -> Tensor:
-        leaf = _tensor(output, name).detach().requires_grad_()
+    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Tensor:
+        leaf = tensor_of(output, name).detach().requires_grad_()
         seen[:] = [leaf]
         torch.set_grad_enabled(True)  # from here on; the block below puts it back
         copy: Tensor = leaf.clone()  # what follows in place must not reach our features
         return copy
 
     with looking(model, images) as pixels:
-        with watching(hooked, see):
-            logits = logits_of(model(pixels))
+        with watching({where.layer: module_named(model, where.layer)}, see):
+            logits = logits_from(model, pixels)
         indices, several = class_indices(targets, logits)
-        features = _grid(seen[0].detach(), size, name).float()
+        features = _places(seen, where, len(images)).detach().float()
         together = max(1, _TOGETHER // seen[0].numel())
         with full_precision(images):
             maps = [
-                weigh(features, _grid(slope, size, name).float())
+                weigh(features, where.layout.places(slope).float())
                 for (slope,) in target_slopes(logits, indices, seen[0], together=together)
             ]
     return as_asked(torch.stack(maps, dim=1), several)
@@ -136,19 +139,14 @@ def _ways_back(
         yield back(one, retain_graph=more or left > 0)
 
 
-def _tensor(output: Any, name: str) -> Tensor:
-    if isinstance(output, Tensor):
-        return output
-    raise LookcloserError(
-        f"{name}: puts out a {type(output).__name__}", allowed="A layer whose output is one tensor"
-    )
-
-
-def _grid(output: Tensor, size: Grid, name: str) -> Tensor:
-    grid = as_map(output, size)
-    if grid is None:
+def _places(seen: list[Tensor], where: Spatial, batch: int) -> Tensor:
+    """What a layer put out, as (B, D, h, w)."""
+    if not seen:
+        raise not_run(where.layer)
+    if not where.layout.fits(seen[0], batch):
         raise LookcloserError(
-            f"{name}: its output {tuple(output.shape)} has no grid of the shape of the image",
-            allowed="A layer that puts out feature maps or patch tokens",
+            f"{where.layer}: its output {tuple(seen[0].shape)} is not a map for each of {batch} "
+            "images",
+            fix="Name another layer, or give the images one by one",
         )
-    return grid
+    return where.layout.places(seen[0])

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.context import looking
-from lookcloser.explain.targets import chosen, logits_of
+from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.outputs import logits_from
+from lookcloser.explain.targets import chosen
 
 _BEYOND = 1e-4  # of a logit past the tie, so that an exact tie does not end the search
 _HALVINGS = 8
@@ -59,6 +61,7 @@ def fooling_images(
         LookcloserError: For several targets per image, and for targets out of range.
     """
     indices, several = chosen(model, images, targets)
+    check_has_gradients(model)
     if several:
         raise LookcloserError(
             f"targets of shape {tuple(indices.shape)}", allowed=f"One int or shape ({len(images)},)"
@@ -88,7 +91,7 @@ def _gaps(model: nn.Module, images: Tensor, wanted: Tensor) -> tuple[Tensor, Ten
     """How far each target is behind the best other class, 0 where it is ahead; and the gradient."""
     with looking(model, images, gradients=True) as own:
         pixels = own.clone().requires_grad_()
-        logits = logits_of(model(pixels))
+        logits = logits_from(model, pixels)
         best = logits.argmax(dim=1)
         pairs = logits.gather(1, torch.stack([best, wanted], dim=1))
         gaps = pairs[:, 0] - pairs[:, 1]
@@ -111,7 +114,7 @@ def _shrunk(model: nn.Module, images: Tensor, changed: Tensor, wanted: Tensor) -
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         with looking(model, images) as own:
-            logits = logits_of(model(torch.lerp(own, changed, middle.to(own))))
+            logits = logits_from(model, torch.lerp(own, changed, middle.to(own)))
         fooled = (logits.argmax(dim=1) == wanted)[:, None, None, None]
         high, low = torch.where(fooled, middle, high), torch.where(fooled, low, middle)
     nearest: Tensor = torch.lerp(images, changed, high.to(images))

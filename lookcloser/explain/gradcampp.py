@@ -10,7 +10,7 @@ from lookcloser.explain.targets import Targets
 
 
 def gradcampp(
-    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | None = None
+    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | nn.Module | None = None
 ) -> Tensor:
     """Grad-CAM++ (Chattopadhyay et al., WACV 2018): relu(Σ_d w_d f_d).
 
@@ -22,7 +22,7 @@ def gradcampp(
         images: (B, 3, H, W).
         targets: None for the best class of each image, an int, (B,) or (B, K); several targets
             share one forward pass.
-        layer: Name of the module whose output is looked at; None takes the last with a grid.
+        layer: The module whose output is looked at, or its name; None takes the last with a grid.
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lookcloser.explain.context import at_least
 from lookcloser.explain.pixels import pixel_slopes
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -39,6 +40,7 @@ def integrated_gradients(
     Raises:
         LookcloserError: For targets out of range.
     """
+    at_least(1, steps=steps)
     indices, several = chosen(model, images, targets)
     points, weights = np.polynomial.legendre.leggauss(steps)  # on [-1, 1], weights sum to 2
     change = images.detach() - baseline

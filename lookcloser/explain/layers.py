@@ -1,41 +1,40 @@
-"""Finding the last spatial features of any network, so that nobody has to name a layer."""
+"""Finding the features that an answer comes from in any network, so that nobody names them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import watching
-from lookcloser.explain.context import looking
-from lookcloser.explain.targets import logits_of
-
-Grid = tuple[int, int]
+from lookcloser.explain.context import check_images, looking
+from lookcloser.explain.gradients import is_quantized
+from lookcloser.explain.outputs import run, scores_of
+from lookcloser.explain.places import (
+    Grid,
+    Layout,
+    find_layout,
+    likely_layout,
+    may_have_places,
+    probes,
+)
+from lookcloser.explain.remembered import Remembered
 
 
 @dataclass(frozen=True)
-class PooledHead:
-    """Where a network's features are pooled into its linear classifier.
-
-    Attributes:
-        layer: Name of the module that puts out the features.
-        classifier: Name of the linear layer (or 1×1 convolution) that puts out the logits.
-        relu: Whether a functional ReLU stands between the features and the pooling.
-    """
+class Spatial:
+    """A layer whose output is a map of the image, and how it is read."""
 
     layer: str
-    classifier: str
-    relu: bool
+    layout: Layout
 
 
 # By the size of the image too: which layers still have a grid depends on it.
-_pooled: WeakKeyDictionary[nn.Module, dict[Grid, PooledHead]] = WeakKeyDictionary()
-_spatial: WeakKeyDictionary[nn.Module, dict[Grid, str]] = WeakKeyDictionary()
+_last: Remembered[Spatial] = Remembered()
+_named: Remembered[Spatial] = Remembered()
 
 
 def module_named(model: nn.Module, name: str) -> nn.Module:
@@ -47,201 +46,227 @@ def module_named(model: nn.Module, name: str) -> nn.Module:
     return module
 
 
-def as_map(output: Any, size: Grid) -> Tensor | None:
-    """Features as (B, D, h, w), or None where ``output`` has no spatial grid.
+def spatial_layer(model: nn.Module, images: Tensor, layer: str | nn.Module | None) -> Spatial:
+    """The layer that was named, or the last one with a say, and how its output is read.
 
-    Maps (B, D, h, w) are taken as they are and (B, h, w, D) transposed: the grid is the pair with
-    the aspect ratio of the image, ``size`` being its (H, W). Tokens (B, N, D) lose the class and
-    register tokens that come before the largest grid of that ratio.
-    """
-    if not isinstance(output, Tensor):
-        return None
-    if output.ndim == 4:
-        if not _alike(output.shape[2:4], size):
-            output = output.permute(0, 3, 1, 2)
-        fits = _alike(output.shape[2:4], size) and output.shape[2] * output.shape[3] > 1
-        return output if fits else None
-    grid = _grid_of(output.shape[1], size) if output.ndim == 3 else None
-    if grid is None:
-        return None
-    rows, columns = grid
-    tokens = output[:, output.shape[1] - rows * columns :]
-    return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, columns)
-
-
-def _alike(grid: Sequence[int], size: Grid, cells: float = 2.0) -> bool:
-    """Whether a grid (h, w) may be one of an image of ``size``, up to ``cells`` at the borders."""
-    rows, columns = grid
-    return abs(rows * size[1] - columns * size[0]) < cells * max(size)
-
-
-def _grid_of(count: int, size: Grid, most_prefix: int = 8) -> Grid | None:
-    """(h, w) of at least 2×2 with the aspect ratio of ``size`` and up to 8 tokens to spare."""
-    for patches in range(count, max(count - most_prefix, 4) - 1, -1):
-        rows = max(1, round((patches * size[0] / size[1]) ** 0.5))
-        if patches % rows == 0 and _alike((rows, patches // rows), size, cells=1.0):
-            return rows, patches // rows
-    return None
-
-
-def find_pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
-    """Features, average pooling and linear classifier, found by comparing values of one image.
+    A named layer is believed: where locality does not tell how it lies, its shape does.
 
     Raises:
-        LookcloserError: Where the logits are not a linear layer of averaged features.
+        LookcloserError: For an unknown layer, one without a grid, and where none is found.
     """
+    check_images(model, images)
     size = (images.shape[-2], images.shape[-1])
-    known = _pooled.get(model, {}).get(size)
-    names = _inside(model)
-    if known is not None and known.layer in names and known.classifier in names:
-        return known
-    for classifier, pooled in _heads(model, images[:1], names):
-        found = _last_pooled_to(pooled, model, images[:1], names)
-        if found is not None:
-            layer, relu = found
-            head = PooledHead(layer, classifier, relu)
-            _pooled.setdefault(model, {})[size] = head
-            return head
-    raise LookcloserError(
-        f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
-        "it has no class activation map",
-        fix="Use gradcam, which asks nothing of the network",
-    )
-
-
-def _inside(model: nn.Module) -> dict[str, nn.Module]:
-    """All modules of a network but itself, by name."""
-    return {name: module for name, module in model.named_modules() if name}
-
-
-def _heads(
-    model: nn.Module, probe: Tensor, modules: dict[str, nn.Module]
-) -> list[tuple[str, Tensor]]:
-    """Linear layers that put out the logits of one image, and what they took (D,); last first."""
-    seen: list[tuple[str, Tensor, Tensor]] = []
-
-    def see(name: str, inputs: tuple[Any, ...], output: Any) -> None:
-        weight = classifier_weight(modules[name])
-        tensors = bool(inputs) and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)
-        if weight is not None and tensors and output.numel() == len(weight):
-            seen.append((name, inputs[0].flatten().clone(), output.flatten().clone()))
-
-    with looking(model, probe) as own, watching(modules, see):
-        logits = logits_of(model(own)).flatten()
-    return [(name, taken) for name, taken, given in reversed(seen) if torch.equal(given, logits)]
-
-
-def _last_pooled_to(
-    pooled: Tensor,
-    model: nn.Module,
-    probe: Tensor,
-    modules: dict[str, nn.Module],
-) -> tuple[str, bool] | None:
-    """The last features whose mean over the places is ``pooled`` (D,), and whether after a ReLU.
-
-    Compared while they are there: whatever is kept of every layer holds the heap apart.
-    """
-    found: tuple[str, bool] | None = None
-    size = (probe.shape[-2], probe.shape[-1])
-
-    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> None:
-        nonlocal found
-        features = as_map(output, size)
-        if features is None or features.shape[1] != pooled.numel():
-            return
-        for relu in (False, True):
-            mean = (features.relu() if relu else features).float().mean(dim=(2, 3)).flatten()
-            if torch.allclose(mean, pooled.float(), rtol=1e-2, atol=1e-4):
-                found = name, relu
-                return
-
-    with looking(model, probe) as own, watching(modules, see):
-        model(own)
+    if layer is None:
+        return _last_spatial(model, images[:1], size)
+    name = _name_of(model, layer)
+    found = _named.get(model, (size, name))
+    if found is None:
+        found = Spatial(name, _layout_of(model, images, size, name))
+        _named.put(model, (size, name), found)
     return found
 
 
-def classifier_weight(module: nn.Module) -> Tensor | None:
-    """The (C, D) weight of a linear layer or 1×1 convolution, else None."""
-    if isinstance(module, nn.Linear):
-        return module.weight
-    if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1:
-        return module.weight.flatten(1)
-    return None
-
-
 def find_spatial_layer(model: nn.Module, images: Tensor) -> str:
-    """Name of the last module with a spatial output from which the logits still depend on place.
+    """Name of the last module whose output is a map of the image that the answer still depends on.
 
     That is the last convolutional stage of a CNN; in a transformer that answers from its class
     token it is the last norm before an attention, since later patch tokens have no say.
 
     Raises:
-        LookcloserError: Where no module has a spatial output with a gradient.
+        LookcloserError: Where no module has such an output, or the answer knows no image.
     """
-    size = (images.shape[-2], images.shape[-1])
-    known = _spatial.get(model, {}).get(size)
-    if known is not None and known in dict(model.named_modules()):
+    return spatial_layer(model, images, None).layer
+
+
+def forget(model: nn.Module) -> None:
+    """Drop what is remembered of the layers of a network."""
+    _last.forget(model)
+    _named.forget(model)
+
+
+def inside(model: nn.Module) -> dict[str, nn.Module]:
+    """All modules of a network but itself, by name."""
+    return {name: module for name, module in model.named_modules() if name}
+
+
+def tensor_of(output: Any, name: str) -> Tensor:
+    """The output of a layer, which has to be one tensor."""
+    if isinstance(output, Tensor):
+        return output
+    raise LookcloserError(
+        f"{name}: puts out a {type(output).__name__}", allowed="A layer whose output is one tensor"
+    )
+
+
+def not_run(name: str) -> LookcloserError:
+    """The error for a layer that a forward pass does not come through."""
+    return LookcloserError(
+        f"{name}: this layer is not run", fix="Name a layer that the images pass through"
+    )
+
+
+def _name_of(model: nn.Module, layer: str | nn.Module) -> str:
+    if isinstance(layer, nn.Module):
+        for name, module in model.named_modules():
+            if module is layer:
+                return name
+        raise LookcloserError(
+            f"{type(layer).__name__}: not a layer of {type(model).__name__}",
+            fix="Name one of its modules, e.g. layer='layer4'",
+        )
+    if not isinstance(layer, str):
+        raise LookcloserError(
+            f"layer = {layer!r}", allowed="The name of one module, as in `model.named_modules()`"
+        )
+    module_named(model, layer)
+    return layer
+
+
+def _layout_of(model: nn.Module, images: Tensor, size: Grid, name: str) -> Layout:
+    """How the output of a named layer is read, by locality or, failing that, by its shape."""
+    seen: list[Tensor] = []
+
+    def see(_name: str, _inputs: tuple[Any, ...], output: Any) -> None:
+        seen[:] = [tensor_of(output, name).clone()]
+
+    with looking(model, images[:1]) as own, watching({name: module_named(model, name)}, see):
+        run(model, probes(own))
+    if not seen:
+        raise not_run(name)
+    output = seen[0]
+    layout = None
+    if may_have_places(output, batch=5):
+        layout = find_layout(output, size) or likely_layout(output, size, batch=5)
+    if layout is None:
+        raise LookcloserError(
+            f"{name}: its output {(len(images), *output.shape[1:])} has no grid of places",
+            allowed="A layer that puts out feature maps or patch tokens",
+        )
+    return layout
+
+
+def _last_spatial(model: nn.Module, image: Tensor, size: Grid) -> Spatial:
+    known = _last.get(model, size)
+    if known is not None:
         return known
-    probe, newest = images[:1], 4  # a graph of all outputs would take a training step's memory
-    name, start = None, _count_maps(model, probe, size)
-    count = start
-    while name is None and start > 0:
+    newest = 4  # a graph of all outputs would take a training step's memory
+    start = count = _count_maps(model, image)
+    found: Spatial | None = None
+    while found is None and start > 0:
         start = max(count - newest, 0)
-        name = _last_with_say(model, probe, size, start)
+        found = _last_with_say(model, image, size, start)
+        if found is None and newest == 4 and blind(model, image):
+            raise blind_error(model)
         newest *= 4
-    if name is None:
+    if found is None:
         raise LookcloserError(
             f"{type(model).__name__}: no layer puts out a map of features",
             fix="Name the layer: gradcam(model, images, layer='…')",
         )
-    _spatial.setdefault(model, {})[size] = name
-    return name
+    _last.put(model, size, found)
+    return found
 
 
-def _count_maps(model: nn.Module, probe: Tensor, size: Grid) -> int:
-    """How many outputs of modules have a grid, in one forward pass."""
+def blind(model: nn.Module, image: Tensor) -> bool:
+    """Whether changes of an image change nothing in the answer."""
+    with looking(model, image) as own:
+        answers = [scores_of(run(model, probe[None])) for probe in probes(own)]
+    return all(torch.equal(answer, answers[0]) for answer in answers)
+
+
+def blind_error(model: nn.Module) -> LookcloserError:
+    """The error for a network whose answer is the same for every image."""
+    return LookcloserError(
+        f"{type(model).__name__}: its answer does not depend on the image",
+        fix="Train it, or load its weights: some networks start with a classifier of zeros",
+    )
+
+
+def _count_maps(model: nn.Module, image: Tensor) -> int:
+    """How many outputs of modules may be maps, in one forward pass."""
     count = 0
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> None:
         nonlocal count
-        count += _may_be_looked_at(leaves[name], output, size)
+        count += _may_be_looked_at(leaves[name], output)
 
-    leaves = _inside(model)
-    with looking(model, probe) as own, watching(leaves, see):
-        model(own)
+    leaves = inside(model)
+    with looking(model, image) as own, watching(leaves, see):
+        run(model, own)
     return count
 
 
-def _last_with_say(model: nn.Module, probe: Tensor, size: Grid, start: int) -> str | None:
-    """The last output with a grid, of those from number ``start`` on, that the logits depend on."""
-    seen: list[tuple[str, Tensor]] = []
+def _last_with_say(model: nn.Module, image: Tensor, size: Grid, start: int) -> Spatial | None:
+    """The last map of those from number ``start`` on that the answer depends on."""
+    gradients = _gradients(model, image, start)
+    if not gradients:
+        return None
+    leaves = inside(model)
+    layouts: dict[str, Layout | None] = {}
+
+    def see(name: str, _inputs: tuple[Any, ...], output: Any) -> None:
+        layouts[name] = find_layout(output, size) if may_have_places(output, batch=5) else None
+
+    some = {name: leaves[name] for name in gradients}
+    with looking(model, image) as own, watching(some, see):
+        run(model, probes(own))
+    for name, gradient in reversed(gradients.items()):
+        layout = layouts.get(name)
+        if layout is None:
+            continue
+        if gradient is None or bool(layout.places(gradient).ne(0).any()):
+            return Spatial(name, layout)
+    return None
+
+
+def _gradients(model: nn.Module, image: Tensor, start: int) -> dict[str, Tensor | None]:
+    """Outputs from number ``start`` on by layer, with the gradient of the answer there.
+
+    Only those that it depends on; of a quantized network all of them, without a gradient.
+    """
+    seen: dict[str, Tensor] = {}
     passed = 0
+    quantized = is_quantized(model)
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Any:
         nonlocal passed
-        if not _may_be_looked_at(leaves[name], output, size):
+        if not _may_be_looked_at(leaves[name], output):
             return None
         passed += 1
         if passed <= start:
             return None
+        seen.pop(name, None)  # of a layer that runs several times the last output counts
+        if quantized:
+            seen[name] = torch.empty(0)
+            return None
         torch.set_grad_enabled(True)  # from here on; the block below puts it back
         kept = output if output.requires_grad else output.detach().requires_grad_()
-        seen.append((name, kept))
+        seen[name] = kept
         return kept.clone()  # an in-place operation that follows changes the copy alone
 
-    leaves = _inside(model)
-    with looking(model, probe) as own, watching(leaves, see):
-        top = logits_of(model(own)).amax(dim=1).sum()
+    leaves = inside(model)
+    with looking(model, image) as own, watching(leaves, see):
+        top = scores_of(run(model, own))
+        if quantized:
+            return dict.fromkeys(seen)
         if not top.requires_grad:
-            return None
-        gradients = torch.autograd.grad(top, [kept for _, kept in seen], allow_unused=True)
-    for (name, _), gradient in reversed(list(zip(seen, gradients, strict=True))):
-        grid = None if gradient is None else as_map(gradient, size)
-        if grid is not None and bool(grid.ne(0).any()):
-            return name
-    return None
+            return {}
+        found = torch.autograd.grad(top, list(seen.values()), allow_unused=True)
+    return {
+        name: gradient
+        for name, gradient in zip(seen, found, strict=True)
+        if gradient is not None and _spread(gradient)
+    }
 
 
-def _may_be_looked_at(module: nn.Module, output: Any, size: Grid) -> bool:
-    """Whether an output is a map: a projection inside a block is none, nor is an embedding."""
-    return not isinstance(module, nn.Linear | nn.Embedding) and as_map(output, size) is not None
+def _spread(gradient: Tensor) -> bool:
+    """Whether a gradient is at more than one token, the class token of an answer; cheap."""
+    has_say = gradient.ne(0)
+    if gradient.ndim == 4:
+        return bool(has_say.any())
+    return int(has_say.any(dim=2).sum()) > 1 and int(has_say.any(dim=1).sum()) > 1
+
+
+def _may_be_looked_at(module: nn.Module, output: Any) -> bool:
+    """Whether an output may be a map: a projection inside a block is none, nor is an embedding."""
+    return not isinstance(module, nn.Linear | nn.Embedding) and may_have_places(output, batch=1)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from torch import Tensor, nn
 
 from lookcloser.explain.context import looking
-from lookcloser.explain.targets import logits_of
+from lookcloser.explain.outputs import logits_from
 
 MOST_IMAGES = 64  # in one forward pass; enough to fill a processor, little memory
 
@@ -39,7 +39,7 @@ def masked_scores(
     for masks in blocks:
         with looking(model, images) as pixels:
             masked = (masks.to(pixels) * pixels).flatten(0, 1)
-            logits = logits_of(model(masked)).float()
+            logits = logits_from(model, masked).float()
             logits = logits.reshape(len(masks), len(images), -1)
             scores = logits if score is None else score(logits)
             found = scores.gather(2, indices.expand(len(masks), -1, -1))

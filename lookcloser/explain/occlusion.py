@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.explain.context import full_precision
+from lookcloser.explain.context import at_least, check_images, full_precision
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -44,8 +44,10 @@ def occlusion(
     Raises:
         LookcloserError: For a stride that leaves gaps, and for targets out of range.
     """
+    check_images(model, images)
     height, width = images.shape[-2:]
     window = max(1, min(height, width) // 6) if window is None else window
+    at_least(1, window=window)
     stride = max(1, window // 2) if stride is None else stride
     if not 1 <= stride <= window:
         raise LookcloserError(f"stride {stride}: leaves gaps", allowed=f"1 … window ({window})")

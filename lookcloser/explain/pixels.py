@@ -8,9 +8,12 @@ from contextlib import suppress
 import torch
 from torch import Tensor, nn
 
-from lookcloser.explain.context import full_precision, looking
+from lookcloser.core.errors import LookcloserError
+from lookcloser.explain.context import check_images, full_precision, looking
 from lookcloser.explain.features import target_slopes
-from lookcloser.explain.targets import Targets, class_indices, logits_of
+from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.outputs import logits_from
+from lookcloser.explain.targets import Targets, class_indices
 
 
 def pixel_slopes(
@@ -23,6 +26,8 @@ def pixel_slopes(
 
     All targets share one forward pass; parameters' ``.grad`` is not touched.
     """
+    check_images(model, images)
+    check_has_gradients(model)
     with looking(model, images, gradients=True) as own:
         pixels, logits = _with_slope(model, own)
         indices, several = class_indices(targets, logits)
@@ -37,11 +42,11 @@ def _with_slope(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
         # On CPUs the way back through convolutions takes a quarter less time in this layout, but
         # for a single image. A network that calls `view` on its features cannot take it; one that
         # fails for another reason says so again below.
-        with suppress(RuntimeError):
+        with suppress(RuntimeError, LookcloserError):
             pixels = images.clone(memory_format=torch.channels_last).requires_grad_()
-            return pixels, logits_of(model(pixels))
+            return pixels, logits_from(model, pixels)
     pixels = images.clone().requires_grad_()
-    return pixels, logits_of(model(pixels))
+    return pixels, logits_from(model, pixels)
 
 
 def strongest(slopes: Tensor) -> Tensor:

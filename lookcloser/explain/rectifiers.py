@@ -52,17 +52,17 @@ class PositiveGradients(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if not (func in _RECTIFIERS or (func is F.hardtanh and kwargs["min_val"] == 0)):
             return func(*args, **kwargs)
-        self.met += 1
         hidden, *rest = args or (kwargs.pop("input"),)
         change = func if self.gated else _straight(func)
         result: Tensor = change(hidden, *rest, **kwargs)
         if result.requires_grad:
-            result.register_hook(_positive)  # type: ignore[no-untyped-call]  # so in torch
+            result.register_hook(self._positive)  # type: ignore[no-untyped-call]  # so in torch
         return result
 
-
-def _positive(slope: Tensor) -> Tensor:
-    return slope.clamp(min=0)
+    def _positive(self, slope: Tensor) -> Tensor:
+        # Counted here: a ReLU that the image does not pass through sends nothing back to it.
+        self.met += 1
+        return slope.clamp(min=0)
 
 
 def _straight(func: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -83,14 +83,15 @@ def rectified_slopes(model: nn.Module, images: Tensor, targets: Targets, gated: 
     """Saliency with `PositiveGradients`.
 
     Raises:
-        LookcloserError: For a network in which no ReLU was met, and for targets out of range.
+        LookcloserError: Where no ReLU is on the way from the image to the logits, and for targets
+            out of range.
     """
     with PositiveGradients(gated) as mode:
         maps, several = pixel_slopes(model, images, targets, strongest)
     if not mode.met:
         raise LookcloserError(
-            f"{type(model).__name__}: calls no ReLU that can be seen, so that this view would be "
-            "plain saliency",
+            f"{type(model).__name__}: calls no ReLU that can be seen on the way from the image, so "
+            "that this view would be plain saliency",
             fix="Use saliency, or attention_relevance for a transformer",
         )
     return as_asked(maps, several)

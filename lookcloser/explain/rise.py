@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lookcloser.explain.context import full_precision
+from lookcloser.core.errors import LookcloserError
+from lookcloser.explain.context import at_least, full_precision
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Softmax over classes, the last dimension."""
-    return logits.softmax(dim=-1)
+    """Softmax over classes, the last dimension; of a single class the sigmoid."""
+    return logits.softmax(dim=-1) if logits.shape[-1] > 1 else logits.sigmoid()
 
 
 def rise(
@@ -50,6 +51,9 @@ def rise(
     Raises:
         LookcloserError: For targets out of range.
     """
+    at_least(1, masks=masks, cells=cells)
+    if not 0 < keep <= 1:
+        raise LookcloserError(f"keep = {keep}", allowed="above 0, at most 1")
     indices, several = chosen(model, images, targets)
     size = (images.shape[-2], images.shape[-1])
     total = torch.zeros(*indices.shape, *size, device=images.device)

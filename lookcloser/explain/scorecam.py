@@ -11,11 +11,11 @@ from torch.nn import functional as F
 from lookcloser.explain.context import full_precision
 from lookcloser.explain.features import features_of
 from lookcloser.explain.masking import block_size, masked_scores
-from lookcloser.explain.targets import Targets, as_asked, class_indices
+from lookcloser.explain.targets import Targets, as_asked, chosen
 
 
 def scorecam(
-    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | None = None
+    model: nn.Module, images: Tensor, targets: Targets = None, layer: str | nn.Module | None = None
 ) -> Tensor:
     """Score-CAM (Wang et al., CVPR workshops 2020): relu(Σ_d w_d f_d), without any gradient.
 
@@ -29,7 +29,7 @@ def scorecam(
         images: (B, 3, H, W).
         targets: None for the best class of each image, an int, (B,) or (B, K); any number costs
             the same: one forward pass per feature.
-        layer: Name of the module whose output is looked at; None takes the last with a grid.
+        layer: The module whose output is looked at, or its name; None takes the last with a grid.
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not
@@ -39,8 +39,8 @@ def scorecam(
         LookcloserError: For an unknown layer, a network without a spatial layer, and targets out
             of range.
     """
-    features, logits = features_of(model, images, layer)
-    indices, several = class_indices(targets, logits)
+    indices, several = chosen(model, images, targets)
+    features, _ = features_of(model, images, layer)
     blocks = _masks(features, (images.shape[-2], images.shape[-1]), block_size(images))
     scores = torch.cat(list(masked_scores(model, images, blocks, indices)))
     with torch.no_grad(), full_precision(images):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lookcloser.explain.context import at_least
 from lookcloser.explain.pixels import pixel_slopes, strongest
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -35,6 +36,8 @@ def smoothgrad(
     Raises:
         LookcloserError: For targets out of range.
     """
+    at_least(1, samples=samples)
+    at_least(0, noise=noise)
     indices, several = chosen(model, images, targets)
     generator = torch.Generator().manual_seed(seed)
     low, high = images.detach().flatten(1).aminmax(dim=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weakref import WeakKeyDictionary
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,12 +10,16 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.attention import AttentionWeights
 from lookcloser.explain.context import looking
-from lookcloser.explain.features import target_slopes
-from lookcloser.explain.layers import Grid, as_map
-from lookcloser.explain.targets import logits_of
+from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.layers import blind, blind_error
+from lookcloser.explain.outputs import run, scores_of
+from lookcloser.explain.places import Layout, find_layout, probes
+from lookcloser.explain.remembered import Remembered
 
-# model -> number of outputs of its last attention -> those that the logits are read from
-_read: WeakKeyDictionary[nn.Module, dict[int, Tensor]] = WeakKeyDictionary()
+# By the number of outputs of the last attention: those that the answer is read from.
+_read: Remembered[Tensor] = Remembered()
+# By the size of the image and the number of tokens: which of them are places.
+_patches: Remembered[Layout] = Remembered()
 
 
 def through(
@@ -48,16 +52,41 @@ def through(
     return (joint + mixed) * share if weights.shape[1] == tokens else mixed
 
 
-def on_grid(model: nn.Module, joint: Tensor, read: Tensor, size: Grid) -> Tensor:
+def on_grid(model: nn.Module, images: Tensor, joint: Tensor, read: Tensor) -> Tensor:
     """The mean of the rows that are ``read`` (M,) of ``joint`` (B, M, tokens) as (B, h, w).
 
     Raises:
-        LookcloserError: Where the tokens are not the patches of an image of ``size`` (H, W).
+        LookcloserError: Where the tokens are not the patches of the images.
     """
-    grid = as_map(joint[:, read].mean(dim=1)[..., None], size)
-    if grid is None:
+    layout = _patch_layout(model, images, joint.shape[2])
+    return layout.arranged(joint[:, None, read].mean(dim=2))[:, 0]
+
+
+def _patch_layout(model: nn.Module, images: Tensor, tokens: int) -> Layout:
+    """Where the first attention's tokens lie: a token's weights change with its own patch."""
+    size = (images.shape[-2], images.shape[-1])
+    known = _patches.get(model, (size, tokens))
+    if known is not None:
+        return known
+    first: list[Tensor] = []
+
+    def see(weights: Tensor) -> Tensor:
+        if not first and weights.ndim == 4 and weights.shape[2] == weights.shape[3]:
+            # As a query and as a key: (5, tokens, 2 · heads · tokens). In logarithms, as sharp
+            # weights are all but 0 or 1.
+            scores = weights.detach().float().clamp(min=1e-30).log()
+            both = torch.cat((scores, scores.mT), dim=1)
+            first.append(both.transpose(1, 2).flatten(2))
+        return weights
+
+    with looking(model, images[:1]) as own, AttentionWeights(see):
+        run(model, probes(own))
+    layout = find_layout(first[0], size) if first else None
+    usual = (0, 2, 1)
+    if layout is None or layout.order != usual or layout.shape[0] != tokens:
         raise no_attention(model)
-    return grid[:, 0]
+    _patches.put(model, (size, tokens), layout)
+    return layout
 
 
 def no_attention(model: nn.Module) -> LookcloserError:
@@ -70,25 +99,39 @@ def no_attention(model: nn.Module) -> LookcloserError:
 
 
 def read_tokens(model: nn.Module, images: Tensor, outputs: int) -> Tensor:
-    """Those of the ``outputs`` of the last attention that the logits are read from, bool (M,).
+    """Those of the ``outputs`` of the last attention that the answer is read from, bool (M,).
 
     The class token, the patches that are averaged, or what a pooling attention puts out: those
     that a gradient reaches. Found with the first image and remembered.
+
+    Raises:
+        LookcloserError: Where the answer does not depend on them, and for a quantized network.
     """
-    known = _read.setdefault(model, {})
-    if outputs not in known:
-        last: list[Tensor] = []
+    known = _read.get(model, outputs)
+    if known is None:
+        check_has_gradients(model)
+        known = _tokens_with_say(model, images[:1])
+        _read.put(model, outputs, known)
+    return known.to(images.device)
 
-        def see(weights: Tensor) -> Tensor:
-            last[:] = [in_graph(weights)]
-            return last[0]
 
-        with looking(model, images[:1], gradients=True) as pixels:
-            with AttentionWeights(see):
-                logits = logits_of(model(pixels))
-            ((slope,),) = target_slopes(logits, logits.argmax(dim=1, keepdim=True), last[0])
-        known[outputs] = rows_with_slope(slope)
-    return known[outputs].to(images.device)
+def _tokens_with_say(model: nn.Module, image: Tensor) -> Tensor:
+    last: list[Tensor] = []
+
+    def see(weights: Tensor) -> Tensor:
+        last[:] = [in_graph(weights)]
+        return last[0]
+
+    with looking(model, image, gradients=True) as pixels:
+        with AttentionWeights(see):
+            top = scores_of(run(model, pixels))
+        slope: Any = None
+        if top.requires_grad:
+            (slope,) = torch.autograd.grad(top, last, allow_unused=True)
+    read = None if slope is None else rows_with_slope(slope)
+    if read is None or not bool(read.any()):
+        raise blind_error(model) if blind(model, image) else no_attention(model)
+    return read
 
 
 def in_graph(weights: Tensor) -> Tensor:

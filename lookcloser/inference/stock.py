@@ -103,9 +103,17 @@ def stock_classifier(
     Raises:
         LookcloserError: For an unknown model and weights that are not to be had.
     """
+    given = dict(model_kwargs or {})
+    _check_kind(given)
     model = _classifier(name, weights, model_kwargs)
+    if getattr(model, "num_classes", None) == 0:
+        raise LookcloserError(
+            f"{name}: has no classifier, so that there is no class to look for",
+            fix="Name a model with one, such as vit_small_patch16_224; in Python, "
+            "`lookcloser.explain.eigencam` and `attention_rollout` ask for no class",
+        )
     config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]  # timm has no types here
-    size = (int(config["input_size"][1]), int(config["input_size"][2]))
+    size = _pair(given.get("img_size", config["input_size"][1:]))
     preprocessing = Preprocessing(
         size, config["mean"], config["std"], _interpolation(config["interpolation"])
     )
@@ -120,6 +128,22 @@ def stock_classifier(
         provenance={"weights": weights},
     )
     return model, header
+
+
+def _check_kind(given: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` for arguments of timm that make something else than a classifier."""
+    if given.get("in_chans", 3) != 3:
+        raise UsageError(
+            f"in_chans={given['in_chans']}: images are given in three channels", allowed="3"
+        )
+    if given.get("features_only"):
+        raise UsageError("features_only: gives features, not a classifier", fix="Leave it out")
+
+
+def _pair(side: Any) -> tuple[int, int]:
+    """One side or (height, width) as (height, width)."""
+    height, width = (side, side) if isinstance(side, int) else side
+    return int(height), int(width)
 
 
 def _classifier(name: str, weights: str, options: Mapping[str, Any] | None) -> nn.Module:

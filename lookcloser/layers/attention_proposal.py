@@ -5,16 +5,15 @@ Boxes are ``(cx, cy, s)``, centre and half-side in [-1, 1], as in `lookcloser.la
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.choices import ProposalHead
 from lookcloser.core.errors import unknown
 from lookcloser.layers.boxcar import pixel_centres
-
-ProposalHead = Literal["light", "paper"]
 
 
 def bounded_boxes(raw: Tensor, min_half_side: float = 0.2, max_half_side: float = 0.8) -> Tensor:

@@ -7,7 +7,7 @@ the whole image is (0, 0, 1). The paper's half-side, in units of the width, is `
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -15,9 +15,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.choices import GradientMode
 from lookcloser.core.errors import unknown
-
-GradientMode = Literal["grid", "mask", "saliency"]
 
 SHARPNESS = 10.0
 # The released layer adds 0.005 per pixel where its logistic has k = 0.05 per pixel.

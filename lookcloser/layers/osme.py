@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 import torch
 from torch import Tensor, nn
 
+from lookcloser.core.choices import Merge, OsmeHead
 from lookcloser.core.errors import unknown
-
-OsmeHead = Literal["pooled", "flattened"]
-Merge = Literal["concat", "sum"]
 
 
 class OSME(nn.Module):

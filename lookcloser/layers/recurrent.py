@@ -9,18 +9,18 @@ its layout.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookcloser.core.choices import Gate
 from lookcloser.core.errors import unknown
 
 State = tuple[Tensor, ...]
 Prepared = tuple[Tensor, Tensor]
-Gate = Literal["sigmoid", "relu"]
 
 
 class RecurrentCell(nn.Module, ABC):

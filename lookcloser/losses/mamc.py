@@ -13,7 +13,7 @@ Each term pulls its positives closer than its negatives: (SASC; all the rest), (
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -22,10 +22,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.choices import MamcForm, Reduction
 from lookcloser.core.errors import unknown
-
-Reduction = Literal["paper", "mean"]
-MamcForm = Literal["npair", "hinge"]
 
 
 class MamcTerms(NamedTuple):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lookcloser.core.choices import RankingForm
 from lookcloser.core.errors import unknown
-
-RankingForm = Literal["probability", "log"]
 
 
 def pairwise_ranking_loss(

@@ -1,4 +1,4 @@
-"""Boxes from maps by a share of their maximum, as in the class activation mapping paper."""
+"""Boxes from maps: cut at a share of their maximum, or of their range."""
 
 from __future__ import annotations
 
@@ -13,25 +13,35 @@ from lookcloser.metrics.level_sets.labels import label, largest_box
 from lookcloser.metrics.maps import as_maps
 
 Component = Literal["largest", "peak"]
+BoxRule = Literal["max", "minmax"]
 
 
 def boxes_from_maps(
-    maps: ArrayLike, threshold: float = 0.2, component: Component = "largest"
+    maps: ArrayLike,
+    threshold: float = 0.2,
+    component: Component = "largest",
+    rule: BoxRule = "max",
 ) -> NDArray[np.float64]:
-    """One box for each map: around pixels with at least a share of the map's maximum.
+    """One box for each map: around the pixels that are high enough.
 
     Args:
-        maps: (N, h, w). Negative values are no evidence.
-        threshold: The share of the maximum, above 0 and at most 1.
+        maps: (N, h, w), as they are. Negative values are no evidence: a map with nothing above zero
+            has no box, whatever the rule.
+        threshold: A share, above 0 and at most 1.
         component: "largest": the 8-connected component with the most pixels (the paper; of equals
             the first in reading order); "peak": the component of the maximum.
+        rule: What the share is of. "max" (the paper): pixels from ``threshold · max`` on; "minmax":
+            from ``min + threshold · (max - min)`` on, as the published scoring protocol cuts
+            (Choe et al., CVPR 2020). They are the same where the lowest value is 0; below a
+            negative one "minmax" cuts lower, above a positive one higher. A constant map has no
+            range, and no box by "minmax".
 
     Returns:
         (N, 4) boxes x0, y0, x1, y1 in pixels of the maps, x1 and y1 exclusive. NaN where a map has
         no positive value, or a NaN.
 
     Raises:
-        LookcloserError: If the threshold or the component is another one.
+        LookcloserError: If the threshold, the component or the rule is another one.
 
     Source: Zhou et al., "Learning Deep Features for Discriminative Localization", CVPR 2016,
     section 3.2.
@@ -40,13 +50,15 @@ def boxes_from_maps(
         raise LookcloserError(f"threshold = {threshold}", allowed="Above 0 and at most 1")
     if component not in get_args(Component):
         raise unknown(component, "component", get_args(Component))
+    if rule not in get_args(BoxRule):
+        raise unknown(rule, "box rule", get_args(BoxRule))
     array = as_maps(maps)
     boxes = np.full((len(array), 4), np.nan)
     for box, values in zip(boxes, array, strict=True):
-        highest = values.max()
-        if not highest > 0:
+        lowest, highest = values.min() if rule == "minmax" else 0.0, values.max()
+        if not highest > max(lowest, 0):
             continue
-        kept = values >= threshold * highest
+        kept = values >= lowest + threshold * (highest - lowest)
         if component == "peak":
             labels = label(kept)
             kept = labels == labels.flat[values.argmax()]
@@ -55,10 +67,13 @@ def boxes_from_maps(
 
 
 def box_from_map(
-    array: ArrayLike, threshold: float = 0.2, component: Component = "largest"
+    array: ArrayLike,
+    threshold: float = 0.2,
+    component: Component = "largest",
+    rule: BoxRule = "max",
 ) -> tuple[float, float, float, float] | None:
     """The box of one map (h, w), or None where `boxes_from_maps` gives NaN. Arguments as there."""
-    box = boxes_from_maps(np.asarray(array)[None], threshold, component)[0]
+    box = boxes_from_maps(np.asarray(array)[None], threshold, component, rule)[0]
     if np.isnan(box[0]):
         return None
     x0, y0, x1, y1 = box.tolist()

@@ -1,24 +1,54 @@
-"""The methods, one folder each; `MODELS` is the whole registry."""
+"""The methods, one folder each; `METHODS` says what they are.
 
-from lookcloser.models.backbone import Backbone, check_backbone
-from lookcloser.models.base import Criterion, Model, Phase
-from lookcloser.models.cam import CAM
-from lookcloser.models.captioner import GRU, LSTM, RNN, Captioner
-from lookcloser.models.cnnrnn import CNNRNN
-from lookcloser.models.feedback import FeedbackNet
-from lookcloser.models.model_file import load_model_file, read_header, save_model_file
-from lookcloser.models.osme import OSMENet
-from lookcloser.models.racnn import RACNN
-from lookcloser.models.registry import MODELS, build_model, evidence_kind, model_class
-from lookcloser.models.sigmoid import Sigmoid
-from lookcloser.models.weights import load_backbone_weights, timm_classifier
+Names are imported on first use: what methods say about themselves is known without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lookcloser.models.registry import (
+    METHODS,
+    build_model,
+    evidence_kind,
+    method_named,
+    model_class,
+)
+
+if TYPE_CHECKING:
+    from lookcloser.models.backbone import Backbone, check_backbone
+    from lookcloser.models.base import Criterion, Model, Phase
+    from lookcloser.models.cam.model import CAM
+    from lookcloser.models.captioner.model import GRU, LSTM, RNN, Captioner
+    from lookcloser.models.cnnrnn.model import CNNRNN
+    from lookcloser.models.feedback.model import FeedbackNet
+    from lookcloser.models.model_file import load_model_file, read_header, save_model_file
+    from lookcloser.models.osme.model import OSMENet
+    from lookcloser.models.racnn.model import RACNN
+    from lookcloser.models.sigmoid.model import Sigmoid
+    from lookcloser.models.weights import load_backbone_weights, timm_classifier
+
+_HOME = {
+    "Backbone": "backbone",
+    "check_backbone": "backbone",
+    "Criterion": "base",
+    "Model": "base",
+    "Phase": "base",
+    "Captioner": "captioner.model",
+    "load_model_file": "model_file",
+    "read_header": "model_file",
+    "save_model_file": "model_file",
+    "load_backbone_weights": "weights",
+    "timm_classifier": "weights",
+}
 
 __all__ = [
     "CAM",
     "CNNRNN",
     "GRU",
     "LSTM",
-    "MODELS",
+    "METHODS",
     "RACNN",
     "RNN",
     "Backbone",
@@ -34,8 +64,18 @@ __all__ = [
     "evidence_kind",
     "load_backbone_weights",
     "load_model_file",
+    "method_named",
     "model_class",
     "read_header",
     "save_model_file",
     "timm_classifier",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"lookcloser.models.{_HOME[name]}"), name)
+    for method in METHODS.values():
+        if method.model.endswith(f":{name}"):
+            return method.load()
+    raise AttributeError(f"module 'lookcloser.models' has no attribute {name!r}")

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import timm
 import torch
+from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.hooks import evaluating
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
+from lookcloser.core.hooks import watching
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.models.tracing import dead_modules, traced
+
+Triple = tuple[float, float, float]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class Backbone(nn.Module):
@@ -20,7 +26,12 @@ class Backbone(nn.Module):
     Tokens of transformers are put back on their grid (class and register tokens dropped), and
     channels-last features are transposed. A norm that timm applies after pooling (ConvNeXt) is
     applied at every position before it, so that a linear head on the pooled features still splits
-    into a class map.
+    into a class map. Of networks whose features are several maps (CrossViT) or tokens in an order
+    of their own (Hiera), the map of the last stage is taken.
+
+    It keeps the layers that its features need and no others: what timm has behind them (fc6 and fc7
+    of VGG, the last convolution of MobileNetV3) is taken out, so that every parameter learns.
+    Weights of these layers in a state dict are passed over.
 
     Args:
         name: A timm model name, e.g. ``"resnet50"``.
@@ -33,10 +44,11 @@ class Backbone(nn.Module):
         width: D, the number of feature channels.
         ends_in_norm: Whether the last layer norms every position over its channels, so that how
             strongly a place responds is no longer in their mean.
+        dropped: Names of the state dict, as timm's, of the layers that were taken out.
 
     Raises:
         LookcloserError: For a name timm does not know (near names are offered), arguments it does
-            not take, or a stride no stage has.
+            not take, a stride no stage has, or a network that gives no map of features.
     """
 
     def __init__(
@@ -48,14 +60,24 @@ class Backbone(nn.Module):
         self.prefix_tokens = int(getattr(self.net, "num_prefix_tokens", 0) or 0)
         self.channels_last = getattr(self.net, "output_fmt", "") == "NHWC"
         self.stage: int | None = None
-        self.width = int(self.net.num_features)
+        self.own_map, self.own_norm = False, not hasattr(self.net, "reroll")  # Hiera has it later
         if stride is not None:
-            self.stage, self.width = _stage_of_stride(self.net, name, stride)
-            self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
+            self.stage = _stage_of_stride(self.net, name, stride)
         post_norm = getattr(getattr(self.net, "head", None), "norm", None)
-        self.norm_first = isinstance(post_norm, nn.Module) and stride is None
+        # A norm of another width is behind a hidden layer (InceptionNeXt), not behind the pooling.
+        weight = getattr(post_norm, "weight", None)
+        fits = weight is not None and len(weight) == self.net.num_features
+        self.norm_first = fits and stride is None
         last_norm = isinstance(getattr(self.net, "norm", None), nn.LayerNorm) and stride is None
         self.ends_in_norm = self.norm_first or last_norm
+        keys = set(self.net.state_dict())
+        if self.stage is not None:
+            self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
+        native = _native_size(name, dict(options or {}))
+        self.own_map = self.stage is None and not self._is_plain(native)
+        self.width = self._keep_what_is_needed(native)
+        self.dropped = frozenset(keys - set(self.net.state_dict()))
+        self.register_load_state_dict_pre_hook(_pass_over_dropped)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, D, h, w)."""
@@ -64,30 +86,70 @@ class Backbone(nn.Module):
                 images, indices=[self.stage], stop_early=True, intermediates_only=True
             )
             return stages[0]
+        if self.own_map:
+            last: list[Tensor] = self.net.forward_intermediates(
+                images, indices=1, norm=self.own_norm, intermediates_only=True
+            )
+            return self._normed(last[-1])
         return self.finish(self.net.forward_features(images), images.shape[-2:])
 
     def grid(self, size: tuple[int, int]) -> tuple[int, int]:
         """(h, w) of the features of images of ``size`` (H, W), for parts that need to know it.
 
-        One blank image is run through the network, which is left as it was found.
+        Raises:
+            LookcloserError: As `check`.
         """
-        parameter = next(self.parameters())
-        with evaluating(self), torch.no_grad():
-            height, width = self(parameter.new_zeros(1, 3, *size)).shape[-2:]
+        height, width = self._seen(size).shape[-2:]
         return int(height), int(width)
+
+    def check(self, size: tuple[int, int], batch: int = 2) -> None:
+        """Refuse what would end in the middle of a training, before it begins.
+
+        Args:
+            size: (H, W) of the images.
+            batch: How many there are in the smallest batch; with a single one, batch norms that
+                learn need more than one place.
+
+        Raises:
+            LookcloserError: If the network does not take them.
+        """
+        if batch > 1:
+            self._seen(size)
+            return
+        places: list[int] = []
+        norms = {
+            name: module
+            for name, module in self.named_modules()
+            if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        }
+        with watching(norms, lambda _name, given, _: places.append(given[0][0, 0].numel())):
+            self._seen(size)
+        if 1 in places:
+            raise LookcloserError(
+                f"batches of one image of {size[0]}×{size[1]}: the batch norm of {self.name} needs "
+                "more than one value",
+                fix="Take a larger --batch-size or --size, or --freeze-norm",
+            )
 
     def finish(self, raw: Tensor, size: torch.Size) -> Tensor:
         """What timm's ``forward_features`` gives for images of ``size`` (H, W) -> (B, D, h, w)."""
-        features = self.as_map(raw, size)
-        if self.norm_first:
-            features = self.net.head.norm(features)
-        return features
+        return self._normed(self.as_map(raw, size))
 
     def as_map(self, raw: Tensor, size: torch.Size) -> Tensor:
         """Any stage's output, in timm's layout, for images of ``size`` (H, W) -> (B, D, h, w)."""
         if raw.ndim == 3:
             return self._to_grid(raw[:, self.prefix_tokens :], size)
         return raw.permute(0, 3, 1, 2) if self.channels_last else raw
+
+    def _normed(self, features: Tensor) -> Tensor:
+        """Features (B, D, h, w) behind the norm that timm has behind the pooling."""
+        if not self.norm_first:
+            return features
+        norm = self.net.head.norm
+        if isinstance(norm, nn.LayerNorm) and not isinstance(norm, LayerNorm2d):
+            normed: Tensor = norm(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+            return normed
+        return norm(features)  # type: ignore[no-any-return]  # a module of timm
 
     def _to_grid(self, tokens: Tensor, size: torch.Size) -> Tensor:
         """Tokens (B, N, D) of images of ``size`` (H, W) -> (B, D, h, w) with h·w = N."""
@@ -98,6 +160,91 @@ class Backbone(nn.Module):
             rows = round(math.sqrt(count * size[0] / size[1]))
         return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, count // rows)
 
+    def _seen(self, size: tuple[int, int]) -> Tensor:
+        """The features, without values, of one image of ``size``."""
+        return self._traced(size)[0]
+
+    def _traced(self, size: tuple[int, int]) -> tuple[Tensor, set[str]]:
+        """`tracing.traced`, with an error that says what to do."""
+        try:
+            output, living = traced(self, size)
+        except Exception as error:  # whatever a network of timm raises
+            taken = _native_size(self.name, {})
+            raise LookcloserError(
+                f"{self.name}: takes no images of {size[0]}×{size[1]} ({_first_line(error)})",
+                fix=f"Give --size {taken[0]}, or, where the network has it, "
+                f"--model-kwargs img_size={size[0]}",
+            ) from error
+        return output, living
+
+    def _is_plain(self, size: tuple[int, int]) -> bool:
+        """Whether timm's ``forward_features`` is a map, or tokens in the order of their places."""
+        if hasattr(self.net, "num_prefix_tokens") or not hasattr(self.net, "forward_intermediates"):
+            return True
+        try:
+            raw, _ = traced(_Features(self.net), size)
+        except Exception:  # said in words by the trace of the whole that follows
+            return True
+        return isinstance(raw, Tensor) and raw.ndim == 4
+
+    def _keep_what_is_needed(self, size: tuple[int, int]) -> int:
+        """Take out the layers that the features do not depend on; their number of channels.
+
+        What runs all the same, as the other branches of CrossViT's last block, stays as constants.
+        """
+        ran: set[str] = set()
+        with watching(dict(self.named_modules()), lambda name, *_: ran.add(name)):
+            features, living = self._traced(size)
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            raise LookcloserError(
+                f"{self.name}: it does not put out one map of features",
+                fix="Choose another backbone; docs/backbones.md lists those that were tried",
+            )
+        for name in dead_modules(self, living):
+            if name not in ran:
+                parent, _, child = name.rpartition(".")
+                setattr(self.get_submodule(parent), child, nn.Identity())
+        for name in [name for name, _ in self.named_parameters() if name not in living]:
+            owner, _, own = name.rpartition(".")
+            module = self.get_submodule(owner)
+            constant = module._parameters.pop(own)
+            module.register_buffer(own, None if constant is None else constant.detach())
+        return int(features.shape[1])
+
+
+class _Features(nn.Module):
+    """timm's ``forward_features`` as a module's forward."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Any:
+        return self.net.forward_features(images)  # type: ignore[operator]  # a method of timm's
+
+
+def _pass_over_dropped(
+    backbone: nn.Module, state: dict[str, Any], prefix: str, *_given: Any
+) -> None:
+    """Weights of layers that are no longer there, as older files have them, are no error."""
+    assert isinstance(backbone, Backbone)
+    for name in backbone.dropped:
+        state.pop(f"{prefix}net.{name}", None)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _native_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
+    """(H, W) that a timm network is made for."""
+    given = options.get("img_size")
+    if isinstance(given, int):
+        return given, given
+    config: Any = timm.get_pretrained_cfg(name)
+    height, width = config.input_size[-2:]
+    return int(height), int(width)
+
 
 def check_backbone(name: str) -> None:
     """Raise the error with near names where timm does not know ``name``."""
@@ -105,25 +252,79 @@ def check_backbone(name: str) -> None:
         raise unknown(name, "backbone", timm.list_models())
 
 
-# Arguments by which timm.create_model would read files or the network; a saved model's header may
-# come from anybody, and weights come in through `load_backbone_weights` alone.
-_RESERVED = (
-    "pretrained",
-    "pretrained_cfg",
-    "pretrained_cfg_overlay",
-    "checkpoint_path",
-    "cache_dir",
-)
+def in_channels_last(network: Network) -> Network:
+    """``network`` with its weights of four axes in channels-last memory; returns it.
+
+    Unlike ``network.to(memory_format=...)`` it passes over those of five, which some networks have.
+    """
+    for tensor in (*network.parameters(), *network.buffers()):
+        if tensor.ndim == 4:
+            tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def normalization(name: str) -> tuple[Triple, Triple]:
+    """(mean, std) per channel that images for a backbone are normalized with, in [0, 1].
+
+    timm's for its weights, or ImageNet's for a network that is not timm's.
+    """
+    known: Any = timm.get_pretrained_cfg(name)
+    default = Preprocessing()
+    if known is None:
+        return default.mean, default.std
+    return _triple(known.mean), _triple(known.std)
+
+
+def _triple(values: tuple[float, ...]) -> Triple:
+    """Per channel; timm repeats nothing for gray networks, this package feeds RGB only."""
+    red, green, blue = values if len(values) == 3 else (values[0],) * 3
+    return red, green, blue
+
+
+# Words in the names of arguments by which timm reads files or the network (checkpoint_path,
+# pretrained_cfg_overlay, cache_dir). A saved model's header may come from anybody, and weights
+# come in through `load_backbone_weights` alone.
+_READING = ("pretrained", "checkpoint", "cache", "path", "file", "url", "hub", "weights")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` for what no backbone may be given; every network of timm's is made so.
+
+    Allowed are plain values, and lists and mappings of them, under names that do not make timm read
+    a file or the network: a checkpoint of another format than safetensors may hold code.
+    """
+    for name, value in options.items():
+        # Of "drop_path_rate" the path is one through the network.
+        words = str(name).lower().replace("drop_path", "").split("_")
+        if set(words) & set(_READING):
+            raise UsageError(
+                f"{name}: not allowed among the backbone's arguments",
+                fix="Choose weights with --weights pretrained, none or FILE",
+            )
+        _check_plain(str(name), value)
+
+
+def _check_plain(name: str, value: Any) -> None:
+    if isinstance(value, Mapping):
+        check_options(value)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_plain(name, part)
+    elif value is not None and not isinstance(value, bool | int | float | str):
+        raise UsageError(
+            f"{name} {value!r}: not possible among the backbone's arguments",
+            allowed="numbers, words, true, false, null and lists of them",
+        )
 
 
 def _create(name: str, options: dict[str, Any]) -> Any:
     check_backbone(name)
-    for reserved in _RESERVED:
-        if reserved in options:
-            raise LookcloserError(
-                f"{reserved}: not allowed among the backbone's arguments",
-                fix="Choose weights with --weights pretrained, none or FILE",
-            )
+    check_options(options)
+    if options.get("in_chans", 3) != 3:
+        raise LookcloserError(
+            f"in_chans={options['in_chans']}: images are given in three channels",
+            fix="Leave it out; gray images are made RGB",
+        )
     # Transformers are built for one size; ask for any size in the ways that timm has for it.
     fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
     any_size: list[dict[str, Any]] = (
@@ -141,12 +342,13 @@ def _create(name: str, options: dict[str, Any]) -> Any:
     except TypeError as error:
         raise LookcloserError(
             f"{options}: not arguments of the backbone {name} ({error})",
-            fix="Fix --model-kwargs; the names are those of timm.create_model",
+            fix="Fix {}; the names are those of timm.create_model",
+            option="model_kwargs",
         ) from error
 
 
-def _stage_of_stride(net: Any, name: str, stride: int) -> tuple[int, int]:
-    """(index, channels) of the deepest stage with at most this stride."""
+def _stage_of_stride(net: Any, name: str, stride: int) -> int:
+    """Index of the deepest stage with at most this stride."""
     info = getattr(net, "feature_info", None)
     stages = list(info or [])
     fitting = [index for index, stage in enumerate(stages) if stage["reduction"] <= stride]
@@ -155,6 +357,7 @@ def _stage_of_stride(net: Any, name: str, stride: int) -> tuple[int, int]:
         raise LookcloserError(
             f"stride {stride}: the backbone {name} has no stage as fine",
             allowed=f"Its stages have strides {has}" if has else None,
-            fix="Leave --stride out for the whole network",
+            fix="Leave {} out for the whole network",
+            option="stride",
         )
-    return fitting[-1], int(stages[fitting[-1]]["num_chs"])
+    return fitting[-1]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.models.backbone import Backbone
+from lookcloser.models.options import BackboneOptions, Method
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 
@@ -40,29 +41,38 @@ class Phase:
 
 
 class Model(nn.Module, ABC):
-    """Base of the classes in `MODELS`.
+    """Base of the methods' networks, ``class CAM(Model, method=METHOD)``.
 
-    A constructor takes ``num_classes`` and keyword arguments that JSON can hold (they are stored
-    in the saved model), and gives random weights. The options of training fill the arguments of
-    the same name.
+    A constructor takes ``num_classes`` and an object of the class's `Options`, which is stored in
+    the saved model, and gives random weights.
 
     Attributes:
-        name: As in ``--method``.
+        Options: What the constructor takes beside ``num_classes``, as its method declares it.
+        name: Of the method.
         tasks: What it can answer.
         summary: One line for `lookcloser methods`.
         pairs: Whether a training batch must hold several images of each class.
         soft_targets: Whether its loss takes mixed targets (B, C), as MixUp makes them.
         sequential: Whether the order of its answer's tokens says something.
+        source_factor: Side of the images that it is given where nobody says otherwise, as a
+            multiple of its input's: who looks closer needs pixels that a first look has not.
         phase: The name of the phase of training it is in; None where all parts learn together.
     """
 
+    Options: ClassVar[type[BackboneOptions]] = BackboneOptions
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
     summary: ClassVar[str]
     pairs: ClassVar[bool] = False
     soft_targets: ClassVar[bool] = True
     sequential: ClassVar[bool] = False
+    source_factor: ClassVar[int] = 1
     phase: str | None = None
+
+    def __init_subclass__(cls, *, method: Method | None = None, **named: Any) -> None:
+        super().__init_subclass__(**named)
+        if method is not None:
+            cls.name, cls.tasks, cls.summary = method.name, method.tasks, method.summary
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -85,7 +95,7 @@ class Model(nn.Module, ABC):
 
     @classmethod
     def data_arguments(cls, catalog: Catalog) -> dict[str, Any]:
-        """Arguments of the constructor that follow from the data, e.g. an order of labels."""
+        """Options that follow from the data, e.g. how often each label occurs."""
         del catalog
         return {}
 
@@ -94,13 +104,15 @@ class Model(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Answer a batch, the same in training and in evaluation.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose evidence: None for every class, k for the k best classes of each image
-                (best first), or class indices (B, K).
+            targets: Whose evidence: class indices (B, K); of every class without.
+            top: Instead, the k best classes of each image, best first.
         """
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -112,7 +124,7 @@ class Model(nn.Module, ABC):
             images: (B, 3, H, W).
             top: How many classes get a map; of an answer of several tokens each has one.
         """
-        output: Output = self(images, targets=top)
+        output: Output = self(images, top=top)
         return output
 
     def following(self, tokens: Tensor) -> nn.Module:
@@ -147,3 +159,8 @@ class Model(nn.Module, ABC):
                 class weights): (logits, targets) -> scalar.
         """
         return {"loss": criterion(output.logits, targets)}
+
+
+def make_backbone(options: BackboneOptions) -> Backbone:
+    """The timm network of a method, with random weights; see `Backbone` for the errors."""
+    return Backbone(options.backbone, stride=options.stride, options=options.model_kwargs)

@@ -6,17 +6,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lookcloser.core.atomic import replacing
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader, header_text, parse_header
 from lookcloser.models.base import Model
-from lookcloser.models.registry import build_model, evidence_kind
+from lookcloser.models.building import Shapes, build_as
+from lookcloser.models.registry import evidence_kind
 
 KEY = "lookcloser"
+_ORIGINAL = "The file was changed after saving, or by a newer lookcloser; take the original"
 
 
 def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: ModelHeader) -> Path:
@@ -26,7 +29,13 @@ def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: Model
         LookcloserError: When it cannot be written; a file that was there before is kept.
     """
     path = Path(path)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors: dict[str, Tensor] = {}
+    stored: set[int] = set()
+    for name, tensor in state.items():
+        tensors[name] = tensor.detach().cpu().contiguous()
+        if tensors[name].data_ptr() in stored:  # a module with two names; the format has no links
+            tensors[name] = tensors[name].clone()
+        stored.add(tensors[name].data_ptr())
     metadata = {KEY: header_text(header)}
     with replacing(path) as temporary:
         try:
@@ -34,6 +43,15 @@ def save_model_file(path: str | Path, state: Mapping[str, Tensor], header: Model
         except SafetensorError as error:  # how the writer reports what the system refused
             raise OSError(str(error)) from error
     return path
+
+
+def is_model_file(path: str | Path) -> bool:
+    """Whether a file is a model that lookcloser saved, of any version."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return KEY in (file.metadata() or {})
+    except (SafetensorError, OSError):
+        return False
 
 
 def read_header(path: str | Path) -> ModelHeader:
@@ -70,15 +88,37 @@ def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
         LookcloserError: As `read_header`; also where the weights do not fit the model.
     """
     header = read_header(path)
-    model = build_model(header.method, header.arguments)
     with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+        names = list(file.keys())
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
+        model = _build(Path(path), header, shapes)
+        tensors = {name: file.get_tensor(name) for name in names}
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:
+        raise _unfitting(path, header, str(error).splitlines()[-1].strip()) from error
+    if any(bool(torch.isnan(tensor).any()) for tensor in tensors.values()):
         raise LookcloserError(
-            f"{path}: its weights do not fit a {header.method} model with the arguments in its "
-            f"header ({str(error).splitlines()[-1].strip()})",
-            fix="The file was changed after saving; take the original",
-        ) from error
+            f"{path}: its weights are not numbers (NaN), so it has no answer to anything",
+            fix="Its training diverged; train again with a lower --lr",
+        )
     return model.eval(), header
+
+
+def _build(path: Path, header: ModelHeader, shapes: Shapes) -> Model:
+    try:  # a backbone could be left out once, and was this one then
+        return build_as(header.method, {"backbone": "resnet18", **header.arguments}, shapes)
+    except (MemoryError, UsageError):  # the second: an unknown backbone, with near names
+        raise
+    except LookcloserError as error:
+        raise _unfitting(path, header, error.what) from error
+    except Exception as error:  # whatever a constructor makes of what anybody may have written
+        raise _unfitting(path, header, f"{type(error).__name__}: {error}") from error
+
+
+def _unfitting(path: str | Path, header: ModelHeader, why: str) -> LookcloserError:
+    return LookcloserError(
+        f"{path}: its weights do not fit a {header.method} model with the arguments in its "
+        f"header ({' '.join(why.split())[:300]})",
+        fix=_ORIGINAL,
+    )

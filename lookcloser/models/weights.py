@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.models.backbone import Backbone, check_backbone
+from lookcloser.models.backbone import Backbone, check_backbone, check_options
 
 _OFFLINE_FIX = (
-    "Train from nothing with `--weights none`, or give a file with `--weights FILE.safetensors` "
+    "Start from random weights with `{} none`, or give a file with `{} FILE.safetensors` "
     "(fetched elsewhere with `timm.create_model(name, pretrained=True)`)"
 )
 
@@ -59,6 +59,7 @@ def timm_classifier(
         LookcloserError: As `load_backbone_weights`, and for a name timm does not know.
     """
     check_backbone(name)
+    check_options(options or {})
     if weights == "pretrained":
         return _fetched(name, **dict(options or {})).eval()
     with torch.random.fork_rng(devices=[]):
@@ -82,13 +83,15 @@ def _fetched(name: str, **options: Any) -> nn.Module:
     if config is None or not config.has_weights:
         raise LookcloserError(
             f"{name}: timm has no pretrained weights for it",
-            fix="Use `--weights none`, or a backbone of `timm.list_models(pretrained=True)`",
+            fix="Use `{} none`, or a backbone of `timm.list_models(pretrained=True)`",
+            option="weights",
         )
     repository = config.hf_hub_id
     if repository and not _cached(repository) and not _hub_answers():
         raise LookcloserError(
             f"{name}: its pretrained weights are not in the cache and the hub cannot be reached",
             fix=_OFFLINE_FIX,
+            option="weights",
         )
     try:
         net: nn.Module = timm.create_model(name, pretrained=True, **options)
@@ -96,6 +99,7 @@ def _fetched(name: str, **options: Any) -> nn.Module:
         raise LookcloserError(
             f"{name}: its pretrained weights could not be fetched ({error})",
             fix=_OFFLINE_FIX,
+            option="weights",
         ) from error
     return net
 

@@ -70,8 +70,9 @@ def list_sources(images: Any) -> list[ImageSource]:
     several = (
         list(images)
         if isinstance(images, Iterable)
-        and not isinstance(images, str | Path | bytes)
+        and not isinstance(images, str | Path | bytes | bytearray | memoryview)
         and not hasattr(images, "shape")
+        and not hasattr(images, "read")  # an open file, of which iterating gives lines
         and not isinstance(images, Image.Image)
         else [images]
     )

@@ -15,12 +15,16 @@ from lookcloser.runtime.outputs import ArrayOutput, Floats
 
 Size = tuple[int, int]
 
+# A few pixels of a map by pixel are many times as strong as all others; see `lookcloser.explain`.
+PIXEL_CLIP = 0.99
 
-def heatmaps_of(maps: Floats) -> Floats:
+
+def heatmaps_of(maps: Floats, clip: float = 1.0) -> Floats:
     """Positive evidence relative to each map's own maximum: relu(M) / max(M).
 
     Args:
         maps: (..., h, w), raw.
+        clip: Quantile of the positive evidence that becomes 1, with all above it.
 
     Returns:
         The same shape in [0, 1]. A map with nothing above zero becomes all zeros, "no evidence";
@@ -28,7 +32,11 @@ def heatmaps_of(maps: Floats) -> Floats:
     """
     positive = np.maximum(maps.astype(np.float32, copy=False), 0)
     highest = positive.max(axis=(-2, -1), keepdims=True)
-    heatmaps: Floats = positive / np.where(highest > 0, highest, np.float32(1))
+    if clip < 1:
+        ranked = np.sort(positive.reshape(*positive.shape[:-2], -1), axis=-1)
+        reach = ranked[..., round(clip * (ranked.shape[-1] - 1))][..., None, None]
+        highest = np.where(reach > 0, reach, highest)
+    heatmaps: Floats = np.minimum(positive / np.where(highest > 0, highest, np.float32(1)), 1)
     return heatmaps
 
 
@@ -53,10 +61,12 @@ def map_regions(
         kind: "map" for classes; "step" and "word" number their regions.
 
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
-    component of them means nothing.
+    component of them means nothing. Their strongest hundredth is drawn alike, as next to it
+    nothing else would be seen.
     """
-    heatmaps = heatmaps_of(maps)
-    if maps.shape[-2:] == tuple(grid):
+    by_pixel = maps.shape[-2:] == tuple(grid)
+    heatmaps = heatmaps_of(maps, PIXEL_CLIP if by_pixel else 1.0)
+    if by_pixel:
         found = np.full((len(maps), 4), np.nan)
     else:
         found = boxes_from_maps(normalise(upsample(maps, grid)), threshold)

@@ -1,37 +1,25 @@
-"""What happens around the steps: averaged weights, the run's files, progress, Ctrl-C."""
+"""What happens around the steps: averaged weights, the run's files, the order of a resumed run."""
 
 from __future__ import annotations
 
 import csv
-import os
-import signal
-import sys
-import threading
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
-from types import FrameType
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, EarlyStopping, WeightAveraging
-from rich.console import Console
+from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lookcloser.core.atomic import replacing
-from lookcloser.core.errors import LookcloserError
 from lookcloser.data.dataset import Batch
 from lookcloser.training import processes
-from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE, MODEL_FILE
-
-
-class TrainingInterruptedError(Exception):
-    """Ctrl-C was pressed and the batch in hand is finished."""
+from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE
+from lookcloser.training.module import TrainingModule, diverged
 
 
 def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -41,58 +29,6 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-
-
-CHECKPOINT_FORMAT = 1
-_FORMAT_KEY = "lookcloser_format"
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all, read without running code of theirs."""
-
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
-    ) -> None:
-        """Write to a temporary file, then rename."""
-        del storage_options  # of remote file systems
-        with replacing(path) as temporary:
-            try:
-                torch.save({**checkpoint, _FORMAT_KEY: CHECKPOINT_FORMAT}, temporary)
-            except RuntimeError as error:  # how torch's zip writer reports a full disk
-                raise OSError(str(error).splitlines()[0]) from error
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        """Tensors and plain values only, whatever the caller asks: a checkpoint may be foreign.
-
-        Raises:
-            LookcloserError: For a file that is damaged, foreign or of a newer lookcloser.
-        """
-        del weights_only
-        try:
-            loaded = torch.load(path, map_location=map_location, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-            raise _unusable(path, "not a readable checkpoint") from error
-        callbacks = loaded.get("callbacks") if isinstance(loaded, dict) else None
-        if not isinstance(callbacks, dict) or RunWriter.__name__ not in callbacks:
-            raise _unusable(path, "a checkpoint that lookcloser did not write")
-        written = loaded.get(_FORMAT_KEY, CHECKPOINT_FORMAT)
-        if written > CHECKPOINT_FORMAT:
-            raise LookcloserError(
-                f"{path}: written by a newer lookcloser, in format {written}",
-                allowed=f"Formats up to {CHECKPOINT_FORMAT}",
-                fix="Update lookcloser",
-            )
-        checkpoint: dict[str, Any] = loaded
-        return checkpoint
-
-
-def _unusable(path: Any, why: str) -> LookcloserError:
-    return LookcloserError(
-        f"{path}: {why}",
-        fix=f"{MODEL_FILE} beside it may still be good; to train again, choose another --out",
-    )
 
 
 class EMA(WeightAveraging):
@@ -114,25 +50,6 @@ class EMA(WeightAveraging):
         """The averaged state dict of the Lightning module."""
         assert self._average_model is not None  # set up before training starts
         return dict(self._average_model.module.state_dict())
-
-
-class Patience(EarlyStopping):
-    """Early stopping that a resumed run remembers: one that had stopped stays stopped.
-
-    Args:
-        score: The logged value that has to rise.
-        epochs: Stop after so many without a higher one.
-    """
-
-    def __init__(self, score: str, epochs: int) -> None:
-        # It counts when validation ends: at the end of the epoch Lightning runs early stopping
-        # after all other callbacks, and the checkpoint would hold the count of the epoch before.
-        super().__init__(score, mode="max", patience=epochs, check_on_train_epoch_end=False)
-
-    def on_train_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
-        """Nothing is left to do where the checkpoint says that training had stopped."""
-        if self.stopped_epoch:
-            trainer.should_stop = True
 
 
 class RunWriter(Callback):
@@ -158,18 +75,22 @@ class RunWriter(Callback):
         self.folder, self.save, self.ema, self.score = folder, save, ema, score
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, float] | None = None
-        self.skipped: dict[str, str] = {}
-        self._started = self._waited = self._mark = 0.0
         self._images = 0
+        self._waited = 0.0
+        self._started = self._mark = time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         """What resuming needs."""
-        return {"history": self.history, "best": self.best, "skipped": self.skipped}
+        return {"history": self.history, "best": self.best}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from `state_dict`."""
-        self.history, self.skipped = state["history"], state["skipped"]
+        self.history = state["history"]
         self.best = tuple(state["best"]) if state["best"] is not None else None
+
+    def on_train_start(self, *_: Any) -> None:
+        """Start the clocks, also of an epoch that is resumed in its middle."""
+        self._started = self._mark = time.perf_counter()
 
     def on_train_epoch_start(self, _trainer: pl.Trainer, _module: pl.LightningModule) -> None:
         """Start the clocks."""
@@ -182,7 +103,6 @@ class RunWriter(Callback):
         """Since the last batch ended, the loop has waited for data."""
         self._waited += time.perf_counter() - self._mark
         self._images += len(batch.targets)
-        self.skipped.update(batch.skipped)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """From here the loop waits for the next batch."""
@@ -194,16 +114,18 @@ class RunWriter(Callback):
             self._mark = time.perf_counter()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        """Write everything of this epoch."""
+        """Write everything of this epoch.
+
+        Raises:
+            LookcloserError: For weights that are not numbers any more; nothing is written then.
+        """
+        assert isinstance(module, TrainingModule)  # as `fit` makes it
+        module.check_losses()
         now, spent = time.perf_counter(), self._mark - self._started
         images = sum(processes.all_of(self._images))
-        for skipped in processes.all_of(self.skipped):
-            self.skipped.update(skipped)
-        scores = {
-            name: float(value)
-            for name, value in trainer.callback_metrics.items()
-            if name.startswith(("train_", "val_"))
-        }
+        losses = {f"train_{name}": mean for name, mean in module.means().items()}
+        validated = trainer.callback_metrics.items()
+        scores = losses | {k: float(v) for k, v in validated if k.startswith("val_")}
         row = {
             "epoch": trainer.current_epoch + 1,
             **scores,
@@ -212,12 +134,21 @@ class RunWriter(Callback):
             "images_per_second": round(images / max(spent, 1e-9), 2),
             "data_wait": round(self._waited / max(spent, 1e-9), 4),
         }
+        state = self.network_state(module)
+        if any(bool(torch.isnan(value).any()) for value in state.values()):
+            raise diverged(module.options, f"a weight after epoch {row['epoch']}")
         self.history.append(row)
         is_best = self._is_best(scores)
         if processes.rank() == 0:
+            if trainer.logger is not None:
+                trainer.logger.log_metrics(losses, trainer.global_step)
             write_history(self.folder / HISTORY_FILE, self.history)
             if is_best:
-                self.save(self.network_state(module), scores)
+                self.save(state, scores)
+        self.save_checkpoint(trainer)
+
+    def save_checkpoint(self, trainer: pl.Trainer) -> None:
+        """Write last.ckpt; all processes have to call it."""
         trainer.save_checkpoint(self.folder / CHECKPOINT_FILE)
 
     def network_state(self, module: pl.LightningModule) -> dict[str, Tensor]:
@@ -231,105 +162,50 @@ class RunWriter(Callback):
         if self.score not in scores:
             return True
         key = (scores[self.score], -scores["val_loss"])
-        if self.best is not None and key <= self.best:
+        if not all(map(math.isfinite, key)) or (self.best is not None and key <= self.best):
             return False
         self.best = key
         return True
 
 
 class ResumedOrder(Callback):
-    """Tells the sampler of a resumed run its epoch before anything is drawn from it.
+    """Tells the order of a resumed run where it stands before anything is drawn from it.
 
-    Lightning does so too, but not until it has started the workers, whose first batches are then
-    those of another epoch.
+    Lightning tells the epoch too, but not until it has started the workers, whose first batches
+    are then those of another epoch.
 
     Args:
-        loader: Of the training images; the sampler below its batches has ``set_epoch``.
+        loader: Of the training images, in `lookcloser.data.dataset.Batches`.
+
+    Attributes:
+        next: The epoch and the batch that come next.
     """
 
     def __init__(self, loader: DataLoader[Any]) -> None:
         self.loader = loader
+        self.next = (0, 0)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, _module: Any, _outputs: Any, _batch: Batch, index: int
+    ) -> None:
+        """Another batch is done."""
+        self.next = trainer.current_epoch, index + 1
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
+        """Another epoch is done."""
+        self.next = trainer.current_epoch + 1, 0
+
+    def on_save_checkpoint(
+        self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Remember the place."""
+        checkpoint["next"] = list(self.next)
 
     def on_load_checkpoint(
         self, _trainer: pl.Trainer, _module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """The checkpoint is of the end of an epoch; the next one follows."""
+        """Go there; older checkpoints are all of the end of an epoch."""
+        epoch, batch = checkpoint.get("next", (checkpoint["epoch"] + 1, 0))
+        self.next = epoch, batch
         batches: Any = self.loader.batch_sampler
-        batches.sampler.set_epoch(checkpoint["epoch"] + 1)
-
-
-class EpochLines(Callback):
-    """One line per epoch on stderr; it stays when the progress bar goes."""
-
-    def __init__(self, console: Console, writer: RunWriter, score_title: str) -> None:
-        self.console, self.writer, self.score_title = console, writer, score_title
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
-        """Print the row that `RunWriter`, which runs before, has just written."""
-        row = self.writer.history[-1]
-        parts = [f"epoch {int(row['epoch'])}/{trainer.max_epochs}", f"loss {row['train_loss']:.3f}"]
-        if self.writer.score in row:
-            score = f"{self.score_title} {row[self.writer.score]:.1%}"
-            parts.append(f"val loss {row['val_loss']:.3f}, {score}")
-        parts.append(f"{row['images_per_second']:.0f} img/s")
-        parts.append(f"waiting for data {row['data_wait']:.0%}")
-        parts.append(f"{row['seconds']:.0f} s")
-        self.console.print("  ".join(parts), highlight=False, soft_wrap=True)
-
-
-class GracefulStop(Callback):
-    """Turns the first Ctrl-C into a stop after the batch in hand; the second stops at once.
-
-    Attributes:
-        asked: Whether Ctrl-C was pressed.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: Any = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Hear Ctrl-C, where signals can be heard, from before Lightning sets up to after its end.
-
-        A signal that finds another handler in between ends in Lightning's own, which leaves the
-        program with exit code 1.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        self._before = signal.signal(signal.SIGINT, self._stop)
-        try:
-            yield
-        finally:
-            if self._before is not None:  # one that was not set from Python cannot be set
-                signal.signal(signal.SIGINT, self._before)
-
-    def on_train_start(self, *_: Any) -> None:
-        """Leave before the first batch where Ctrl-C came already."""
-        self._leave()
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """Leave between two batches, all processes at the same."""
-        self._leave()
-
-    def _leave(self) -> None:
-        if processes.any_of(self.asked):
-            raise TrainingInterruptedError
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        # Written past the console: the signal may have come in the middle of one of its own lines,
-        # or of an import that printing would need.
-        if self.asked:
-            _write_error("\nstopped at once\n")
-            if callable(self._before):  # it may have more to do than to raise
-                self._before(number, frame)
-            raise KeyboardInterrupt
-        self.asked = True
-        _write_error("\nStopping after this batch; press Ctrl-C again to stop at once.\n")
-
-
-def _write_error(text: str) -> None:
-    """To stderr without any buffer or import; nothing where it has no descriptor or is closed."""
-    with suppress(AttributeError, OSError, ValueError):  # None, a notebook's, a closed one
-        os.write(sys.stderr.fileno(), text.encode())
+        batches.begin_at(epoch, batch)

@@ -13,7 +13,7 @@ from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import NULL
 from lookcloser.models.base import Model
-from lookcloser.models.captioner import Captioner
+from lookcloser.models.captioner.model import Captioner
 from lookcloser.training.module import TrainingModule
 from lookcloser.training.options import TrainOptions
 
@@ -38,9 +38,9 @@ class CaptioningModule(TrainingModule):
                 )
         super().__init__(model, options, catalog, **steps)
 
-    def on_train_epoch_start(self) -> None:
+    def begin_epoch(self) -> None:
         """Raise the share of words that are read from the model's own answers."""
-        super().on_train_epoch_start()
+        super().begin_epoch()
         progress = self.current_epoch / max(1, self.options.epochs - 1)
         self.model.own_words = progress * self.model.scheduled_sampling
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import signal
@@ -10,54 +9,52 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import timm
 import torch
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
-from lightning.pytorch.utilities.exceptions import SIGTERMException
 from rich.console import Console
 from torch import Tensor
 
 from lookcloser.core.atomic import make_folder
 from lookcloser.core.errors import UsageError, as_usage
-from lookcloser.core.header import ModelHeader
+from lookcloser.core.header import LARGEST_INPUT, ModelHeader
+from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import (
-    MODELS,
+    METHODS,
     Model,
     evidence_kind,
     load_backbone_weights,
-    model_class,
+    method_named,
     save_model_file,
 )
+from lookcloser.models.backbone import in_channels_last, normalization
+from lookcloser.models.model_file import is_model_file
+from lookcloser.models.transfer import begin_from
 from lookcloser.training import processes
-from lookcloser.training.callbacks import (
-    EMA,
-    AtomicCheckpointIO,
-    EpochLines,
-    GracefulStop,
-    Patience,
-    ResumedOrder,
-    RunWriter,
-    TrainingInterruptedError,
-)
+from lookcloser.training.callbacks import EMA, ResumedOrder, RunWriter
 from lookcloser.training.captioning import CaptioningModule
+from lookcloser.training.checkpoints import AtomicCheckpointIO
 from lookcloser.training.classification import ClassificationModule
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.launch import Joined, own_group
 from lookcloser.training.loaders import make_loaders
-from lookcloser.training.module import TrainingModule
+from lookcloser.training.module import TrainingModule, diverged
 from lookcloser.training.multilabel import MultilabelModule
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, flag
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.progress import Display
+from lookcloser.training.reading import DataWatch, check_readable
+from lookcloser.training.stopping import GracefulStop, Patience, TrainingInterruptedError
 
 MODULES: dict[Task, type[TrainingModule]] = {
     "classification": ClassificationModule,
@@ -72,11 +69,13 @@ class FitResult:
 
     Attributes:
         interrupted: Whether Ctrl-C ended it; the run can be resumed.
-        skipped: Training images that could not be read: name -> reason.
+        epochs: How many are done, those before a break included.
+        skipped: Training and validation images that could not be read: name -> reason.
         data_wait: Share of the training time spent waiting for data.
     """
 
     interrupted: bool
+    epochs: int
     skipped: Mapping[str, str]
     data_wait: float
 
@@ -92,22 +91,33 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     """
     catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    kind = model_class(options.method or DEFAULT_METHODS[task])
-    if task not in kind.tasks:
-        fitting = [model.name for model in MODELS if task in model.tasks]
-        raise UsageError(f"{kind.name}: not a method for {task}", allowed=", ".join(fitting))
-    arguments = {"num_classes": len(names), **kind.data_arguments(catalog)}
-    arguments |= _arguments(kind, options)
+    method = method_named(options.method or DEFAULT_METHODS[task])
+    if task not in method.tasks:
+        fitting = [other.name for other in METHODS.values() if task in other.tasks]
+        raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
+    kind = method.load()
+    own = replace(options, method=method.name).of_method(kind.data_arguments(catalog))
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
-        model = kind(**arguments)
-    sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
-    default = timm.get_pretrained_cfg(options.backbone)
-    side = options.source_size or options.size
+        model = kind(len(names), own)
+        smallest = 2 if options.frozen_norm else options.share(options.devices)
+        for backbone in model.backbones:
+            backbone.check((options.size, options.size), smallest)
+    trained = own_model(options.weights)
+    if trained is not None:
+        sources = [begin_from(model, trained, names)]
+    else:
+        sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
+    mean, std = normalization(options.backbone)
+    side = options.own_option("source_size") or kind.source_factor * options.size
+    if side > LARGEST_INPUT:
+        raise UsageError(
+            f"{{}} {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels", option="size"
+        )
     preprocessing = Preprocessing(
         size=(side, side),
-        mean=options.mean or (_triple(default.mean) if default else Preprocessing.mean),
-        std=options.std or (_triple(default.std) if default else Preprocessing.std),
+        mean=options.mean or mean,
+        std=options.std or std,
         interpolation=options.interpolation,
     )
     provenance = {
@@ -117,45 +127,39 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         "timm": timm.__version__,
     }
     header = ModelHeader(
-        kind.name,
-        arguments,
+        method.name,
+        {"num_classes": len(names), **stored(own)},
         task,
         names,
         preprocessing,
-        evidence_kind=evidence_kind(kind.name, task),
+        evidence_kind=evidence_kind(method.name, task),
         provenance=provenance,
     )
     return model, header
 
 
+def own_model(weights: str) -> Path | None:
+    """The model file that --weights means; None for what lookcloser did not train.
+
+    Raises:
+        LookcloserError: For a folder without a model.
+    """
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        if not (path / MODEL_FILE).is_file():
+            raise UsageError(
+                f"--weights {weights}: no {MODEL_FILE} in this folder",
+                allowed="pretrained, none, a run folder or a .safetensors file",
+            )
+        return path / MODEL_FILE
+    return path if path.is_file() and is_model_file(path) else None
+
+
 def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
     """``catalog`` with its vocabulary, where captions are to be learnt."""
-    return with_vocabulary(catalog, options.min_count or 1, options.max_words)
-
-
-def _arguments(kind: type[Model], options: TrainOptions) -> dict[str, Any]:
-    """What the constructor of a method takes of the options, by name."""
-    known = inspect.signature(kind).parameters
-    arguments = {}
-    for item in fields(options):
-        value = getattr(options, item.name)
-        methods = item.metadata.get("methods")
-        if methods and value is None:
-            continue
-        if item.name in known:
-            arguments[item.name] = value
-        elif methods and kind.name not in methods.split():
-            raise UsageError(
-                f"{flag(item.name)} {value}: not an option of --method {kind.name}",
-                allowed=f"It belongs to {methods.replace(' ', ', ')}.",
-            )
-    return arguments
-
-
-def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:
-    """Per channel; timm repeats nothing for grey networks, this package feeds RGB only."""
-    red, green, blue = values if len(values) == 3 else (values[0],) * 3
-    return red, green, blue
+    return with_vocabulary(
+        catalog, options.own_option("min_count") or 1, options.own_option("max_words")
+    )
 
 
 def fit(
@@ -178,8 +182,11 @@ def fit(
         on_start: Called once data and model are good and the folder is there.
 
     Raises:
-        LookcloserError: For data or options that do not fit, and where writing fails.
+        LookcloserError: For data or options that do not fit, where writing fails, where the data
+            goes away, and where the training diverges; what was saved before is kept.
+        SystemExit: With 143 after SIGTERM; the run can be resumed.
     """
+    check_readable(catalog)
     catalog = _with_names(catalog, options)
     model, header = prepare_model(options, catalog)
     with own_group(catalog, options, folder, resume=resume):
@@ -199,10 +206,12 @@ def _fit(
 ) -> FitResult:
     """This process's part; the first of several writes the files."""
     first = processes.rank() == 0
-    train, val = make_loaders(catalog, options, header.preprocessing, pairs=model.pairs)
+    train, val = make_loaders(
+        catalog, options, header.preprocessing, pairs=model.pairs, say=console.print
+    )
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
-        model.to(memory_format=torch.channels_last) if options.channels_last else model,
+        in_channels_last(model) if options.channels_last else model,
         options,
         catalog,
         total_steps=steps * options.epochs,
@@ -217,21 +226,57 @@ def _fit(
 
     ema = EMA(options.ema) if options.ema else None
     writer = RunWriter(folder, save, ema, module.score)
+    watch, order, stop = DataWatch(folder, train, val), ResumedOrder(train), GracefulStop()
+    display = Display(console, writer, order, stop, module.score_title)
     checkpoint = folder / CHECKPOINT_FILE
-    stop = GracefulStop()
     with stop.listening():
         with _calm_lightning():
-            order, has_val = ResumedOrder(train), val is not None
-            trainer = _trainer(module, folder, writer, order, ema, console, stop, has_val=has_val)
+            patience = (
+                Patience(module.score, options.patience) if options.patience and val else None
+            )
+            callbacks = [ema, patience, watch, order, writer, display, stop]
+            trainer = _trainer(module, folder, [one for one in callbacks if one is not None])
+            module.after_batch = _after_batch(trainer, module, writer, watch, stop)
             resumed = checkpoint if resume and checkpoint.is_file() else None
             with _ends():
                 trainer.fit(module, train, val, ckpt_path=resumed)
+        if resumed and not display.started:
+            console.print(f"All {options.epochs} epochs were done already; --epochs N goes on to N")
+        interrupted = trainer.interrupted or stop.left or bool(stop.asked)
         if first and not (folder / MODEL_FILE).is_file():
+            if writer.history and not interrupted:
+                raise diverged(options, f"{module.score_title} of every epoch, or its loss,")
             save(writer.network_state(module), {})
         processes.all_of(None)  # who loads the file now finds it
+        if stop.terminated:
+            sys.exit(128 + signal.SIGTERM)
     waits = [row["data_wait"] for row in writer.history]
-    interrupted = trainer.interrupted or stop.asked
-    return FitResult(interrupted, writer.skipped, sum(waits) / max(1, len(waits)))
+    waited = sum(waits) / max(1, len(waits))
+    return FitResult(interrupted, len(writer.history), watch.skipped, waited)
+
+
+def _after_batch(
+    trainer: pl.Trainer,
+    module: TrainingModule,
+    writer: RunWriter,
+    watch: DataWatch,
+    stop: GracefulStop,
+) -> Callable[[int], None]:
+    """What comes after a batch: a checkpoint when it is time, and the end when it was asked for."""
+    every, accumulate = module.options.save_every, module.options.accumulate
+
+    def after(index: int) -> None:
+        wanted = stop.is_wanted()
+        # Not between the batches of one update, whose gradients are in no checkpoint, nor after
+        # the last batch: the checkpoint of the whole epoch follows.
+        is_whole = (index + 1) % accumulate == 0 and index + 1 < trainer.num_training_batches
+        is_time = wanted or (every and trainer.global_step % every == 0)
+        if is_whole and is_time and not watch.lacks_images():
+            writer.save_checkpoint(trainer)
+        if wanted:
+            stop.leave_now()
+
+    return after
 
 
 @contextmanager
@@ -241,53 +286,33 @@ def _ends() -> Iterator[None]:
         yield
     except TrainingInterruptedError:
         pass
-    except SIGTERMException:  # as it is, the program would end as if all were done
-        sys.exit(128 + signal.SIGTERM)
     except SystemExit as error:
         if isinstance(error.__context__, KeyboardInterrupt):  # to Lightning that is a failure
             raise KeyboardInterrupt from error
         raise
 
 
-def _trainer(
-    module: TrainingModule,
-    folder: Path,
-    writer: RunWriter,
-    order: ResumedOrder,
-    ema: EMA | None,
-    console: Console,
-    stop: GracefulStop,
-    *,
-    has_val: bool,
-) -> pl.Trainer:
+def _trainer(module: TrainingModule, folder: Path, callbacks: list[Callback]) -> pl.Trainer:
     options = module.options
-    callbacks: list[Callback] = [ema] if ema is not None else []
-    if options.patience and has_val:
-        callbacks.append(Patience(module.score, options.patience))
-    lines = EpochLines(console, writer, module.score_title)
-    callbacks += [writer, order, lines, stop]
-    show_bar = not console.quiet and sys.stderr.isatty()
-    if show_bar:
-        callbacks.append(RichProgressBar(console_kwargs={"stderr": True}))
     return pl.Trainer(
         max_epochs=options.epochs,
-        precision=options.precision,  # type: ignore[arg-type]  # checked by TrainOptions
+        precision=options.precision,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip or None,
-        **_devices(module),
+        **_devices(),
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=show_bar,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
 
 
-def _devices(module: TrainingModule) -> dict[str, Any]:
+def _devices() -> dict[str, Any]:
     """The trainer's arguments for the group of processes, if there is one."""
     count, local = processes.world_size(), processes.local_world_size()
     if count == 1:
@@ -296,10 +321,9 @@ def _devices(module: TrainingModule) -> dict[str, Any]:
         "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
         "devices": local,
         "num_nodes": count // local,
-        # In phases some weights have no part in a step, and which ones changes.
-        "strategy": DDPStrategy(
-            cluster_environment=Joined(), find_unused_parameters=bool(module.model.phases)
-        ),
+        # Some weights have no part in a step: in phases, and in networks whose last layer is
+        # there for other uses.
+        "strategy": DDPStrategy(cluster_environment=Joined(), find_unused_parameters=True),
     }
 
 
@@ -313,6 +337,10 @@ class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a func
         warnings.filterwarnings("ignore", ".*does not have many workers.*")
         warnings.filterwarnings("ignore", ".*The number of training batches.*")
         warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
+        warnings.filterwarnings("ignore", ".*training_step. returned .None.")  # see DataWatch
+        warnings.filterwarnings("ignore", ".*ended before the epoch ended.*")  # see ResumedOrder
+        # Whether there are unused weights is not known before the first step.
+        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
         # Of weights with one row or column, such as a class token: copying them costs nothing.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         # Lightning 2.6 still calls names that torch has renamed.

@@ -188,11 +188,13 @@ def _joined(store: Store | None = None, rank: int = -1, count: int = -1) -> Iter
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
-    # The same packages as here, wherever they were found. A session of its own: Ctrl-C is for the
-    # first process, which tells the others.
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # The same packages as here, wherever they were found, and no others: "" stands for the current
+    # folder, which may be one of data, and so would "-m" without "-P". A session of its own: Ctrl-C
+    # is for the first process, which tells the others.
+    own = str(Path(__file__).resolve().parents[2])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [*sys.path, own]))}
     process = subprocess.Popen(
-        [sys.executable, "-m", "lookcloser.training.worker"],
+        [sys.executable, "-P", "-m", "lookcloser.training.worker"],
         stdin=subprocess.PIPE,
         env=environment,
         start_new_session=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch.utils.data import DataLoader
@@ -19,6 +19,7 @@ from lookcloser.data.dataset import (
     image_loader,
 )
 from lookcloser.data.samplers import ClassBalancedBatchSampler
+from lookcloser.data.shared_memory import FOLDER
 from lookcloser.data.targets import CaptionTargets, ClassTargets, TagTargets, Targets
 from lookcloser.data.transforms import (
     Augmentation,
@@ -33,7 +34,12 @@ PAIR = 2  # images of each class in a batch for losses that compare images; the 
 
 
 def make_loaders(
-    catalog: Catalog, options: TrainOptions, preprocessing: Preprocessing, *, pairs: bool
+    catalog: Catalog,
+    options: TrainOptions,
+    preprocessing: Preprocessing,
+    *,
+    pairs: bool,
+    say: Callable[[str], None] = lambda _text: None,
 ) -> tuple[DataLoader[Item], DataLoader[Item] | None]:
     """The batches of the train split and, where there is one, of the val split.
 
@@ -44,6 +50,7 @@ def make_loaders(
         options: How to train.
         preprocessing: How images are made ready.
         pairs: Whether a training batch must hold several images of each class.
+        say: Told where there are fewer loading processes than the options ask for.
     """
     # Captions say what is left and right.
     flip = catalog.task != "captioning" if options.flip is None else options.flip
@@ -63,13 +70,18 @@ def make_loaders(
     workers = workers if len(samples) >= 4 * options.batch_size else 0
     sampler = _sampler(samples, catalog, options, pairs=pairs)
     loader = image_loader(train, sampler, batch_size=options.batch_size, workers=workers)
-    return loader, _val_loader(catalog, val_targets, options, preprocessing, workers)
+    if loader.num_workers < workers:
+        say(
+            f"{loader.num_workers} loading processes instead of {workers}: {FOLDER} is too small "
+            "for more (docker run --shm-size=2g makes room)"
+        )
+    return loader, _val_loader(catalog, val_targets, options, preprocessing, loader.num_workers)
 
 
 def _targets(catalog: Catalog, options: TrainOptions) -> tuple[Targets, Targets]:
     """Of training and of validation."""
     if catalog.task == "captioning":
-        length = options.max_length or longest_caption(catalog)
+        length = options.own_option("max_length") or longest_caption(catalog)
         drawn = CaptionTargets(catalog.names, length, options.seed)
         return drawn, CaptionTargets(catalog.names, length)
     targets = (TagTargets if catalog.task == "multilabel" else ClassTargets)(catalog.names)
@@ -86,7 +98,7 @@ def _sampler(
         index = {name: number for number, name in enumerate(catalog.names)}
         classes = torch.tensor([index[sample.labels[0]] for sample in samples])
         if pairs:
-            each = options.images_per_class or PAIR
+            each = options.own_option("images_per_class") or PAIR
             size = min(max(share // each, 2), len(set(classes.tolist())))
             sampler = ClassBalancedBatchSampler(classes.tolist(), size, each, seed=options.seed)
             return PairBatches(sampler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import lightning.pytorch as pl
@@ -18,8 +19,11 @@ from lookcloser.data.dataset import Batch
 from lookcloser.data.seeds import mixed_seed
 from lookcloser.models.base import Model
 from lookcloser.training import processes
+from lookcloser.training.means import LossMeans
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.phases import PhaseClock, let_learn
+
+_LOOK = 10  # steps between two looks at the losses on a GPU
 
 
 class TrainingModule(pl.LightningModule, ABC):
@@ -35,6 +39,8 @@ class TrainingModule(pl.LightningModule, ABC):
     Attributes:
         score: The logged value that chooses the best epoch, the higher the better.
         score_title: The same in words.
+        means: The losses of this epoch so far.
+        after_batch: Called with the index of a batch when all that belongs to it is done.
     """
 
     score: ClassVar[str]
@@ -56,6 +62,9 @@ class TrainingModule(pl.LightningModule, ABC):
         self.options = options
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
         self.clock = PhaseClock(model.phases, total_steps) if model.phases else None
+        self.means = LossMeans()
+        self.after_batch: Callable[[int], None] = lambda _index: None
+        self._is_bad: Tensor | None = None
 
     @abstractmethod
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -67,7 +76,7 @@ class TrainingModule(pl.LightningModule, ABC):
 
     def look(self, images: Tensor) -> Output:
         """What `judge` sees of the images of a validation batch."""
-        output: Output = self.network(images, targets=1)
+        output: Output = self.network(images, top=1)
         return output
 
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -78,8 +87,17 @@ class TrainingModule(pl.LightningModule, ABC):
         """Begin the first phase of a model that has phases, unless the run is resumed."""
         if self.clock is not None and not self.clock.steps:
             self.model.begin(self.clock.phase)
+        if self.trainer.global_step:  # of a resumed run, which may have got more epochs
+            self._set_rates(self.trainer.global_step)
+        if self.trainer.fit_loop.restarted_mid_epoch:  # Lightning does not begin this epoch again
+            self.begin_epoch()
 
     def on_train_epoch_start(self) -> None:
+        """Begin an epoch from its first batch."""
+        self.means.clear()
+        self.begin_epoch()
+
+    def begin_epoch(self) -> None:
         """Freeze what does not learn now; Lightning has just switched everything to training."""
         self._freeze()
 
@@ -97,36 +115,50 @@ class TrainingModule(pl.LightningModule, ABC):
         own = (processes.rank(),) if processes.rank() else ()  # other images, other noise
         torch.manual_seed(mixed_seed(self.options.seed, self.current_epoch, index, -2, *own))
 
-    def training_step(self, batch: Batch, _index: int) -> Tensor | None:
+    def training_step(self, batch: Batch, index: int) -> Tensor | None:
         """The sum of the model's losses; None where every image of the batch was unreadable.
 
         Of several processes all leave out a step that one has no image for: they exchange
         gradients, and some losses more.
+
+        Raises:
+            LookcloserError: In all processes, where the loss of one is not finite any more.
         """
         if processes.any_of(not len(batch.targets)):
             return None if processes.world_size() == 1 else self._no_loss()
         images, targets = self.mix(self._images(batch), batch.targets)
         terms = self.model.losses(self.network(images), targets, self.criterion)
         loss = torch.stack(list(terms.values())).sum()
-        logged = {"train_loss": loss.detach()}
-        if len(terms) > 1:
-            logged |= {f"train_{name}": term.detach() for name, term in terms.items()}
-        self.log_dict(
-            logged,
-            on_step=False,
-            on_epoch=True,
-            batch_size=len(images),
-            sync_dist=processes.world_size() > 1,
-        )
+        self._refuse_divergence(loss, index)
+        self.means.add({"loss": loss, **(terms if len(terms) > 1 else {})}, len(images))
         return loss
+
+    def _refuse_divergence(self, loss: Tensor, index: int) -> None:
+        """Before the way back, as boxes that are no numbers crash it on a CPU.
+
+        On a GPU looking means waiting for it, so only some steps look for all.
+        """
+        bad = ~torch.isfinite(loss.detach())
+        self._is_bad = bad if self._is_bad is None else self._is_bad | bad
+        if loss.device.type == "cpu" or index % _LOOK == 0:
+            self.check_losses()
+
+    def check_losses(self) -> None:
+        """Raise a `LookcloserError`, in all processes, if a loss so far was not finite."""
+        if processes.any_of(self._is_bad is not None and bool(self._is_bad)):
+            raise diverged(self.options, f"the loss in epoch {self.current_epoch + 1}")
 
     def _no_loss(self) -> Tensor:
         """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it."""
         learning = [weight.sum() for weight in self.parameters() if weight.requires_grad]
         return 0.0 * torch.stack(learning).sum()
 
-    def on_train_batch_end(self, outputs: Any, _batch: Batch, _index: int) -> None:
+    def on_train_batch_end(self, outputs: Any, _batch: Batch, index: int) -> None:
         """After an optimiser step, go on to the next phase of the model when it is time."""
+        self._tick(outputs)
+        self.after_batch(index)
+
+    def _tick(self, outputs: Any) -> None:
         steps = self.trainer.global_step
         if self.clock is None or outputs is None or steps == self.clock.steps:
             return
@@ -142,7 +174,9 @@ class TrainingModule(pl.LightningModule, ABC):
             group["lr"] = group["initial_lr"] * self._rate(step)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember the phase."""
+        """Remember the phase, the losses so far, and how many epochs were meant."""
+        checkpoint["means"] = self.means.state_dict()
+        checkpoint["epochs"] = self.options.epochs
         if self.clock is not None:
             checkpoint["phase"] = self.clock.state_dict()
 
@@ -161,6 +195,7 @@ class TrainingModule(pl.LightningModule, ABC):
                 f"{self.options.backbone}",
                 fix="Resume with the config.yaml that the run was started with",
             )
+        self.means.load_state_dict(checkpoint.get("means", {}))
         if self.clock is not None:
             self.clock.load_state_dict(checkpoint["phase"])
 
@@ -171,7 +206,6 @@ class TrainingModule(pl.LightningModule, ABC):
             self.log_dict(
                 scores,
                 batch_size=len(batch.targets),
-                prog_bar=True,
                 sync_dist=processes.world_size() > 1,
             )
 
@@ -208,6 +242,17 @@ class TrainingModule(pl.LightningModule, ABC):
         if self.options.channels_last:
             return batch.images.contiguous(memory_format=torch.channels_last)
         return batch.images
+
+
+def diverged(options: TrainOptions, what: str) -> LookcloserError:
+    """The error for ``what`` that is no finite number any more."""
+    lower = f"a lower --lr than {options.lr:g}"
+    half = " or another --precision" if options.precision == "16-mixed" else ""
+    clip = "" if options.clip else " or with --clip 1"
+    return LookcloserError(
+        f"the training diverged: {what} is not a finite number; what was saved before is kept",
+        fix=f"Begin again with {lower}{clip}{half}",
+    )
 
 
 def parameter_groups(model: Model, options: TrainOptions) -> list[dict[str, Any]]:

@@ -1,14 +1,20 @@
-"""Every option of training, once: the Python call, the command line and config.yaml read this."""
+"""Every option of training, once: the Python call, the command line and config.yaml read this.
+
+Options of a method stand in its own folder; here they are under their names in `TrainOptions.own`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, Literal
 
 from lookcloser.core.errors import UsageError, unknown
+from lookcloser.core.options import Declared, check, declared, option, read_value
 from lookcloser.core.types import Task
-from lookcloser.training.kinds import Kind, kind_of, lacking, read
+from lookcloser.models.options import BackboneOptions
+from lookcloser.models.registry import METHODS, method_named, methods_with
 
 DEFAULT_METHODS: dict[Task, str] = {
     "classification": "cam",
@@ -16,40 +22,17 @@ DEFAULT_METHODS: dict[Task, str] = {
     "captioning": "lstm",
 }
 
-_CHOICES = {
-    "augment": ("none", "shift", "crop", "trivial"),
-    "optimizer": ("adamw", "sgd"),
-    "balance": ("none", "weights", "sampling"),
-    "precision": ("32-true", "16-mixed", "bf16-mixed", "64-true"),
-    "interpolation": ("bilinear", "bicubic", "nearest"),
-}
-_POSITIVE = (
-    *("epochs", "batch_size", "size", "lr", "accumulate", "stride", "source_size"),
-    *("devices", "images_per_class"),
-)
-_NOT_NEGATIVE = (
-    *("backbone_lr", "weight_decay", "warmup", "clip", "mixup", "cutmix", "patience"),
-    *("workers", "seed"),
-)
-_SHARES = ("label_smoothing", "drop_rate", "ema", "erase", "val_share", "test_share", "crop_area")
-
-
-def option(default: Any, help: str) -> Any:  # noqa: A002 - the command line's own word
-    """A field with its line of help."""
-    return field(default=default, metadata={"help": help})
-
-
-def method_option(methods: str, help: str) -> Any:  # noqa: A002 - as above
-    """An argument of some methods' constructors; None leaves it at the method's own default."""
-    return field(default=None, metadata={"help": help, "methods": methods})
-
 
 @dataclass(frozen=True)
-class TrainOptions:
-    """How to train; each field's help is in its metadata.
+class TrainOptions(BackboneOptions):
+    """How to train; `declared` has each option's help.
+
+    Attributes:
+        own: Options of the method that were given; `make_options` sorts them out.
 
     Raises:
-        UsageError: On construction, for a value that is not allowed.
+        UsageError: On construction, for a value that is not allowed, an unknown method, and an
+            option that the method does not have.
     """
 
     method: str | None = option(
@@ -57,171 +40,127 @@ class TrainOptions:
         "Method; `lookcloser methods` lists them. None: by the data, cam for classes, cnnrnn for "
         "tags, lstm for captions.",
     )
-    backbone: str = option("resnet50", "Any timm model name.")
-    weights: str = option("pretrained", "First weights: pretrained, none, or a .safetensors FILE.")
-    model_kwargs: dict[str, Any] = field(
-        default_factory=dict,
-        metadata={"help": "Arguments of the timm model, e.g. pad_type=same."},
+    weights: str = option(
+        "pretrained",
+        "First weights: pretrained, none, a .safetensors FILE, or a RUN of yours.",
     )
-    stride: int | None = option(None, "Cut the backbone at this stride, for finer maps.")
-    size: int = option(224, "Side of the network's input in pixels.")
+    size: int = option(224, "Side of the network's input in pixels.", above=0)
     mean: tuple[float, float, float] | None = option(None, "Input mean; None takes the backbone's.")
-    std: tuple[float, float, float] | None = option(None, "Input std; None takes the backbone's.")
-    interpolation: str = option("bilinear", "Resizing: bilinear, bicubic or nearest.")
-    epochs: int = option(30, "Passes over the training images.")
-    batch_size: int = option(32, "Images per step, over all devices together.")
-    accumulate: int = option(1, "Batches whose gradients are averaged for one update.")
-    optimizer: str = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
-    lr: float = option(3e-3, "Peak learning rate of the head.")
-    backbone_lr: float | None = option(
-        None, "Rate of the backbone as a share of --lr; None: 0.1 with weights, 1 without."
+    std: tuple[float, float, float] | None = option(
+        None, "Input std; None takes the backbone's.", above=0
     )
-    weight_decay: float = option(0.05, "Weight decay, not on biases and norms.")
-    warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.")
-    clip: float = option(0.0, "Largest gradient norm; 0 is off.")
-    label_smoothing: float = option(0.1, "Share of a class spread over all; not of tags.")
-    drop_rate: float = option(0.0, "Dropout before the head.")
-    augment: str = option("crop", "none, shift, crop, or trivial (crop and TrivialAugment).")
-    crop_area: float = option(0.6, "Smallest share of the image that a random crop keeps.")
+    interpolation: Literal["bilinear", "bicubic", "nearest"] = option(
+        "bilinear", "Resizing: bilinear, bicubic or nearest."
+    )
+    epochs: int = option(30, "Passes over the training images.", above=0)
+    batch_size: int = option(32, "Images per step, over all devices together.", above=0)
+    accumulate: int = option(1, "Batches whose gradients are averaged for one update.", above=0)
+    optimizer: Literal["adamw", "sgd"] = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
+    lr: float = option(3e-3, "Peak learning rate of the head.", above=0)
+    backbone_lr: float | None = option(
+        None,
+        "Rate of the backbone as a share of the head's; None: 0.1 with weights, 1 without.",
+        least=0,
+    )
+    weight_decay: float = option(0.05, "Weight decay, not on biases and norms.", least=0)
+    warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.", least=0)
+    clip: float = option(0.0, "Largest gradient norm; 0 is off.", least=0)
+    label_smoothing: float = option(
+        0.1, "Share of a class spread over all; not of tags.", least=0, below=1
+    )
+    augment: Literal["none", "shift", "crop", "trivial"] = option(
+        "crop", "none, shift, crop, or trivial (crop and TrivialAugment)."
+    )
+    crop_area: float = option(
+        0.6, "Smallest share of the image that a random crop keeps.", least=0, below=1
+    )
     flip: bool | None = option(
         None, "Swap left and right at random; wrong for digits and text. None: not for captions."
     )
-    erase: float = option(0.0, "Chance to blank a random rectangle.")
-    mixup: float = option(0.0, "MixUp's alpha; 0 is off.")
-    cutmix: float = option(0.0, "CutMix's alpha; 0 is off.")
-    balance: str = option("none", "Against uneven classes: none, weights (loss) or sampling.")
+    erase: float = option(0.0, "Chance to blank a random rectangle.", least=0, below=1)
+    mixup: float = option(0.0, "MixUp's alpha; 0 is off.", least=0)
+    cutmix: float = option(0.0, "CutMix's alpha; 0 is off.", least=0)
+    balance: Literal["none", "weights", "sampling"] = option(
+        "none", "Against uneven classes: none, weights (loss) or sampling."
+    )
     freeze_norm: bool | None = option(
         None, "Keep the backbone's batch-norm statistics as loaded; None: with weights."
     )
-    ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.")
-    patience: int = option(0, "Stop after this many epochs without a better val score; 0 is off.")
-    precision: str = option("32-true", "32-true, 16-mixed, bf16-mixed or 64-true.")
+    ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.", least=0, below=1)
+    patience: int = option(
+        0, "Stop after this many epochs without a better val score; 0 is off.", least=0
+    )
+    precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = option(
+        "32-true", "32-true, 16-mixed, bf16-mixed or 64-true."
+    )
     compile: bool = option(False, "torch.compile the network.")
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
     devices: int = option(
-        1, "Processes that train together, one per GPU; torchrun's own number counts more."
+        1, "Processes that train together, one per GPU; torchrun's own number counts more.", above=0
     )
     workers: int | None = option(
-        None, "Loading processes; None: by the cores left free, at most 8."
+        None, "Loading processes; None: by the cores left free, at most 8.", least=0
     )
-    val_share: float = option(0.1, "Share of train for validation where the data has none.")
-    test_share: float = option(0.2, "Share for the test split where the data has no split.")
+    val_share: float = option(
+        0.1, "Share of train for validation where the data has none.", least=0, below=1
+    )
+    test_share: float = option(
+        0.2, "Share for the test split where the data has no split.", least=0, below=1
+    )
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
-    seed: int = option(0, "Seed of everything; same seed, same result on a CPU.")
-    source_size: int | None = method_option(
-        "racnn", "Side of the image that the scales are cut from; None: --size."
+    save_every: int = option(
+        0,
+        "Save a checkpoint after every N updates as well; 0: at the ends of epochs only.",
+        least=0,
     )
-    scales: int | None = method_option("racnn", "Number of scales, the whole image included.")
-    half_side: float | None = method_option(
-        "racnn", "Half-side of the next view at first; that of the view it lies in is 1."
-    )
-    crop_mode: str | None = method_option(
-        "racnn", "Gradient that reaches the views: grid, mask or saliency."
-    )
-    apn: str | None = method_option("racnn", "Head that proposes the views: light or paper.")
-    train_mode: str | None = method_option(
-        "racnn", "joint, or alternate (classifiers and proposals take turns)."
-    )
-    rank_margin: float | None = method_option(
-        "racnn", "By how much each scale shall be surer than the one before."
-    )
-    rank_form: str | None = method_option(
-        "racnn", "What the scales compare: probability or log (of it)."
-    )
-    area_prior: float | None = method_option("racnn", "Weight of the views' area in the loss.")
-    fusion: str | None = method_option(
-        "racnn", "The answer: mean of the scales' logits, or a head on their descriptors."
-    )
-    parts: int | None = method_option("osme", "Number of attentions.")
-    part_width: int | None = method_option("osme", "Features of each attention.")
-    part_head: str | None = method_option(
-        "osme", "How an attention's features are made: pooled or flattened."
-    )
-    merge: str | None = method_option(
-        "osme", "What the classifier sees of the attentions: concat or sum."
-    )
-    mamc_weight: float | None = method_option("osme", "Weight of the MAMC loss; 0 is off.")
-    mamc_reduction: str | None = method_option(
-        "osme", "MAMC: mean over the positives, or the paper's sum (paper)."
-    )
-    mamc_form: str | None = method_option("osme", "MAMC: npair or hinge.")
-    mamc_gather: bool | None = method_option(
-        "osme", "MAMC: compare the images of all devices, not only those of each."
-    )
-    images_per_class: int | None = method_option(
-        "osme", "Images of a class in a batch, which has two classes at least; None: 2."
-    )
-    feedback_stage: int | None = method_option(
-        "feedback", "Stage of the backbone that is fed back into, from 0; None: the middle one."
-    )
-    feedback_select: str | None = method_option(
-        "feedback", "Whose class map is fed back: soft (by probability) or predicted."
-    )
-    feedback_control: str | None = method_option(
-        "feedback", "Instead of the attention: ones, shuffled or literal; none is off."
-    )
-    noise: float | None = method_option(
-        "feedback", "Deviation of the Gaussian noise on training images."
-    )
-    attend: bool | None = method_option("rnn lstm gru", "Let each word look at places.")
-    threshold: float | None = method_option("sigmoid", "Score above which a label is named.")
-    loss: str | None = method_option("sigmoid", "bce (cross-entropy of each label) or asymmetric.")
-    label_order: str | None = method_option(
-        "cnnrnn",
-        "How training writes a set: frequent first, rare first, fixed, shuffled, easy first, or "
-        "without an order: minimal, predicted (alignment).",
-    )
-    gate: str | None = method_option("cnnrnn", "Gates of the recurrent unit: sigmoid or relu.")
-    decoder: str | None = method_option(
-        "cnnrnn", "beam, or exact: search with a proof; evaluate says of how many answers."
-    )
-    embed_size: int | None = method_option(
-        "cnnrnn rnn lstm gru", "Width of the vector of a label or word."
-    )
-    hidden_size: int | None = method_option("cnnrnn rnn lstm gru", "Width of the recurrent state.")
-    tied: bool | None = method_option(
-        "cnnrnn rnn lstm gru", "Score labels or words by their own vectors."
-    )
-    beam: int | None = method_option(
-        "cnnrnn rnn lstm gru", "Width of the beam search; 1 is greedy."
-    )
-    max_length: int | None = method_option(
-        "rnn lstm gru", "Most words of a caption; None: of the longest training caption."
-    )
-    temperature: float | None = method_option(
-        "rnn lstm gru", "Above 0: draw captions at random instead of searching the best."
-    )
-    top_p: float | None = method_option(
-        "rnn lstm gru", "Draw from the likeliest words with this probability together."
-    )
-    scheduled_sampling: float | None = method_option(
-        "rnn lstm gru", "Share of words read from the model's own answers at the end."
-    )
-    min_count: int | None = method_option(
-        "rnn lstm gru", "Leave out words that occur fewer times in the training captions."
-    )
-    max_words: int | None = method_option("rnn lstm gru", "Size of the vocabulary at most.")
+    seed: int = option(0, "Seed of everything; same seed, same result on a CPU.", least=0)
+    own: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise unknown(str(getattr(self, name)), f"--{name}", choices)
-        for name, kind in _kinds().items():
-            value = getattr(self, name)
-            wanted = lacking(value, kind)
-            if wanted:
-                raise _bad(name, value, wanted)
-            if value is None:
-                continue
-            if name in _POSITIVE and not value > 0:
-                raise _bad(name, value, "a number above 0")
-            if name in _NOT_NEGATIVE and not value >= 0:
-                raise _bad(name, value, "0 or more")
-            if name in _SHARES and not 0 <= value < 1:
-                raise _bad(name, value, "a number from 0 to below 1")
-        if self.std is not None and min(self.std) <= 0:
-            raise _bad("std", self.std, "three numbers above 0")
+    def check_together(self) -> None:
+        """Devices share the batch, and the options of a method go with it."""
         self.share(self.devices)
+        for name, value in self.own.items():
+            check(own_options()[name], value)
+            if self.method is not None and name not in method_named(self.method).own:
+                raise UsageError(
+                    f"{{}} {value}: not an option of the method {self.method}",
+                    allowed=f"It belongs to {', '.join(methods_with(name))}.",
+                    option=name,
+                )
+        if self.method is not None:
+            self.of_method()
+
+    def of_method(self, from_data: Mapping[str, Any] | None = None) -> BackboneOptions:
+        """All options of the method, which must be known by now.
+
+        Args:
+            from_data: What the data say; options that were given win over it.
+
+        Raises:
+            UsageError: For an unknown method, and values that do not go together.
+        """
+        method = method_named(str(self.method))
+        shared = {
+            name: getattr(self, name)
+            for name in declared(method.options)
+            if name in declared(TrainOptions)
+        }
+        return method.options.read(shared | dict(from_data or {}) | dict(self.own))
+
+    def own_option(self, name: str) -> Any:
+        """An option of the method by name; None where it has none, or where it is not known yet."""
+        if self.method is None:
+            return self.own.get(name)
+        return getattr(self.of_method(), name, None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `make_options` reads again, as a YAML file can hold it."""
+        values = {name: getattr(self, name) for name in declared(TrainOptions)} | dict(self.own)
+        values["model_kwargs"] = dict(self.model_kwargs)
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in values.items()
+        }
 
     def share(self, processes: int) -> int:
         """Images of a step for each of some processes.
@@ -230,8 +169,11 @@ class TrainOptions:
             UsageError: If they cannot have equally many.
         """
         if self.batch_size % processes:
-            wanted = f"a multiple of the {processes} devices that share it"
-            raise _bad("batch_size", self.batch_size, wanted)
+            raise UsageError(
+                f"{{}} {self.batch_size}: not possible",
+                allowed=f"a multiple of the {processes} devices that share it",
+                option="batch_size",
+            )
         return self.batch_size // processes
 
     @property
@@ -247,29 +189,28 @@ class TrainOptions:
         return self.weights != "none" if self.freeze_norm is None else self.freeze_norm
 
 
-def flag(name: str) -> str:
-    """The command line's spelling of a field."""
-    return f"--{name.replace('_', '-')}"
-
-
 def make_options(**values: Any) -> TrainOptions:
     """`TrainOptions` from keyword arguments, or from what a YAML file holds.
+
+    Options of methods stand among the others; None leaves them at the method's own default.
 
     Raises:
         UsageError: For a name that is no option (near names are offered), or a bad value.
     """
-    kinds = _kinds()
+    general, own = declared(TrainOptions), own_options()
+    known = {**general, **own}
     for name in values:
-        if name not in kinds:
-            raise unknown(name, "option of train", kinds)
-    return TrainOptions(**{name: read(value, kinds[name]) for name, value in values.items()})
+        if name not in known:
+            raise unknown(name, "option of train", known)
+    read = {name: read_value(known[name].kind, value) for name, value in values.items()}
+    given = {name: value for name, value in read.items() if name in own and value is not None}
+    return TrainOptions(**{name: read[name] for name in read if name in general}, own=given)
 
 
 @cache
-def _kinds() -> dict[str, Kind]:
-    hints = get_type_hints(TrainOptions)
-    return {item.name: kind_of(hints[item.name]) for item in fields(TrainOptions)}
-
-
-def _bad(name: str, value: Any, allowed: str) -> UsageError:
-    return UsageError(f"{flag(name)} {value}: not possible", allowed=allowed)
+def own_options() -> Mapping[str, Declared]:
+    """Every method's own options by name; one of several methods is as the first declares it."""
+    found: dict[str, Declared] = {}
+    for method in METHODS.values():
+        found |= {name: item for name, item in method.own.items() if name not in found}
+    return found

@@ -56,7 +56,7 @@ def test_every_picture_gets_the_box_of_its_label(recognizer, squares, tmp_path):
         if sample.split == "test"
     ]
     assert np.mean(np.array(ious) >= 0.3) > 0.5
-    assert "labels: given" in found.notes
+    assert any(note.startswith("labels: given for ") for note in found.notes)
     assert "thresholds: chosen on 12 boxes of the split val" in found.notes
 
 
@@ -123,15 +123,35 @@ def test_a_folder_without_labels(recognizer, squares, tmp_path):
     assert Counter(row["label"] for row in rows)["red"] >= 4
     assert {row["split"] for row in rows} == {""}
     again = recognizer.annotate(folder, tmp_path / "out", form="csv")
-    assert again.resumed == 7, "broken pictures are not tried again and again"
+    assert again.resumed == 6
     assert [name for name, _ in again.skipped] == ["broken.png"]
+    (folder / "broken.png").write_bytes(found_image(folder).read_bytes())
+    repaired = recognizer.annotate(folder, tmp_path / "out", form="csv")
+    assert not repaired.skipped, "an image that was repaired is annotated"
+    assert repaired.boxes == 7
+
+
+def found_image(folder):
+    return next(path for path in sorted(folder.rglob("*.png")) if path.name != "broken.png")
+
+
+def test_one_image_without_a_label_takes_none_from_the_others(recognizer, squares, tmp_path):
+    catalog = read_data(squares)
+    first, *others = catalog.split("test")
+    samples = (replace(first, labels=()), *others)
+    notes = recognizer.annotate(
+        replace(catalog, samples=samples), tmp_path / "out", split="test", labels="auto"
+    ).notes
+    images = len(others)
+    assert f"labels: given for {images} images, predicted for 1 image" in notes
 
 
 def test_labels_that_the_model_does_not_know(recognizer, squares, tmp_path):
     folder = tmp_path / "data"
     shutil.copytree(squares / "test" / "red", folder / "rouge")
     shutil.copytree(squares / "test" / "blue", folder / "bleu")
-    assert "labels: predicted" in recognizer.annotate(folder, tmp_path / "a").notes
+    notes = recognizer.annotate(folder, tmp_path / "a").notes
+    assert any(note.startswith("labels: predicted for ") for note in notes)
     with pytest.raises(LookcloserError, match="the model does not know"):
         recognizer.annotate(folder, tmp_path / "b", labels="given")
     assert not (tmp_path / "b").exists(), "nothing is written before the data is sound"

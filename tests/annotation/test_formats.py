@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 from xml.etree import ElementTree
 
 import numpy as np
@@ -151,7 +152,6 @@ def test_yolo_has_labels_parallel_to_images(data, tmp_path):
     _, (page, table) = written("yolo", data, tmp_path)
     content = yaml.safe_load(page.read_text())
     out = tmp_path / "out"
-    assert content["path"] == str(out)
     assert content["names"] == dict(enumerate(NAMES))
     assert (content["train"], content["val"]) == ("images/train", "images/val")
     lines = (out / "labels/train/train_x_y_1.txt").read_text().splitlines()
@@ -200,3 +200,83 @@ def test_the_same_records_give_the_same_bytes(data, tmp_path):
             other = tmp_path / "two" / path.relative_to(tmp_path / "one")
             assert other.read_bytes() == path.read_bytes()
     assert json.loads((tmp_path / "one/annotations.json").read_text())["info"]
+
+
+def test_cvat_has_boxes_polygons_and_scores(data, tmp_path):
+    _, (path,) = written("cvat", data, tmp_path)
+    root = ElementTree.parse(path).getroot()
+    assert root.findtext("version") == "1.1"
+    assert [label.findtext("name") for label in root.iter("label")] == list(NAMES)
+    declared = {a.findtext("name") for a in root.iter("attribute") if a.find("name") is not None}
+    assert declared == {"score"}
+    first, second, third = root.findall("image")
+    assert (first.get("name"), first.get("width")) == ("train/x & y/1.png", "40")
+    polygon, box = first.find("polygon"), first.find("box")
+    assert polygon.get("points") == "2.00,3.00;12.00,3.00;12.00,9.00;2.00,9.00"
+    assert [box.get(side) for side in ("xtl", "ytl", "xbr", "ybr")] == [
+        "0.40", "0.40", "40.00", "30.00",
+    ]  # fmt: skip
+    assert float(box.findtext("attribute")) == 0.5
+    assert second.find("box").get("label") == NAMES[2]
+    assert len(third) == 0
+
+
+def test_cvat_is_read_by_datumaro(data, tmp_path):
+    datumaro = pytest.importorskip("datumaro", reason="foreign reader not installed")
+    root, (path,) = written("cvat", data, tmp_path)
+    shutil.copytree(root, path.parent / "images")  # where that reader looks for them
+    found = datumaro.Dataset.import_from(str(path.parent), "cvat")
+    items = {item.id: item.annotations for item in found}
+    assert [tuple(a.get_bbox()) for a in items["val/=cmd,2"]] == [
+        pytest.approx((10.6, 5.5, 9.6, 9.6))
+    ]
+    assert len(items["train/x & y/1"]) == 2
+
+
+def test_label_studio_has_every_box_of_an_image_in_one_prediction(data, tmp_path):
+    _, (path, config) = written("labelstudio", data, tmp_path)
+    tasks = json.loads(path.read_text())
+    assert [task["data"]["image"] for task in tasks] == [
+        "/data/local-files/?d=train/x%20%26%20y/1.png",
+        "/data/local-files/?d=val/%3Dcmd%2C2.jpg",
+        "/data/local-files/?d=val/plain.jpg",
+    ]
+    ((prediction,), _, (empty,)) = [task["predictions"] for task in tasks]
+    polygon, box = prediction["result"]
+    assert polygon["value"]["points"][0] == pytest.approx([5.0, 10.0])
+    assert box["value"] == {
+        "x": pytest.approx(1.0), "y": pytest.approx(100 * 0.4 / 30), "rotation": 0,
+        "width": pytest.approx(99.0), "height": pytest.approx(100 * 29.6 / 30),
+        "rectanglelabels": [NAMES[1]],
+    }  # fmt: skip
+    assert prediction["score"] == 0.75
+    assert empty["result"] == []
+    view = ElementTree.fromstring(config.read_text())
+    controls = {group.get("name"): [label.get("value") for label in group] for group in view}
+    assert controls["label"] == controls["polygon"] == list(NAMES)
+    assert {r["from_name"] for r in prediction["result"]} <= controls.keys()
+
+
+def test_label_studio_is_read_by_its_own_sdk(data, tmp_path):
+    pytest.importorskip("label_studio_sdk", reason="foreign reader not installed")
+    from label_studio_sdk.label_interface import LabelInterface
+
+    _, (path, config) = written("labelstudio", data, tmp_path)
+    interface = LabelInterface(config.read_text())
+    for task in json.loads(path.read_text()):
+        assert task["data"].keys() >= {control.value_name for control in interface.objects}
+        for prediction in task["predictions"]:
+            assert interface.validate_prediction(prediction)
+
+
+def test_yolo_can_be_moved_and_has_train_and_val(data, tmp_path):
+    _, (page, _) = written("yolo", data, tmp_path)
+    content = yaml.safe_load(page.read_text(encoding="utf-8"))
+    assert content["train"] == "images/train"
+    assert content["val"] == "images/val"
+    assert "path" not in content
+    assert not any(path.is_symlink() for path in page.parent.rglob("*"))
+    alone = [record for record in data[1] if record.split == "val"]
+    FORMATS["yolo"](tmp_path / "alone", alone, NAMES)
+    content = yaml.safe_load((tmp_path / "alone" / "data.yaml").read_text(encoding="utf-8"))
+    assert content["train"] == content["val"] == "images/val"

@@ -10,6 +10,8 @@ from lookcloser.annotation.outlines import (
     run_lengths,
     scaled_box,
     segmentation,
+    simplified,
+    written_area,
 )
 from lookcloser.metrics import boxes_from_maps
 
@@ -117,4 +119,40 @@ def test_both_forms_are_in_pixels_of_the_picture(size):
         assert runs[y, x] == part[row, column]
     share = part.mean()
     assert runs.mean() == pytest.approx(share, abs=0.03)
-    assert shoelace(polygon) / (size[0] * size[1]) == pytest.approx(share, abs=1e-3)
+    assert shoelace(polygon) / (size[0] * size[1]) == pytest.approx(share, rel=0.05)
+
+
+def test_an_outline_keeps_the_corners_that_matter():
+    y, x = np.mgrid[:200, :300]
+    disc = (x - 150) ** 2 / 120**2 + (y - 100) ** 2 / 80**2 <= 1
+    whole = outline(disc)
+    few = simplified(whole, 2.0)
+    assert len(whole) > 200
+    assert len(few) < 30
+    assert [*few.min(axis=0), *few.max(axis=0)] == [*whole.min(axis=0), *whole.max(axis=0)]
+    assert shoelace(few) == pytest.approx(disc.sum(), rel=0.03)
+
+
+def test_a_square_stays_a_square():
+    square = outline(np.ones((4, 6), bool))
+    assert sorted(map(tuple, simplified(square, 2.0))) == [(0, 0), (0, 4), (6, 0), (6, 4)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_corner_is_further_away_than_allowed(seed):
+    noise = np.random.default_rng(seed).random((30, 40))
+    part = largest_part(noise, 0.6)
+    whole = outline(part)
+    few = simplified(whole, 1.5)
+    ends = np.roll(few, -1, axis=0)
+    for corner in whole.astype(float):
+        along = ends - few
+        share = ((corner - few) * along).sum(axis=1) / np.maximum((along**2).sum(axis=1), 1e-12)
+        nearest = few + np.clip(share, 0, 1)[:, None] * along
+        assert np.linalg.norm(nearest - corner, axis=1).min() <= 1.5 + 1e-9
+
+
+def test_the_area_is_that_of_what_is_written():
+    assert written_area((1.0, 2.0, 4.0, 6.0), None) == 12.0
+    assert written_area((0, 0, 9, 9), [[2.0, 3.0, 12.0, 3.0, 12.0, 9.0, 2.0, 9.0]]) == 60.0
+    assert written_area((0, 0, 9, 9), {"size": [30, 40], "counts": [33, 4, 26, 4, 1133]}) == 8.0

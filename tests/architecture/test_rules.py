@@ -170,6 +170,17 @@ def test_no_global_statement():
         assert not any(isinstance(node, ast.Global) for node in ast.walk(tree)), path
 
 
+def test_images_are_opened_in_one_place_only():
+    """Pillow opens PostScript, whatever its name, by running it: `core.images` does not."""
+    for path in PACKAGE.rglob("*.py"):
+        if path != PACKAGE / "core" / "images.py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                called = isinstance(node, ast.Attribute) and node.attr == "open"
+                assert not (called and "Image" in ast.unparse(node.value)), path
+                imported = isinstance(node, ast.ImportFrom) and node.module == "PIL.Image"
+                assert not (imported and any(name.name == "open" for name in node.names)), path
+
+
 @pytest.mark.parametrize("package", [lookcloser, lookcloser.metrics], ids=lambda p: p.__name__)
 def test_no_module_hides_a_name_that_is_imported_on_first_use(package):
     inside = {item.name for item in pkgutil.iter_modules(package.__path__)}

@@ -1,8 +1,13 @@
 """Tables of scores as a terminal shows them."""
 
+import io
+import json
+import sys
+
 import numpy as np
 import pytest
 
+from lookcloser.cli import printing
 from lookcloser.cli.printing import print_scores, print_views
 from lookcloser.core.scores import Score
 from lookcloser.core.shifts import Shifts, StepShift
@@ -69,3 +74,29 @@ def test_a_view_that_ignores_the_weights_is_flagged(capsys, monkeypatch):
     assert "0.8750 │ does not depend on the weights" in lines[0]
     print_views({})
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_every_sign_can_be_printed_on_any_stream(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    printing.print_anything()
+    printing.print_table("Views ↓", ["вид", "… é"], [["кот\udcff", "1"]])
+    sys.stdout.flush()
+    text = raw.getvalue().decode(encoding)
+    assert "\\xff" in text, "undecodable bytes of a name are kept apart"
+    assert ("кот" if encoding == "utf-8" else "\\u043a\\u043e\\u0442") in text
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_json_stays_the_same_json_on_any_stream(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw, value = io.BytesIO(), {"é": ["кот", "a\udcff"]}
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding=encoding))
+    printing.print_anything()
+    printing.print_json(value)
+    sys.stdout.flush()
+    assert json.loads(raw.getvalue().decode(encoding)) == value

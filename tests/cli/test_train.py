@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,23 +21,24 @@ Program = Callable[..., Any]
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (["--epochs", 9], "--epochs"),
+        (["--size", 9], "--size"),
         (["--no-channels-last"], "--channels-last"),
         (["--model-kwargs", "a=1"], "--model-kwargs"),
         (["--out", "x", "--lr", "0.1"], "--out, --lr"),
         (["--config", "empty.yaml"], "--config"),
-        (["--config", "c.yaml"], "--epochs, --config"),
+        (["--config", "c.yaml"], "--size, --config"),
         (["data"], "DATA"),
     ],
 )
 def test_what_is_given_beside_resume_is_refused_by_name(
     program: Program, run_folder: Path, tmp_path: Path, words: list[object], named: str
 ) -> None:
-    (tmp_path / "c.yaml").write_text("epochs: 9")
+    (tmp_path / "c.yaml").write_text("size: 9")
     (tmp_path / "empty.yaml").write_text("")
     done = program("train", "--resume", run_folder, *words)
     assert done.code == 2
-    assert f"keeps its data, folder and options. Leave out {named}." in done.said
+    assert "keeps its data, folder and options." in done.said
+    assert f"Leave out {named}." in done.said
 
 
 def test_after_resume_the_next_command_knows_the_data(
@@ -48,10 +53,10 @@ def test_after_resume_the_next_command_knows_the_data(
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
-        ("epochs: many", 2, "c.yaml: --epochs many: not possible. Allowed: a whole number."),
-        ("options: {lr: [1]}", 2, "c.yaml: --lr [1]: not possible. Allowed: a finite number."),
+        ("epochs: many", 2, "c.yaml: epochs many: not possible. Allowed: a whole number."),
+        ("options: {lr: [1]}", 2, "c.yaml: lr [1]: not possible. Allowed: a finite number."),
         ("epoch: 3", 2, "c.yaml: epoch: unknown option of train. Close: epochs."),
-        ("augment: foo", 2, "c.yaml: foo: unknown --augment."),
+        ("augment: foo", 2, "c.yaml: foo: unknown augment."),
         ("1: 2", 2, "c.yaml: 1: unknown option of train"),
         ("- epochs", 2, "c.yaml: not lines of options. Allowed: lines like `epochs: 30`"),
         ("a: [", 1, "c.yaml: not a readable YAML file"),
@@ -87,7 +92,7 @@ def test_a_missing_config_is_no_such_file(program: Program, tmp_path: Path) -> N
         (["--method", "racnnn"], "racnnn: unknown method. Close: racnn"),
         (["--method", "lstm"], "lstm: not a method for classification. Allowed: cam, racnn, osme"),
         (["--method", "racnn", "--scales", "1"], "--scales 1"),
-        (["--parts", "2"], "--parts 2: not an option of --method cam. It belongs to osme."),
+        (["--parts", "2"], "--parts 2: not an option of the method cam. It belongs to osme."),
         (["--beam", "2"], "It belongs to cnnrnn, rnn, lstm, gru."),
         (["--val-share", "2"], "--val-share 2.0"),
     ],
@@ -101,6 +106,80 @@ def test_wrong_usage_exits_with_two_and_leaves_no_folder(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--epocs", "3"], "No such option: --epocs"),
+        (["--augment", "foo"], "foo: unknown --augment. There are: crop, none, shift, trivial."),
+        (["--method", "racnnn"], "racnnn: unknown method. Close: racnn"),
+        (["--method", "racnn", "--scales", "1"], "--scales 1: not possible. Allowed: 2 or more."),
+        (["--method", "racnn", "--parts", "2"], "--parts 2: not an option of the method racnn."),
+        (["--method", "lstm", "--top-p", "0.9"], "--top-p 0.9: not without a temperature."),
+        (["--rank-form", "logs"], "logs: unknown --rank-form. Close: log."),
+        (["--batch-size", "9", "--devices", "2"], "--batch-size 9: not possible."),
+    ],
+)
+def test_a_mistyped_option_is_named_before_torch_is_loaded(words: list[str], message: str) -> None:
+    program = (
+        "import sys\n"
+        "from lookcloser.cli import main\n"
+        f"sys.argv = ['lookcloser', 'train', 'data', *{words!r}]\n"
+        "try: main()\n"
+        "except SystemExit as left: assert left.code == 2, left.code\n"
+        "heavy = {'torch', 'numpy', 'timm', 'lightning'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert message in " ".join(done.stderr.replace("│", " ").split())
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["train", "--help"], ["methods"], ["methods", "--json"]])
+def test_what_there_is_to_choose_is_shown_without_torch(words: list[str]) -> None:
+    program = (
+        "import sys\n"
+        "from lookcloser.cli import main\n"
+        f"sys.argv = ['lookcloser', *{words!r}]\n"
+        "try: main()\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        "heavy = {'torch', 'numpy', 'timm', 'lightning'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_the_help_groups_options_by_method(program: Program) -> None:
+    shown = program("train", "--help").out
+    general, *panels = shown.split("Only --method ")
+    found = {text.split(" ─")[0]: text for text in panels}
+    assert {"racnn", "osme", "sigmoid", "cnnrnn", "rnn, lstm, gru", "feedback"} <= found.keys()
+    assert "--epochs" in general
+    assert "--scales" not in general
+    assert "--scales" in found["racnn"]
+    assert "Default: 64 of cnnrnn; 256 of rnn, lstm, gru." in found["cnnrnn, rnn, lstm, gru"]
+
+
+def test_methods_as_json_have_their_options(program: Program) -> None:
+    methods = {method["name"]: method for method in json.loads(program("methods", "--json").out)}
+    assert methods["cam"]["default_for"] == ["classification"]
+    assert methods["cam"]["options"] == []
+    (scales,) = (o for o in methods["racnn"]["options"] if o["name"] == "scales")
+    assert scales == {
+        "name": "scales",
+        "default": 3,
+        "allowed": "2 or more",
+        "help": "Number of scales, the whole image included.",
+    }
+
+
 def test_no_data_is_wrong_usage(program: Program) -> None:
     done = program("train")
     assert (done.code, done.said) == (
@@ -112,7 +191,12 @@ def test_no_data_is_wrong_usage(program: Program) -> None:
 @pytest.mark.parametrize(
     ("error", "line"),
     [
-        (MemoryError(), "Error: Not enough memory. Try a smaller --batch-size or fewer --workers."),
+        (MemoryError(), "Error: Not enough memory. Try a smaller --batch-size or --size, or fewer"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "Error: Not"),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."),
+            "Error: A loading",
+        ),
         (OSError(24, "Too many open files", "a.jpg"), "Error: a.jpg: Too many open files."),
         (OSError("a\nb"), "Error: a b."),
     ],

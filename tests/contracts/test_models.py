@@ -1,4 +1,4 @@
-"""What every method must keep, on every kind of backbone. A new class in MODELS is tested here."""
+"""What every method must keep, on every kind of backbone. A new method is tested here."""
 
 import json
 from dataclasses import replace
@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
-from lookcloser.explain.targets import logits_of
-from lookcloser.models import MODELS, build_model, load_model_file, save_model_file
+from lookcloser.explain.outputs import logits_of
+from lookcloser.models import METHODS, build_model, load_model_file, save_model_file
 
 BACKBONES = ("mobilenetv2_100", "resnet18", "convnext_atto", "vit_tiny_patch16_224")
 GOLDEN = Path(__file__).parents[1] / "golden"  # one file per method
-CASES = [(model.name, backbone) for model in MODELS for backbone in BACKBONES]
+CASES = [(name, backbone) for name in METHODS for backbone in BACKBONES]
 CLASSIFIERS = [
-    (model.name, backbone)
-    for model in MODELS
+    (method.name, backbone)
+    for method in METHODS.values()
     for backbone in BACKBONES
-    if "classification" in model.tasks
+    if "classification" in method.tasks
 ]
 # Other arguments than the default ones, each on one small network.
 VARIANTS = [
@@ -133,7 +134,7 @@ def assert_equal_one_by_one(together, alone):
             torch.testing.assert_close(value, torch.cat(rows), rtol=1e-7, atol=1e-9)
 
 
-@pytest.mark.parametrize("method", [model.name for model in MODELS])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_a_session_changes_no_answer(method):
     model = build(method, "resnet18").eval()
     images, session = pictures(4, (64, 96)), model.session()
@@ -145,7 +146,7 @@ def test_a_session_changes_no_answer(method):
             torch.testing.assert_close(found.logits, expected.logits[rows], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", [model.name for model in MODELS])
+@pytest.mark.parametrize("method", list(METHODS))
 def test_views_of_an_answer_have_a_logit_for_each_class(method):
     model, images = build(method, "resnet18").eval(), pictures(2)
     with torch.no_grad():
@@ -207,7 +208,7 @@ def test_variants_are_saved_and_loaded(method, arguments, tmp_path):
 def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
     model, images = build(method, backbone).eval(), pictures()
     with torch.no_grad():
-        every, best = model(images), model(images, targets=3)
+        every, best = model(images), model(images, top=3)
         chosen = model(images, targets=torch.tensor([[4, 0], [1, 1]]))
     torch.testing.assert_close(best.logits, every.logits)
     assert torch.equal(best.tokens, every.logits.topk(3).indices)
@@ -216,7 +217,10 @@ def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
     torch.testing.assert_close(
         chosen.maps, every.maps[rows, torch.tensor([[4, 0], [1, 1]])], rtol=1e-4, atol=1e-6
     )
-    assert model(images, targets=99).maps.shape[1] == 5, "no more maps than classes"
+    assert model(images, top=99).maps.shape[1] == 5, "no more maps than classes"
+    for impossible in ({"targets": 1}, {"targets": best.tokens, "top": 1}):
+        with pytest.raises(LookcloserError, match=r"Class indices of shape \(B, K\) as targets"):
+            model(images, **impossible)
 
 
 @pytest.mark.parametrize(("method", "backbone"), CASES)
@@ -235,12 +239,13 @@ def test_golden_output(method, backbone):
         torch.testing.assert_close(summed, torch.tensor(expected["maps"]), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_names_are_what_the_command_line_shows(model):
-    assert model.name
-    assert model.name == model.name.lower()
-    assert set(model.tasks) <= {"classification", "multilabel", "captioning"}
-    assert len(model.summary.split()) > 3
-    assert len({other.name for other in MODELS}) == len(MODELS)
+@pytest.mark.parametrize("method", METHODS.values(), ids=list(METHODS))
+def test_a_method_and_its_model_say_the_same(method):
+    model = method.load()
+    assert (model.name, model.tasks, model.summary) == (method.name, method.tasks, method.summary)
+    assert model.Options is method.options, "the constructor takes what the method declares"
+    assert method.name == method.name.lower()
+    assert set(method.tasks) <= {"classification", "multilabel", "captioning"}
+    assert len(method.summary.split()) > 3
     folder = Path(__import__(model.__module__, fromlist=["x"]).__file__).parent
     assert (folder / "README.md").is_file(), "each method has its page"

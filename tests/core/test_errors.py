@@ -86,3 +86,31 @@ def test_what_is_refused_inside_becomes_wrong_usage():
     assert caught.value is inner, "not wrapped twice"
     with pytest.raises(KeyError), as_usage():
         raise KeyError
+
+
+class TestOption:
+    """An error that names an option, as Python spells it and as the command line does."""
+
+    ERROR = LookcloserError(
+        "{} 3: not possible", allowed="A number for {}", fix="Leave {} out", option="rank_form"
+    )
+
+    def test_python_reads_its_own_spelling(self):
+        assert str(self.ERROR) == (
+            "rank_form 3: not possible. Allowed: a number for rank_form. Leave rank_form out."
+        )
+        assert self.ERROR.what == "rank_form 3: not possible"
+
+    def test_the_command_line_reads_flags(self):
+        assert self.ERROR.for_the_command_line() == (
+            "--rank-form 3: not possible. Allowed: a number for --rank-form. Leave --rank-form out."
+        )
+
+    def test_wrong_usage_keeps_the_option(self):
+        with pytest.raises(UsageError) as caught, as_usage():
+            raise self.ERROR
+        assert caught.value.for_the_command_line() == self.ERROR.for_the_command_line()
+
+    def test_braces_of_a_value_stay_where_no_option_is_named(self):
+        error = LookcloserError("{}: not arguments")
+        assert str(error) == error.for_the_command_line() == "{}: not arguments."

@@ -119,3 +119,55 @@ def test_a_glob_without_a_match_is_an_error(folder: Path) -> None:
         find_images(str(folder / "*.bmp"))
     with pytest.raises(LookcloserError, match="no image matches"):
         find_images(str(folder / "*.txt"))
+
+
+def test_folders_that_link_to_each_other_end(tmp_path: Path) -> None:
+    folders = [tmp_path / f"d{i}" for i in range(9)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "x.png").write_bytes(b"x")
+    for folder in folders:
+        for other in folders:
+            if other != folder:
+                (folder / f"to-{other.name}").symlink_to(other)
+    found = list_images(tmp_path)
+    # Each really, and at most once more through a link.
+    assert {f"d{i}/x.png" for i in range(9)} <= set(found)
+    assert len(found) <= 18
+
+
+def test_a_link_that_leads_nowhere_is_said_not_proposed(tmp_path: Path) -> None:
+    link = tmp_path / "z.jpg"
+    link.symlink_to("/no/where.jpg")
+    assert find_images(link) == [link]
+    message = str(missing_path(link))
+    assert message == f"{link}: a broken link, there is no '/no/where.jpg'. Remove it."
+    assert "Did you mean" not in message
+
+
+def test_a_link_to_itself_is_a_broken_one(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.png"
+    loop.symlink_to("loop.png")
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert list_images(tmp_path) == ["a.png", "loop.png"]
+    assert "a broken link" in str(missing_path(loop))
+
+
+def test_a_near_name_is_never_the_name_itself(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    assert "Did you mean" not in str(missing_path(tmp_path / "a" / "b"))
+
+
+def test_what_other_programs_leave_is_passed_over(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/@eaDir/1.jpg", "__MACOSX/a/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list_images(tmp_path) == ["a/1.jpg"]
+
+
+def test_photos_of_phones_are_found_so_that_reading_can_say_what_they_need(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert [path.name for path in find_images(tmp_path)] == ["IMG_1.HEIC", "a.jpg"]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.images import load_image
+from lookcloser.core.images import image_size, is_turned, load_image, open_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
 
@@ -313,3 +313,85 @@ def test_threads_do_not_disturb_each_other() -> None:
 def test_decoding_needs_no_torch() -> None:
     code = "import sys, lookcloser.core.images; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class TestTheOneDoor:
+    """`open_image`, for values, headers and sizes."""
+
+    def test_postscript_is_refused_there_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "mask.png"
+        path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\nshowpage\n")
+        with pytest.raises(LookcloserError, match="not an image that can be read"):
+            image_size(path)
+        with pytest.raises(LookcloserError, match="not an image"), open_image(path):
+            pytest.fail("it was opened")
+        assert not is_turned(path)
+
+    def test_values_stay_as_they_are(self, tmp_path: Path) -> None:
+        path = tmp_path / "m.png"
+        Image.fromarray(np.array([[0, 7], [255, 1]], np.uint8)).save(path)
+        with open_image(path) as image:
+            assert np.asarray(image).tolist() == [[0, 7], [255, 1]]
+
+    def test_what_pillow_raises_inside_names_the_file(self, tmp_path: Path) -> None:
+        path = tmp_path / "cut.png"
+        Image.new("RGB", (64, 64)).save(path)
+        path.write_bytes(path.read_bytes()[:60])
+        with pytest.raises(LookcloserError, match=r"cut\.png"), open_image(path) as image:
+            image.load()
+
+    @pytest.mark.parametrize(("orientation", "size"), [(1, (6, 4)), (3, (6, 4)), (6, (4, 6))])
+    def test_sizes_are_upright(
+        self, orientation: int, size: tuple[int, int], tmp_path: Path
+    ) -> None:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        path = tmp_path / "a.png"
+        Image.new("RGB", (6, 4)).save(path, exif=exif)
+        assert image_size(path) == load_image(path).size == size
+        assert is_turned(path) is (orientation != 1)
+
+
+class TestOpenFiles:
+    def test_they_are_read_from_their_beginning(self, tmp_path: Path) -> None:
+        path = tmp_path / "a.png"
+        Image.new("RGB", (5, 3), "red").save(path)
+        buffer = io.BytesIO()
+        Image.new("RGB", (5, 3), "red").save(buffer, "PNG")  # its end is where it stands
+        with path.open("rb") as file:
+            for source in (file, buffer, bytearray(path.read_bytes())):
+                assert load_image(source).getpixel((0, 0)) == (255, 0, 0)
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            (io.BytesIO(), "image given as an open file: the file is empty"),
+            (io.StringIO("x"), "opened as text. Open it with mode 'rb'"),
+            (io.BytesIO(b"no image"), "image given as an open file: not an image"),
+        ],
+    )
+    def test_what_is_no_image(self, source: io.IOBase, message: str) -> None:
+        with pytest.raises(LookcloserError, match=message):
+            load_image(source)
+
+    def test_a_closed_file(self) -> None:
+        buffer = io.BytesIO(b"x")
+        buffer.close()
+        with pytest.raises(LookcloserError, match="cannot be read"):
+            load_image(buffer)
+
+
+class TestHeic:
+    def test_it_is_read_where_its_library_is(self, tmp_path: Path) -> None:
+        pytest.importorskip("pillow_heif")
+        path = tmp_path / "a.heic"
+        load_image(np.zeros((8, 8, 3), np.uint8))  # registers the format
+        Image.new("RGB", (64, 32), "red").save(path)
+        assert load_image(path).size == (64, 32)
+
+    def test_else_the_extra_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("lookcloser.core.images._formats", lambda: ("JPEG", "PNG"))
+        path = tmp_path / "IMG_1.HEIC"
+        path.write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 200)
+        with pytest.raises(LookcloserError, match=r"pip install 'lookcloser\[heic\]'"):
+            load_image(path)

@@ -81,7 +81,7 @@ def test_broken_images_are_listed_with_the_reason(data: Path, decode: bool) -> N
     broken = dict(check_data(read_data(data), decode=decode).broken)
     assert set(broken) >= {"train/b/1.jpg", "val/b/2.jpg"}
     assert broken["train/b/1.jpg"].startswith("the file is empty")
-    assert broken["val/b/2.jpg"].startswith("no such file" if decode else "not found")
+    assert broken["val/b/2.jpg"].startswith("a broken link" if decode else "not found")
     assert len(broken) == (4 if decode else 2)
     if decode:
         assert broken["train/a/2.jpg"].startswith("cannot be decoded: ")
@@ -175,7 +175,8 @@ def test_what_was_left_out_is_told(write: Any) -> None:
     assert texts(report) == [
         (
             "warning",
-            "2 listed images ('im/8.jpg', 'im/9.jpg') missing: training needs --skip-missing.",
+            "2 listed images ('im/8.jpg', 'im/9.jpg') missing (t.csv line 10: not found): "
+            "training needs --skip-missing.",
         )
     ]
     assert report.skipped[0] == ("im/8.jpg", "t.csv line 10: not found")

@@ -26,22 +26,22 @@ def test_a_missing_folder_comes_with_a_near_name(
 def test_an_empty_folder(tmp_path: Path) -> None:
     message = error_of(tmp_path)
     assert message.startswith(
-        f"{tmp_path}: no data layout recognised, the folder is empty. Allowed: the layouts"
+        f"{tmp_path}: the folder is empty. Give the folder that holds the images. Layouts"
     )
     assert all(reader.layout in message for reader in READERS)
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    (tmp_path / "labels.csv").write_text("id,breed\n1,a\n")
+    (tmp_path / "sizes.csv").write_text("id,width\n1,8\n")
     assert (
-        "found 1 folder ('docs'), labels.csv with columns id, breed, no images anywhere. Allowed"
+        "no images anywhere in it (found 1 .csv; sizes.csv (columns id, width)). Give the folder"
         in error_of(tmp_path)
     )
 
 
 def test_a_folder_of_images_without_labels(write: Any) -> None:
-    assert "recognised, found 2 images without labels. Allowed: the" in error_of(
+    assert "recognized, found 2 images without labels. Put the images of each class" in error_of(
         write("1.jpg", "2.jpg")
     )
 
@@ -50,7 +50,7 @@ def test_a_file_that_is_no_table(write: Any) -> None:
     path = write("cat.jpg") / "cat.jpg"
     assert error_of(path) == (
         f"{path}: not a list of images with labels or captions. Allowed: a folder, a table (.csv, "
-        ".tsv), COCO's .json, or captions in the form of Flickr8k."
+        ".tsv, .jsonl, .xlsx), COCO's .json, or captions in the form of Flickr8k."
     )
 
 
@@ -58,9 +58,9 @@ def test_data_sets_further_down_are_offered(write: Any) -> None:
     root = write("birds/train/a/1.jpg", "birds/train/b/1.jpg", "cars/train/a/1.jpg")
     (root / "tags.d").mkdir()
     (root / "tags.d" / "t.csv").write_text("image,labels\n../1.jpg,a\n")
-    assert error_of(root).endswith(
-        "Give one of its folders: 'birds' (class folders), 'cars' (class folders), "
-        "'tags.d' (table)."
+    assert (
+        "a folder of one or more. Give one of its folders: 'birds' (class folders), 'cars' (class "
+        "folders), 'tags.d' (table). Layouts" in error_of(root)
     )
 
 

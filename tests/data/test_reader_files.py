@@ -36,12 +36,13 @@ def test_paths_outside(listed: str) -> None:
 
 def test_missing_files_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     (tmp_path / "1").touch()
+    (tmp_path / "other.jpg").touch()
     (tmp_path / "2").mkdir()  # a folder is no image
     rows = [Row(f"line {n}", Sample(n, tmp_path / n)) for n in "1234"]
     with pytest.raises(LookcloserError) as caught:
-        keep_present(rows, skip_missing=False)
+        keep_present(rows, False, tmp_path)
     assert str(caught.value) == "line 2: '2' not found (3 of 4). --skip-missing drops them."
-    samples, skipped = keep_present(rows, skip_missing=True)
+    samples, skipped = keep_present(rows, True, tmp_path)
     assert [sample.name for sample in samples] == ["1"]
     assert skipped == tuple((n, f"line {n}: not found") for n in "234")
 

@@ -181,10 +181,10 @@ def test_a_line_number_counts_the_lines_of_a_quoted_cell(table: Any) -> None:
     ("lines", "message"),
     [
         (
-            ("image,breed", "im/0.jpg,a"),
+            ("image,width", "im/0.jpg,8"),
             "no column 'label', 'labels' (or 'tags') or 'caption'; columns found: ",
         ),
-        (("file,label", "im/0.jpg,a"), "no column 'image'; columns found: file, label. A table"),
+        (("place,label", "im/0.jpg,a"), "no column 'image'; columns found: place, label. A table"),
         (("image,label,caption", "im/0.jpg,a,b"), "columns 'label' and 'caption'; the task"),
         (("image,label,x0,y0", "im/0.jpg,a,1,2"), "a box needs columns x0, y0, x1, y1; columns"),
         (("image,label,Label", "im/0.jpg,a,b"), "column 'label' comes twice"),
@@ -262,14 +262,16 @@ def test_of_two_tables_one_must_be_given(table: Any) -> None:
 
 
 def test_a_folder_whose_table_lacks_the_answer_names_the_columns(table: Any) -> None:
-    path = table("image,breed", "0.jpg,a")
+    path = table("image,width", "0.jpg,8")
     for image in (path.parent / "im").iterdir():
         image.rename(path.parent / image.name)
-    assert "columns found: image, breed" in error_of(path.parent)
+    message = error_of(path.parent)
+    assert "columns found: image, width" in message
+    assert message.endswith("Say which it is, such as --columns label=width.")
 
 
-@pytest.mark.parametrize("text", [b"image,label\nim/0.jpg,K\xe4fer\n", b"\x00\xff\xfe"])
-def test_text_that_is_not_utf8_is_named(table: Any, text: bytes) -> None:
+@pytest.mark.parametrize("text", [b"image,label\nim/0.jpg,K\x01\xe4fer\n", b"\x00\xff\xfe"])
+def test_what_is_no_text_is_named(table: Any, text: bytes) -> None:
     path = table("")
     path.write_bytes(text)
     assert f"{path}: not UTF-8 text" in error_of(path)

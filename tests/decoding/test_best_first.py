@@ -125,7 +125,7 @@ def test_a_beam_misses_what_exact_search_finds():
 
     (result,) = best_first_search(step, torch.zeros(1), **OPTIONS, max_length=4)
     assert result.tokens == (1,)
-    assert result.log_prob == pytest.approx(math.log(0.4 * 0.98), abs=1e-6)
+    assert result.log_prob == pytest.approx(math.log(0.4 * 0.98), rel=1e-5)
 
 
 def test_an_end_outside_the_vocabulary_never_occurs(trees):

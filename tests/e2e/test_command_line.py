@@ -80,7 +80,7 @@ def test_predict_json_and_pictures(trained, squares, place):
     assert [len(row["labels"]) for row in rows] == [3, 3]
     assert rows[0]["regions"][0]["label"] == rows[0]["labels"][0]["name"]
     pictures = sorted((place / "evidence").iterdir())
-    assert [path.name for path in pictures] == ["0-2.png", "0.png"], "equal names are kept apart"
+    assert [path.name for path in pictures] == ["0.png", "0_2.png"], "equal names are kept apart"
     with Image.open(pictures[0]) as picture:
         assert picture.width > 64
 

@@ -50,7 +50,7 @@ def test_palettes_and_bits(tmp_path):
 
 def test_what_is_no_mask(tmp_path):
     (tmp_path / "x.png").write_bytes(b"no")
-    with pytest.raises(LookcloserError, match=r"x\.png: not a mask that can be read"):
+    with pytest.raises(LookcloserError, match=r"x\.png: not an image that can be read"):
         read_mask(tmp_path / "x.png", (2, 2), (2, 2))
     with pytest.raises(LookcloserError, match="mode RGB"):
         read_mask(save(tmp_path, "c.png", [[1, 2]], "RGB"), (2, 1), (2, 2))

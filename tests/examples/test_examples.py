@@ -35,6 +35,15 @@ def test_views_of_any_network(tmp_path):
         assert picture.width > 4 * 300
 
 
+def test_images_of_a_class(tmp_path):
+    said = run("07_images_of_a_class.py", "--quick", "--folder", tmp_path / "made", cwd=tmp_path)
+    assert "of 2 flipped" in said
+    names = sorted(path.name for path in (tmp_path / "made").iterdir())
+    assert names == ["class-0.png", "class-7.png", "fooling-0.png", "fooling-7.png"]
+    with Image.open(tmp_path / "made" / "class-7.png") as image:
+        assert image.size == (64, 64)
+
+
 def test_score_maps(tmp_path):
     said = run("03_score_maps.py", cwd=tmp_path).splitlines()
     assert said[0].startswith("published protocol, V2")

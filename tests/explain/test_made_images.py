@@ -181,7 +181,7 @@ def test_the_same_alone_and_in_a_batch(everything, images):
     together = fooling_images(everything, images, 3)
     for number, image in enumerate(images):
         alone = fooling_images(everything, image[None], 3)
-        torch.testing.assert_close(together.images[number], alone.images[0])
+        torch.testing.assert_close(together.images[number], alone.images[0], rtol=1e-4, atol=1e-4)
         assert together.steps[number] == alone.steps[0]
 
 

@@ -53,7 +53,7 @@ def test_a_map_depends_on_its_target(model, images, name):
 def test_one_target_for_a_batch_gives_each_image_its_own_map(model, images, view):
     together = view(model, images, 2)
     alone = torch.cat([view(model, image[None], 2) for image in images])
-    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5 * alone.abs().max().item())
     assert (together.flatten(1).abs().sum(dim=1) > 0).all()
 
 
@@ -195,7 +195,7 @@ def test_threads_share_one_model(model, images, view):
 
     def work(target):
         for _ in range(5):
-            if not torch.allclose(view(model, images, target), expected[target], atol=1e-6):
+            if not torch.allclose(view(model, images, target), expected[target], rtol=1e-4):
                 wrong.append(target)
 
     in_threads([partial(work, number % 5) for number in range(8)])
@@ -211,7 +211,7 @@ def test_threads_with_different_views_do_not_notice_each_other(model, images):
     def work(offset):
         names = list(CALLS)
         for name in names[offset:] + names[:offset]:
-            if not torch.allclose(CALLS[name](model, images, 3), expected[name], atol=1e-6):
+            if not torch.allclose(CALLS[name](model, images, 3), expected[name], rtol=1e-4):
                 wrong.append(name)
             if not torch.equal(model(images), plain):
                 wrong.append(f"the model itself, after {name}")

@@ -38,7 +38,8 @@ def test_on_a_pooled_head_gradcam_is_the_positive_cam_over_the_area(images):
     images = F.interpolate(images, (96, 96))
     maps = cam(model, images, 3)
     area = maps.shape[-1] * maps.shape[-2]
-    torch.testing.assert_close(maps.relu() / area, gradcam(model, images, 3), rtol=1e-4, atol=1e-7)
+    found = gradcam(model, images, 3)
+    torch.testing.assert_close(maps.relu() / area, found, rtol=1e-4, atol=1e-6 * found.max().item())
 
 
 def test_gradcam_by_hand_at_an_inner_layer(model, images):

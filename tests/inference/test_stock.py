@@ -56,3 +56,22 @@ def test_what_is_wrong_is_named(change, words):
         load(f"timm:{arguments['name']}", weights=arguments["weights"]).explain(
             PICTURE, arguments["views"], target=arguments.get("target")
         )
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"num_classes": 0}, "has no classifier"),
+        ({"in_chans": 1}, "in_chans=1: images are given in three channels"),
+        ({"features_only": True}, "features_only: gives features, not a classifier"),
+    ],
+)
+def test_networks_that_are_no_classifiers_of_color_images_are_refused(kwargs, message):
+    with pytest.raises(LookcloserError, match=message):
+        load("timm:test_resnet", weights="none", model_kwargs=kwargs)
+
+
+def test_the_image_is_resized_to_the_input_of_the_network_that_was_made():
+    kwargs = {"img_size": 96, "num_classes": 5}
+    stock = load("timm:test_vit", weights="none", model_kwargs=kwargs)
+    assert stock.explain(PICTURE, ["saliency"])["saliency"].heatmap.shape == (96, 96)

@@ -84,7 +84,7 @@ def test_macro_f1():
     assert found == pytest.approx(sklearn.f1_score(targets, guesses, average="macro"), abs=1e-12)
     tensors = torch.from_numpy(guesses), torch.from_numpy(targets)
     expected = torchmetrics.multiclass_f1_score(*tensors, num_classes=8, average="macro")
-    assert found == pytest.approx(float(expected), abs=1e-6)
+    assert found == pytest.approx(float(expected), abs=1e-5)
 
 
 @pytest.mark.parametrize("bins", [1, 10, 15])
@@ -94,7 +94,7 @@ def test_calibration_error(bins):
     found = cls.expected_calibration_error(probabilities, targets, bins)
     tensors = torch.from_numpy(probabilities), torch.from_numpy(targets)
     expected = torchmetrics.multiclass_calibration_error(*tensors, num_classes=7, n_bins=bins)
-    assert found == pytest.approx(float(expected), abs=1e-6)
+    assert found == pytest.approx(float(expected), abs=1e-5)
     assert found > 0.05
 
 

@@ -107,7 +107,7 @@ def test_map_equals_scikit_learn_and_torchmetrics(seed):
     other = multilabel_average_precision(
         torch.tensor(scores), torch.tensor(targets), num_labels=targets.shape[1]
     )
-    assert found == pytest.approx(other.item(), abs=1e-6)
+    assert found == pytest.approx(other.item(), abs=1e-5)
 
 
 def slow_voc(scores, targets, *, eleven):

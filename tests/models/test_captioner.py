@@ -173,7 +173,9 @@ class TestCaptions:
             width = alone.tokens.shape[1]
             assert torch.equal(alone.tokens[0], together.tokens[row, :width])
             assert (together.tokens[row, width:] == -1).all()
-            torch.testing.assert_close(alone.maps[0], together.maps[row, :width])
+            torch.testing.assert_close(
+                alone.maps[0], together.maps[row, :width], rtol=1e-3, atol=1e-5
+            )
             assert not together.maps[row, width:].any()
 
     @pytest.mark.parametrize("beam", [1, 3])
@@ -427,12 +429,12 @@ class TestOptions:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"beam": 0}, "--beam 0"),
-        ({"max_length": 0}, "--max-length 0"),
-        ({"temperature": -1.0}, "--temperature -1"),
-        ({"temperature": 1.0, "top_p": 5.0}, "--top-p 5"),
-        ({"scheduled_sampling": 3.0}, "--scheduled-sampling 3"),
-        ({"top_p": 0.9}, "without a temperature.*--temperature 1"),
+        ({"beam": 0}, "beam 0"),
+        ({"max_length": 0}, "max_length 0"),
+        ({"temperature": -1.0}, "temperature -1"),
+        ({"temperature": 1.0, "top_p": 5.0}, "top_p 5"),
+        ({"scheduled_sampling": 3.0}, "scheduled_sampling 3"),
+        ({"top_p": 0.9}, "top_p 0.9: not without a temperature"),
     ],
 )
 def test_numbers_out_of_range_are_named_before_any_training(options, message):

@@ -25,7 +25,7 @@ def random(*shape, seed=0):
 def build(backbone="test_resnet", **arguments):
     """With a head that is strong enough for a clear attention."""
     torch.manual_seed(0)
-    model = FeedbackNet(4, backbone, **arguments).eval()
+    model = FeedbackNet(4, FeedbackNet.Options(backbone, **arguments)).eval()
     nn.init.normal_(model.head.weight, std=2.0)
     return model
 
@@ -122,7 +122,9 @@ def test_construction_leaves_modes_and_generator_alone():
         ("vit_tiny_patch16_224", 11, "stage 11: .* 0 to 10"),
         ("test_resnet", -1, "stage -1"),
         # Its blocks take the grid's size, which the cut does not hand over.
-        ("xcit_nano_12_p16_224", None, "cannot be cut behind its stage 5 .*--feedback-stage"),
+        ("xcit_nano_12_p16_224", None, "cannot be cut behind its stage 5 .*feedback_stage"),
+        # Its tokens lie window by window, where an attention in reading order would be misplaced.
+        ("hiera_tiny_224", None, "hiera_tiny_224: cannot be cut behind its stage 1"),
         # Its stages have names of modules that are not there.
         ("twins_svt_small", None, "twins_svt_small: cannot be cut behind"),
     ],
@@ -177,8 +179,9 @@ def test_the_answer_is_that_of_the_formula(name, select):
     assert not torch.allclose(found.logits, first, rtol=1e-2, atol=1e-2), "the second pass differs"
 
 
-def test_logits_split_into_the_maps_of_the_second_pass():
-    model = build().double()
+@pytest.mark.parametrize("backbone", ["test_resnet", "two-block"])
+def test_logits_split_into_the_maps_of_the_second_pass(backbone):
+    model = build(backbone).double()
     output = model(random(2, 3, 64, 64).double())
     torch.testing.assert_close(output.maps.mean(dim=(2, 3)) + model.head.bias, output.logits)
 
@@ -187,7 +190,7 @@ def test_logits_split_into_the_maps_of_the_second_pass():
 def test_training_begins_with_two_equal_passes(backbone):
     """Small weights of a new head give an even attention, so pretrained features are kept."""
     torch.manual_seed(0)
-    model = FeedbackNet(4, backbone).eval()
+    model = FeedbackNet(4, FeedbackNet.Options(backbone)).eval()
     with torch.no_grad():
         output = model(random(2, 3, 64, 64))
         model.control = "ones"
@@ -241,13 +244,13 @@ def test_the_literal_form_is_constant_whatever_the_maps():
         attention = control_attention(
             maps, maps.mean(dim=(2, 3)), (14, 10), "soft", "literal", fresh=False
         )
-        torch.testing.assert_close(attention, torch.full((2, 1, 14, 10), 1 / 35))
+        torch.testing.assert_close(attention, torch.full((2, 1, 14, 10), 1 / 7))
 
 
 def test_the_literal_network_does_not_see_its_map():
     model = build("two-block", feedback_control="literal")
     output = model(random(3, 3, 28, 28))
-    torch.testing.assert_close(output.part_maps, torch.full((3, 1, 16, 16), 1 / 100))
+    torch.testing.assert_close(output.part_maps, torch.full((3, 1, 13, 13), 1 / 15))
 
 
 @pytest.mark.parametrize("select", ["soft", "predicted"])
@@ -336,8 +339,11 @@ def test_shuffled_has_the_same_values_elsewhere():
     assert torch.equal(shuffled(True), first), "the same for a seed"
 
 
-def test_noise_is_added_in_training_only():
-    model = build("two-block", noise=2.5)
+@pytest.mark.parametrize(
+    ("std", "each"), [((1, 1, 1), (1, 1, 1)), ((0.5, 0.25, 1), (0.5, 0.25, 1)), (None, None)]
+)
+def test_noise_is_added_in_training_only_on_pixels_of_0_to_255(std, each):
+    model = build("two-block", noise=2.5, std=std)
     seen = []
     model.backbone.block1[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     images = random(8, 3, 28, 28)
@@ -346,8 +352,10 @@ def test_noise_is_added_in_training_only():
     torch.manual_seed(1)
     model.train()(images)
     added = seen[1] - images
-    assert added.std().item() == pytest.approx(2.5, rel=0.05)
-    assert added.mean().item() == pytest.approx(0, abs=0.1)
+    for channel, deviation in enumerate(each or (0.229, 0.224, 0.225)):
+        drawn = 255 * deviation * added[:, channel]
+        assert drawn.std().item() == pytest.approx(2.5, rel=0.05)
+        assert drawn.mean().item() == pytest.approx(0, abs=0.1)
     torch.manual_seed(1)
     model(images)
     assert torch.equal(seen[2], seen[1])
@@ -359,9 +367,9 @@ def test_noise_is_added_in_training_only():
 @pytest.mark.parametrize(
     ("size", "first", "last"),
     [
-        ((28, 28), (16, 16), (10, 10)),
-        ((40, 33), (22, 19), (13, 12)),
-        ((64, 64), (34, 34), (19, 19)),
+        ((28, 28), (13, 13), (7, 7)),
+        ((40, 33), (19, 16), (10, 8)),
+        ((64, 64), (31, 31), (16, 16)),
     ],
 )
 def test_sizes_follow_from_the_input(size, first, last):
@@ -370,35 +378,143 @@ def test_sizes_follow_from_the_input(size, first, last):
     assert output.maps.shape == (2, 4, *last)
 
 
-def test_blocks_are_those_of_the_description():
-    torch.manual_seed(0)
-    network, images = TwoBlock(1).eval(), random(2, 1, 28, 28)
-    convolution = network.block1[0]
-    pooled = F.max_pool2d(F.conv2d(images, convolution.weight, convolution.bias).relu(), 3, 2)
-    expected = torch.zeros(2, 32, 16, 16)
-    for channel in range(32):
+def normed(pooled):
+    """Local response normalization by a loop over the channels."""
+    expected = torch.empty_like(pooled)
+    for channel in range(pooled.shape[1]):
         near = pooled[:, max(0, channel - 2) : channel + 3]  # five channels, zeros beyond the ends
         divisor = (2 + 1e-4 * (near**2).sum(dim=1)) ** 0.75  # of the sum, not of the mean
-        expected[:, channel, 2:-2, 2:-2] = pooled[:, channel] / divisor
-    torch.testing.assert_close(network.early(images), expected)
+        expected[:, channel] = pooled[:, channel] / divisor
+    return expected
+
+
+def test_blocks_are_those_of_the_description():
+    """Written down literally: 30 -> 28 -> 13 -> 17, and 17 -> 15 -> 7 -> 11."""
+    torch.manual_seed(0)
+    network, images = TwoBlock(1).eval().double(), random(2, 1, 28, 28).double()
+    first, second = network.block1[0], network.block2[0]
+    convolved = F.conv2d(F.pad(images, (1,) * 4), first.weight, first.bias).relu()
+    block1 = F.pad(normed(F.max_pool2d(convolved, 3, 2)), (2,) * 4)
+    assert block1.shape == (2, 32, 17, 17)
+    expected_read = F.conv2d(block1, second.weight, second.bias).relu()
+    block2 = F.pad(normed(F.max_pool2d(expected_read, 3, 2)), (2,) * 4)
+    assert block2.shape == (2, 32, 11, 11)
+    raw = network.early(images)
+    features, read = network.look(raw, images.shape[-2:])
+    torch.testing.assert_close(raw, block1[:, :, 2:-2, 2:-2])
+    torch.testing.assert_close(read, expected_read)
+    torch.testing.assert_close(features.mean(dim=(2, 3)), block2.mean(dim=(2, 3)))
+    torch.testing.assert_close(features, network.late(raw, images.shape[-2:]))
     large = network.early(100 * images)  # where the divisor is far from a constant
-    assert large[:, :, 2:-2, 2:-2].amax() < 0.5 * 100 * expected.amax()
+    assert large.amax() < 0.5 * 100 * block1.amax()
     assert isinstance(network.dropout, nn.Dropout)
     assert network.dropout.p == 0.5
+
+
+def test_the_passes_are_those_of_the_description():
+    """The map is read between the ReLU and the pooling, and a ring is put around it."""
+    model, images = build("two-block").double(), random(2, 3, 28, 28).double()
+    block1, block2, head = model.backbone.block1, model.backbone.block2, model.head
+
+    def second_block(early):
+        convolved = F.conv2d(early, block2[0].weight, block2[0].bias).relu()
+        pooled = F.pad(normed(F.max_pool2d(convolved, 3, 2)), (2,) * 4)
+        return convolved, head(pooled.mean(dim=(2, 3)))
+
+    with torch.no_grad():
+        early = F.pad(block1(images), (2,) * 4)
+        convolved, logits = second_block(early)
+        maps = torch.einsum("bdhw,cd->bchw", convolved, head.weight)
+        chosen = (logits.softmax(1)[:, :, None, None] * maps).sum(1, keepdim=True)
+        attention = F.pad((1 + chosen.exp()).log(), (1,) * 4)
+        attention = attention / attention[:, :, 2:-2, 2:-2].mean(dim=(2, 3), keepdim=True)
+        _, expected = second_block(early * attention)
+        found = model(images)
+    torch.testing.assert_close(found.part_maps, attention[:, :, 2:-2, 2:-2])
+    torch.testing.assert_close(found.logits, expected)
+    assert not torch.allclose(found.logits, logits, rtol=1e-2), "the second pass differs"
+
+
+def centers(weights):
+    """(…, h, w) -> (…, 2): the center of mass as (row, column)."""
+    total = weights.sum(dim=(-2, -1))
+    rows, columns = (torch.arange(side).to(weights) for side in weights.shape[-2:])
+    at = [(weights.sum(dim=-1) * rows).sum(-1), (weights.sum(dim=-2) * columns).sum(-1)]
+    return torch.stack([each / total for each in at], dim=-1)
+
+
+def spot(row, column, size=(28, 28)):
+    """A black image with a bright spot of 3 × 3 pixels around (row, column)."""
+    image = torch.zeros(1, 3, *size, dtype=torch.float64)
+    image[:, :, row - 1 : row + 2, column - 1 : column + 2] = 1
+    return image
+
+
+def spot_seeing_network(**arguments):
+    """Two-block, with filters that show bright places where they are."""
+    model = FeedbackNet(2, "two-block", **arguments).double().eval()
+    with torch.no_grad():
+        for block in (model.backbone.block1, model.backbone.block2):
+            block[0].weight.zero_()
+            block[0].weight[:, :, 1, 1] = 1 / block[0].weight.shape[1]
+            block[0].bias.zero_()
+        model.head.weight.fill_(1.0)
+    return model
+
+
+PLACES = [(2, 2), (2, 25), (25, 2), (25, 25), (6, 14), (14, 14), (17, 9), (21, 24)]
+
+
+@pytest.mark.parametrize(("row", "column"), PLACES)
+def test_a_bright_spot_is_attended_where_it_lies(row, column):
+    """To within half a position of the stage, each of which pools two pixels and their next."""
+    model = spot_seeing_network()
+    stage = []
+    model.backbone.block1.register_forward_hook(lambda *given: stage.append(given[2]))
+    with torch.no_grad():
+        attention = model(spot(row, column)).part_maps[0, 0]
+        even = model(0 * spot(row, column)).part_maps[0, 0]
+    assert torch.allclose(even, torch.ones_like(even))
+    change = attention - attention.amin()
+    content = stage[0][0].mean(dim=0)
+    assert (centers(change) - centers(content)).abs().max() < 0.1
+    assert (2 * centers(change) + 1 - torch.tensor([row, column])).abs().max() < 1 + 1e-9
+
+
+@pytest.mark.parametrize(("row", "column"), PLACES)
+def test_the_evidence_of_a_bright_spot_is_where_it_lies(row, column):
+    """The maps of the answer cover the image: no ring of zeros pushes them inwards."""
+    with torch.no_grad():
+        evidence = spot_seeing_network()(spot(row, column)).maps[0, 0]
+    step = 28 / evidence.shape[0]
+    at = (centers(evidence) + 0.5) * step - 0.5  # as a map is laid over its image
+    assert (at - torch.tensor([row, column])).abs().max() <= step / 2
+
+
+def test_nothing_is_dropped_from_the_map_that_is_fed_back():
+    """In training the dropout comes behind the place of reading: only the selection is random."""
+    model = build("two-block", feedback_select="predicted").train()
+    model.head = nn.Linear(32, 1)
+    nn.init.normal_(model.head.weight, std=2.0, generator=torch.Generator().manual_seed(0))
+    images = random(2, 3, 28, 28)
+    with torch.no_grad():
+        first, second = model(images), model(images)
+    assert torch.equal(first.part_maps, second.part_maps)
+    assert not torch.allclose(first.logits, second.logits), "but behind it is"
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"backbone": "two-block", "stride": 8}, "--stride 8: not with the two-block"),
-        ({"backbone": "two-block", "model_kwargs": {"a": 1}}, "--model-kwargs .*two-block"),
-        ({"backbone": "two-block", "feedback_stage": 1}, "--feedback-stage 1: not with"),
+        ({"backbone": "two-block", "stride": 8}, "stride 8: not with the two-block"),
+        ({"backbone": "two-block", "model_kwargs": {"a": 1}}, "model_kwargs .*two-block"),
+        ({"backbone": "two-block", "feedback_stage": 1}, "feedback_stage 1: not with"),
         (
             {"feedback_select": "hard"},
-            "hard: unknown --feedback-select. There are: predicted, soft",
+            "hard: unknown feedback_select. There are: predicted, soft",
         ),
-        ({"feedback_control": "one"}, "one: unknown --feedback-control. Close: ones"),
-        ({"noise": -1.0}, "Noise -1.0"),
+        ({"feedback_control": "one"}, "one: unknown feedback_control. Close: ones"),
+        ({"noise": -1.0}, "noise -1.0: not possible. Allowed: 0 or more"),
     ],
 )
 def test_impossible_choices_are_named(arguments, message):

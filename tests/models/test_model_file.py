@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
@@ -112,7 +112,13 @@ def test_a_damaged_header_is_named(saved, change):
 
 
 def test_weights_that_do_not_fit_are_named(saved):
-    path = rewrite(saved[0], lambda values: values["arguments"].update(num_classes=4))
+    path = rewrite(
+        saved[0],
+        lambda values: (
+            values["arguments"].update(num_classes=4),
+            values.update(names=list("abcd")),
+        ),
+    )
     with pytest.raises(LookcloserError, match="do not fit a cam model"):
         load_model_file(path)
 
@@ -151,3 +157,13 @@ def test_a_full_disk_keeps_the_saved_model(saved, monkeypatch):
         save_model_file(path, model.state_dict(), header)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_tensor_with_two_names_is_kept_under_both(saved, tmp_path):
+    """Networks in which parts share a module have one; the format takes no shared memory."""
+    _, _, header = saved
+    shared = torch.randn(3, 4)
+    state = {"first": shared, "second": shared, "turned": shared.t()}
+    path = save_model_file(tmp_path / "shared.safetensors", state, header)
+    for name, value in load_file(path).items():
+        assert torch.equal(value, state[name]), name

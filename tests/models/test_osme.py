@@ -13,8 +13,8 @@ LABELS = torch.tensor([2, 0, 2, 1, 0, 1])
 
 def build(**arguments):
     torch.manual_seed(0)
-    values = {"num_classes": 4, "backbone": "test_resnet", "size": 64, "part_width": 6}
-    return OSMENet(**(values | arguments)).eval().double()
+    values = {"backbone": "test_resnet", "size": 64, "part_width": 6}
+    return OSMENet(4, OSMENet.Options(**(values | arguments))).eval().double()
 
 
 def pictures(count=2, side=64):
@@ -105,7 +105,7 @@ def test_a_flattened_head_names_the_size_it_needs():
     model = build(part_head="flattened")
     assert model.osme.grid_size == (2, 2)
     assert not any(module.training for module in model.modules())
-    with pytest.raises(LookcloserError, match=r"\(3, 3\) places .* made for \(2, 2\).*--size"):
+    with pytest.raises(LookcloserError, match=r"\(3, 3\) places .* made for \(2, 2\).*size"):
         model(pictures(side=96))
     assert build()(pictures(side=96)).maps.shape == (2, 4, 3, 3)
 
@@ -113,12 +113,12 @@ def test_a_flattened_head_names_the_size_it_needs():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"parts": 0}, "Parts 0.*at least one part"),
+        ({"parts": 0}, "parts 0: not possible. Allowed: 1 or more"),
         ({"mamc_weight": -1.0}, "mamc_weight -1.0"),
-        ({"part_head": "flat"}, "flat: unknown OSME head. Close: flattened"),
-        ({"merge": "add"}, "add: unknown way to merge"),
-        ({"mamc_reduction": "sum"}, "sum: unknown --mamc-reduction"),
-        ({"mamc_form": "triplet"}, "triplet: unknown --mamc-form"),
+        ({"part_head": "flat"}, "flat: unknown part_head. Close: flattened"),
+        ({"merge": "add"}, "add: unknown merge"),
+        ({"mamc_reduction": "sum"}, "sum: unknown mamc_reduction"),
+        ({"mamc_form": "triplet"}, "triplet: unknown mamc_form"),
     ],
 )
 def test_impossible_choices_are_named(arguments, message):

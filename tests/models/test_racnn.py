@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.types import Output
 from lookcloser.layers import compose_boxes, crop_and_zoom
 from lookcloser.models import RACNN
 from lookcloser.models.racnn.maps import on_one_canvas
@@ -20,7 +21,7 @@ def small(backbone="test_resnet", **arguments):
     torch.manual_seed(0)
     # The mode that has every phase.
     options = {"stride": 8, "size": 32, "scales": 3, "train_mode": "alternate", **arguments}
-    return RACNN(3, backbone, **options)
+    return RACNN(3, RACNN.Options(backbone, **options))
 
 
 def pictures(count=4, side=64, seed=0):
@@ -437,22 +438,56 @@ def test_the_papers_proposal_is_an_option():
     assert type(model.proposals[0].head).__name__ == "FullyConnectedHead"
     assert model.training
     assert model.eval()(pictures()).boxes.shape == (4, 1, 4)
-    with pytest.raises(LookcloserError, match="--apn paper without a size"):
+    with pytest.raises(LookcloserError, match="apn paper: not without a size"):
         small(apn="paper", size=None)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"scales": 1}, "--scales 1: not possible. Allowed: 2 or more"),
-        ({"half_side": 0.8}, "--half-side 0.8"),
-        ({"crop_mode": "gird"}, "gird: unknown --crop-mode. Close: grid"),
-        ({"apn": "heavy"}, "heavy: unknown attention proposal head"),
-        ({"train_mode": "alternating"}, "unknown --train-mode. Close: alternate"),
-        ({"rank_form": "logit"}, "logit: unknown --rank-form"),
-        ({"fusion": "max"}, "max: unknown --fusion"),
+        ({"scales": 1}, "scales 1: not possible. Allowed: 2 or more"),
+        ({"half_side": 0.8}, "half_side 0.8"),
+        ({"crop_mode": "gird"}, "gird: unknown crop_mode. Close: grid"),
+        ({"apn": "heavy"}, "heavy: unknown apn"),
+        ({"train_mode": "alternating"}, "unknown train_mode. Close: alternate"),
+        ({"rank_form": "logit"}, "logit: unknown rank_form"),
+        ({"fusion": "max"}, "max: unknown fusion"),
     ],
 )
 def test_wrong_values_are_named(arguments, message):
     with pytest.raises(LookcloserError, match=message):
         small(**arguments)
+
+
+# Defaults that are the paper's
+
+
+def sure(*chances):
+    """Logits (1, S, 3) with which each scale gives class 0 a probability of ``chances``."""
+    chances = torch.tensor(chances, dtype=torch.float64)
+    others = torch.stack([chances, (1 - chances) / 2, (1 - chances) / 2], dim=-1)
+    return others.log()[None]
+
+
+@pytest.mark.parametrize(
+    ("chances", "expected"),
+    [
+        ((0.5, 0.5, 0.5), 0.05 + 0.05),
+        ((0.5, 0.54, 0.54), 0.01 + 0.05),
+        ((0.5, 0.56, 0.62), 0.0),
+        ((0.7, 0.5, 0.56), 0.25),
+    ],
+)
+def test_the_default_margin_is_that_of_the_paper(chances, expected):
+    """Each scale is to be surer of the true class than the one before by 0.05, as in the paper."""
+    logits = sure(*chances)
+    output = Output(logits[:, 0], scale_logits=logits, features=torch.zeros(1, 2, 2, 3).double())
+    model = small()
+    model.phase = "proposals"
+    terms = model.losses(output, torch.tensor([0]), F.cross_entropy)
+    assert set(terms) == {"ranking"}
+    assert terms["ranking"].item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_by_default_it_is_given_more_pixels_than_it_sees_at_once():
+    assert RACNN.source_factor == 2

@@ -11,7 +11,7 @@ LABELS = 5
 
 def model(**options):
     torch.manual_seed(0)
-    made = Sigmoid(LABELS, "test_resnet", stride=8, **options).eval()
+    made = Sigmoid(LABELS, Sigmoid.Options("test_resnet", stride=8, **options)).eval()
     made.head.weight.data *= 30
     return made
 
@@ -21,10 +21,10 @@ def pictures(count=6):
 
 
 def test_network_and_maps_are_those_of_cam():
-    made, plain = model(), CAM(LABELS, "test_resnet", stride=8).eval()
+    made, plain = model(), CAM(LABELS, CAM.Options("test_resnet", stride=8)).eval()
     plain.load_state_dict(made.state_dict())
     with torch.no_grad():
-        found, expected = made(pictures(), targets=2), plain(pictures(), targets=2)
+        found, expected = made(pictures(), top=2), plain(pictures(), top=2)
     for one, other in zip(found, expected, strict=True):
         assert (one is None and other is None) or torch.equal(one, other)
 
@@ -77,7 +77,7 @@ def test_losses():
     ("options", "message"),
     [
         ({"loss": "bcee"}, "bcee: unknown loss. Close: bce"),
-        ({"threshold": 1.0}, "Threshold 1.0"),
+        ({"threshold": 1.0}, "threshold 1.0"),
         ({"threshold": -0.1}, "from 0 to below 1"),
     ],
 )

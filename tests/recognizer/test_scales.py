@@ -24,7 +24,7 @@ ARGUMENTS = {"backbone": "test_resnet", "stride": 8, "size": 32, "scales": 3}
 @pytest.fixture(scope="module")
 def recognizer():
     torch.manual_seed(0)
-    model = RACNN(3, **ARGUMENTS)
+    model = RACNN(3, RACNN.Options(**ARGUMENTS))
     for head in model.heads:
         torch.nn.init.normal_(head.weight)  # answers that differ from scale to scale
     header = ModelHeader(
@@ -170,7 +170,7 @@ def test_answers_without_boxes_have_no_such_section(squares, tmp_path):
     arguments = {"backbone": "test_resnet", "stride": 8}
     header = ModelHeader("cam", {"num_classes": 3, **arguments}, "classification",
                       ("blue", "green", "red"), Preprocessing((32, 32)))  # fmt: skip
-    plain = Recognizer(CAM(3, **arguments), header, device="cpu")
+    plain = Recognizer(CAM(3, CAM.Options(**arguments)), header, device="cpu")
     page, _ = plain.report(squares, out=tmp_path / "report.html")
     assert "what-would-move-the-boxes" not in page.read_text(encoding="utf-8")
     path = next((squares / "test" / "red").iterdir())

@@ -45,6 +45,9 @@ def test_heatmaps_are_those_of_explain():
     maps[0, 0] = -1
     assert np.array_equal(heatmaps_of(maps), normalize(torch.from_numpy(maps)).numpy())
     assert not heatmaps_of(maps)[0, 0].any()
+    clipped = normalize(torch.from_numpy(maps), 0.8).numpy()
+    assert np.array_equal(heatmaps_of(maps, 0.8), clipped)
+    assert not np.array_equal(clipped, heatmaps_of(maps))
 
 
 def test_a_classification_has_a_region_for_each_token_and_its_box_in_the_original():

@@ -110,7 +110,7 @@ def test_the_vocabulary_of_the_training_captions_names_the_model(catalog, option
 
 
 def test_options_of_captioners_belong_to_them(catalog, quick):
-    with pytest.raises(LookcloserError, match="--attend True: not an option of --method cam"):
+    with pytest.raises(LookcloserError, match="attend True: not an option of the method cam"):
         prepare_model(make_options(**quick, attend=True), read_classes(catalog))
 
 

@@ -206,6 +206,28 @@ def test_a_process_ends_when_the_first_is_gone(squares, tmp_path):
         process.kill()
 
 
+def test_nothing_of_the_current_folder_is_imported(squares, tmp_path, monkeypatch):
+    """It may be one of data, with a timm.py in it."""
+    (tmp_path / "timm.py").write_text("raise SystemExit('imported')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    job = launch.Job(read_data(squares), make_options(**OPTIONS, devices=2), tmp_path, False, 1, 1)
+    real, calls = subprocess.Popen, []
+
+    def note(arguments, **named):
+        calls.append((arguments, named["env"]))
+        look = "import sys, timm; print(timm.__file__)"
+        return real([*arguments[:-2], "-c", look], **{**named, "stdout": subprocess.PIPE})
+
+    monkeypatch.setattr(launch.subprocess, "Popen", note)
+    with launch._start(job) as process:
+        found = process.stdout.read().decode()
+        process.stdin.close()
+    assert "timm" in found
+    assert str(tmp_path) not in found
+    assert "" not in calls[0][1]["PYTHONPATH"].split(os.pathsep)
+
+
 def test_a_step_must_be_shared_evenly():
     with pytest.raises(LookcloserError, match="--batch-size 32.*multiple of the 3"):
         make_options(devices=3)

@@ -15,11 +15,13 @@ import torch
 from safetensors.torch import load_file
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.errors import UsageError
 from lookcloser.data import read_data
 from lookcloser.models import read_header
-from lookcloser.training import callbacks
-from lookcloser.training.callbacks import AtomicCheckpointIO, RunWriter
-from lookcloser.training.fit import fit
+from lookcloser.training import checkpoints
+from lookcloser.training.callbacks import RunWriter
+from lookcloser.training.checkpoints import AtomicCheckpointIO
+from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.options import make_options
 
 
@@ -293,7 +295,7 @@ def test_a_full_disk_while_saving_keeps_the_run(squares, undisturbed, tmp_path, 
             raise OSError(28, "No space left on device")
         return real(checkpoint, path)
 
-    monkeypatch.setattr(callbacks.torch, "save", full)
+    monkeypatch.setattr(checkpoints.torch, "save", full)
     with pytest.raises(LookcloserError, match=r"last\.ckpt.*No space left.*kept"):
         run(squares, EVERYTHING, tmp_path / "run")
     monkeypatch.undo()
@@ -469,3 +471,29 @@ def test_nothing_is_written_when_the_model_cannot_be_made(squares, quick, tmp_pa
     with pytest.raises(LookcloserError, match="unknown backbone"):
         run(squares, {**quick, "backbone": "resnt18"}, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"backbone": "mixer_s16_224", "size": 32}, "takes no images of 32×32 .*--size 224"),
+        ({"size": 16, "batch_size": 1}, "batches of one image of 16×16: .*--freeze-norm"),
+        ({"model_kwargs": {"in_chans": 1}}, "in_chans=1: images are given in three channels"),
+    ],
+)
+def test_what_a_network_does_not_take_is_said_before_the_training(squares, quick, options, message):
+    with pytest.raises(UsageError, match=message):
+        prepare_model(make_options(**{**quick, "stride": None, **options}), read_data(squares))
+
+
+def test_who_looks_closer_is_given_more_pixels(squares, quick):
+    def source_side(**options):
+        size = prepare_model(make_options(**{**quick, **options}), read_data(squares))[
+            1
+        ].preprocessing.size
+        assert size[0] == size[1]
+        return size[0]
+
+    assert source_side() == quick["size"]
+    assert source_side(method="racnn") == 2 * quick["size"]
+    assert source_side(method="racnn", source_size=48) == 48

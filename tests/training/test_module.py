@@ -26,7 +26,7 @@ def data(counts=(1, 1, 1)):
 def module(total_steps=20, warmup_steps=4, counts=(1, 1, 1), **options):
     torch.manual_seed(0)
     return ClassificationModule(
-        CAM(3, "test_resnet", stride=8), make_options(**options), data(counts),
+        CAM(3, CAM.Options("test_resnet", stride=8)), make_options(**options), data(counts),
         total_steps=total_steps, warmup_steps=warmup_steps,
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ def test_the_rate_rises_linearly_and_falls_as_a_cosine_to_zero():
     [({}, 0.1), ({"weights": "none"}, 1.0), ({"backbone_lr": 0.2}, 0.2)],
 )
 def test_backbone_and_head_have_their_own_rates(options, share):
-    model = CAM(3, "test_resnet")
+    model = CAM(3, CAM.Options("test_resnet"))
     groups = parameter_groups(model, make_options(lr=0.01, weight_decay=0.2, **options))
     ids = {id(p): (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
     assert len(ids) == len(list(model.parameters())), "each parameter once"

@@ -135,10 +135,10 @@ def test_mixed_targets_are_refused(squares, tmp_path, mixing):
 
 
 def test_numbers_of_images_that_are_none_are_refused():
-    with pytest.raises(LookcloserError, match="--images-per-class 0: not possible"):
+    with pytest.raises(LookcloserError, match="images_per_class 0: not possible"):
         make_options(method="osme", images_per_class=0)
 
 
 def test_an_option_of_another_method_is_refused(squares, tmp_path):
-    with pytest.raises(LookcloserError, match="--parts 3: not an option of --method cam"):
+    with pytest.raises(LookcloserError, match="parts 3: not an option of the method cam"):
         run(squares, tmp_path / "run", {"method": "cam", "backbone": "test_resnet", "parts": 3})

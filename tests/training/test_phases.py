@@ -110,7 +110,7 @@ def test_the_state_is_plain_and_continues():
 def small(**arguments):
     torch.manual_seed(0)
     options = {"size": 16, "scales": 2, "train_mode": "alternate", **arguments}
-    return RACNN(3, "test_resnet", stride=8, **options)
+    return RACNN(3, RACNN.Options("test_resnet", stride=8, **options))
 
 
 def test_what_does_not_learn_has_no_gradient_and_is_in_evaluation_mode():
@@ -281,5 +281,5 @@ def test_models_without_phases_have_no_clock(squares, quick, tmp_path):
     catalog = read_data(squares)
     fit(catalog, make_options(**{**quick, "epochs": 1}), tmp_path / "run", quiet=True)
     assert "phase" not in torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)
-    assert CAM(3, "test_resnet").phases == ()
+    assert CAM(3, CAM.Options("test_resnet")).phases == ()
     assert replace(THREE[0], share=0.5).learns == ("x",)

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from lookcloser.core.atomic import replacing
 from lookcloser.core.drawing.text import draw_text, wrap
 from lookcloser.core.errors import UsageError
+from lookcloser.core.outputs import mark
 
 if TYPE_CHECKING:
     pass
@@ -82,5 +83,5 @@ def save_picture(picture: Image.Image, path: str | Path) -> Path:
     """
     path, kind = Path(path), picture_format(path)
     with replacing(path) as temporary:
-        picture.save(temporary, format=kind)
+        picture.save(temporary, format=kind, **mark(kind))
     return path

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.readers import coco, cub, flickr, folders, karpathy, stanford, tables, voc
+from lookcloser.data.readers import (
+    coco,
+    cub,
+    flickr,
+    folders,
+    karpathy,
+    labelimg,
+    nus_wide,
+    stanford,
+    tables,
+    voc,
+)
 from lookcloser.data.readers import torchvision_sets as tv
 
 
@@ -72,6 +83,8 @@ READERS = [
         coco.read,
     ),
     Reader("PASCAL VOC", "Annotations/, JPEGImages/", voc.recognises, voc.read),
+    Reader("labelImg", "1.xml beside 1.jpg, or annotations/", labelimg.recognises, labelimg.read),
+    Reader("NUS-WIDE", "ImageList/, Groundtruth/", nus_wide.recognises, nus_wide.read),
     Reader(
         "Karpathy captions",
         ".json of images with sentences",
@@ -87,7 +100,7 @@ READERS = [
     ),
     Reader(
         "table",
-        ".csv or .tsv with image and label, labels (tags) or caption",
+        "a .csv with image and label, labels (tags) or caption",
         tables.recognises,
         tables.read,
     ),

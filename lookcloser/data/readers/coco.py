@@ -88,7 +88,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
                     f"{row.where}: '{row.sample.name}' is at {before.where} already",
                     fix="Keep one of them",
                 )
-    samples, skipped = keep_present(rows.values(), skip_missing)
+    samples, skipped = keep_present(rows.values(), skip_missing, base)
     used = {name for sample in samples for name in sample.labels}
     unused = [name for name in findings.categories if name not in used]
     others = [file.path.name for file in found if file not in files]

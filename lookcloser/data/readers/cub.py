@@ -1,16 +1,20 @@
-"""CUB-200-2011 (Wah et al., 2011): text files of "id value", one line per image."""
+"""CUB-200-2011 (Wah et al., 2011) and NABirds (Van Horn et al., 2015): lines of "id value"."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Box
+from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, inside, keep_present, read_text
 
 _IMAGES, _LABELS, _CLASSES = "images.txt", "image_class_labels.txt", "classes.txt"
 _SPLITS, _BOXES = "train_test_split.txt", "bounding_boxes.txt"
+_TREE = "hierarchy.txt"
 
 
 def recognises(root: Path) -> bool:
@@ -19,16 +23,17 @@ def recognises(root: Path) -> bool:
 
 
 def read(root: Path, skip_missing: bool) -> Catalog:
-    """Read CUB-200-2011; classes keep their order, their number ("001.") is dropped.
+    """Read CUB-200-2011 or NABirds; classes keep their order, their number ("001.") is dropped.
 
-    The split and the boxes (x, y, width, height in pixels) are optional files.
+    The split and the boxes (x, y, width, height in pixels) are optional files, and NABirds'
+    hierarchy.txt, of which the groups become the parents of the classes.
 
     Raises:
         LookcloserError: If a line is wrong, an id lacks its label, or an image is missing.
     """
     images, labels = _pairs(root / _IMAGES), _pairs(root / _LABELS)
     # "001.Black_footed_Albatross" -> "Black_footed_Albatross"
-    names = {key: value.split(".", 1)[-1] for key, value in _pairs(root / _CLASSES).items()}
+    names = {k: re.sub(r"^\d+\.", "", value) for k, value in _pairs(root / _CLASSES).items()}
     is_train = _pairs(root / _SPLITS) if (root / _SPLITS).is_file() else {}
     boxes = _pairs(root / _BOXES) if (root / _BOXES).is_file() else {}
     rows = []
@@ -48,8 +53,27 @@ def read(root: Path, skip_missing: bool) -> Catalog:
             split={"1": "train", "0": "test"}.get(is_train.get(key, "")),
         )
         rows.append(Row(where, sample))
-    samples, skipped = keep_present(rows, skip_missing)
-    return Catalog(root, "CUB-200-2011", "classification", tuple(names.values()), samples, skipped)
+    samples, skipped = keep_present(rows, skip_missing, root)
+    used = {row.sample.labels[0] for row in rows}
+    every = dict.fromkeys(names.values())
+    unused = [name for name in every if name not in used]
+    return Catalog(
+        root=root,
+        layout="CUB-200-2011",
+        task="classification",
+        names=tuple(name for name in every if name in used),
+        samples=samples,
+        skipped=skipped,
+        notes=(f"Classes without an image are left out: {named(unused)}",) if unused else (),
+        parents=_parents(root / _TREE, names),
+    )
+
+
+def _parents(path: Path, names: Mapping[str, str]) -> dict[str, str]:
+    """Class or group -> the group above it, from lines of two ids; the top has no entry."""
+    pairs = _pairs(path) if path.is_file() else {}
+    known = ((names.get(child), names.get(parent)) for child, parent in pairs.items())
+    return {child: parent for child, parent in known if child and parent and child != parent}
 
 
 def _pairs(path: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""CSV and TSV files as rows with line numbers.
+"""Tables as rows with line numbers: CSV, TSV, JSON lines and, with openpyxl, spreadsheets.
 
 Python's csv rather than pandas: every cell stays the text it is (a class may be called "007", "NA"
 or "True"), and an error can name the line.
@@ -7,15 +7,22 @@ or "True"), and an error can name the line.
 from __future__ import annotations
 
 import csv
+import importlib.util
 import io
+import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.data.readers.files import read_text
+from lookcloser.data.readers.files import decode_text, read_bytes, read_head
 
-TABLE_SUFFIXES = (".csv", ".tsv")
+TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".xlsx")
+_MOST_SHEET_BYTES = 256 << 20
+
+Cells = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,21 @@ class Table:
 
     Attributes:
         path: The file.
-        columns: The header, in lower case, stripped.
-        rows: (line number from 1, cells by column, stripped); blank lines are left out.
+        headers: The header as written, stripped.
+        rows: (line number from 1, cells by column in lower case, stripped); blank lines are left
+            out.
+        notes: How the file was read.
     """
 
     path: Path
-    columns: tuple[str, ...]
+    headers: Cells
     rows: tuple[tuple[int, dict[str, str]], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> Cells:
+        """The header in lower case: the keys of the rows."""
+        return tuple(header.lower() for header in self.headers)
 
     def where(self, line: int) -> str:
         """The place of a row as errors name it: "labels.csv line 14"."""
@@ -42,53 +57,135 @@ def is_table_name(path: Path) -> bool:
     return path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith(".")
 
 
-def read_columns(path: Path) -> tuple[str, ...]:
+def read_columns(path: Path) -> Cells:
     """The header alone, in lower case; () where the file has none that can be read."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            head = file.readline(1 << 16)
-        return next(_cells(path, head), (0, ()))[1]
-    except (OSError, UnicodeDecodeError, LookcloserError):
+        if path.suffix.lower() == ".xlsx":
+            lines, _ = _lines(path)
+        else:
+            head = read_head(path)
+            wide = b"\0" in head[:64]  # UTF-16, of which a line end is two bytes
+            whole = head[: len(head) // 2 * 2] if wide else head[: head.rfind(b"\n") + 1]
+            text, _ = decode_text(whole or head, path)
+            lines = _text_lines(path, text.partition("\n")[0])
+        return tuple(cell.lower() for cell in next(lines, (0, ()))[1])
+    except (OSError, LookcloserError):
         return ()
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV or TSV file; the separator (comma, semicolon, tab) is taken from the header.
+    """Read a table; the separator (comma, semicolon, tab) of a CSV is taken from its header.
+
+    Text may be UTF-8, UTF-16 or Windows-1252.
 
     Raises:
-        LookcloserError: If the file is not UTF-8 text, too large, empty, has a column twice, a row
-            with more cells than the header, or quotes that do not end.
+        LookcloserError: If the file is no text, too large, empty, has a column twice, a row with
+            more cells than the header, or quotes that do not end; for a spreadsheet, if it is
+            damaged or openpyxl is missing.
     """
-    lines = _cells(path, read_text(path))
-    _, columns = next(lines, (0, ()))
-    if not columns:
+    lines, note = _lines(path)
+    _, headers = next(lines, (0, ()))
+    columns = [header.lower() for header in headers]
+    if not headers:
         raise LookcloserError(f"{path}: the table is empty")
-    twice = sorted({column for column in columns if columns.count(column) > 1})
+    twice = sorted({column for column in columns if column and columns.count(column) > 1})
     if twice:
         raise LookcloserError(f"{path}: column '{twice[0]}' comes twice")
-    return Table(
-        path, columns, tuple((line, _row(path, line, columns, row)) for line, row in lines)
-    )
+    rows = tuple((line, _row(path, line, columns, row)) for line, row in lines)
+    return Table(path, headers, rows, (note,) if note else ())
 
 
-def _cells(path: Path, text: str) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """(line, cells) of the header, in lower case, and of every row that is not blank."""
+def _lines(path: Path) -> tuple[Iterator[tuple[int, Cells]], str | None]:
+    """(line, cells) of the header and of every row that is not blank, and how it was read."""
+    if path.suffix.lower() == ".xlsx":
+        return _sheet_lines(path), None
+    text, note = decode_text(read_bytes(path), path)
+    return _text_lines(path, text), note
+
+
+def _text_lines(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
+    lines = _json_lines if path.suffix.lower() == ".jsonl" else _cells
+    return lines(path, text)
+
+
+def _cells(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
     separator = max(",;\t", key=text.partition("\n")[0].count)
     # strict: quotes in the wrong place are an error instead of a row that swallows the next ones.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    before, first = 0, True
+    stream = io.StringIO(text, newline="")
+    reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
+    before = 0
     try:
         for cells in reader:
             line, before = before + 1, reader.line_num
             stripped = tuple(cell.strip() for cell in cells)
             if any(stripped):
-                yield line, tuple(cell.lower() for cell in stripped) if first else stripped
-                first = False
+                yield line, stripped
     except csv.Error as error:
         raise LookcloserError(f"{path.name} line {before + 1}: not a row: {error}") from error
 
 
-def _row(path: Path, line: int, columns: tuple[str, ...], cells: tuple[str, ...]) -> dict[str, str]:
+def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
+    """One object a line; all have the columns that occur in any."""
+    records: list[tuple[int, dict[str, Any]]] = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise LookcloserError(f"{path.name} line {number}: not JSON: {error}") from error
+        if not isinstance(record, dict):
+            raise LookcloserError(f"{path.name} line {number}: not a JSON object")
+        records.append((number, record))
+    columns = list(dict.fromkeys(key for _, record in records for key in record))
+    if columns:
+        yield 0, tuple(column.strip() for column in columns)
+    for number, record in records:
+        yield number, tuple(_text(record.get(column)) for column in columns)
+
+
+def _text(value: object) -> str:
+    """A value of JSON or of a spreadsheet as the text that a CSV would have."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    return str(value).strip()
+
+
+def _sheet_lines(path: Path) -> Iterator[tuple[int, Cells]]:
+    """The rows of the first sheet."""
+    if importlib.util.find_spec("openpyxl") is None:
+        raise LookcloserError(
+            f"{path}: spreadsheets are not read without openpyxl",
+            fix="`pip install 'lookcloser[xlsx]'`, or save it as CSV",
+        )
+    import openpyxl
+
+    content = io.BytesIO(read_bytes(path))
+    try:
+        with zipfile.ZipFile(content) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _MOST_SHEET_BYTES:
+            raise LookcloserError(f"{path}: {size:,} bytes unpacked; at most {_MOST_SHEET_BYTES:,}")
+        book = openpyxl.load_workbook(content, read_only=True, data_only=True)
+        rows = [tuple(map(_text, row)) for row in book.worksheets[0].iter_rows(values_only=True)]
+    except LookcloserError:
+        raise
+    except Exception as error:
+        # openpyxl raises whatever its parsing of a damaged file runs into.
+        raise LookcloserError(f"{path}: not a spreadsheet that can be read: {error}") from error
+    width = max(map(_used, rows), default=0)
+    yield from ((number, row[:width]) for number, row in enumerate(rows, 1) if any(row))
+
+
+def _used(row: Cells) -> int:
+    return max((number for number, cell in enumerate(row, 1) if cell), default=0)
+
+
+def _row(path: Path, line: int, columns: list[str], cells: Cells) -> dict[str, str]:
     if len(cells) > len(columns):
         raise LookcloserError(
             f"{path.name} line {line}: {len(cells)} cells under {len(columns)} columns",

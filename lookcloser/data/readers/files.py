@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 import math
 import os
 import posixpath
+import re
+import stat
+import subprocess
+import sys
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import walk_images
 from lookcloser.core.types import Box
 from lookcloser.data.catalog import Sample
+from lookcloser.data.readers import mat
 
 # Far above any published label file, far below what would fill the memory.
 _MAX_TEXT = 256 << 20
 _MAX_MAT = 16 << 20
 _MAX_XML = 1 << 20
+_MAT_SECONDS = 60
+# How many files are looked at to tell where a missing one may be.
+_MOST_SOUGHT = 100_000
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_DRIVE = re.compile(r"[A-Za-z]:/")
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 class Row(NamedTuple):
@@ -33,81 +48,191 @@ def inside(root: Path, listed: str, where: str) -> tuple[str, Path]:
     Links inside ``root`` may lead anywhere: whoever made the folder made them.
 
     Raises:
-        LookcloserError: If the path leads out of ``root``.
+        LookcloserError: If the path leads out of ``root``, is of another computer or a URL, or
+            cannot be a path at all.
     """
+    if _URL.match(listed):
+        raise LookcloserError(
+            f"{where}: '{listed}' is a URL, and nothing is downloaded",
+            fix="Download the images, and list their paths",
+        )
     # Tables made on Windows have backslashes.
-    name = posixpath.normpath(listed.replace("\\", "/"))
+    name = posixpath.normpath(re.sub(r"[\\/]+", "/", listed))
     if name.startswith("/"):
         name = posixpath.relpath(name, root.absolute().as_posix())
-    if name in (".", "..") or name.startswith("../"):
+    drive = _DRIVE.match(name)
+    if drive or name in (".", "..") or name.startswith("../") or "\0" in name:
+        base = posixpath.basename(name)
+        there = (root / base).is_file() if "\0" not in name else False
+        wrong = "a path of another computer" if drive else f"outside of {root}"
         raise LookcloserError(
-            f"{where}: '{listed}' is outside of {root}",
+            f"{where}: '{listed}' is {wrong}",
             allowed="Paths relative to that folder and below it",
+            fix=f"'{base}' is there: list it so" if there else None,
         )
     return name, root / name
 
 
 def keep_present(
-    rows: Iterable[Row], skip_missing: bool
+    rows: Iterable[Row], skip_missing: bool, root: Path
 ) -> tuple[tuple[Sample, ...], tuple[tuple[str, str], ...]]:
     """Split rows into the samples whose files exist and (name, reason) of the rest.
 
     Raises:
-        LookcloserError: If a file is missing and ``skip_missing`` is False.
+        LookcloserError: If a file is missing and ``skip_missing`` is False, or every file is; tells
+            where in ``root`` a file of that name is.
     """
     rows = list(rows)
-    sources = (row.sample.source for row in rows)
-    there = [isinstance(source, Path) and os.path.isfile(source) for source in sources]
+    there = [_is_file(row.sample.source) for row in rows]
     missing = [row for row, found in zip(rows, there, strict=True) if not found]
-    if missing and not skip_missing:
+    if missing and (not skip_missing or len(missing) == len(rows)):
+        first = missing[0]
         raise LookcloserError(
-            f"{missing[0].where}: '{missing[0].sample.name}' not found "
-            f"({len(missing)} of {len(rows)})",
-            fix="--skip-missing drops them",
+            f"{first.where}: '{first.sample.name}' not found ({len(missing)} of {len(rows)})"
+            f"{_elsewhere(root, first.sample.name)}",
+            fix="--skip-missing drops them" if len(missing) < len(rows) else None,
         )
     kept = tuple(row.sample for row, found in zip(rows, there, strict=True) if found)
     return kept, tuple((row.sample.name, f"{row.where}: not found") for row in missing)
+
+
+def _is_file(source: object) -> bool:
+    try:
+        return isinstance(source, Path) and os.path.isfile(source)
+    except ValueError:  # a name that no system can have
+        return False
+
+
+def _elsewhere(root: Path, name: str) -> str:
+    """What is called nearly so, elsewhere or with another ending: "; 'images/0.jpg' is there"."""
+    stem = posixpath.splitext(posixpath.basename(name))[0].casefold()
+    files = islice(walk_images(root), _MOST_SOUGHT)
+    alike = (f for f in files if posixpath.splitext(posixpath.basename(f))[0].casefold() == stem)
+    found = next(alike, None)
+    if found is None and not any(walk_images(root)):
+        return f"; there are no images in {root}"
+    return f"; '{found}' is there" if found else ""
+
+
+def is_regular(path: Path) -> bool:
+    """Whether there is an ordinary file: reading a pipe or a device might never end."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def read_bytes(path: Path, limit: int = _MAX_TEXT) -> bytes:
+    """The bytes of an ordinary file of at most ``limit``.
+
+    Raises:
+        LookcloserError: If it is larger, unreadable, or a pipe or device.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise LookcloserError(f"{path}: not an ordinary file")
+        if status.st_size > limit:
+            raise LookcloserError(f"{path}: {status.st_size:,} bytes", allowed=f"At most {limit:,}")
+        return path.read_bytes()
+    except OSError as error:
+        raise LookcloserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_head(path: Path, size: int = 1 << 16) -> bytes:
+    """The first bytes of an ordinary file; none where it is something else or unreadable."""
+    if not is_regular(path):
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError:
+        return b""
 
 
 def read_text(path: Path, limit: int = _MAX_TEXT) -> str:
     """A UTF-8 file (with or without byte order mark) of at most ``limit`` bytes.
 
     Raises:
-        LookcloserError: If it is larger, unreadable, or not UTF-8.
+        LookcloserError: If it is larger, unreadable, no ordinary file, or not UTF-8.
     """
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise LookcloserError(f"{path}: {size:,} bytes", allowed=f"At most {limit:,}")
-        return path.read_text(encoding="utf-8-sig")
+        return _plain_lines(read_bytes(path, limit).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise LookcloserError(
             f"{path}: not UTF-8 text (byte {error.start})", fix="Save it as UTF-8"
         ) from error
-    except OSError as error:
-        raise LookcloserError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
+    """Text in UTF-8, UTF-16 or, where it is neither, Windows-1252; and a note about the last.
+
+    Raises:
+        LookcloserError: If it is no text in any of them.
+    """
+    try:
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return _plain_lines(content.decode("utf-16")), None
+        if b"\0" in content[:64]:
+            kind = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
+            text = content.decode(kind)
+            if not text.isprintable() and any(ord(sign) < 9 for sign in text):
+                raise LookcloserError(f"{path}: not text")
+            return _plain_lines(text), None
+        return _plain_lines(content.decode("utf-8-sig")), None
+    except UnicodeDecodeError as error:
+        broken = error
+    try:
+        text = content.decode("cp1252")
+    except UnicodeDecodeError:
+        text = "\0"
+    if _CONTROLS.search(text):
+        raise LookcloserError(
+            f"{path}: not UTF-8 text (byte {broken.start})", fix="Save it as UTF-8"
+        ) from broken
+    note = "not UTF-8, read as Windows-1252 (Latin-1): look whether its names are right"
+    return _plain_lines(text), f"{path.name}: {note}"
+
+
+def _plain_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_mat(path: Path, *names: str) -> dict[str, Any]:
-    """Variables of a MATLAB file, dimensions of 1 squeezed away.
+    """Variables of a MATLAB file as lists, dictionaries (of structures), numbers and strings.
+
+    Read in a process of its own, with bounds on its time and memory: scipy's reader is not made for
+    files of others, and a damaged one can end the process it is read in.
 
     Raises:
         LookcloserError: If the file is larger than 16 MiB, cannot be read or lacks a name.
     """
-    from scipy.io import loadmat
-
     size = path.stat().st_size
     if size > _MAX_MAT:
         raise LookcloserError(f"{path}: {size:,} bytes", allowed=f"At most {_MAX_MAT:,}")
+    # -P: nothing of the current folder is imported.
+    command = [sys.executable, "-P", mat.__file__, os.fspath(path), *names]
     try:
-        content: dict[str, Any] = loadmat(path, squeeze_me=True, variable_names=names)
-    except Exception as error:
-        # scipy raises anything from TypeError to NotImplementedError on a damaged file.
-        raise LookcloserError(f"{path}: cannot be read as a MATLAB file: {error}") from error
+        done = subprocess.run(command, capture_output=True, timeout=_MAT_SECONDS, check=False)
+        if done.returncode:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines and done.returncode > 0 else "its structure is damaged"
+        else:
+            content: dict[str, Any] = json.loads(done.stdout)
+            reason = ""
+    except subprocess.TimeoutExpired:
+        reason = f"not done after {_MAT_SECONDS} seconds"
+    if reason:
+        raise LookcloserError(f"{path}: cannot be read as a MATLAB file: {reason}")
     for name in names:
         if name not in content:
             raise LookcloserError(f"{path}: has no variable '{name}'")
     return content
+
+
+def as_list(value: Any) -> list[Any]:
+    """A list as it is; the one entry of a list that MATLAB has squeezed, as a list."""
+    return value if isinstance(value, list) else [value]
 
 
 def read_xml_boxes(path: Path) -> tuple[Box, ...]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import leads_to_folder
 from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.readers.files import Row, inside, keep_present, read_text
+from lookcloser.data.readers.files import Row, inside, keep_present, read_head, read_text
 from lookcloser.data.readers.places import image_folder
 from lookcloser.data.splits import SPLIT_OF
 
@@ -81,7 +82,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         path = posixpath.join(folder, name)
         sample = Sample(path, base / path, captions=tuple(sentences), split=splits.get(name))
         rows.append(Row(places[name], sample))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, base)
     notes = (f"{some(unlisted, 'image')} in no list of a split left out",) if unlisted else ()
     return Catalog(base, "Flickr captions", "captioning", (), samples, skipped, notes)
 
@@ -91,7 +92,7 @@ def _files(root: Path) -> list[Path]:
     if root.is_file():
         return [root] if _is_captions(root) else []
     with os.scandir(root) as entries:
-        below = sorted(entry.path for entry in entries if entry.is_dir())
+        below = sorted(entry.path for entry in entries if leads_to_folder(entry))
     return _in(root) or [path for folder in below for path in _in(Path(folder))]
 
 
@@ -110,9 +111,9 @@ def _is_captions(path: Path) -> bool:
     if form is None:
         return False
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            first = file.readline(1 << 16).rstrip("\n")
-    except (OSError, UnicodeDecodeError):
+        head = read_head(path)
+        first = head.partition(b"\n")[0].decode("utf-8-sig").rstrip("\r")
+    except UnicodeDecodeError:
         return False
     return (form.header or form.line).fullmatch(first) is not None
 

@@ -1,18 +1,44 @@
-"""Class folders: ``cat/1.jpg``, with or without ``train``, ``val`` and ``test`` above them."""
+"""Class folders: ``cat/1.jpg``, with or without ``train``, ``val`` and ``test`` above them.
+
+Or trees of them, ``cats/lion/1.jpg``: the lowest folders are the classes, those above are kept as
+their parents. Folders that are named like parts of a data set (``train_images``, ``masks``) are no
+classes.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import is_image_name, list_images, walk_images
-from lookcloser.core.wording import some
+from lookcloser.core.files import (
+    is_image_name,
+    leads_to_folder,
+    list_images,
+    subfolders,
+    walk_images,
+)
+from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.readers.places import named_split, without_split
 from lookcloser.data.splits import SPLIT_OF
 
 MASKS = "masks"  # a folder that repeats the others, with a mask for each image
+
+# What a folder of one kind of file is called, in words: such a folder is no class.
+_ROLES = frozenset(
+    {"annotation", "annotations", "anns", "bbox", "bboxes", "boxes", "csv", "data", "dataset"}
+    | {"datasets", "folder", "gt", "ground", "truth", "groundtruth", "image", "images", "img"}
+    | {"imgs", "input", "jpeg", "jpegimages", "jpegs", "jpg", "json", "label", "labels", "mask"}
+    | {"masks", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "raw", "sample"}
+    | {"samples", "seg", "segmentation", "segmentations", "set", "split", "splits", "xml", "all"}
+    | {"pred", "preds", "prediction", "predictions", "unlabeled", "unlabelled"}
+)
+_DEEPEST = 6
 
 
 def recognises(root: Path) -> bool:
@@ -27,8 +53,9 @@ def recognises(root: Path) -> bool:
 
 def class_names(root: Path) -> list[str]:
     """The classes of all splits, sorted; empty where there are no class folders."""
-    places = [root / folder for folder in _split_folders(root)] or [root]
-    return sorted({name for place in places for name in _class_folders(place)})
+    places = list(_split_folders(root)) or [""]
+    leaves = {leaf for place in places for leaf in _class_folders(root / place)}
+    return sorted(_labels(leaves).values())
 
 
 def read(root: Path, skip_missing: bool) -> Catalog:
@@ -44,67 +71,187 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     splits = _split_folders(root)
     parts: dict[str | None, str] = {split: folder for folder, split in splits.items()}
     if len(parts) < len(splits):
-        raise LookcloserError(
-            f"{root}: {', '.join(splits)}: several folders of one split", fix="Merge them"
-        )
+        folders = ", ".join(folder.split("/")[0] for folder in splits)
+        raise LookcloserError(f"{root}: {folders}: several folders of one split", fix="Merge them")
+    # Of the part of a data set that is given by itself, "birds/test", all is that part.
+    places = parts or {SPLIT_OF.get(root.absolute().name.lower()): ""}
+    leaves = {place: _class_folders(root / place) for place in places.values()}
+    labels = _labels({leaf for found in leaves.values() for leaf in found})
     samples = tuple(
-        Sample(name=name, source=path, labels=(label,), split=split)
-        for split, folder in (parts or {None: ""}).items()
-        for name, path, label in _labelled(root, folder)
+        Sample(name=name, source=path, labels=(labels[leaf],), split=split)
+        for split, place in places.items()
+        for leaf in leaves[place]
+        for name, path in _images_below(root, f"{place}/{leaf}" if place else leaf)
     )
     names = tuple(sorted({sample.labels[0] for sample in samples}))
+    parents = _parents(labels)
+    return Catalog(
+        root,
+        "class folders",
+        "classification",
+        names,
+        samples,
+        notes=tuple(_notes(root, names, parents)),
+        parents={name: parent for name, parent in parents.items() if parent},
+    )
+
+
+def _notes(root: Path, names: Sequence[str], parents: dict[str, str]) -> Iterator[str]:
     loose = _images_directly(root)
-    notes = (f"{some(loose, 'image')} in no class folder: left out",) if loose else ()
-    return Catalog(root, "class folders", "classification", names, samples, notes=notes)
+    if loose:
+        yield f"{some(loose, 'image')} in no class folder: left out"
+    groups = sorted(set(parents.values()) - {""})
+    if groups:
+        yield (
+            f"Folders in folders: the {count(len(names), 'class')} are the lowest ones, in "
+            f"{count(len(groups), 'group')} ({named(groups)})"
+        )
+    parts = [name for name in names if _is_part(name)]
+    if parts:
+        yield f"Named like a part of a data set, but read as a class: {named(parts)}"
 
 
-def _labelled(root: Path, part: str) -> Iterator[tuple[str, Path, str]]:
-    """(name, path, label) of every image in the class folders of ``root / part``."""
-    prefix = f"{part}/" if part else ""
-    for label in _class_folders(root / part):
-        folder = root / part / label
-        for image in list_images(folder):
-            yield f"{prefix}{label}/{image}", folder / image, label
+def _images_below(root: Path, folder: str) -> Iterator[tuple[str, Path]]:
+    """(name, path) of every image below ``root / folder``."""
+    for image in list_images(root / folder):
+        yield f"{folder}/{image}", root / folder / image
+
+
+def _labels(leaves: set[str]) -> dict[str, str]:
+    """Class folder, such as "cats/lion", -> class: its name, or the path where that is taken."""
+    own = Counter(leaf.rpartition("/")[2] for leaf in leaves)
+    groups = {part for leaf in leaves for part in leaf.split("/")[:-1]}
+    return {
+        leaf: name if own[name] == 1 and name not in groups else leaf
+        for leaf in sorted(leaves)
+        for name in [leaf.rpartition("/")[2]]
+    }
+
+
+def _parents(labels: dict[str, str]) -> dict[str, str]:
+    """Class or group -> the group above it, "" at the top; none where there are no groups."""
+    parents: dict[str, str] = {}
+    for leaf, label in labels.items():
+        *above, _ = leaf.split("/")
+        if above:
+            groups = ["/".join(above[: number + 1]) for number in range(len(above))]
+            parents |= dict(zip((*groups, label), ("", *groups), strict=True))
+    return parents
 
 
 def _split_folders(root: Path) -> dict[str, str]:
-    """Folder name -> split, for folders named as a split that hold class folders."""
-    named = {name: SPLIT_OF[name.lower()] for name in _subfolders(root) if name.lower() in SPLIT_OF}
-    return {name: split for name, split in named.items() if _class_folders(root / name)}
+    """Folder -> split, for folders named as a split that hold class folders, or hold one that does.
+
+    "seg_train/seg_train" is one, as unpacked archives have it.
+    """
+    found = {}
+    names = subfolders(root)
+    for name in names:
+        split = split_of(name, names)
+        if split is None:
+            continue
+        inner = subfolders(root / name)
+        wrapped = len(inner) == 1 and (inner[0] == name or _is_part(inner[0]))
+        if wrapped and not _holds_images(root / name):
+            place = f"{name}/{inner[0]}"
+            if not _holds_images(root / place) and _class_folders(root / place):
+                found[place] = split
+        elif _class_folders(root / name):
+            found[name] = split
+    return found
+
+
+def split_of(name: str, beside: Sequence[str] = ()) -> str | None:
+    """The split that a folder's name says, looking at the names beside it; None for any other.
+
+    "train", "train_images" and "test1" say it; "seg_train" does beside "seg_test". "train_station"
+    and "test_tube" are classes.
+    """
+    if name.lower() in SPLIT_OF:
+        return SPLIT_OF[name.lower()]
+    split = named_split(name)
+    if split is None:
+        return None
+    rest = _words(without_split(name))
+    family = any(
+        _words(without_split(other)) == rest and named_split(other) not in (None, split)
+        for other in beside
+    )
+    return split if family or _ROLES.issuperset(rest) else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", name.lower())
+
+
+def _is_part(name: str) -> bool:
+    """Whether a name says what part of a data set a folder is, or what kind of file it holds."""
+    words = _words(name)
+    return bool(words) and all(word in _ROLES or word in SPLIT_OF for word in words)
 
 
 def _class_folders(root: Path) -> list[str]:
-    """Subfolders that hold images; none at all where one of them is no class but a data set.
+    """Paths of the folders that are classes, below ``root``; none where it is something else.
 
     A class folder has images in it, or, as in Tiny ImageNet, all of them one folder further down.
-    Subfolders named as splits are never classes unless other classes stand beside them.
+    Where none of the folders has images in it and several folders further down have, those are the
+    classes, unless they repeat in every folder.
     """
-    classes = []
-    for name in _subfolders(root):
-        if name == MASKS and _repeats(root):
-            continue
-        folder = root / name
-        if _images_directly(folder):
-            classes.append(name)
-            continue
-        deeper = [sub for sub in _subfolders(folder) if any(walk_images(folder / sub))]
-        if len(deeper) > 1 or any(sub.lower() in SPLIT_OF for sub in deeper):
-            return []
-        classes += [name] if deeper else []
-    return classes if any(name.lower() not in SPLIT_OF for name in classes) else []
+    tree = {
+        name: _with_images(root / name)
+        for name in subfolders(root)
+        if not (name == MASKS and _repeats(root))
+    }
+    tree = {name: inner for name, inner in tree.items() if inner or _holds_images(root / name)}
+    if not tree or all(_is_part(name) or split_of(name, list(tree)) for name in tree):
+        return []
+    inner_names = [sub for inner in tree.values() for sub in inner]
+    direct = [name for name in tree if _holds_images(root / name)]
+    deep = [inner for name, inner in tree.items() if name not in direct]
+    if any(split_of(sub, inner) for inner in deep for sub in inner):
+        return []
+    if all(len(inner) == 1 for inner in deep):
+        alone = len(tree) == 1 and not direct
+        return [] if alone else sorted(tree)
+    leaves = [] if direct else _leaves(root, "")
+    repeated = Counter(leaf.rpartition("/")[2] for leaf in leaves)
+    doubled = sum(number for number in repeated.values() if number > 1)
+    parts = any(_is_part(name) for name in (*tree, *inner_names))
+    return [] if parts or 2 * doubled >= len(leaves) else leaves
+
+
+def _leaves(root: Path, folder: str) -> list[str]:
+    """The folders below with images in them, all at one depth; [] where they are at several."""
+    level = [folder]
+    for _ in range(_DEEPEST):
+        level = [
+            f"{above}/{name}" if above else name
+            for above in level
+            for name in _with_images(root / above)
+        ]
+        direct = [place for place in level if _holds_images(root / place)]
+        if direct:
+            return level if len(direct) == len(level) else []
+    return []
+
+
+def _with_images(folder: Path) -> list[str]:
+    """Subfolders with an image anywhere below."""
+    return [name for name in subfolders(folder) if any(islice(walk_images(folder / name), 1))]
 
 
 def _repeats(root: Path) -> bool:
     """Whether the folder of masks has no other subfolders than those beside it: then no class."""
-    inner, beside = _subfolders(root / MASKS), _subfolders(root)
+    inner, beside = subfolders(root / MASKS), subfolders(root)
     return bool(inner) and set(inner) <= set(beside) - {MASKS}
 
 
-def _subfolders(folder: Path) -> list[str]:
+def _holds_images(folder: Path) -> bool:
+    """Whether an image is directly in a folder; looks no further than to the first."""
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+        return any(is_image_name(e.name) and not leads_to_folder(e) for e in entries)
 
 
 def _images_directly(folder: Path) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not e.is_dir() and is_image_name(e.name))
+        return sorted(e.name for e in entries if is_image_name(e.name) and not leads_to_folder(e))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.data.readers.files import read_text
+from lookcloser.data.readers.files import is_regular, read_text
 
 # COCO's largest file, instances_train2017.json, has 448 MiB.
 _MAX_JSON = 1 << 30
@@ -23,7 +23,7 @@ def json_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        names = sorted(e.name for e in entries if is_json_name(e.name) and e.is_file())
+        names = sorted(e.name for e in entries if is_json_name(e.name) and is_regular(Path(e.path)))
     return [folder / name for name in names] if len(names) <= _MOST_FILES else []
 
 
@@ -37,6 +37,8 @@ def mentioned(path: Path, keys: Collection[str]) -> set[str]:
 
     The bytes are searched, not parsed: this takes a tenth of a second for hundreds of megabytes.
     """
+    if not is_regular(path):
+        return set()
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
             if not text[:64].lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):

@@ -50,7 +50,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         row = Row(place, _sample(base, posixpath.join(folder, name), image, place))
         if rows.setdefault(name, row) is not row:
             raise LookcloserError(f"{place}: '{name}' is at {rows[name].where} already")
-    samples, skipped = keep_present(rows.values(), skip_missing)
+    samples, skipped = keep_present(rows.values(), skip_missing, base)
     return Catalog(base, "Karpathy captions", "captioning", (), samples, skipped)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from lookcloser.core.files import subfolders
 from lookcloser.data.splits import SPLIT_OF
 
 _PROBES = 20
@@ -57,7 +58,7 @@ def without_split(name: str) -> str:
 
 
 def _split_word(name: str) -> re.Match[str] | None:
-    words = re.finditer(r"[A-Za-z]+", name)
+    words = re.finditer(r"[A-Z]?[a-z]+|[A-Z]+", name)
     return next((word for word in words if word.group().lower() in SPLIT_OF), None)
 
 
@@ -67,10 +68,5 @@ def _folders(root: Path) -> Iterator[str]:
     for _ in range(3):
         yield from level
         level = [
-            posixpath.join(folder, name) for folder in level for name in _subfolders(root / folder)
+            posixpath.join(folder, name) for folder in level for name in subfolders(root / folder)
         ]
-
-
-def _subfolders(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))

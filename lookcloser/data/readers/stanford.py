@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.readers.files import Row, inside, keep_present, read_mat, read_xml_boxes
+from lookcloser.data.readers.files import (
+    Row,
+    as_list,
+    inside,
+    keep_present,
+    read_mat,
+    read_xml_boxes,
+)
 
 _CARS = "Stanford Cars"
 _CAR_FIELDS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class")
@@ -33,9 +38,9 @@ def read_dogs(root: Path, skip_missing: bool) -> Catalog:
     for split in ("train", "test"):
         path = _dog_list(root, split)
         content = {"file_list": []} if path is None else read_mat(path, "file_list")
-        for file in map(str, np.atleast_1d(content["file_list"])):
+        for file in map(str, as_list(content["file_list"])):
             rows.append(Row(f"{split}_list.mat", _dog(root, file, split)))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, root)
     names = tuple(sorted({row.sample.labels[0] for row in rows}))
     return Catalog(root, "Stanford Dogs", "classification", names, samples, skipped)
 
@@ -71,12 +76,12 @@ def read_cars(root: Path, skip_missing: bool) -> Catalog:
     """
     if (root / "cars_annos.mat").is_file():
         annos = read_mat(root / "cars_annos.mat", "annotations", "class_names")
-        names = tuple(map(str, np.atleast_1d(annos["class_names"])))
+        names = tuple(map(str, as_list(annos["class_names"])))
         rows = _car_rows(root, "cars_annos.mat", annos["annotations"], names, None)
-        samples, skipped = keep_present(rows, skip_missing)
+        samples, skipped = keep_present(rows, skip_missing, root)
         return Catalog(root, _CARS, "classification", names, samples, skipped)
     meta = read_mat(root / "devkit/cars_meta.mat", "class_names")
-    names = tuple(map(str, np.atleast_1d(meta["class_names"])))
+    names = tuple(map(str, as_list(meta["class_names"])))
     rows, notes = [], list[str]()
     test = "cars_test_annos_withlabels.mat"
     for split, places in {
@@ -89,7 +94,7 @@ def read_cars(root: Path, skip_missing: bool) -> Catalog:
             continue
         annos = read_mat(root / place, "annotations")
         rows += _car_rows(root, place, annos["annotations"], names, split)
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, root)
     return Catalog(root, _CARS, "classification", names, samples, skipped, tuple(notes))
 
 
@@ -99,11 +104,13 @@ def _car_rows(
     """One row per annotation; its own field ``test`` decides where ``split`` is None."""
     rows = []
     fields = (*_CAR_FIELDS, "fname") if split else (*_CAR_FIELDS, "relative_im_path", "test")
-    entries = np.atleast_1d(annotations)
-    if not set(fields) <= set(entries.dtype.names or ()):
-        raise LookcloserError(f"{where}: an annotation has fields {', '.join(fields)}")
-    for entry in entries:
-        x0, y0, x1, y1, number = (int(entry[field]) for field in _CAR_FIELDS)
+    for entry in as_list(annotations):
+        if not isinstance(entry, dict) or not set(fields) <= set(entry):
+            raise LookcloserError(f"{where}: an annotation has fields {', '.join(fields)}")
+        try:
+            x0, y0, x1, y1, number = (int(entry[field]) for field in _CAR_FIELDS)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise LookcloserError(f"{where}: a box or a class is no number: {error}") from error
         if not 1 <= number <= len(names):
             raise LookcloserError(f"{where}: class {number}", allowed=f"1 to {len(names)}")
         listed = f"cars_{split}/{entry['fname']}" if split else str(entry["relative_im_path"])

@@ -121,5 +121,5 @@ def _catalog(
             label = classes[target]
             found = ((label, boxes[path.stem]),) if path.stem in boxes else ()
             rows.append(Row(layout, Sample(name, path, (label,), boxes=found, split=split)))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, root)
     return Catalog(root, layout, "classification", tuple(classes), samples, skipped)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,11 +19,14 @@ _XML, _IMAGES, _LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
 
 
 @dataclass
-class _Findings:
+class Findings:
+    """What is told about the objects of all images."""
+
     difficult: int = 0
     flat: int = 0
 
     def notes(self) -> Iterator[str]:
+        """Sentences for the catalog."""
         if self.difficult:
             yield (
                 f"{count(self.difficult, 'object')} marked as difficult: tags like the others "
@@ -51,17 +55,17 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     if len(years) > 1:
         found = ", ".join(year.relative_to(root).as_posix() for year in years)
         raise LookcloserError(f"{root}: several years ({found})", fix="Give one of them")
-    year, findings = years[0], _Findings()
+    year, findings = years[0], Findings()
     files = _image_files(year / _IMAGES)
     rows, bare = [], list[str]()
-    for split, stem, where in _listed(year):
+    annotations = _annotations(year / _XML)
+    for split, stem, where in _listed(year, files, annotations):
         # A listed name that leads upwards is refused here, for the image and its annotation.
         name, image = inside(year / _IMAGES, files.get(stem, f"{stem}.jpg"), where)
-        xml = (year / _XML / name).with_suffix(".xml")
-        if not xml.is_file():
+        if stem not in annotations:
             bare.append(f"{_IMAGES}/{name}")
             continue
-        objects = list(_objects(xml, findings))
+        objects = list(objects_of(year / _XML / annotations[stem], findings))
         sample = Sample(
             name=f"{_IMAGES}/{name}",
             source=image,
@@ -70,7 +74,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
             split=split,
         )
         rows.append(Row(where, sample))
-    samples, skipped = keep_present(rows, skip_missing)
+    samples, skipped = keep_present(rows, skip_missing, year)
     names = tuple(sorted({label for sample in samples for label in sample.labels}))
     notes = [f"{some(bare, 'listed image')} without annotations left out"] if bare else []
     notes += findings.notes()
@@ -98,7 +102,16 @@ def _image_files(folder: Path) -> dict[str, str]:
     return {os.path.splitext(name)[0]: name for name in names}
 
 
-def _listed(year: Path) -> Iterator[tuple[str | None, str, str]]:
+def _annotations(folder: Path) -> dict[str, str]:
+    """Stem -> file name of every annotation."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in entries if entry.name.lower().endswith(".xml"))
+    return {os.path.splitext(name)[0]: name for name in names}
+
+
+def _listed(
+    year: Path, files: Mapping[str, str], annotations: Mapping[str, str]
+) -> Iterator[tuple[str | None, str, str]]:
     """(split, name without ending, place) of every image."""
     lists = {split: year / _LISTS / f"{split}.txt" for split in ("train", "val", "test")}
     if not lists["train"].is_file():
@@ -109,18 +122,29 @@ def _listed(year: Path) -> Iterator[tuple[str | None, str, str]]:
             where = f"{path.name} line {number}"
             if not line.strip():
                 continue
-            stem = line.split()[0]
+            stem = _stem(line.strip(), {**files, **annotations})
             if stem in places:
                 raise LookcloserError(f"{where}: '{stem}' is at {places[stem]} already")
             places[stem] = where
             yield split, stem, where
     if not any(path.is_file() for path in lists.values()):
-        for path in sorted((year / _XML).glob("*.xml")):
-            yield None, path.stem, f"{_XML}/{path.name}"
+        for stem, name in annotations.items():
+            yield None, stem, f"{_XML}/{name}"
 
 
-def _objects(path: Path, findings: _Findings) -> Iterator[tuple[str, Box | None]]:
-    """(name, box) of each object; the boxes of its parts, such as a head, are not looked at."""
+def _stem(line: str, known: Mapping[str, str]) -> str:
+    """The image that a line of a list names: all of it, without its flag or its ending."""
+    without_flag = re.sub(r"\s+(1|0|-1)$", "", line)
+    texts = (line, without_flag, *map(_without_ending, (line, without_flag)))
+    return next((text for text in texts if text in known), without_flag)
+
+
+def _without_ending(name: str) -> str:
+    return os.path.splitext(name)[0] if is_image_name(os.path.basename(name)) else name
+
+
+def objects_of(path: Path, findings: Findings) -> Iterator[tuple[str, Box | None]]:
+    """(name, box) of each object of an annotation; parts, such as a head, are passed over."""
     for entry in read_xml(path).findall("object"):
         label = entry.findtext("name", "").strip()
         if not label:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
-
-import torch
 from torch import Tensor, nn
 
 from lookcloser.core.types import Output
-from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Model
+from lookcloser.layers.class_head import ClassHead, chosen_classes
+from lookcloser.models.base import Model, make_backbone
+from lookcloser.models.cam.options import METHOD
+from lookcloser.models.options import BackboneOptions
 
 
-class CAM(Model):
+class CAM(Model, method=METHOD):
     """Classifier whose class maps come with the same forward pass (Zhou et al., CVPR 2016).
 
     With features f (B, D, h, w) and head weights w: ``logits_c = bias_c + mean_xy M_c(x, y)`` and
@@ -21,40 +19,25 @@ class CAM(Model):
 
     Args:
         num_classes: C.
-        backbone: A timm model name.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        drop_rate: Dropout on the pooled features in training.
+        options: See `BackboneOptions`; dropout is on the pooled features.
     """
 
-    name: ClassVar[str] = "cam"
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
-    summary: ClassVar[str] = "backbone + global average pooling + linear: the baseline with maps"
-
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        drop_rate: float = 0.0,
-    ) -> None:
+    def __init__(self, num_classes: int, options: BackboneOptions | None = None) -> None:
         super().__init__()
-        self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-        self.dropout = nn.Dropout(drop_rate)
-        self.head = nn.Linear(self.backbone.width, num_classes)
-        # Small random weights leave the first steps to the backbone's features, and, unlike zeros,
-        # give the backbone a gradient at once.
-        nn.init.trunc_normal_(self.head.weight, std=0.01)
-        nn.init.zeros_(self.head.bias)
+        options = options or BackboneOptions()
+        self.backbone = make_backbone(options)
+        self.dropout = nn.Dropout(options.drop_rate)
+        self.head = ClassHead(self.backbone.width, num_classes)
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits and class maps of a batch.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose maps: None for every class, k for the k best classes of each image (best
-                first), or class indices of shape (B, K). Few maps cost next to nothing.
+            targets: As in `Model.forward`. Few maps cost next to nothing.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
@@ -62,15 +45,5 @@ class CAM(Model):
         """
         features = self.backbone(images)
         logits = self.head(self.dropout(features.mean(dim=(2, 3))))
-        weight = self.head.weight.to(features.dtype)
-        if targets is None:
-            maps = torch.einsum("bdhw,cd->bchw", features, weight)
-            return Output(logits=logits, maps=maps)
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
-        maps = torch.einsum("bdhw,bkd->bkhw", features, weight[tokens])
-        return Output(logits=logits, maps=maps, tokens=tokens)
-
-
-def best_classes(logits: Tensor, k: int) -> Tensor:
-    """Indices (B, k) of the k highest logits (B, C), best first; all classes where C < k."""
-    return logits.detach().topk(min(k, logits.shape[1])).indices
+        tokens = chosen_classes(logits, targets, top)
+        return Output(logits=logits, maps=self.head.maps(features, tokens), tokens=tokens)

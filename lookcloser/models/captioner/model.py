@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -15,13 +14,19 @@ from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import END, NULL, START, UNKNOWN, longest_caption
 from lookcloser.decoding import Step, beam_search, sample
 from lookcloser.layers import recurrent_cell
-from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Criterion, Model
+from lookcloser.models.base import Criterion, Model, make_backbone
 from lookcloser.models.captioner.attention import SoftAttention
 from lookcloser.models.captioner.evidence import gradient_maps, shifted
+from lookcloser.models.captioner.options import (
+    GRU_METHOD,
+    LSTM_METHOD,
+    RNN_METHOD,
+    CaptionerOptions,
+)
 
 State = tuple[Tensor, ...]
 
+LONGEST = 20  # words of a caption, where neither data nor options say it
 NEVER_SAID = (NULL, START, UNKNOWN)
 
 
@@ -41,55 +46,30 @@ class Captioner(Model):
 
     Args:
         num_classes: V, the size of the vocabulary with its specials; see `Vocabulary`.
-        backbone: A timm model name.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        attend: Whether each word looks at places; the weights are its evidence.
-        embed_size: Width of a word's vector.
-        hidden_size: H, width of the state.
-        tied: Whether words are scored by their own vectors E, ``W_v = E W_t``.
-        drop_rate: Dropout in training, on the words read and on the states that speak.
-        scheduled_sampling: Share of the words that are read from the model's own answers at the end
-            of the training (Bengio et al., NeurIPS 2015).
-        max_length: The most words of a caption.
-        beam: Width of the beam; 1 is greedy.
-        temperature: Above 0, captions are drawn at random: the same ones for the same batch.
-        top_p: Drawn from the likeliest words that have this probability together.
+        options: See `CaptionerOptions`. Dropout is on the words read and on the states that speak.
+            With ``attend`` the weights are each word's evidence. ``tied`` scores words by their
+            own vectors E, ``W_v = E W_t``; for ``scheduled_sampling`` see Bengio et al., NeurIPS
+            2015. Captions drawn at random are the same ones for the same batch.
 
     Raises:
-        LookcloserError: For numbers out of range, and ``top_p`` without a temperature.
+        LookcloserError: For a backbone that cannot be made.
 
     Attributes:
         own_words: The share of ``scheduled_sampling`` that holds now; training raises it.
     """
 
-    tasks: ClassVar[tuple[str, ...]] = ("captioning",)
+    Options = CaptionerOptions
     soft_targets: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        *,
-        attend: bool = False,
-        embed_size: int = 256,
-        hidden_size: int = 512,
-        tied: bool = False,
-        drop_rate: float = 0.0,
-        scheduled_sampling: float = 0.0,
-        max_length: int = 20,
-        beam: int = 3,
-        temperature: float = 0.0,
-        top_p: float | None = None,
-    ) -> None:
+    def __init__(self, num_classes: int, options: CaptionerOptions | None = None) -> None:
         super().__init__()
-        _check(beam, max_length, temperature, top_p, scheduled_sampling)
-        self.scheduled_sampling, self.own_words = scheduled_sampling, 0.0
-        self.max_length, self.beam = max_length, beam
-        self.temperature, self.top_p = temperature, top_p
-        self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
+        options = options or CaptionerOptions()
+        embed_size, hidden_size = options.embed_size, options.hidden_size
+        attend, tied = options.attend, options.tied
+        self.scheduled_sampling, self.own_words = options.scheduled_sampling, 0.0
+        self.max_length, self.beam = options.max_length or LONGEST, options.beam
+        self.temperature, self.top_p = options.temperature, options.top_p
+        self.backbone = make_backbone(options)
         width = self.backbone.width
         self.first = nn.Linear(width, hidden_size)
         self.attention = SoftAttention(width, hidden_size) if attend else None
@@ -97,7 +77,7 @@ class Captioner(Model):
         nn.init.normal_(self.embedding.weight, std=embed_size**-0.5)
         read_size = embed_size + (hidden_size if attend else 0)
         self.cell = recurrent_cell(self.name, read_size, hidden_size)
-        self.dropout = nn.Dropout(drop_rate)
+        self.dropout = nn.Dropout(options.drop_rate)
         self.narrow = nn.Linear(hidden_size, embed_size, bias=False) if tied else None
         self.word_weight = None if tied else nn.Parameter(torch.empty(num_classes, hidden_size))
         self.word_bias = nn.Parameter(torch.zeros(num_classes))
@@ -109,17 +89,20 @@ class Captioner(Model):
         """As many words as the longest training caption has."""
         return {"max_length": longest_caption(catalog)}
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Features, and the scores of the first word.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
             targets: Not used: evidence belongs to the words that `answer` writes.
+            top: Not used.
 
         Returns:
             ``logits`` (B, V) of the first word; ``features`` (B, D, h, w) for `losses`.
         """
-        del targets
+        del targets, top
         return self.describe(self.backbone(images))
 
     def describe(self, features: Tensor) -> Output:
@@ -295,44 +278,16 @@ class Captioner(Model):
         return features.new_zeros(len(features), self.cell.hidden_size)
 
 
-class RNN(Captioner):
+class RNN(Captioner, method=RNN_METHOD):
     """`Captioner` with the vanilla tanh cell."""
 
-    name: ClassVar[str] = "rnn"
-    summary: ClassVar[str] = "captions by a vanilla recurrent layer; --attend for soft attention"
 
-
-class LSTM(Captioner):
+class LSTM(Captioner, method=LSTM_METHOD):
     """`Captioner` with an LSTM."""
 
-    name: ClassVar[str] = "lstm"
-    summary: ClassVar[str] = "captions by an LSTM; --attend for soft attention"
 
-
-class GRU(Captioner):
+class GRU(Captioner, method=GRU_METHOD):
     """`Captioner` with a GRU."""
-
-    name: ClassVar[str] = "gru"
-    summary: ClassVar[str] = "captions by a GRU; --attend for soft attention"
-
-
-def _check(
-    beam: int, max_length: int, temperature: float, top_p: float | None, own_words: float
-) -> None:
-    """Before the training, not after it."""
-    for flag, value, fits, allowed in (
-        ("--beam", beam, beam >= 1, "1 or more"),
-        ("--max-length", max_length, max_length >= 1, "1 or more"),
-        ("--temperature", temperature, temperature >= 0, "0 or more"),
-        ("--top-p", top_p, top_p is None or 0 < top_p <= 1, "Above 0, at most 1"),
-        ("--scheduled-sampling", own_words, 0 <= own_words <= 1, "From 0 to 1"),
-    ):
-        if not fits:
-            raise LookcloserError(f"{flag} {value}: not possible", allowed=allowed)
-    if top_p is not None and temperature == 0:
-        raise LookcloserError(
-            f"--top-p {top_p} without a temperature", fix="Give --temperature 1 beside it"
-        )
 
 
 def _pooled(features: Tensor) -> Tensor:

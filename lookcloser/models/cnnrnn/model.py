@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.decoding import (
@@ -22,98 +22,61 @@ from lookcloser.decoding import (
     greedy_search,
     label_marginals,
 )
-from lookcloser.layers.recurrent import Gate
+from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import label_path_loss
-from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Criterion, Model
-from lookcloser.models.cam.model import best_classes
-from lookcloser.models.cnnrnn.orders import LabelOrder, label_ranks, training_paths
+from lookcloser.models.base import Criterion, Model, make_backbone
+from lookcloser.models.cnnrnn.options import METHOD, CNNRNNOptions
+from lookcloser.models.cnnrnn.orders import label_ranks, training_paths
 from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
 from lookcloser.models.cnnrnn.steps import SURE, StepLogits
-
-Decoder = Literal["beam", "exact"]
 
 SCORED_PATHS = 20  # most probable paths over which the scores of labels are summed
 NODE_BUDGET = 2000  # paths that exact search may extend; a trained model needs a few
 
 
-class CNNRNN(Model):
+class CNNRNN(Model, method=METHOD):
     """Label sets as paths of a recurrent network (Wang et al., CVPR 2016); see README.md.
 
     Args:
         num_classes: C.
-        backbone: A timm model name.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        drop_rate: Dropout on the pooled features in training.
-        label_order: How training writes a set. "frequent" labels first (the paper), or "rare" ones;
-            "fixed": one random order; "shuffled": anew in each step; "easy": at each place the most
-            probable of the true labels that are left. Without an order, the network's own choices
-            being fed back: "minimal" and "predicted", see `losses.minimal_loss_alignment` and
-            `losses.predicted_label_alignment`.
-        label_counts: (C,) training images of each label, for "frequent" and "rare"; None: all
-            alike.
-        max_labels: The largest set that is answered; None: C.
-        embed_size: Width of the label embedding.
-        hidden_size: Width of the recurrent unit.
-        tied: Whether the output shares the embedding, as in the paper.
-        gate: "sigmoid", or "relu" as in the paper's equations; see `CNNRNNCell`.
-        decoder: "beam" with the paper's stop rule, or "exact" best-first search.
-        beam: Width of the beam; 1 is greedy.
+        options: See `CNNRNNOptions`. Of ``label_order``, "easy" writes at each place the most
+            probable of the true labels that are left; for "minimal" and "predicted", which feed
+            the network's own choices back, see `losses.minimal_loss_alignment` and
+            `losses.predicted_label_alignment`; for ``gate`` see `CNNRNNCell`. The "beam" has the
+            paper's stop rule; "exact" is best-first search.
 
     Raises:
-        LookcloserError: For an unknown order, gate or decoder, and numbers that do not fit.
+        LookcloserError: For a backbone that cannot be made, and where there are not as many
+            ``label_counts`` as labels.
     """
 
-    name: ClassVar[str] = "cnnrnn"
-    tasks: ClassVar[tuple[str, ...]] = ("multilabel",)
-    summary: ClassVar[str] = "labels named one by one, each by a network that knows those before"
+    Options = CNNRNNOptions
     soft_targets: ClassVar[bool] = False
     sequential: ClassVar[bool] = True
 
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        drop_rate: float = 0.0,
-        label_order: LabelOrder = "frequent",
-        label_counts: Sequence[int] | None = None,
-        max_labels: int | None = None,
-        embed_size: int = 64,
-        hidden_size: int = 512,
-        tied: bool = True,
-        gate: Gate = "sigmoid",
-        decoder: Decoder = "beam",
-        beam: int = 5,
-    ) -> None:
+    def __init__(self, num_classes: int, options: CNNRNNOptions | None = None) -> None:
         super().__init__()
-        if label_order not in get_args(LabelOrder):
-            raise unknown(label_order, "order of labels", get_args(LabelOrder))
-        if decoder not in get_args(Decoder):
-            raise unknown(decoder, "decoder", get_args(Decoder))
-        counts = torch.tensor(label_counts or [0] * num_classes, dtype=torch.float32)
-        if len(counts) != num_classes or beam < 1:
+        options = options or CNNRNNOptions()
+        counts = torch.tensor(options.label_counts or [0] * num_classes, dtype=torch.float32)
+        if len(counts) != num_classes:
             raise LookcloserError(
-                f"beam {beam} and {len(counts)} label counts",
-                allowed=f"A beam of 1 or more and counts of the {num_classes} labels",
+                f"{len(counts)} label counts", allowed=f"Counts of the {num_classes} labels"
             )
-        self.num_classes, self.label_order = num_classes, label_order
-        self.decoder, self.beam = decoder, beam
-        self.max_labels = max_labels or num_classes
-        self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-        self.dropout = nn.Dropout(drop_rate)
+        self.num_classes, self.label_order = num_classes, options.label_order
+        self.decoder, self.beam = options.decoder, options.beam
+        self.max_labels = options.max_labels or num_classes
+        self.backbone = make_backbone(options)
+        self.dropout = nn.Dropout(options.drop_rate)
         self.paths = LabelPaths(
             num_classes,
             self.backbone.width,
-            embed_size=embed_size,
-            hidden_size=hidden_size,
-            tied=tied,
-            gate=gate,
+            embed_size=options.embed_size,
+            hidden_size=options.hidden_size,
+            tied=options.tied,
+            gate=options.gate,
         )
         self.ranks: Tensor
-        self.register_buffer("ranks", label_ranks(label_order, counts), persistent=False)
+        self.register_buffer("ranks", label_ranks(self.label_order, counts), persistent=False)
 
     @classmethod
     def data_arguments(cls, catalog: Catalog) -> dict[str, Any]:
@@ -129,7 +92,9 @@ class CNNRNN(Model):
         """(C, E): labels that come alike on paths lie near each other."""
         return self.paths.embedding.weight[: self.num_classes].detach()
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Scores of labels along the greedy path, with a map for each; see `Model.forward`.
 
         ``sigmoid(logits)`` is the probability that a label is named along the greedy path,
@@ -157,7 +122,7 @@ class CNNRNN(Model):
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
         if self.training:
             return Output(logits, features=pooled)
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
+        tokens = chosen_classes(logits, targets, top)
         labels = torch.arange(self.num_classes, device=image.device).expand(len(image), -1)
         labels = labels if tokens is None else tokens
         steps = joint.argmax(dim=1).gather(1, labels)

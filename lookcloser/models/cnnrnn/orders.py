@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
@@ -12,9 +10,8 @@ from lookcloser.losses import (
     ordered_paths,
     predicted_label_alignment,
 )
+from lookcloser.models.cnnrnn.options import LabelOrder
 from lookcloser.models.cnnrnn.paths import LabelPaths
-
-LabelOrder = Literal["frequent", "rare", "fixed", "shuffled", "easy", "minimal", "predicted"]
 
 
 def label_ranks(order: LabelOrder, counts: Tensor) -> Tensor:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookcloser.core.choices import Gate
 from lookcloser.decoding import CachedState, PrefixCache
 from lookcloser.layers import CNNRNNCell
-from lookcloser.layers.recurrent import Gate, Prepared, State
+from lookcloser.layers.recurrent import Prepared, State
 
 Cache = PrefixCache[State, Tensor]
 

@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.core.errors import unknown
-
-Select = Literal["soft", "predicted"]
-Control = Literal["none", "ones", "shuffled", "literal"]
+from lookcloser.models.feedback.options import Control, Select
 
 
 def feedback_attention(
-    maps: Tensor, logits: Tensor, size: tuple[int, int], select: Select = "soft"
+    maps: Tensor, logits: Tensor, size: tuple[int, int], select: Select = "soft", *, rim: int = 0
 ) -> Tensor:
     """Where the first pass found its class, with a mean of 1 over the positions.
 
     The selected class map is made positive by softplus (close to the map itself where the evidence
-    is strong, even where there is none), enlarged to ``size`` and divided by its mean.
+    is strong, even where there is none), freed of its rim, enlarged to ``size`` and divided by its
+    mean.
 
     Args:
         maps: Class maps before any softmax, (B, C, h, w).
         logits: Of the same pass, (B, C).
         size: (H, W) of the stage that is fed back into.
         select: "soft" weighs the maps by the probabilities, "predicted" takes the best class's.
+        rim: Rows and columns on each side of the maps that lie beyond the stage.
 
     Returns:
         (B, 1, H, W), float32 or better.
@@ -34,7 +34,7 @@ def feedback_attention(
     Raises:
         LookcloserError: If ``select`` is unknown.
     """
-    return _to_mean_one(F.softplus(selected_map(maps, logits, select)), size)
+    return _to_mean_one(F.softplus(selected_map(maps, logits, select)), size, rim)
 
 
 def control_attention(
@@ -45,6 +45,7 @@ def control_attention(
     control: Control,
     *,
     fresh: bool,
+    rim: int = 0,
 ) -> Tensor:
     """What a control feeds back in the place of `feedback_attention`.
 
@@ -55,9 +56,11 @@ def control_attention(
         select: As there.
         control: "none" is no control but the attention itself. "ones". "shuffled": the attention's
             values at positions drawn by lot. "literal": the form as once written down, the mean
-            over the classes of a softmax over the classes, divided by its sum: 1/(h·w) everywhere.
+            over the classes of a softmax over the classes, divided by its sum along one axis: 1/h
+            everywhere.
         fresh: Whether each image is shuffled anew, as in training, where one and the same order
             could be learnt. Otherwise the order is always the same.
+        rim: As there.
 
     Returns:
         (B, 1, H, W).
@@ -66,15 +69,15 @@ def control_attention(
         LookcloserError: If a name is unknown.
     """
     if control == "none":
-        return feedback_attention(maps, logits, size, select)
+        return feedback_attention(maps, logits, size, select, rim=rim)
     if control == "ones":
         return maps.new_ones(len(maps), 1, *size)
     if control == "literal":
-        return _literal(maps, size)
+        return _laid(_literal(maps), size, rim)
     if control != "shuffled":
         raise unknown(control, "feedback control", get_args(Control))
     positive = F.softplus(selected_map(maps, logits, select))
-    return _to_mean_one(_shuffled(positive, fresh=fresh), size)
+    return _to_mean_one(_shuffled(positive, fresh=fresh), size, rim)
 
 
 def selected_map(maps: Tensor, logits: Tensor, select: Select = "soft") -> Tensor:
@@ -89,8 +92,15 @@ def selected_map(maps: Tensor, logits: Tensor, select: Select = "soft") -> Tenso
     raise unknown(select, "way to select the class map", get_args(Select))
 
 
-def _to_mean_one(positive: Tensor, size: tuple[int, int]) -> Tensor:
-    enlarged = F.interpolate(positive, size, mode="bilinear", align_corners=False)
+def _laid(positive: Tensor, size: tuple[int, int], rim: int) -> Tensor:
+    """A map without its rim, on the grid of the stage."""
+    height, width = positive.shape[2:]
+    inside = positive[:, :, rim : height - rim, rim : width - rim]
+    return F.interpolate(inside, size, mode="bilinear", align_corners=False)
+
+
+def _to_mean_one(positive: Tensor, size: tuple[int, int], rim: int) -> Tensor:
+    enlarged = _laid(positive, size, rim)
     smallest = torch.finfo(enlarged.dtype).tiny
     return enlarged / enlarged.mean(dim=(2, 3), keepdim=True).clamp(min=smallest)
 
@@ -105,7 +115,6 @@ def _shuffled(positive: Tensor, *, fresh: bool) -> Tensor:
     return flat.gather(2, order).view_as(positive)
 
 
-def _literal(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _literal(maps: Tensor) -> Tensor:
     average = maps.softmax(dim=1).mean(dim=1, keepdim=True)
-    divided = average / average.sum(dim=(2, 3), keepdim=True)
-    return F.interpolate(divided, size, mode="bilinear", align_corners=False)
+    return average / average.sum(dim=2, keepdim=True)

@@ -31,7 +31,12 @@ class BackboneStages:
     Raises:
         LookcloserError: If there is no such stage with another behind it, or the network cannot be
             cut there (something else than the stage's output is used later on).
+
+    Attributes:
+        rim: See `TwoBlock`; here the map has none.
     """
+
+    rim = 0
 
     def __init__(self, backbone: Backbone, stage: int | None = None) -> None:
         self.backbone = backbone
@@ -45,7 +50,8 @@ class BackboneStages:
         if not self._cut(names[chosen], _probe(backbone)):
             raise LookcloserError(
                 f"{backbone.name}: cannot be cut behind its stage {chosen} ({names[chosen]})",
-                fix="Choose another --feedback-stage, or another backbone",
+                fix="Choose another {}, or another backbone",
+                option="feedback_stage",
             )
 
     def early(self, images: Tensor) -> Tensor:
@@ -59,6 +65,11 @@ class BackboneStages:
         if hasattr(net, "_pos_embed"):  # of transformers, a method and no module
             net._pos_embed = lambda tokens: self._with_positions(tokens, size)
         return self.backbone.finish(net.forward_features(raw), size)
+
+    def look(self, raw: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Features as from `late`, and where the class map is read: the same features."""
+        features = self.late(raw, size)
+        return features, features
 
     def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
         """(h, w) of the stage's output for images of ``size``."""
@@ -85,6 +96,8 @@ class BackboneStages:
     def _cut(self, stage: str, probe: Tensor) -> bool:
         """Sort the modules into early and late ones; whether the two give the whole."""
         size = probe.shape[-2:]
+        if hasattr(self.backbone.net, "reroll"):  # Hiera: inner tokens are not in reading order
+            return False
         with evaluating(self.backbone), torch.no_grad():
             try:
                 order = _order(self.backbone, stage, probe)

@@ -6,27 +6,38 @@ import torch
 from torch import Tensor, nn
 
 CHANNELS = 32
+INPUT_PADDING, PADDING = 1, 2
 LRN_SIZE, LRN_ALPHA, LRN_BETA, LRN_K = 5, 1e-4, 0.75, 2.0
 
 
 class TwoBlock(nn.Module):
     """Two convolution blocks, the first of which is the stage that is fed back into.
 
-    A block is a 3×3 convolution to 32 channels without padding, ReLU, max-pooling 3/2, local
-    response normalisation and two zeros on every side; the second has dropout behind it. All sizes
-    follow from the input's: 28 -> 16 -> 10.
+    A block is a 3×3 convolution to 32 channels, ReLU, max-pooling 3/2, local response
+    normalization and two zeros on every side; the second has dropout behind it. The images get one
+    zero on every side. All sizes follow from theirs: 28 -> 28 -> 13 in the first block, 15 -> 7 in
+    the second.
+
+    The two zeros behind a block are part of what reads them: of the second convolution, so that a
+    position of the first block's output is a place in the image, and of the mean over positions,
+    which they make smaller.
 
     Args:
         in_channels: Channels of the images.
         drop_rate: Dropout behind the second block.
+
+    Attributes:
+        rim: Rows and columns on each side of the map from `look` that lie beyond the stage, on the
+            zeros around it.
     """
 
     width = CHANNELS
+    rim = PADDING - 1
 
     def __init__(self, in_channels: int = 3, drop_rate: float = 0.5) -> None:
         super().__init__()
-        self.block1 = _block(in_channels)
-        self.block2 = _block(CHANNELS)
+        self.block1 = _block(in_channels, INPUT_PADDING)
+        self.block2 = _block(CHANNELS, PADDING)
         self.dropout = nn.Dropout(drop_rate)
 
     def early(self, images: Tensor) -> Tensor:
@@ -35,10 +46,20 @@ class TwoBlock(nn.Module):
         return raw
 
     def late(self, raw: Tensor, size: torch.Size) -> Tensor:
-        """The first block's output -> features (B, 32, h, w)."""
+        """The first block's output -> features (B, 32, h, w), whose mean is that with the zeros."""
+        return self.look(raw, size)[0]
+
+    def look(self, raw: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
+        """Features as from `late`, and where the class map is read: the convolution and its ReLU.
+
+        There a position is one of the first block's output, and nothing is dropped.
+        """
         del size  # of networks whose output is no map yet
-        features: Tensor = self.dropout(self.block2(raw))
-        return features
+        read = self.block2[:2](raw)
+        pooled = self.block2[2:](read)
+        height, width = pooled.shape[2:]
+        share = height * width / ((height + 2 * PADDING) * (width + 2 * PADDING))
+        return self.dropout(pooled) * share, read
 
     def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
         """(h, w) of the first block's output."""
@@ -51,8 +72,8 @@ class TwoBlock(nn.Module):
         return raw * attention.to(raw.dtype)
 
 
-def _block(in_channels: int) -> nn.Sequential:
-    convolution = nn.Conv2d(in_channels, CHANNELS, 3)
+def _block(in_channels: int, padding: int) -> nn.Sequential:
+    convolution = nn.Conv2d(in_channels, CHANNELS, 3, padding=padding)
     nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
     return nn.Sequential(
         convolution,
@@ -60,5 +81,4 @@ def _block(in_channels: int) -> nn.Sequential:
         nn.MaxPool2d(3, stride=2),
         # torch divides alpha by the size; in the published form it multiplies the plain sum.
         nn.LocalResponseNorm(LRN_SIZE, alpha=LRN_ALPHA * LRN_SIZE, beta=LRN_BETA, k=LRN_K),
-        nn.ZeroPad2d(2),
     )

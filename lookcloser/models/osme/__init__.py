@@ -1,5 +1,1 @@
 """OSME with the MAMC loss; see README.md."""
-
-from lookcloser.models.osme.model import OSMENet
-
-__all__ = ["OSMENet"]

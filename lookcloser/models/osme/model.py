@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, get_args
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
-from lookcloser.layers.osme import OSME, Merge, OsmeHead, merge_attentions
+from lookcloser.layers.class_head import best_classes, chosen_classes
+from lookcloser.layers.osme import OSME, merge_attentions
 from lookcloser.losses.gather import gather_across_ranks
-from lookcloser.losses.mamc import MamcForm, Reduction, mamc_terms
-from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Criterion, Model
-from lookcloser.models.cam.model import best_classes
+from lookcloser.losses.mamc import mamc_terms
+from lookcloser.models.base import Criterion, Model, make_backbone
+from lookcloser.models.osme.options import METHOD, OSMEOptions
 
 
-class OSMENet(Model):
+class OSMENet(Model, method=METHOD):
     """One-squeeze multi-excitation with the MAMC loss (Sun et al., ECCV 2018).
 
     ``logits = W·merge(f^1 … f^P) + b`` with the features of `lookcloser.layers.OSME`. The loss is
@@ -29,61 +28,36 @@ class OSMENet(Model):
 
     Args:
         num_classes: C.
-        backbone: A timm model name.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        drop_rate: Dropout on the merged features in training.
-        size: Side of the square input; the flattened head alone depends on it.
-        parts: P, the number of attentions.
-        part_width: Features of each attention.
-        part_head: "pooled" or "flattened", see `lookcloser.layers.OSME`.
-        merge: "concat" or "sum" of the attentions' features for the classifier.
-        mamc_weight: λ; 0 leaves cross-entropy alone.
-        mamc_reduction: "mean" over positives or the "paper"'s sum.
-        mamc_form: "npair" or "hinge".
-        mamc_gather: Whether each of several training processes compares its images with those of
-            all. Then the loss is that of one process with the whole batch; else each has fewer
-            negatives the more processes there are. The features are a few hundred kilobytes.
+        options: See `OSMEOptions`; λ is its ``mamc_weight``, and dropout is on the merged features.
+            With ``mamc_gather`` the loss of several training processes is that of one with the
+            whole batch; else each has fewer negatives the more processes there are. The features
+            are a few hundred kilobytes.
 
     Raises:
-        LookcloserError: For an unknown choice, fewer than one part, or a negative weight.
+        LookcloserError: For a backbone that cannot be made.
     """
 
-    name: ClassVar[str] = "osme"
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
-    summary: ClassVar[str] = "several attentions kept apart by a loss on pairs of images (MAMC)"
+    Options = OSMEOptions
+
     pairs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        drop_rate: float = 0.0,
-        size: int = 224,
-        parts: int = 2,
-        part_width: int = 1024,
-        part_head: OsmeHead = "pooled",
-        merge: Merge = "concat",
-        mamc_weight: float = 0.1,
-        mamc_reduction: Reduction = "mean",
-        mamc_form: MamcForm = "npair",
-        mamc_gather: bool = True,
-    ) -> None:
+    def __init__(self, num_classes: int, options: OSMEOptions | None = None) -> None:
         super().__init__()
-        _check(parts, mamc_weight, mamc_reduction, mamc_form)
-        self.gathers = mamc_gather
-        self.mamc_weight, self.reduction, self.form = mamc_weight, mamc_reduction, mamc_form
-        self.backbone = Backbone(backbone, stride=stride, options=model_kwargs)
-        grid = (1, 1) if part_head == "pooled" else self.backbone.grid((size, size))
+        options = options or OSMEOptions()
+        parts, width, size = options.parts, options.part_width, options.size
+        self.gathers = options.mamc_gather
+        self.mamc_weight = options.mamc_weight
+        self.reduction, self.form = options.mamc_reduction, options.mamc_form
+        self.backbone = make_backbone(options)
+        flattened = options.part_head == "flattened"
+        grid = self.backbone.grid((size, size)) if flattened else (1, 1)
         self.osme = OSME(
-            self.backbone.width, grid, attentions=parts, width=part_width, head=part_head
+            self.backbone.width, grid, attentions=parts, width=width, head=options.part_head
         )
-        self.merge: Merge = merge
-        self.dropout = nn.Dropout(drop_rate)
-        merged = merge_attentions(torch.empty(1, parts, part_width, device="meta"), merge)
+        self.merge = options.merge
+        self.dropout = nn.Dropout(options.drop_rate)
+        merged = merge_attentions(torch.empty(1, parts, width, device="meta"), self.merge)
         self.head = nn.Linear(merged.shape[1], num_classes)
 
     @property
@@ -91,12 +65,15 @@ class OSMENet(Model):
         """Backbone and attentions: at the classifier's rate the features f grow without bounds."""
         return (self.backbone, self.osme)
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits, class maps, and a map of each attention.
 
         Args:
             images: (B, 3, H, W), normalised as the backbone expects.
-            targets: Whose maps: None for every class, k for the k best, or classes (B, K).
+            targets: Whose maps; see `Model.forward`.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
@@ -111,9 +88,7 @@ class OSMENet(Model):
         features = self.osme(grid)
         logits = self.head(self.dropout(merge_attentions(features, self.merge)))
         rows = self._rows()
-        tokens = targets if isinstance(targets, Tensor) else None
-        if isinstance(targets, int):
-            tokens = best_classes(logits, targets)
+        tokens = chosen_classes(logits, targets, top)
         first = best_classes(logits, 1) if tokens is None else tokens[:, :1]
         directions = rows if tokens is None else rows[tokens]
         return Output(
@@ -147,17 +122,5 @@ class OSMENet(Model):
             raise LookcloserError(
                 f"features of {tuple(grid.shape[2:])} places for a flattened head made for "
                 f"{self.osme.grid_size}",
-                fix="Give images of the size it was built with (--size), or use the pooled head",
+                fix="Give images of the size it was built with, or use the pooled head",
             )
-
-
-def _check(parts: int, weight: float, reduction: str, form: str) -> None:
-    if parts < 1 or weight < 0:
-        raise LookcloserError(
-            f"parts {parts}, mamc_weight {weight}",
-            allowed="At least one part, and a weight of 0 or more",
-        )
-    if reduction not in get_args(Reduction):
-        raise unknown(reduction, "--mamc-reduction", get_args(Reduction))
-    if form not in get_args(MamcForm):
-        raise unknown(form, "--mamc-form", get_args(MamcForm))

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
-from lookcloser.layers.attention_proposal import ProposalHead, strongest_response_boxes
-from lookcloser.layers.boxcar import GradientMode
+from lookcloser.layers.attention_proposal import strongest_response_boxes
+from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
-from lookcloser.losses.ranking import RankingForm
-from lookcloser.models.backbone import Backbone
-from lookcloser.models.base import Criterion, Model, Phase
-from lookcloser.models.cam.model import best_classes
+from lookcloser.models.base import Criterion, Model, Phase, make_backbone
 from lookcloser.models.racnn.maps import on_one_canvas
-
-TrainMode = Literal["alternate", "joint"]
-Fusion = Literal["mean", "descriptors"]
+from lookcloser.models.racnn.options import METHOD, RACNNOptions
 
 WARM_UP, POINTING = "warm-up", "pointing"
 CLASSIFIERS, PROPOSALS, JOINT = "classifiers", "proposals", "joint"
 
 
-class RACNN(Model):
+class RACNN(Model, method=METHOD):
     """Classifier that zooms in, scale by scale (Fu et al., CVPR 2017).
 
     Every scale has its own backbone and classifier. Between two scales an attention proposal turns
@@ -38,79 +31,43 @@ class RACNN(Model):
 
     Args:
         num_classes: C.
-        backbone: A timm model name, for every scale.
-        stride: See `Backbone`.
-        model_kwargs: Further arguments of the timm model.
-        drop_rate: Dropout on the pooled features of each scale's own classifier in training.
-        size: Side of every scale's input in pixels; None takes that of the images.
-        scales: Number of scales, the whole image included.
-        crop_mode: Gradient that reaches the boxes; see `crop_and_zoom`.
-        apn: Head of the attention proposals; see `AttentionProposal`.
-        half_side: Half-side of a proposal at first, where the view it lies in has 1. Training moves
-            it between half and one and a half times as much.
-        train_mode: "joint" (all parts with all losses) or "alternate" (classifiers and proposals
-            take turns, as in the paper).
-        rank_margin: By how much each scale shall be surer than the one before.
-        rank_form: "probability" or "log"; see `pairwise_ranking_loss`.
-        area_prior: Weight of the share of its view that a proposal covers, beside the ranking.
-        fusion: Where the answer comes from: the "mean" of the scales' logits, or, as in the paper,
-            one linear layer on their normalised "descriptors", which learns with the rest.
+        options: See `RACNNOptions`. Dropout is on the pooled features of each scale's own
+            classifier; for ``crop_mode`` see `crop_and_zoom`, for ``apn`` `AttentionProposal`, for
+            ``rank_form`` `pairwise_ranking_loss`. Training moves a proposal's half-side between
+            half and one and a half times ``half_side``. A fusion of "descriptors" answers, as in
+            the paper, by one linear layer on the scales' normalized features, which learns with
+            the rest.
 
     Raises:
-        LookcloserError: For values that are not allowed.
+        LookcloserError: For a backbone that cannot be made.
     """
 
-    name: ClassVar[str] = "racnn"
-    tasks: ClassVar[tuple[str, ...]] = ("classification",)
-    summary: ClassVar[str] = "zooms into the detail that decides, scale by scale"
+    Options = RACNNOptions
     soft_targets: ClassVar[bool] = False
+    source_factor: ClassVar[int] = 2
 
-    def __init__(
-        self,
-        num_classes: int,
-        backbone: str = "resnet18",
-        stride: int | None = None,
-        model_kwargs: Mapping[str, Any] | None = None,
-        drop_rate: float = 0.0,
-        size: int | None = None,
-        scales: int = 3,
-        crop_mode: GradientMode = "grid",
-        apn: ProposalHead = "light",
-        half_side: float = 0.5,
-        train_mode: TrainMode = "joint",
-        rank_margin: float = 0.05,
-        rank_form: RankingForm = "probability",
-        area_prior: float = 0.0,
-        fusion: Fusion = "mean",
-    ) -> None:
+    def __init__(self, num_classes: int, options: RACNNOptions | None = None) -> None:
         super().__init__()
-        _check(
-            scales,
-            half_side,
-            {
-                "--crop-mode": (crop_mode, GradientMode),
-                "--train-mode": (train_mode, TrainMode),
-                "--rank-form": (rank_form, RankingForm),
-                "--fusion": (fusion, Fusion),
-            },
-        )
-        self.size, self.crop_mode, self.half_side = size, crop_mode, half_side
-        self.train_mode, self.area_weight = train_mode, area_prior
-        self.rank_margin, self.rank_form = rank_margin, rank_form
-        self.trunks = nn.ModuleList(
-            Backbone(backbone, stride=stride, options=model_kwargs) for _ in range(scales)
-        )
+        options = options or RACNNOptions()
+        scales, half_side = options.scales, options.half_side
+        self.size, self.crop_mode, self.half_side = options.size, options.crop_mode, half_side
+        self.train_mode, self.area_weight = options.train_mode, options.area_prior
+        self.rank_margin, self.rank_form = options.rank_margin, options.rank_form
+        self.trunks = nn.ModuleList(make_backbone(options) for _ in range(scales))
         width = self.backbones[0].width
-        self.dropout = nn.Dropout(drop_rate)
+        self.dropout = nn.Dropout(options.drop_rate)
         self.heads = nn.ModuleList(nn.Linear(width, num_classes) for _ in range(scales))
-        self.fusion = nn.Linear(scales * width, num_classes) if fusion == "descriptors" else None
+        fused = options.fusion == "descriptors"
+        self.fusion = nn.Linear(scales * width, num_classes) if fused else None
         for head in (*self.heads, *([] if self.fusion is None else [self.fusion])):
             nn.init.trunc_normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
-        grid = _grid(self.backbones[0], size) if apn == "paper" else (1, 1)
+        grid = (1, 1)
+        if options.apn == "paper" and options.size is not None:  # without a size it was refused
+            grid = self.backbones[0].grid((options.size, options.size))
         low, high = 0.5 * half_side, 1.5 * half_side
         self.proposals = nn.ModuleList(
-            AttentionProposal(width, grid, apn, low, high) for _ in range(scales - 1)
+            AttentionProposal(width, grid, options.apn, low, high) for _ in range(scales - 1)
         )
 
     @property
@@ -156,17 +113,20 @@ class RACNN(Model):
                 weight = first.weight.detach().repeat(1, count) / count
                 self.fusion.load_state_dict({"weight": weight, "bias": first.bias})
 
-    def forward(self, images: Tensor, targets: Tensor | int | None = None) -> Output:
+    def forward(
+        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits of the fused answer and of every scale, with the boxes of the finer scales.
 
         Args:
             images: (B, 3, H, W) at source resolution, normalised as the backbone expects.
             targets: As in `Model.forward`.
+            top: As there.
 
         Returns:
             ``logits`` (B, C); ``scale_logits`` (B, S, C); ``boxes`` (B, S - 1, 4) in [-1, 1] of
             the images; ``maps`` of the fused answer on the whole image, the maps of every scale
-            put where it looked (in training only where ``targets`` ask for them); ``features``
+            put where it looked (in training only where some are asked for); ``features``
             (B, S - 1, 2, 3): each proposal inside its view, and the box on the strongest response
             there. While only the first scale is trained, its logits alone.
         """
@@ -182,7 +142,7 @@ class RACNN(Model):
             logits = scale_logits.mean(dim=1)
         else:
             logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
-        tokens = best_classes(logits, targets) if isinstance(targets, int) else targets
+        tokens = chosen_classes(logits, targets, top)
         return Output(
             logits=logits,
             maps=None if self.training and tokens is None else self._maps(views, pooled, tokens),
@@ -302,23 +262,6 @@ class _View(NamedTuple):
     box: Tensor
     features: Tensor
     proposals: Tensor | None = None
-
-
-def _grid(trunk: Backbone, size: int | None) -> tuple[int, int]:
-    """(h, w) of a trunk's features, which the paper's fully connected proposal is made for."""
-    if size is None:
-        raise LookcloserError("--apn paper without a size", fix="Give --size, or take --apn light")
-    return trunk.grid((size, size))
-
-
-def _check(scales: int, half_side: float, choices: Mapping[str, tuple[str, Any]]) -> None:
-    if scales < 2:
-        raise LookcloserError(f"--scales {scales}: not possible", allowed="2 or more")
-    if not 0 < half_side <= 2 / 3:
-        raise LookcloserError(f"--half-side {half_side}: not possible", allowed="Up to 0.66")
-    for option, (value, kind) in choices.items():
-        if value not in get_args(kind):
-            raise unknown(value, option, get_args(kind))
 
 
 def _scale_of(vector: Tensor) -> Tensor:

@@ -1,0 +1,25 @@
+"""Whether a network has gradients at all."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from lookcloser.core.errors import LookcloserError
+
+
+def is_quantized(model: nn.Module) -> bool:
+    """Whether a network has layers or numbers of a few bits, which have no gradients."""
+    kinds = {type(module) for module in model.modules()}
+    # FloatFunctional lives beside the quantized layers and adds as ever.
+    layers = any(".quantized" in k.__module__ and k.__name__ != "FloatFunctional" for k in kinds)
+    return layers or any(tensor.is_quantized for tensor in (*model.parameters(), *model.buffers()))
+
+
+def check_has_gradients(model: nn.Module) -> None:
+    """Raise a `LookcloserError` for a quantized network."""
+    if is_quantized(model):
+        raise LookcloserError(
+            f"{type(model).__name__}: is quantized, so that it has no gradients",
+            fix="Explain the network before it was quantized, or use occlusion, rise, scorecam or "
+            "eigencam",
+        )

@@ -1,0 +1,76 @@
+"""Beginning a training from a model that was trained here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.models.backbone import Backbone
+from lookcloser.models.base import Model
+from lookcloser.models.model_file import read_header
+
+_INNER = ".net."  # between the place of a backbone in a model and timm's own names
+
+
+def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
+    """Fill ``model`` in place from a saved one.
+
+    All that fits by name and shape is taken from a model of the same method for the same classes,
+    in the same order. From any other only the backbone is, which has to be the same network; a
+    model of several backbones gets it in each.
+
+    Args:
+        model: With random weights.
+        path: A model file of this header.
+        names: Class names, or words, by index, that ``model`` is to answer.
+
+    Returns:
+        What was taken, in words, for the provenance.
+
+    Raises:
+        LookcloserError: For a file that is no such model, and one of another backbone.
+    """
+    header = read_header(path)
+    state = load_file(path)
+    wanted = model.state_dict()
+    if header.method == model.name and header.names == tuple(names):
+        fitting = _fitting(state, wanted)
+        missing = sorted(wanted.keys() - fitting.keys())
+        if not missing:
+            model.load_state_dict(fitting)
+            return f"all of {path}"
+    for name, backbone in model.named_modules():
+        if isinstance(backbone, Backbone):
+            _fill(backbone, name, state, path, str(header.arguments.get("backbone")))
+    return f"the backbone of {path}"
+
+
+def _fill(
+    backbone: Backbone, place: str, state: Mapping[str, Tensor], path: Path, its: str
+) -> None:
+    """A backbone from the one in the same place, or else from the first that fits."""
+    wanted = backbone.net.state_dict()
+    places = {key.partition(_INNER)[0] for key in state if _INNER in key}
+    for prefix in sorted(places, key=lambda name: (name != place, name)):
+        start = f"{prefix}{_INNER}"
+        own = {key[len(start) :]: value for key, value in state.items() if key.startswith(start)}
+        fitting = _fitting(own, wanted)
+        if fitting.keys() == wanted.keys():
+            backbone.net.load_state_dict(fitting)
+            return
+    raise LookcloserError(
+        f"{path}: its backbone {its} is not {backbone.name} with the same options",
+        fix=f"Train with --backbone {its}, as it was trained, or with other --weights",
+    )
+
+
+def _fitting(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        key: value
+        for key, value in state.items()
+        if key in wanted and wanted[key].shape == value.shape
+    }

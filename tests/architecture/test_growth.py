@@ -1,0 +1,227 @@
+"""How many files one touches to let the package grow: counted on a copy of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from filecmp import dircmp
+from pathlib import Path
+
+import pytest
+
+from lookcloser.models import read_header
+
+ROOT = Path(__file__).parents[2]
+QUICK = [
+    "--backbone",
+    "test_resnet",
+    "--weights",
+    "none",
+    "--stride",
+    "8",
+    "--size",
+    "32",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--workers",
+    "0",
+    "--augment",
+    "none",
+]
+
+OPTIONS = '''"""What `tiny` is and takes."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from lookcloser.core.options import option
+from lookcloser.models.options import BackboneOptions, Method
+
+
+@dataclass(frozen=True)
+class TinyOptions(BackboneOptions):
+    """Options of `Tiny`."""
+
+    depth: int = option(1, "Number of linear layers.", least=1)
+    joint: Literal["relu", "tanh"] = option("relu", "What stands between them.")
+
+
+METHOD = Method(
+    "tiny", ("classification",), "a few linear layers on a backbone", TinyOptions,
+    "lookcloser.models.tiny.model:Tiny",
+)
+
+METHODS = (METHOD,)
+'''
+MODEL = '''"""A few linear layers."""
+
+from torch import nn
+
+from lookcloser.core.types import Output
+from lookcloser.models.base import Model, make_backbone
+from lookcloser.models.tiny.options import METHOD, TinyOptions
+
+
+class Tiny(Model, method=METHOD):
+    """`depth` linear layers."""
+
+    Options = TinyOptions
+
+    def __init__(self, num_classes, options=None):
+        super().__init__()
+        options = options or TinyOptions()
+        self.backbone = make_backbone(options)
+        width = self.backbone.width
+        between = nn.ReLU if options.joint == "relu" else nn.Tanh
+        layers = [[nn.Linear(width, width), between()] for _ in range(options.depth - 1)]
+        self.head = nn.Sequential(*sum(layers, []), nn.Linear(width, num_classes))
+
+    def forward(self, images, targets=None):
+        features = self.backbone(images)
+        logits = self.head(features.mean(dim=(2, 3)))
+        count = targets if isinstance(targets, int) else logits.shape[1]
+        tokens = logits.topk(min(count, logits.shape[1])).indices
+        maps = features.mean(dim=1, keepdim=True).expand(-1, tokens.shape[1], -1, -1)
+        return Output(logits=logits, maps=maps, tokens=tokens)
+'''
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """A copy of the package, of the script beside it and of the page that it writes."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "lookcloser", tmp_path / "lookcloser", ignore=ignored)
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts", ignore=ignored)
+    (tmp_path / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "reference.md", tmp_path / "docs")
+    return tmp_path
+
+
+@pytest.fixture
+def run(house: Path) -> Run:
+    """Python with the copy in the place of the package."""
+
+    def python(*words: object) -> subprocess.CompletedProcess[str]:
+        environment = os.environ | {
+            "PYTHONPATH": str(house),
+            "COLUMNS": "200",
+            "NO_COLOR": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        return subprocess.run(
+            [sys.executable, *map(str, words)],
+            cwd=house,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return python
+
+
+def touched(house: Path) -> tuple[set[str], set[str]]:
+    """Files of the copy that are changed, and files and folders that are new."""
+    changed: set[str] = set()
+    new: set[str] = set()
+
+    def walk(found: dircmp[str], below: str) -> None:
+        changed.update(below + name for name in found.diff_files)
+        new.update(below + name for name in found.right_only)
+        for name, inner in found.subdirs.items():
+            walk(inner, f"{below}{name}/")
+
+    walk(dircmp(ROOT / "lookcloser", house / "lookcloser", ignore=["__pycache__"]), "")
+    return changed, new
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def flat(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+def test_a_new_method_is_its_folder_and_one_line(house: Path, run: Run, squares: Path) -> None:
+    folder = house / "lookcloser" / "models" / "tiny"
+    folder.mkdir()
+    for name, text in (("__init__", '"""Tiny."""\n'), ("options", OPTIONS), ("model", MODEL)):
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    registry = house / "lookcloser" / "models" / "registry.py"
+    change(registry, '    "feedback",\n', '    "feedback",\n    "tiny",\n')
+    assert touched(house) == ({"models/registry.py"}, {"models/tiny"})
+
+    listed = json.loads(run("-m", "lookcloser", "methods", "--json").stdout)
+    (tiny,) = (method for method in listed if method["name"] == "tiny")
+    assert [option["name"] for option in tiny["options"]] == ["depth", "joint"]
+    assert "Only --method tiny" in run("-m", "lookcloser", "train", "--help").stdout
+    refused = run("-m", "lookcloser", "train", squares, "--method", "tiny", "--joint", "rleu")
+    assert (refused.returncode, flat(refused.stderr)) == (
+        2,
+        "Error: rleu: unknown --joint. Close: relu.",
+    )
+    refused = run("-m", "lookcloser", "train", squares, "--method", "cam", "--depth", "2")
+    assert refused.returncode == 2
+    assert "--depth 2: not an option of the method cam. It belongs to tiny." in refused.stderr
+
+    done = run(
+        *("-m", "lookcloser", "train", squares, "--out", house / "run", *QUICK),
+        *("--method", "tiny", "--depth", "3", "--joint", "tanh"),
+    )
+    assert done.returncode == 0, done.stderr
+    arguments = read_header(house / "run" / "model.safetensors").arguments
+    assert (arguments["depth"], arguments["joint"]) == (3, "tanh")
+    config = (house / "run" / "config.yaml").read_text(encoding="utf-8")
+    assert "  method: tiny\n" in config
+    assert "  depth: 3\n" in config
+
+    again = run(
+        "-c",
+        "import sys, lookcloser\n"
+        "from lookcloser.training.options import make_options\n"
+        f"assert lookcloser.__file__.startswith({str(house)!r}), lookcloser.__file__\n"
+        f"found = lookcloser.load({str(house / 'run')!r})\n"
+        "assert len(found.model.head) == 5, found.model.head\n"
+        "assert make_options(method='tiny', depth=2).own == {'depth': 2}",
+    )
+    assert again.returncode == 0, again.stderr
+
+
+def test_a_new_option_is_one_file(house: Path, run: Run) -> None:
+    file = house / "lookcloser" / "models" / "racnn" / "options.py"
+    change(
+        file,
+        "    apn: ProposalHead = option(",
+        '    glow: float = option(0.5, "How it glows.", least=0)\n    apn: ProposalHead = option(',
+    )
+    assert touched(house) == ({"models/racnn/options.py"}, set())
+
+    shown = flat(run("-m", "lookcloser", "train", "--help").stdout)
+    assert "--glow <float> How it glows. Default: 0.5." in shown
+    refused = run("-m", "lookcloser", "train", "x", "--method", "racnn", "--glow", "-1")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "Error: --glow -1.0: not possible. Allowed: 0 or more.\n",
+    )
+    (house / "c.yaml").write_text("method: racnn\nglow: bright\n", encoding="utf-8")
+    refused = run("-m", "lookcloser", "train", "x", "--config", "c.yaml")
+    assert refused.returncode == 2
+    assert "c.yaml: glow bright: not possible. Allowed: a finite number." in refused.stderr
+
+    # What editors and the docs read follows by one command.
+    assert run("scripts/write_options.py").returncode == 0
+    keywords = (house / "lookcloser" / "training" / "keywords.py").read_text(encoding="utf-8")
+    assert "    glow: float\n" in keywords
+    page = (house / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert "| `glow` | 0.5 | 0 or more | How it glows. |" in page

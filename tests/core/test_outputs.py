@@ -1,0 +1,78 @@
+"""Results never take the place of somebody's own file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.drawing import save_picture
+from lookcloser.core.outputs import check_folder, check_place, free_place, is_ours
+
+PICTURE = Image.new("RGB", (40, 30), "teal")
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".gif", ".tif", ".pdf"])
+def test_own_pictures_are_known_again_and_others_are_not(tmp_path: Path, ending: str) -> None:
+    own, foreign = tmp_path / f"own{ending}", tmp_path / f"foreign{ending}"
+    save_picture(PICTURE, own)
+    PICTURE.save(foreign)
+    assert is_ours(own)
+    assert not is_ours(foreign)
+    assert check_place(own, "--save") == own
+    with pytest.raises(LookcloserError, match=r"foreign.*lookcloser did not make.*another --save"):
+        check_place(foreign, "--save")
+
+
+def test_a_format_without_a_place_for_the_mark_is_never_written_over(tmp_path: Path) -> None:
+    save_picture(PICTURE, tmp_path / "a.bmp")
+    assert not is_ours(tmp_path / "a.bmp")
+    assert free_place(tmp_path / "a.bmp") == tmp_path / "a_2.bmp"
+
+
+def test_what_is_no_file_is_not_ours(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    for name in ("pipe", "link", "missing"):
+        assert not is_ours(tmp_path / name)
+    with pytest.raises(LookcloserError, match="there is a folder"):
+        check_place(tmp_path, "--out")
+    with pytest.raises(LookcloserError, match="link: there is a file"):
+        check_place(tmp_path / "link", "--out")
+
+
+def test_a_long_file_is_read_at_its_ends_only(tmp_path: Path) -> None:
+    (tmp_path / "long").write_bytes(b"x" * 50_000 + b"Made by lookcloser" + b"x" * 50_000)
+    assert not is_ours(tmp_path / "long")
+
+
+def test_names_that_one_disk_takes_for_the_same_are_numbered(tmp_path: Path) -> None:
+    taken: set[str] = set()
+    names = ["a.png", "A.png", "caf\u00e9.png", "cafe\u0301.png", "a_2.png", "b.png"]
+    places = [free_place(tmp_path / name, taken).name for name in names]
+    assert places == ["a.png", "A_2.png", "caf\u00e9.png", "cafe\u0301_2.png", "a_2_2.png", "b.png"]
+    assert len({place.casefold() for place in places}) == len(names)
+
+
+def test_an_original_in_the_folder_stays_and_a_result_is_made_anew(tmp_path: Path) -> None:
+    original = tmp_path / "a.png"
+    PICTURE.save(original)
+    before = original.read_bytes()
+    place = free_place(original)
+    save_picture(PICTURE, place)
+    assert (place.name, original.read_bytes()) == ("a_2.png", before)
+    assert free_place(original) == place, "the second time it is known"
+
+
+def test_a_folder_to_fill_has_to_be_empty(tmp_path: Path) -> None:
+    (tmp_path / "volume" / "lost+found").mkdir(parents=True)
+    assert check_folder(tmp_path / "volume", "--out") == tmp_path / "volume"
+    assert check_folder(tmp_path / "new", "--out") == tmp_path / "new"
+    with pytest.raises(LookcloserError, match=r"exists already and is not empty.*another --out"):
+        check_folder(tmp_path, "--out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LookcloserError, match="not empty"):
+        check_folder(tmp_path / "file", "--out")

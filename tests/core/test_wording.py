@@ -1,0 +1,36 @@
+import os
+
+import pytest
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.wording import encodable, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain name.jpg", "plain name.jpg"),
+        ("Käfer 甲虫 жук", "Käfer 甲虫 жук"),
+        ("\x1b]0;title\x07", "\\x1b]0;title\\x07"),
+        ("a\nb\tc\r", "a\\x0ab\\x09c\\x0d"),
+        ("\x9b31m", "\\x9b31m"),
+        ("abc\u202egpj.exe", "abc\\u202egpj.exe"),
+        ("line\u2028end", "line\\u2028end"),
+        (os.fsdecode(b"caf\xe9"), "caf\\xe9"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_what_is_printed_commands_no_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    printable(text).encode()
+
+
+def test_only_what_utf8_cannot_hold_is_spelled_out() -> None:
+    assert encodable("a\x1b\u202e") == "a\x1b\u202e"
+    assert encodable(os.fsdecode(b"caf\xe9 \xff")) == "caf\\xe9 \\xff"
+
+
+def test_names_in_errors_are_printable_and_lines_stay() -> None:
+    error = LookcloserError("\x1b[2Jx.png: no image", fix="First\nSecond")
+    assert str(error) == "\\x1b[2Jx.png: no image. First\nSecond."
+    assert error.what == "\x1b[2Jx.png: no image"

@@ -1,0 +1,74 @@
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from lookcloser.core import LookcloserError
+from lookcloser.data.readers.files import read_mat
+
+
+def test_values_come_as_lists_dictionaries_numbers_and_strings(tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    entry = np.array([(1, "x"), (2, "yz")], dtype=[("n", object), ("name", object)])
+    content = {"names": np.array(["a", "bc"], dtype=object), "entries": entry, "one": 3.5}
+    savemat(path, content)
+    found = read_mat(path, "names", "entries", "one")
+    assert found["names"] == ["a", "bc"]
+    assert found["entries"] == [{"n": 1, "name": "x"}, {"n": 2, "name": "yz"}]
+    assert found["one"] == 3.5
+    with pytest.raises(LookcloserError, match=r"a\.mat: has no variable 'other'"):
+        read_mat(path, "other")
+
+
+def test_a_file_that_kills_its_reader_kills_nobody_else(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "a.mat"
+    savemat(path, {"x": 1})
+    crash = tmp_path / "crash.py"
+    crash.write_text("import os; os.abort()")
+    monkeypatch.setattr("lookcloser.data.readers.mat.__file__", str(crash))
+    with pytest.raises(LookcloserError, match="as a MATLAB file: its structure is damaged"):
+        read_mat(path, "x")
+
+
+def test_a_file_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "a.mat"
+    savemat(path, {"x": 1})
+    endless = tmp_path / "endless.py"
+    endless.write_text("while True: pass")
+    monkeypatch.setattr("lookcloser.data.readers.mat.__file__", str(endless))
+    monkeypatch.setattr("lookcloser.data.readers.files._MAT_SECONDS", 1)
+    with pytest.raises(LookcloserError, match="not done after 1 seconds"):
+        read_mat(path, "x")
+
+
+def test_nothing_in_the_current_folder_is_imported(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "a.mat"
+    savemat(path, {"x": 1})
+    (tmp_path / "scipy.py").write_text("open('PWNED', 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert read_mat(path, "x") == {"x": 1}
+    assert not (tmp_path / "PWNED").exists()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_damaged_bytes(seed: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.mat"
+    savemat(path, {"file_list": np.array(["a/1.jpg", "b/2.jpg"], dtype=object)})
+    content = bytearray(path.read_bytes())
+    draw = np.random.default_rng(seed)
+    for place in draw.integers(128, len(content), 8):
+        content[place] = draw.integers(256)
+    path.write_bytes(content)
+    with suppress(LookcloserError):  # and nothing else
+        read_mat(path, "file_list")
+
+
+def test_the_file_of_the_reader_needs_nothing_of_the_package(tmp_path: Path) -> None:
+    from lookcloser.data.readers import mat
+
+    alone = shutil.copy(mat.__file__, tmp_path / "alone.py")
+    assert "lookcloser" not in Path(alone).read_text()

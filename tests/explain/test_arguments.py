@@ -1,0 +1,199 @@
+"""What is explained of a network, and for which class: taken rightly or refused in one sentence."""
+
+import warnings
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lookcloser.core import LookcloserError
+from lookcloser.explain import (
+    VIEWS,
+    NamedOutput,
+    cam,
+    eigencam,
+    gradcam,
+    guided_backprop,
+    integrated_gradients,
+    normalize,
+    occlusion,
+    rise,
+    saliency,
+    scorecam,
+    smoothgrad,
+)
+from lookcloser.explain.outputs import logits_of
+from lookcloser.explain.targets import class_indices
+
+LOGITS = torch.zeros(3, 4)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [2, np.int64(2), np.uint8(2), np.array(2), torch.tensor(2), [2, 2, 2], (2, 2, 2),
+     np.array([2, 2, 2]), torch.tensor([2, 2, 2], dtype=torch.uint8),
+     [torch.tensor(2), np.int32(2), 2], torch.eye(4)[[2, 2, 2]], torch.eye(4)[[2, 2, 2]].bool(),
+     np.eye(4, dtype=int)[[2, 2, 2]], [[0, 0, 1, 0]] * 3],
+)  # fmt: skip
+def test_one_class_in_every_form(targets):
+    indices, several = class_indices(targets, LOGITS)
+    assert indices.tolist() == [[2], [2], [2]]
+    assert not several
+
+
+def test_rows_of_classes_are_no_one_hot_rows():
+    for rows in ([[0, 1, 2, 3]] * 3, [[1, 0], [0, 1], [1, 1]], [[2], [0], [1]]):
+        indices, several = class_indices(rows, LOGITS)
+        assert indices.tolist() == rows
+        assert several
+    both, several = class_indices([[0, 1], [1, 0]], torch.zeros(2, 2))
+    assert both.tolist() == [[0, 1], [1, 0]]
+    assert several
+
+
+@pytest.mark.parametrize(
+    "targets",
+    ["cat", ["cat", "dog", "cat"], 1.5, [0.0, 1.0, 2.0], torch.tensor([0.5, 1.0, 2.0]), True,
+     [True, False, True], [[0, 1], [2], [0]], [None, 1, 2], {"cat": 1}, object(), [], 2**70,
+     torch.zeros(3, 0), torch.zeros(3, 4), torch.ones(3, 4), -1, 4, [0, 1],
+     np.zeros((3, 2, 2), int), np.array(["1", "2", "3"]), 1j],
+)  # fmt: skip
+def test_what_is_no_class_is_refused(targets):
+    with pytest.raises(LookcloserError, match="[Tt]arget"):
+        class_indices(targets, LOGITS)
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_every_view_refuses_wrong_arguments_in_a_sentence(name, everything, images):
+    view = VIEWS[name]
+    for model, given, target in (
+        (everything, images[0], 1),
+        (everything, images[:0], 1),
+        (everything, images.byte(), 1),
+        (everything, images.numpy(), 1),
+        (everything, images[:, :1], 1),
+        (everything, images * torch.nan, 1),
+        ("everything", images, 1),
+        (everything, images, "cat"),
+        (everything, images, 5),
+    ):
+        with pytest.raises(LookcloserError):
+            view(model, given, target)
+
+
+@pytest.mark.parametrize(
+    ("view", "options"),
+    [(smoothgrad, {"samples": 0}), (smoothgrad, {"noise": -1}), (rise, {"masks": 0}),
+     (rise, {"keep": 0}), (rise, {"cells": 0}), (integrated_gradients, {"steps": 0}),
+     (occlusion, {"window": 0}), (occlusion, {"window": 2, "stride": 3})],
+)  # fmt: skip
+def test_options_out_of_range_are_named(view, options, everything, images):
+    with pytest.raises(LookcloserError, match=f"{list(options)[-1]}"):
+        view(everything, images, 1, **options)
+
+
+Named = namedtuple("Named", ["species", "color"])
+A, B = torch.zeros(2, 5), torch.ones(2, 7)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [A, (A,), [A], (torch.tensor(1.0), A), {"out": A, "map": torch.zeros(2, 5, 3, 3)},
+     {"logits": A, "pooler_output": B}, Named(A, None)],
+)  # fmt: skip
+def test_the_only_logits_are_taken(output):
+    assert logits_of(output) is A
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ((A, B), r"0 \(2, 5\), 1 \(2, 7\).*output = 0 or 1"),
+        ({"features": B, "out": A}, r"features \(2, 7\), out \(2, 5\).*'features' or 'out'"),
+        (Named(A, B), "species .*color"),
+        ({"pooler_output": A}, "features, not the logits of classes"),
+        ({"image_embeds": A}, "features, not the logits of classes"),
+        (torch.zeros(2, 5, 3), r"\(2, 5, 3\)"),
+        (torch.zeros(2), r"\(2,\)"),
+        (None, "NoneType"),
+        ({}, "dict"),
+        ("logits", "str"),
+    ],
+)
+def test_other_outputs_are_refused(output, message):
+    with pytest.raises(LookcloserError, match=message):
+        logits_of(output)
+
+
+def test_one_of_several_outputs_by_name(model, images):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.other = model, nn.Linear(3, 7)
+
+        def forward(self, images):
+            return {"color": self.other(images.mean(dim=(2, 3))), "species": self.body(images)}
+
+    both = Two().train()
+    named = NamedOutput(both, "species")
+    torch.testing.assert_close(gradcam(named, images, 3), gradcam(model, images, 3))
+    torch.testing.assert_close(
+        gradcam(named, images, 3, layer="body.last"), gradcam(model, images, 3, layer="last")
+    )
+    assert all(module.training for module in both.modules())
+    with pytest.raises(LookcloserError, match="specie: unknown output. Close: species"):
+        gradcam(NamedOutput(both, "specie"), images, 3)
+
+
+@pytest.fixture
+def quantized():
+    pytest.importorskip("torch.ao.quantization")
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 5),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that this will move to another package
+        return torch.ao.quantization.quantize_dynamic(net.eval(), {nn.Linear}, dtype=torch.qint8)
+
+
+def test_quantized_networks(quantized, images):
+    for view in (cam, gradcam, saliency, guided_backprop):
+        with pytest.raises(LookcloserError, match="is quantized, so that it has no gradients"):
+            view(quantized, images, 1)
+    for view in (scorecam, eigencam):
+        assert view(quantized, images, 1).shape == (4, 6, 8)
+    assert occlusion(quantized, images, 1, window=8).shape == (4, 24, 32)
+    assert torch.isfinite(rise(quantized, images, 1, masks=10)).all()
+
+
+def test_a_single_class_has_evidence(images):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 4, stride=4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(8, 1),
+    ).eval()  # fmt: skip
+    for view in (cam, gradcam, saliency):
+        assert view(net, images).shape[0] == 4
+    maps = rise(net, images, masks=50)
+    probabilities = rise(net, images, masks=50, score=torch.sigmoid)
+    torch.testing.assert_close(maps, probabilities)
+    with pytest.raises(LookcloserError, match="target 1: no such class"):
+        cam(net, images, 1)
+
+
+def test_normalize_clips_at_a_share_of_the_pixels():
+    maps = torch.arange(100.0).reshape(1, 10, 10)
+    maps[0, 0, 0] = 1e6
+    assert normalize(maps)[0, 9, 9] < 1e-3
+    clipped = normalize(maps, 0.99)
+    assert clipped[0, 0, 0] == 1
+    assert clipped[0, 9, 9] == 1
+    assert clipped[0, 5, 0] == pytest.approx(50 / 99)
+    assert not normalize(-maps, 0.99).any()
+    lonely = torch.zeros(1, 10, 10)
+    lonely[0, 3, 3] = 2.0
+    assert torch.equal(normalize(lonely, 0.9), lonely / 2)

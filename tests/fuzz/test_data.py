@@ -1,0 +1,289 @@
+"""Random and damaged data: nothing but `LookcloserError` comes out, nothing hangs, nothing grows.
+
+``LOOKCLOSER_FUZZ=10`` tries ten times as many inputs.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.images import load_image, open_image
+from lookcloser.core.wording import printable
+from lookcloser.data import check_data, read_data
+
+TIMES = int(os.environ.get("LOOKCLOSER_FUZZ", "1"))
+# What the process may grow by over all inputs of a test: one bad size in a header would be more.
+GROWTH = 1 << 30
+# Seconds of processor time for one input of some kilobytes.
+SLOWEST = 10.0
+
+LABELS = (
+    "a",
+    "b",
+    "7",
+    "NA",
+    "é",
+    "e\u0301",
+    "a;b",
+    "",
+    " ",
+    "\x1b[31m",
+    "x" * 300,
+    "0",
+    "1",
+    "-1",
+)
+FILES = (
+    "0.jpg",
+    "1.jpg",
+    "0",
+    "im/2.jpg",
+    "../0.jpg",
+    "/etc/passwd",
+    "C:\\0.jpg",
+    "",
+    "a\0b",
+    "9.jpg",
+)
+FILES += ("http://x/0.jpg", "im\\2.jpg", ".", "0.JPG", "\udcff.jpg", "n" * 5000)
+HEADERS = ("image", "label", "labels", "caption", "id", "filename", "class", "split", "bbox", "x0")
+HEADERS += ("y0", "x1", "y1", "w", "h", "x", "y", "a", "", "Image ", "text", "tags", "word")
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """A folder of three images."""
+    for name in ("0.jpg", "1.jpg", "im/2.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (20, 16), (len(name), 90, 200)).save(tmp_path / name)
+    return tmp_path
+
+
+def try_all(count: int, attempt: Callable[[random.Random], None]) -> None:
+    """Run ``attempt`` with seeds 0, 1, …; whatever but a `LookcloserError` is a failure."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for seed in range(count * TIMES):
+        started = resource.getrusage(resource.RUSAGE_SELF).ru_utime
+        try:
+            attempt(random.Random(seed))
+        except LookcloserError as error:
+            said = str(error)
+            if said.encode().decode() != "\n".join(map(printable, said.split("\n"))):
+                raise AssertionError(f"seed {seed}: not printable: {said!r}") from error
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {type(error).__name__}: {error}") from error
+        spent = resource.getrusage(resource.RUSAGE_SELF).ru_utime - started
+        assert spent < SLOWEST, f"seed {seed}: {spent:.0f} s"
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown * 1024 < GROWTH
+
+
+def read(path: Path) -> None:
+    """As training and `data check` do, whose catalogs say the same."""
+    catalog = read_data(path, skip_missing=True)
+    known = set(catalog.names)
+    for sample in catalog.samples:
+        assert known.issuperset(sample.labels)
+        assert sample.split in {"train", "val", "test"}
+        sample.name.encode()
+    json.dumps(check_data(catalog).to_dict(), ensure_ascii=False).encode()
+
+
+def damaged(content: bytes, draw: random.Random) -> bytes:
+    """Some bytes changed, cut out, doubled or put in."""
+    data = bytearray(content)
+    for _ in range(draw.randint(1, 8)):
+        place = draw.randrange(len(data) + 1)
+        kind = draw.randrange(4)
+        if kind == 0 and place < len(data):
+            data[place] = draw.randrange(256)
+        elif kind == 1:
+            del data[place : place + draw.choice((1, 7, 100))]
+        elif kind == 2:
+            data[place:place] = data[place : place + draw.choice((1, 50))]
+        else:
+            data[place:place] = draw.randbytes(draw.choice((1, 4)))
+    return bytes(data)
+
+
+def test_tables_of_odd_cells(images: Path) -> None:
+    def attempt(draw: random.Random) -> None:
+        columns = draw.sample(HEADERS, draw.randint(1, 6))
+        if draw.random() < 0.7:
+            columns = [*draw.sample(("image", "filename", "id"), 1), *columns]
+        numbers = ("1", "2.5", "-3", "nan", "inf", "1e999", "[1,2,3,4]", "[[1", "")
+        cells = {
+            "image": FILES,
+            "filename": FILES,
+            "id": FILES,
+            "split": ("train", "test", "x", ""),
+        }
+        rows = [
+            [draw.choice(cells.get(c, LABELS if draw.random() < 0.5 else numbers)) for c in columns]
+            for _ in range(draw.randint(0, 8))
+        ]
+        mark = draw.choice(",;\t")
+        text = "\n".join(mark.join(row) for row in [columns, *rows])
+        content = text.encode(draw.choice(("utf-8", "utf-16", "latin-1")), "replace")
+        path = images / draw.choice(("t.csv", "t.tsv"))
+        path.write_bytes(content if draw.random() < 0.6 else damaged(content, draw))
+        try:
+            read(draw.choice((path, images)))
+        finally:
+            path.unlink()
+
+    try_all(150, attempt)
+
+
+def test_json_lines_and_spreadsheets(images: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book, stream = openpyxl.Workbook(), io.BytesIO()
+    for row in (("image", "label"), ("0.jpg", "a"), ("1.jpg", 7.0)):
+        book.active.append(row)
+    book.save(stream)
+    lines = [{"file_name": "0.jpg", "label": "a"}, {"file_name": "1.jpg", "label": ["b", 2]}]
+    text = "\n".join(map(json.dumps, lines)).encode()
+
+    def attempt(draw: random.Random) -> None:
+        sheet = draw.random() < 0.4
+        path = images / ("t.xlsx" if sheet else "t.jsonl")
+        path.write_bytes(damaged(stream.getvalue() if sheet else text, draw))
+        try:
+            read(path)
+        finally:
+            path.unlink()
+
+    try_all(80, attempt)
+
+
+def test_coco(images: Path) -> None:
+    values = (None, -1, 0, 1, 2, "a", "", [], {}, 1e308, True, "../x.jpg", [1, 2, 3, 4], "0.jpg")
+
+    def attempt(draw: random.Random) -> None:
+        content = {
+            "images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(2)],
+            "annotations": [
+                {"id": i, "image_id": i % 2, "category_id": 1, "bbox": [1, 1, 5, 5]}
+                for i in range(4)
+            ],
+            "categories": [{"id": 1, "name": "a"}],
+        }
+        for _ in range(draw.randint(0, 3)):
+            entries = content[draw.choice(list(content))]
+            entry = draw.choice(entries)
+            entry[draw.choice(list(entry))] = draw.choice(values)
+        raw = json.dumps(content).encode()
+        path = images / "instances.json"
+        path.write_bytes(raw if draw.random() < 0.6 else damaged(raw, draw))
+        try:
+            read(draw.choice((path, images)))
+        finally:
+            path.unlink()
+
+    try_all(150, attempt)
+
+
+def test_annotations_in_xml(images: Path) -> None:
+    text = (
+        b"<annotation><filename>0.jpg</filename><object><name>a</name><bndbox><xmin>1</xmin>"
+        b"<ymin>1</ymin><xmax>5</xmax><ymax>4</ymax></bndbox></object></annotation>"
+    )
+
+    def attempt(draw: random.Random) -> None:
+        (images / "0.xml").write_bytes(damaged(text, draw))
+        (images / "1.xml").write_bytes(text)
+        read(images)
+
+    try_all(80, attempt)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000"])
+def test_damaged_images(kind: str, tmp_path: Path) -> None:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (12, 16, 3), np.uint8)
+    Image.fromarray(pixels).save(stream, kind)
+    path = tmp_path / "a.png"
+
+    def attempt(draw: random.Random) -> None:
+        content = damaged(stream.getvalue(), draw)
+        assert load_image(content).mode == "RGB"
+        path.write_bytes(content)
+        with open_image(path) as image:
+            image.load()
+
+    try_all(60, attempt)
+
+
+def test_bytes_that_are_no_image() -> None:
+    starts = (b"%!PS-Adobe-3.0 EPSF-3.0\n", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM")
+    starts += (b"II*\0", b"MM\0*", b"RIFF\0\0\0\0WEBP", b"P6\n9999999 9999999\n255\n", b"")
+
+    def attempt(draw: random.Random) -> None:
+        content = draw.choice(starts) + draw.randbytes(draw.randint(0, 200))
+        load_image(draw.choice((content, io.BytesIO(content), bytearray(content))))
+
+    try_all(200, attempt)
+
+
+def test_names_of_files_and_folders(tmp_path: Path) -> None:
+    signs = [b"a", b"B", b" ", b".", b"\xe9", "é".encode(), "e\u0301".encode(), b"\x1b", b"\n"]
+    signs += [b"\x07", b"train", b"test", b"_", b"images", b"mask", b"[", b"*", b"'", b'"', b"\\"]
+    signs += ["\u202e".encode(), "甲".encode(), b"-1", b"\xff\xfe", b"%"]
+    image = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(image, "PNG")
+
+    def name(draw: random.Random) -> bytes:
+        made = b"".join(draw.choices(signs, k=draw.randint(1, 4)))
+        return b"x" if made in (b".", b"..") else made
+
+    def attempt(draw: random.Random) -> None:
+        root = os.path.join(os.fsencode(tmp_path), b"%d" % draw.getrandbits(60))
+        for _ in range(draw.randint(1, 6)):
+            parts = [name(draw) for _ in range(draw.randint(0, 3))]
+            folder = os.path.join(root, *parts)
+            try:
+                os.makedirs(folder, exist_ok=True)
+                with open(os.path.join(folder, name(draw) + b".png"), "wb") as file:
+                    file.write(image.getvalue())
+            except OSError:  # a folder where another file is
+                continue
+        read(Path(os.fsdecode(root)))
+
+    try_all(120, attempt)
+
+
+def test_odd_files_beside_images(images: Path) -> None:
+    """Pipes, links and devices where tables and lists are looked for: opened, they would hang."""
+    names = ("labels.csv", "a.json", "a.jsonl", "captions.txt", "results.csv", "0.xml", "x.png")
+    names += ("images.txt", "train_list.mat", "x.xlsx", "data.yaml", "metadata.csv")
+
+    def attempt(draw: random.Random) -> None:
+        made = [images / name for name in draw.sample(names, 3)]
+        for path in made:
+            kind = draw.randrange(4)
+            if kind == 0:
+                os.mkfifo(path)
+            elif kind == 1:
+                path.symlink_to(draw.choice(("nowhere", path.name, "/dev/zero", "..")))
+            elif kind == 2:
+                path.mkdir()
+            else:
+                path.write_bytes(b"")
+        try:
+            read(images)
+        finally:
+            for path in made:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+
+    try_all(50, attempt)
