@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Run
+from lookcloser.cli.options import DecodingWorkers, Device
 from lookcloser.core.wording import count
 
 
@@ -35,7 +36,8 @@ def annotate(
         float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
     ] = 0.0,
     batch_size: BatchSize = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 0,
+    workers: DecodingWorkers = 0,
+    device: Device = None,
 ) -> None:
     """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
 
@@ -45,7 +47,7 @@ def annotate(
     from lookcloser.recognizer import load
 
     with printing.progress("Annotating") as progress:
-        found = load(run).annotate(
+        found = load(run, device=device).annotate(
             data,
             out,
             form=form,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from lookcloser.cli import printing
+from lookcloser.cli.options import DecodingWorkers, Device, DryRun, LoadingWorkers
 from lookcloser.cli.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.showing import answer_line
@@ -30,6 +32,13 @@ def _existing(run: str | None) -> str | None:
     if not Path(run).expanduser().exists():
         raise missing_path(run, "run or model")
     return run
+
+
+def _free_table(path: Path | None) -> Path | None:
+    """A file that is nobody's: before the work, not after it."""
+    from lookcloser.core.outputs import check_place
+
+    return None if path is None else check_place(path, "--csv")
 
 
 Run = Annotated[
@@ -56,39 +65,57 @@ def predict(
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table here: a row for each label of each image.", callback=_free_table
+        ),
+    ] = None,
     json: Json = False,
     batch_size: BatchSize = 16,
+    workers: DecodingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Answer images, and show where the model looked.
 
-    Example: `lookcloser predict runs/birds photos/ --save evidence/`
+    Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
+    `lookcloser predict runs/birds photos/ --csv answers.csv`
     """
     from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
     from lookcloser.recognizer import load
 
-    recognizer = load(run)
+    recognizer = load(run, device=device)
     failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
     pictures = _picture_names(sources, save)
+    if dry_run:
+        outputs = [] if csv is None else [csv]
+        printing.say_plan(f"answer {count(len(sources), 'image')}", [*pictures, *outputs])
+        return
     if save is not None:
         make_folder(save)
-    for prediction in recognizer.stream(sources, top=top, batch_size=batch_size):
-        total += 1
-        if prediction.error is not None:
-            failed += 1
-            printing.say(f"skipped: {prediction.error}")
-        else:
-            answered = prediction.path
-            _show(prediction, None if save is None else pictures[total - 1], text=not json)
-        if json:
-            rows.append(prediction.to_dict())
+    # Lines on a terminal are progress enough.
+    shown = json or csv is not None
+    with printing.progress("Answering", shown) as progress, _table_file(csv) as table:
+        for prediction in recognizer.stream(
+            sources, top=top, batch_size=batch_size, workers=workers
+        ):
+            total += 1
+            table(prediction)
+            if prediction.error is not None:
+                failed += 1
+                printing.say(f"skipped: {prediction.error}")
+            else:
+                answered = prediction.path
+                _show(prediction, None if save is None else pictures[total - 1], text=not shown)
+            if json:
+                rows.append(prediction.to_dict())
+            progress(total, len(sources))
     if json:
         printing.print_json(rows)
-    if save is not None:
-        printing.say(f"{count(total - failed, 'picture')} in {save}")
-    if failed:
-        printing.say(f"{failed} of {count(total, 'image')} could not be read")
+    _say_written(total, failed, csv, save)
     if answered is None:
         raise typer.Exit(FAILED)
     if save is None:
@@ -116,7 +143,9 @@ def evaluate(
     ] = 24,
     json: Json = False,
     batch_size: BatchSize = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+    workers: LoadingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Score a model on a split: its answers and, where the data has boxes, its evidence.
 
@@ -129,8 +158,12 @@ def evaluate(
 
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, catalog, rated = load(run), read_data(data), {}
+    recognizer, rated = load(run, device=device), {}
+    catalog = recognizer.catalog(read_data(data))
     split = scored_split(catalog, split)
+    if dry_run:
+        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
+        return
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")
         rated = recognizer.rate_views(
@@ -205,6 +238,7 @@ def explain(
     model_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the timm model, e.g. pad_type=same.")
     ] = None,
+    device: Device = None,
 ) -> None:
     """Look at one image in several ways, side by side.
 
@@ -231,7 +265,7 @@ def explain(
     if weights == "none" and run.startswith(STOCK):
         printing.say("Random weights (--weights none): the network knows nothing")
     given = read_pairs(model_kwargs or [], "--model-kwargs")
-    recognizer = load(run, weights=weights, model_kwargs=given)
+    recognizer = load(run, weights=weights, model_kwargs=given, device=device)
     if each_label:
         found = recognizer.explain_labels(shown, views)
         save_picture(plot_labels(load_image(shown), found), save)
@@ -283,6 +317,16 @@ def _view_names(text: str, option: str) -> list[str]:
     return names
 
 
+def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -> None:
+    """How many images are in what was written, and how many are not."""
+    if csv is not None:
+        printing.say(f"{count(total, 'image')} in {csv}")
+    if save is not None:
+        printing.say(f"{count(total - failed, 'picture')} in {save}")
+    if failed:
+        printing.say(f"{failed} of {count(total, 'image')} could not be read")
+
+
 def _say_next(recognizer: Recognizer, run: str, answered: str | Path) -> None:
     """After pictures: a closer look at an image, or the report of captions, which have no views."""
     if recognizer.header.task == "captioning":
@@ -297,6 +341,26 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
         prediction.save(picture)
     if text:
         typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}"))
+
+
+@contextmanager
+def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
+    """What writes the rows of each answer to a CSV file, which is there once all are."""
+    from csv import DictWriter
+
+    from lookcloser.core.atomic import replacing
+    from lookcloser.core.showing import ROW_NAMES
+
+    if path is None:
+        yield lambda _prediction: None
+        return
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = DictWriter(file, ROW_NAMES)
+        writer.writeheader()
+        yield lambda prediction: writer.writerows(prediction.to_rows())
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:

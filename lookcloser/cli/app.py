@@ -8,7 +8,19 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import annotate, answer, audit, data, demo, methods, printing, report, train
+from lookcloser.cli import (
+    annotate,
+    answer,
+    audit,
+    data,
+    demo,
+    imagine,
+    info,
+    methods,
+    printing,
+    report,
+    train,
+)
 from lookcloser.cli.answer import FAILED
 from lookcloser.cli.panels import PanelCommand
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
@@ -18,7 +30,7 @@ app = typer.Typer(
     name="lookcloser",
     help="Train image recognisers from image-level labels, and see where they looked.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,7 +66,9 @@ app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
 app.add_typer(data.app, name="data")
+app.command("imagine")(imagine.imagine)
 app.command("methods")(methods.methods)
+app.command("info")(info.info)
 
 
 def run() -> None:

@@ -40,14 +40,24 @@ def next_step(*words: object) -> None:
     say(f"Next: {shlex.join(['lookcloser', *map(str, words)])}")
 
 
+def say_plan(work: str, files: Sequence[object] = ()) -> None:
+    """What --dry-run says instead of doing it: the work, and each file that it would write."""
+    say(f"Would {work}")
+    for file in files:
+        typer.echo(printable(f"would write {file}"))
+
+
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that is told (done, total); nothing at all where stderr is no terminal."""
+def progress(title: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told (done, total).
+
+    Nothing at all where stderr is no terminal, or it is not to be ``shown``.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (shown and console.is_terminal):
         yield lambda _done, _total: None
         return
     with Progress(console=console, transient=True) as bar:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, Run, ScoredSplit, scored_split
+from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, BatchSize, Run, ScoredSplit, scored_split
+from lookcloser.cli.options import Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -26,6 +27,10 @@ def report(
     audit: Annotated[
         bool, typer.Option("--audit", help="With a section on classes right for a wrong reason.")
     ] = False,
+    batch_size: BatchSize = 32,
+    workers: LoadingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """One self-contained HTML page: scores, mistakes, and the evidence behind each answer.
 
@@ -34,14 +39,29 @@ def report(
     from lookcloser.core.outputs import check_place
     from lookcloser.data import read_data
     from lookcloser.recognizer import load
+    from lookcloser.recognizer.reporting import page_place
+    from lookcloser.training.files import REPORT_FILE
 
     if out is not None:
         check_place(out, "--out")
-    recognizer, catalog = load(run), read_data(data)
+    recognizer = load(run, device=device)
+    catalog = recognizer.catalog(read_data(data))
     split = scored_split(catalog, split)
-    page, evaluation = recognizer.report(
-        catalog, split, out=out, threshold_from=threshold_from, audited=audit
-    )
+    if dry_run:
+        page = page_place(recognizer, out, REPORT_FILE)
+        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}", [page])
+        return
+    with printing.progress("Evaluating") as progress:
+        page, evaluation = recognizer.report(
+            catalog,
+            split,
+            out=out,
+            threshold_from=threshold_from,
+            audited=audit,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
     printing.print_settings(evaluation.settings)
     typer.echo(page)
     printing.say(f"{count(len(evaluation.images.correct), 'image')}; open the page in a browser")

@@ -117,7 +117,7 @@ def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, Floats]:
     Beside it the maps (B, h, w) of the true classes.
     """
     truth = batch.targets[:, None].to(batch.images.device)
-    output = model(batch.images, targets=TOP)
+    output = model(batch.images, top=TOP)
     if output.maps is None:
         return as_arrays(output), np.zeros((len(truth), 1, 1), np.float32)
     best, place = output.tokens[:, :1], (output.tokens == truth).int().argmax(dim=1)

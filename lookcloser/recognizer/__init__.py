@@ -1,6 +1,7 @@
 """Load, train, predict, evaluate, explain: the object people hold."""
 
-from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.recognizer.loading import load
+from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import TrainResult, read_command, read_config, run_training, train
 
 __all__ = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +13,17 @@ from lookcloser.annotation import Annotation, annotate
 from lookcloser.auditing import audit
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.files import missing_path
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Evaluation, Prediction, Region
 from lookcloser.data import Catalog, read_data
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
+from lookcloser.inference.devices import usable_device
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
-from lookcloser.inference.stock import StockEngine, stock_classifier
-from lookcloser.models import Model, load_model_file, save_model_file
+from lookcloser.inference.stock import StockEngine
+from lookcloser.models import Model, save_model_file
 from lookcloser.runtime import stream
-from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.reporting import AuditPage, ReportPage
@@ -52,7 +51,7 @@ class Recognizer:
         device: str | torch.device | None = None,
         folder: Path | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.model = model.eval().to(self.device)
         self.header = header
         self.folder = folder
@@ -288,6 +287,9 @@ class Recognizer:
         out: str | Path | None = None,
         threshold_from: str = "val",
         audited: bool | Audit = False,
+        batch_size: int = 32,
+        workers: int = 0,
+        progress: Callable[[int, int], None] | None = None,
     ) -> ReportPage:
         """Evaluate on a split and write one self-contained HTML page.
 
@@ -298,6 +300,9 @@ class Recognizer:
             threshold_from: See `evaluation`.
             audited: Whether the page gets an audit of the same split: True makes one, an `Audit`
                 that was made before is shown as it is.
+            batch_size: Images per forward pass.
+            workers: Loading processes.
+            progress: Told (done, total) images of the evaluation after each batch.
 
         Returns:
             The file, and what was measured.
@@ -309,7 +314,15 @@ class Recognizer:
         from lookcloser.recognizer.reporting import write_report_page
 
         return write_report_page(
-            self, data, split, out=out, threshold_from=threshold_from, audited=audited
+            self,
+            data,
+            split,
+            out=out,
+            threshold_from=threshold_from,
+            audited=audited,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
         )
 
     def audit_report(
@@ -366,43 +379,3 @@ class Recognizer:
                 allowed=f"This model answers {self.header.task}.",
             )
         return catalog
-
-
-def load(
-    path: str | Path,
-    *,
-    device: str | torch.device | None = None,
-    weights: str = "pretrained",
-    model_kwargs: Mapping[str, Any] | None = None,
-) -> Recognizer:
-    """Load a run folder, one .safetensors file, or a stock classifier.
-
-    Args:
-        path: A run, a model file, or "timm:NAME" for a classifier of timm.
-        device: Where it runs; None takes a GPU where there is one.
-        weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
-            keys, classifier included.
-        model_kwargs: Of a stock classifier: further arguments of the timm model.
-
-    Raises:
-        LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
-            folder in which nothing has been saved yet, and weights that are not to be had.
-    """
-    if str(path).startswith(STOCK):
-        net, header = stock_classifier(
-            str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
-        )
-        return Recognizer(net, header, device=device)
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise missing_path(path, "run or model")
-    folder = path if path.is_dir() else None
-    file = path / MODEL_FILE if folder else path
-    if folder and not file.is_file():
-        raise LookcloserError(
-            f"{path}: no {MODEL_FILE} in this folder",
-            fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {path}`",
-        )
-    model, header = load_model_file(file)
-    return Recognizer(model, header, device=device, folder=folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import platform
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -68,9 +68,12 @@ def write_report_page(
     out: str | Path | None,
     threshold_from: str,
     audited: bool | Audit,
+    batch_size: int,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
 ) -> ReportPage:
     """See `Recognizer.report`."""
-    out = _place(recognizer, out, REPORT_FILE)
+    out = page_place(recognizer, out, REPORT_FILE)
     catalog = data if isinstance(data, Catalog) else read_data(data)
     # First, as data that cannot be audited should cost no evaluation.
     found = recognizer.audit(catalog, split) if audited is True else audited or None
@@ -81,6 +84,9 @@ def write_report_page(
         threshold_from=threshold_from,
         evidence=galleries.MOST,
         flagged=found.flagged if found else (),
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
     )
     page = write_report(
         out,
@@ -104,7 +110,7 @@ def write_audit_page(
     **options: Any,
 ) -> AuditPage:
     """See `Recognizer.audit_report`."""
-    out = _place(recognizer, out, AUDIT_FILE)
+    out = page_place(recognizer, out, AUDIT_FILE)
     catalog = data if isinstance(data, Catalog) else read_data(data)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
@@ -112,8 +118,12 @@ def write_audit_page(
     return AuditPage(write_audit(out, found, about=about, title=title), found)
 
 
-def _place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
-    """The file that was asked for, or the one in the run."""
+def page_place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
+    """Where a page goes: the file that was asked for, or the one of that name in the run.
+
+    Raises:
+        LookcloserError: For a model from a single file, without a file asked for.
+    """
     if out is not None:
         return Path(out)
     if recognizer.folder is None:

@@ -13,7 +13,8 @@ from lookcloser.core.errors import UsageError
 from lookcloser.data import Catalog, read_data, validate_for_training
 from lookcloser.evaluation import choose_box_threshold
 from lookcloser.models import read_header
-from lookcloser.recognizer.recognizer import Recognizer, load
+from lookcloser.recognizer.loading import load
+from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.training import processes
 from lookcloser.training.asked import check_new, check_resumed
 from lookcloser.training.files import MODEL_FILE

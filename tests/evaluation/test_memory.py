@@ -12,7 +12,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.vocabulary import SPECIALS
-from lookcloser.models import MODELS
+from lookcloser.models import build_model
 from lookcloser.recognizer import Recognizer
 
 SIDE, FEW, MANY = 128, 40, 136
@@ -28,7 +28,6 @@ def recognizer(method):
     """A network with random weights whose maps are 16 × 16."""
     torch.manual_seed(0)
     size = (SIDE, SIDE)
-    model = {item.name: item for item in MODELS}[method]
     arguments = {"backbone": "test_resnet", "stride": 8}
     arguments |= {"size": SIDE // 2, "scales": 2} if method == "racnn" else {}
     names = (*SPECIALS, "a", "dog") if method == "lstm" else NAMES
@@ -36,7 +35,7 @@ def recognizer(method):
     header = ModelHeader(
         method, {"num_classes": len(names), **arguments}, TASKS[method], names, Preprocessing(size)
     )
-    return Recognizer(model(len(names), **arguments), header, device="cpu")
+    return Recognizer(build_model(method, header.arguments), header, device="cpu")
 
 
 def data(method, count):
