@@ -140,6 +140,31 @@ def annotate(
     return Annotation(tuple(files), records, boxes, resumed, thresholds, tuple(notes))
 
 
+def count_images(
+    header: ModelHeader,
+    data: str | Path | Catalog,
+    *,
+    form: str = "coco",
+    masks: str | None = None,
+    labels: str = "auto",
+    split: str | None = None,
+) -> int:
+    """How many images `annotate` would work on; these arguments are refused as there.
+
+    Args:
+        header: Of the network.
+        data: As in `annotate`, like the rest.
+        form: As there.
+        masks: As there.
+        labels: As there.
+        split: As there.
+    """
+    _check(header, form, masks)
+    samples, *_ = _pictures(data, split)
+    _labels_of(samples, header, labels)
+    return len(samples)
+
+
 def _begin(
     journal: Journal,
     engine: Engine,

@@ -9,7 +9,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Run
-from lookcloser.cli.options import DecodingWorkers, Device
+from lookcloser.cli.options import DecodingWorkers, Device, DryRun
 from lookcloser.core.wording import count
 
 
@@ -38,16 +38,25 @@ def annotate(
     batch_size: BatchSize = 32,
     workers: DecodingWorkers = 0,
     device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
 
     Stopped on the way, the same command goes on where it was.
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
+    from lookcloser.annotation.annotate import count_images
     from lookcloser.recognizer import load
 
+    recognizer = load(run, device=device)
+    if dry_run:
+        images = count_images(
+            recognizer.header, data, form=form, masks=masks, labels=labels, split=split
+        )
+        printing.say_plan(f"annotate {count(images, 'image')}", [out])
+        return
     with printing.progress("Annotating") as progress:
-        found = load(run, device=device).annotate(
+        found = recognizer.annotate(
             data,
             out,
             form=form,

@@ -50,7 +50,7 @@ class KeptAnswers:
     def add(
         self,
         correct: NDArray[np.bool_],
-        losses: Floats,
+        losses: NDArray[np.floating],
         boxed: int,
         ious: Floats,
         answers: Sequence[Answer],

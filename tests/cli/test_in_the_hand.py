@@ -48,6 +48,8 @@ def test_predict_writes_a_row_for_each_label_of_each_image(
         (["predict", "RUN", "IMAGES", "--save", "e", "--csv", "a.csv"], "answer 7 images", 8),
         (["evaluate", "RUN", "DATA"], "score 18 images of test", 0),
         (["report", "RUN", "DATA", "--out", "r.html"], "score 18 images of test", 1),
+        (["annotate", "RUN", "DATA", "--out", "boxes"], "annotate 78 images", 1),
+        (["annotate", "RUN", "IMAGES"], "annotate 7 images", 1),
         (["audit", "RUN", "DATA", "--out", "a.html"], "audit 18 images of test", 1),
     ],
 )
