@@ -50,10 +50,10 @@ def annotate(
 
     recognizer = load(run, device=device)
     if dry_run:
-        images = count_images(
+        asked = count_images(
             recognizer.header, data, form=form, masks=masks, labels=labels, split=split
         )
-        printing.say_plan(f"annotate {count(images, 'image')}", [out])
+        printing.say_plan(f"annotate {count(asked, 'image')}", [out])
         return
     with printing.progress("Annotating") as progress:
         found = recognizer.annotate(

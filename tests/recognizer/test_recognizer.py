@@ -176,7 +176,7 @@ def test_boxes_never_reach_the_training(squares, recognizer, tmp_path):
 def recognizer_options(recognizer):
     from lookcloser.recognizer import read_config
 
-    return vars(read_config(recognizer.folder)[1])
+    return read_config(recognizer.folder)[1].to_dict()
 
 
 def test_data_without_boxes_has_no_localisation(recognizer, squares, tmp_path):
