@@ -88,7 +88,7 @@ def scene_maps(folder: Path) -> tuple[str, Tensor, Split]:
     write_scenes(folder, train=2000, val=0, test=300, size=64)
     splits = read(folder, Preprocessing((64, 64)), {"train": 10_000, "test": 10_000})
     torch.manual_seed(0)
-    model = CAM(10, "test_resnet", stride=8)
+    model = CAM(10, CAM.Options("test_resnet", stride=8))
     with torch.enable_grad():
         learn(model, splits["train"].images, splits["train"].classes, epochs=12, lr=0.01)
     test = splits["test"]

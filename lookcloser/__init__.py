@@ -12,10 +12,11 @@ from lookcloser.version import __version__
 
 if TYPE_CHECKING:
     from lookcloser.core import Label, LookcloserError, Prediction, Region
-    from lookcloser.recognizer import Recognizer, load, train
+    from lookcloser.recognizer import Recognizer, add, load, train
     from lookcloser.runtime import overlay
 
 _HOME = {
+    "add": "lookcloser.recognizer",
     "train": "lookcloser.recognizer",
     "load": "lookcloser.recognizer",
     "overlay": "lookcloser.runtime",
@@ -44,6 +45,7 @@ __all__ = [
     "Recognizer",
     "Region",
     "__version__",
+    "add",
     "load",
     "overlay",
     "train",

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, BatchSize, Run
+from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.cli.options import DecodingWorkers, Device, DryRun
 from lookcloser.core.wording import count
 
 
 def annotate(
-    run: Run,
+    run: AnyRun,
     data: Annotated[str, typer.Argument(help="A data set of any layout, or a folder of images.")],
     form: Annotated[
         str, typer.Option("--format", help="coco, voc, yolo, csv, labelstudio or cvat.")
@@ -45,8 +45,10 @@ def annotate(
     Stopped on the way, the same command goes on where it was.
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
+    from lookcloser.annotation import annotate as annotate_data
     from lookcloser.annotation.annotate import count_images
     from lookcloser.recognizer import load
+    from lookcloser.runtime.onnx_file import is_onnx
 
     recognizer = load(run, device=device)
     if dry_run:
@@ -56,7 +58,8 @@ def annotate(
         printing.say_plan(f"annotate {count(asked, 'image')}", [out])
         return
     with printing.progress("Annotating") as progress:
-        found = recognizer.annotate(
+        found = annotate_data(
+            recognizer.engine,
             data,
             out,
             form=form,
@@ -83,7 +86,7 @@ def annotate(
     seen = next(
         (record.source for record in found.records if record.things and record.source), None
     )
-    if seen is not None:
+    if seen is not None and not is_onnx(run):
         printing.next_step("explain", run, seen)
     if found.skipped:
         raise typer.Exit(SKIPPED)

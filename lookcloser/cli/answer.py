@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lookcloser.core import Prediction, Region
     from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
+    from lookcloser.runtime.onnx import OnnxRecognizer
 
 
 def _existing(run: str | None) -> str | None:
@@ -44,6 +45,10 @@ def _free_table(path: Path | None) -> Path | None:
 Run = Annotated[
     str, typer.Argument(help="A run folder or a .safetensors file.", callback=_existing)
 ]
+AnyRun = Annotated[
+    str,
+    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=_existing),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
@@ -61,7 +66,7 @@ T = TypeVar("T")
 
 
 def predict(
-    run: Run,
+    run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
@@ -75,12 +80,24 @@ def predict(
     batch_size: BatchSize = 16,
     workers: DecodingWorkers = 0,
     device: Device = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(
+            help="Also name the classes that may be true: of images like those of training this "
+            "share, e.g. 0.95, has its class among them."
+        ),
+    ] = None,
+    sets: Annotated[
+        str,
+        typer.Option(help="Of --coverage: lac (small sets, some empty) or aps (never empty)."),
+    ] = "lac",
     dry_run: DryRun = False,
 ) -> None:
     """Answer images, and show where the model looked.
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
-    `lookcloser predict runs/birds photos/ --csv answers.csv`
+    `lookcloser predict runs/birds photos/ --csv answers.csv`, or
+    `lookcloser predict runs/birds photos/ --coverage 0.95`
     """
     from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
@@ -99,9 +116,9 @@ def predict(
     # Lines on a terminal are progress enough.
     shown = json or csv is not None
     with printing.progress("Answering", shown) as progress, _table_file(csv) as table:
-        for prediction in recognizer.stream(
-            sources, top=top, batch_size=batch_size, workers=workers
-        ):
+        given: dict[str, Any] = {"top": top, "batch_size": batch_size, "workers": workers}
+        given |= {} if coverage is None else {"coverage": coverage, "sets": sets}
+        for prediction in recognizer.stream(sources, **given):
             total += 1
             table(prediction)
             if prediction.error is not None:
@@ -154,11 +171,11 @@ def evaluate(
     """
     from lookcloser.data import read_data
     from lookcloser.evaluation import read_source
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
 
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, rated = load(run, device=device), {}
+    recognizer, rated = load_run(run, device=device), {}
     catalog = recognizer.catalog(read_data(data))
     split = scored_split(catalog, split)
     if dry_run:
@@ -250,7 +267,7 @@ def explain(
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
     from lookcloser.core.outputs import check_place, free_place
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
     from lookcloser.recognizer.recognizer import STOCK
 
     run, shown = (run, image) if model is None else (model, picture or run)
@@ -265,7 +282,7 @@ def explain(
     if weights == "none" and run.startswith(STOCK):
         printing.say("Random weights (--weights none): the network knows nothing")
     given = read_pairs(model_kwargs or [], "--model-kwargs")
-    recognizer = load(run, weights=weights, model_kwargs=given, device=device)
+    recognizer = load_run(run, weights=weights, model_kwargs=given, device=device)
     if each_label:
         found = recognizer.explain_labels(shown, views)
         save_picture(plot_labels(load_image(shown), found), save)
@@ -327,8 +344,12 @@ def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -
         printing.say(f"{failed} of {count(total, 'image')} could not be read")
 
 
-def _say_next(recognizer: Recognizer, run: str, answered: str | Path) -> None:
+def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
     """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    from lookcloser.runtime.onnx_file import is_onnx
+
+    if is_onnx(run):
+        return  # all that an exported file can do is done
     if recognizer.header.task == "captioning":
         printing.next_step("report", run, known_data(run))
     else:
@@ -340,7 +361,7 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if picture is not None:
         prediction.save(picture)
     if text:
-        typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}"))
+        typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}{_doubt(prediction)}"))
 
 
 @contextmanager
@@ -361,6 +382,17 @@ def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
         writer = DictWriter(file, ROW_NAMES)
         writer.writeheader()
         yield lambda prediction: writer.writerows(prediction.to_rows())
+
+
+def _doubt(prediction: Prediction) -> str:
+    """What the answer does not know, behind its line."""
+    said = ""
+    if prediction.candidates is not None:
+        names = ", ".join(label.name for label in prediction.candidates) or "none of them"
+        said = f"; at {prediction.coverage:.0%} coverage: {names}"
+    if prediction.refusal is not None:
+        said += f"; perhaps none of these: {prediction.refusal}"
+    return said
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:

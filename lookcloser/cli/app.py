@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli import (
+    add,
     annotate,
     answer,
     audit,
     data,
     demo,
+    export,
     imagine,
     info,
     methods,
@@ -59,12 +61,14 @@ def root(
 
 app.command("demo")(demo.demo)
 app.command("train", cls=PanelCommand)(train.train)
+app.command("add")(add.add)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
 app.command("explain")(answer.explain)
 app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
+app.command("export")(export.export)
 app.add_typer(data.app, name="data")
 app.command("imagine")(imagine.imagine)
 app.command("methods")(methods.methods)

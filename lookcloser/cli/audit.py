@@ -37,13 +37,13 @@ def audit(
     """
     from lookcloser.core.outputs import check_place
     from lookcloser.data import read_data
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
     from lookcloser.recognizer.reporting import page_place
     from lookcloser.training.files import AUDIT_FILE
 
     if out is not None:
         check_place(out, "--out")
-    recognizer = load(run, device=device)
+    recognizer = load_run(run, device=device)
     catalog = recognizer.catalog(read_data(data))
     split = scored_split(catalog, split)
     if dry_run:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
+from lookcloser.core.calibration import Calibration
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Kind, Task
@@ -30,6 +31,7 @@ class ModelHeader:
         names: Class names by index.
         preprocessing: How images are made ready.
         box_threshold: Where maps are cut into boxes, between their minimum and their maximum.
+        calibration: Temperature, quantiles and thresholds, from images that did not train it.
         scores: Metrics on the validation split at the time of saving.
         evidence_kind: What one piece of evidence of an answer is of.
         provenance: Where it comes from: data, seed, command, versions.
@@ -43,6 +45,7 @@ class ModelHeader:
     names: tuple[str, ...]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     box_threshold: float = 0.2
+    calibration: Calibration = field(default_factory=Calibration)
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence_kind: Kind = "map"
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -117,6 +120,7 @@ def _header(values: Mapping[str, Any]) -> ModelHeader:
             interpolation=_one_of(preprocessing["interpolation"], INTERPOLATIONS),
         ),
         box_threshold=_number(values.get("box_threshold", ModelHeader.box_threshold)),
+        calibration=_calibration(values.get("calibration")),
         scores={k: _number(v) for k, v in _mapping(values.get("scores", {})).items()},
         evidence_kind=_one_of(values.get("evidence_kind", "map"), get_args(Kind)),
         provenance=_mapping(values.get("provenance", {})),
@@ -128,6 +132,10 @@ def _header(values: Mapping[str, Any]) -> ModelHeader:
     if len(header.names) != header.arguments.get("num_classes", len(header.names)):
         raise ValueError(len(header.names))
     return header
+
+
+def _calibration(values: Any) -> Calibration:
+    return Calibration() if values is None else Calibration.read(_mapping(values))
 
 
 def _wrong(value: Any) -> NoReturn:

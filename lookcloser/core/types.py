@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -53,6 +53,9 @@ class Output(NamedTuple):
         features: What the method's own loss terms are computed on; its shape is the method's.
         certified: (B,) bool, whether a search proved that ``tokens`` are its most probable answer;
             None from methods and decoders that prove nothing.
+        distances: (B,) squared Mahalanobis distance of each image's features to the nearest class;
+            None from models that were not solved in closed form.
+        vector: (B, D) the pooled features that the answer is made from.
     """
 
     logits: Tensor
@@ -64,6 +67,8 @@ class Output(NamedTuple):
     part_maps: Tensor | None = None
     features: Tensor | None = None
     certified: Tensor | None = None
+    distances: Tensor | None = None
+    vector: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,11 @@ class Prediction:
         size: (width, height) of the original image in pixels.
         path: The file, or None for an image given as an array.
         error: Why there is no answer (an unreadable file), or None. Then ``labels`` is empty.
+        candidates: The labels that may be true, best first, where a coverage was asked for: of
+            images like those of training, that share has its true label among them. It may be
+            empty. None where nobody asked.
+        coverage: The share that ``candidates`` promise; None where nobody asked.
+        refusal: Why the image may show none of the classes, in words; None where it may show one.
         image: The picture itself where there is no path; kept for `plot` only.
     """
 
@@ -154,6 +164,9 @@ class Prediction:
     caption: str | None = None
     error: str | None = None
     image: Any = None
+    candidates: tuple[Label, ...] | None = None
+    coverage: float | None = None
+    refusal: str | None = None
 
     def __repr__(self) -> str:
         return prediction_repr(self)
@@ -208,13 +221,15 @@ class Prediction:
             "task": self.task,
             "path": None if self.path is None else str(self.path),
             "size": list(self.size),
-            "labels": [
-                {"name": label.name, "score": label.score, "index": label.index}
-                for label in self.labels
-            ],
+            "labels": [asdict(label) for label in self.labels],
             "caption": self.caption,
             "regions": [region.to_dict() for region in self.regions],
             "error": self.error,
+            "candidates": (
+                None if self.candidates is None else [asdict(label) for label in self.candidates]
+            ),
+            "coverage": self.coverage,
+            "refusal": self.refusal,
         }
 
     def to_rows(self) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from lookcloser.decoding.beam import beam_search, greedy_search
 from lookcloser.decoding.best_first import best_first_search
 from lookcloser.decoding.prefix_cache import CachedState, PrefixCache
 from lookcloser.decoding.sampling import sample
+from lookcloser.decoding.search import Search
 from lookcloser.decoding.sets import label_marginals, set_probabilities
 from lookcloser.decoding.types import Hypothesis, SearchResult, Step
 
@@ -14,6 +15,7 @@ __all__ = [
     "CachedState",
     "Hypothesis",
     "PrefixCache",
+    "Search",
     "SearchResult",
     "Step",
     "beam_search",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from lookcloser.decoding.states import device_of, row_count, select
+from lookcloser.decoding.arrays import Floats, Integers, quietly
+from lookcloser.decoding.states import row_count, select
 from lookcloser.decoding.steps import advance, best_tokens, check_limits, masked
 from lookcloser.decoding.types import Hypothesis, S, Step
 
@@ -17,32 +18,35 @@ class _Paths(NamedTuple):
     """A table of paths, best first: an empty place has the score -inf.
 
     ``scores`` is (images, places) in float64, ``tokens`` (images, places, max_length), filled up
-    with END. Both are on the CPU.
+    with END.
     """
 
-    scores: Tensor
-    tokens: Tensor
+    scores: Floats
+    tokens: Integers
 
     @classmethod
     def empty(cls, images: int, places: int, max_length: int, end: int) -> _Paths:
-        scores = torch.full((images, places), -torch.inf, dtype=torch.float64)
-        return cls(scores, torch.full((images, places, max_length), end))
+        scores = np.full((images, places), -np.inf)
+        return cls(scores, np.full((images, places, max_length), end, dtype=np.int64))
 
-    def only(self, keep: Tensor) -> _Paths:
+    def only(self, keep: NDArray[np.bool_]) -> _Paths:
         """Without the paths outside ``keep``, a mask that broadcasts to the scores."""
-        return self._replace(scores=self.scores.masked_fill(~keep, -torch.inf))
+        return self._replace(scores=np.where(keep, self.scores, -np.inf))
+
+    def where(self, keep: Any, others: _Paths) -> _Paths:
+        """These paths for the images in ``keep`` (images, 1), else the ``others``."""
+        scores = np.where(keep, self.scores, others.scores)
+        return _Paths(scores, np.where(keep[..., None], self.tokens, others.tokens))
 
     def best_with(self, others: _Paths) -> _Paths:
         """The best of both; of equals the one that is here already."""
-        scores, order = torch.cat([self.scores, others.scores], dim=1).sort(
-            dim=1, descending=True, stable=True
-        )
-        places = self.scores.shape[1]
-        tokens = torch.cat([self.tokens, others.tokens], dim=1)
-        return _Paths(scores[:, :places], _rows_of(tokens, order[:, :places]))
+        scores = np.concatenate([self.scores, others.scores], axis=1)
+        order = _best_first(scores)[:, : self.scores.shape[1]]
+        tokens = np.concatenate([self.tokens, others.tokens], axis=1)
+        return _Paths(np.take_along_axis(scores, order, axis=1), _rows_of(tokens, order))
 
 
-@torch.no_grad()
+@quietly
 def beam_search(
     step: Step[S],
     state: S,
@@ -80,17 +84,17 @@ def beam_search(
             log-probabilities.
     """
     check_limits(beam_size=beam_size, max_length=max_length)
-    images, device = row_count(state), device_of(state)
+    images = row_count(state)
     ended = _Paths.empty(images, beam_size, max_length, end)
     live = _Paths.empty(images, beam_size, max_length, end)
     live.scores[:, 0] = 0.0
     unfinished = live
-    last = torch.full((images,), start)
+    last = np.full(images, start, dtype=np.int64)
     for position in range(max_length):
         if not len(last):
             break
-        log_probs, state = advance(step, state, last.to(device))
-        image, place = live.scores.isfinite().nonzero(as_tuple=True)
+        log_probs, state = advance(step, state, last)
+        image, place = np.isfinite(live.scores).nonzero()
         if mask_repeats:
             log_probs = masked(log_probs, live.tokens[image, place, :position])
         paths, rows = _extend(live, *best_tokens(log_probs, beam_size), position)
@@ -98,14 +102,11 @@ def beam_search(
         ends = paths.tokens[:, :, position] == end
         ended = ended.best_with(paths.only(ends))
         live = paths.only(~ends)
-        alive = live.scores.isfinite().any(dim=1, keepdim=True)
-        unfinished = _Paths(
-            torch.where(alive, live.scores, unfinished.scores),
-            torch.where(alive[..., None], live.tokens, unfinished.tokens),
-        )
+        alive = np.isfinite(live.scores).any(axis=1, keepdims=True)
+        unfinished = live.where(alive, unfinished)
         live = live.only(~_done(live, ended))
 
-        going = live.scores.isfinite()
+        going = np.isfinite(live.scores)
         last = live.tokens[:, :, position][going]
         state = select(state, rows[going])
     return _hypotheses(ended, unfinished, end)
@@ -136,56 +137,64 @@ def greedy_search(
     return [beam[0] for beam in beams]
 
 
-def _extend(live: _Paths, values: Tensor, tokens: Tensor, position: int) -> tuple[_Paths, Tensor]:
+def _extend(
+    live: _Paths, values: Floats, tokens: Integers, position: int
+) -> tuple[_Paths, Integers]:
     """The best extensions of each image's paths, and the row of the step that each came from.
 
     ``values`` and ``tokens`` (n, k) belong to the n live paths, in the order of the table.
     """
     images, places = live.scores.shape
-    alive = live.scores.isfinite()
-    grid = values.new_full((images, places, values.shape[1]), -torch.inf)
+    alive = np.isfinite(live.scores)
+    grid = np.full((images, places, values.shape[1]), -np.inf)
     grid[alive] = live.scores[alive][:, None] + values
-    choices = tokens.new_zeros(grid.shape)
+    choices = np.zeros(grid.shape, dtype=np.int64)
     choices[alive] = tokens
-    rows = torch.zeros(alive.shape, dtype=torch.long)
-    rows[alive] = torch.arange(len(values))
+    rows = np.zeros(alive.shape, dtype=np.int64)
+    rows[alive] = np.arange(len(values))
 
-    scores, order = grid.flatten(1).sort(dim=1, descending=True, stable=True)
-    scores, order = scores[:, :places], order[:, :places]
+    flat = grid.reshape(images, -1)
+    order = _best_first(flat)[:, :places]
     parents = order // values.shape[1]
     extended = _rows_of(live.tokens, parents)
-    extended[:, :, position] = choices.flatten(1).gather(1, order)
-    return _Paths(scores, extended), rows.gather(1, parents)
+    extended[:, :, position] = np.take_along_axis(choices.reshape(images, -1), order, axis=1)
+    scores = np.take_along_axis(flat, order, axis=1)
+    return _Paths(scores, extended), np.take_along_axis(rows, parents, axis=1)
 
 
-def _done(live: _Paths, ended: _Paths) -> Tensor:
+def _done(live: _Paths, ended: _Paths) -> NDArray[np.bool_]:
     """(images, 1): every live path is less probable than all candidates.
 
     Only the ``beam_size`` best candidates are kept: a live path below them all cannot get among
     them, so forgetting the others changes no result.
     """
-    worst = ended.scores.masked_fill(~ended.scores.isfinite(), torch.inf).amin(1, keepdim=True)
-    return worst.isfinite() & (live.scores.amax(1, keepdim=True) < worst)
+    worst = np.where(np.isfinite(ended.scores), ended.scores, np.inf).min(axis=1, keepdims=True)
+    done: NDArray[np.bool_] = np.isfinite(worst) & (live.scores.max(axis=1, keepdims=True) < worst)
+    return done
 
 
 def _hypotheses(ended: _Paths, unfinished: _Paths, end: int) -> list[list[Hypothesis]]:
-    any_ended = ended.scores.isfinite().any(dim=1, keepdim=True)
-    scores = torch.where(any_ended, ended.scores, unfinished.scores)
-    tokens = torch.where(any_ended[..., None], ended.tokens, unfinished.tokens)
-    taken = scores.isfinite()
-    scores, tokens = scores[taken], tokens[taken]
-    before_end = (tokens != end).long().cumprod(dim=1)
-    words = iter(tokens[before_end.bool()].tolist())
-    lengths = before_end.sum(dim=1).tolist()
+    any_ended = np.isfinite(ended.scores).any(axis=1, keepdims=True)
+    all_scores, all_tokens = ended.where(any_ended, unfinished)
+    taken = np.isfinite(all_scores)
+    scores, tokens = all_scores[taken], all_tokens[taken]
+    before_end = np.logical_and.accumulate(tokens != end, axis=1)
+    words = iter(tokens[before_end].tolist())
+    lengths = before_end.sum(axis=1).tolist()
     paths = iter(
         [
             Hypothesis(tuple(islice(words, length)), score)
             for length, score in zip(lengths, scores.tolist(), strict=True)
         ]
     )
-    return [list(islice(paths, count)) for count in taken.sum(dim=1).tolist()]
+    return [list(islice(paths, count)) for count in taken.sum(axis=1).tolist()]
 
 
-def _rows_of(tokens: Tensor, order: Tensor) -> Tensor:
+def _best_first(scores: Floats) -> Integers:
+    """The order of the columns of each row; of equals the first goes first."""
+    return np.argsort(-scores, axis=1, kind="stable")
+
+
+def _rows_of(tokens: Integers, order: Integers) -> Integers:
     """``tokens`` (images, places, length) in the ``order`` (images, m) of their places."""
-    return tokens.gather(1, order[..., None].expand(-1, -1, tokens.shape[2]))
+    return np.take_along_axis(tokens, order[..., None], axis=1)

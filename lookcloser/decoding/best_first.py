@@ -5,10 +5,12 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from lookcloser.decoding.arrays import quietly
 from lookcloser.decoding.nodes import Node, expand
 from lookcloser.decoding.states import StateBank
 from lookcloser.decoding.steps import check_limits
@@ -75,7 +77,7 @@ class _Search:
         return SearchResult(tokens, log_prob, self._certified, bound)
 
 
-@torch.no_grad()
+@quietly
 def best_first_search(
     step: Step[S],
     state: S,
@@ -139,7 +141,7 @@ def best_first_search(
 def _extend(
     searches: Sequence[_Search],
     nodes: Sequence[Node],
-    log_probs: Tensor,
+    log_probs: NDArray[Any],
     rows: Sequence[int],
     end: int,
 ) -> None:
@@ -149,15 +151,16 @@ def _extend(
         for search, node, log_prob in zip(searches, nodes, _floats(log_probs[:, end]), strict=True):
             search.end(node, log_prob)
     least = [search.worthwhile(node) for search, node in zip(searches, nodes, strict=True)]
-    keep = log_probs >= torch.tensor(least, device=log_probs.device)[:, None]
-    keep &= log_probs > -torch.inf
+    # In the type of the log-probabilities: where they are rounded, so is what they must reach.
+    keep = log_probs >= np.array(least, dtype=log_probs.dtype)[:, None]
+    keep &= log_probs > -np.inf
     if may_end:
         keep[:, end] = False
-    owners, tokens = (index.tolist() for index in keep.nonzero(as_tuple=True))
+    owners, tokens = (index.tolist() for index in keep.nonzero())
     for owner, token, log_prob in zip(owners, tokens, _floats(log_probs[keep]), strict=True):
         searches[owner].grow(nodes[owner], token, log_prob, rows[owner])
 
 
-def _floats(log_probs: Tensor) -> list[float]:
-    floats: list[float] = log_probs.cpu().double().clamp(max=0.0).tolist()
+def _floats(log_probs: NDArray[Any]) -> list[float]:
+    floats: list[float] = np.minimum(log_probs.astype(np.float64), 0.0).tolist()
     return floats

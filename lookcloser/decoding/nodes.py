@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
-from lookcloser.decoding.states import StateBank, device_of
-from lookcloser.decoding.steps import advance, check_log_probs, masked
+from lookcloser.decoding.states import StateBank
+from lookcloser.decoding.steps import advance, check_log_probs, masked, numbers
 from lookcloser.decoding.types import S, Step
 
 
@@ -35,25 +35,27 @@ class Node(NamedTuple):
 
 def expand(
     step: Step[S], bank: StateBank[S], nodes: Sequence[Node], start: int, mask_repeats: bool
-) -> tuple[Tensor, list[int]]:
+) -> tuple[NDArray[Any], list[int]]:
     """One call of ``step`` for all ``nodes``.
 
     Returns:
         Log-probabilities (n, V) of what comes next, and the rows of ``bank`` with the new states.
     """
-    last = torch.tensor([node.tokens[-1] if node.tokens else start for node in nodes])
+    last = np.array([node.tokens[-1] if node.tokens else start for node in nodes])
     state = bank.take([node.row for node in nodes])
-    log_probs, after = advance(step, state, last.to(device_of(state)))
-    check_log_probs(log_probs.amax(dim=1))
+    found, after = advance(step, state, last)
+    log_probs = numbers(found)
+    check_log_probs(log_probs.max(axis=1))
     if mask_repeats:
         log_probs = _without_repeats(log_probs, nodes)
     return log_probs, bank.put(after)
 
 
-def _without_repeats(log_probs: Tensor, nodes: Sequence[Node]) -> Tensor:
+def _without_repeats(log_probs: NDArray[Any], nodes: Sequence[Node]) -> NDArray[Any]:
     longest = max(node.length for node in nodes)
     if longest == 0:
         return log_probs
     # The paths differ in length, but roots come alone: a shorter path repeats its first token.
     paths = [node.tokens + node.tokens[:1] * (longest - node.length) for node in nodes]
-    return masked(log_probs, torch.tensor(paths))
+    without: NDArray[Any] = masked(log_probs, np.array(paths))
+    return without

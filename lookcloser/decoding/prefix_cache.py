@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from lookcloser.decoding.states import StateBank, device_of, row_count
+from lookcloser.decoding.arrays import Integers, arrays_of
+from lookcloser.decoding.states import StateBank, leaves, row_count, tokens_for
 from lookcloser.decoding.types import S
 
 C = TypeVar("C")
@@ -18,12 +18,12 @@ class CachedState(NamedTuple, Generic[C]):
     """The decoder state of a `PrefixCache`.
 
     Attributes:
-        context: What the readout knows of each image: a tensor, or a tuple or dict of tensors.
-        prefix: (n,) int64 on the CPU, the number of each row's prefix.
+        context: What the readout knows of each image: an array, or a tuple or dict of them.
+        prefix: (n,) int64 in NumPy, the number of each row's prefix.
     """
 
     context: C
-    prefix: Tensor
+    prefix: Integers
 
 
 class PrefixCache(Generic[S, C]):
@@ -55,13 +55,13 @@ class PrefixCache(Generic[S, C]):
 
     def __init__(
         self,
-        cell: Callable[[Any, Tensor], tuple[Tensor, S]],
+        cell: Callable[[Any, Any], tuple[Any, S]],
         root: S,
-        readout: Callable[[Tensor, C], Tensor],
+        readout: Callable[[Any, C], Any],
         prepare: Callable[[S], Any] | None = None,
     ) -> None:
         self._cell, self._readout = cell, readout
-        self._device = device_of(root)
+        self._root, self._arrays = root, arrays_of(next(leaves(root)))
         # A prefix has a number: 0 for the root, which has a state and no output. Output i is that
         # of prefix i + 1.
         self._states: StateBank[S] = StateBank()
@@ -77,18 +77,18 @@ class PrefixCache(Generic[S, C]):
 
     def state(self, context: C) -> CachedState[C]:
         """The state to start a search from; ``context`` has one row per image."""
-        return CachedState(context, torch.zeros(row_count(context), dtype=torch.long))
+        return CachedState(context, np.zeros(row_count(context), dtype=np.int64))
 
-    @torch.no_grad()
-    def __call__(self, state: CachedState[C], tokens: Tensor) -> tuple[Tensor, CachedState[C]]:
+    def __call__(self, state: CachedState[C], tokens: Any) -> tuple[Any, CachedState[C]]:
         """One decoder step: see `lookcloser.decoding.types.Step`."""
-        rows = self._outputs.rows((state.prefix << 32) | tokens.cpu())
-        log_probs = self._readout(self._outputs.bank.take(rows), state.context)
+        with self._arrays.without_gradients():
+            rows = self._outputs.rows((state.prefix << 32) | arrays_of(tokens).numpy(tokens))
+            log_probs = self._readout(self._outputs.bank.take(rows), state.context)
         return log_probs, CachedState(state.context, rows + 1)
 
-    def _extend(self, pairs: Tensor) -> Tensor:
+    def _extend(self, pairs: Integers) -> Any:
         """Outputs of new prefixes; a pair is the number of a prefix and a token in one integer."""
-        before, tokens = pairs >> 32, (pairs & 0xFFFFFFFF).to(self._device)
+        before, tokens = pairs >> 32, tokens_for(self._root, pairs & 0xFFFFFFFF)
         if self._prepared is None:
             outputs, state = self._cell(self._states.take(before), tokens)
         else:
@@ -101,7 +101,7 @@ class PrefixCache(Generic[S, C]):
 class _Memo:
     """Rows of a bank by integer key; those that are missing are computed together."""
 
-    def __init__(self, compute: Callable[[Tensor], Any]) -> None:
+    def __init__(self, compute: Callable[[Integers], Any]) -> None:
         self.bank: StateBank[Any] = StateBank()
         self._compute = compute
         self._rows: dict[int, int] = {}
@@ -109,12 +109,12 @@ class _Memo:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def rows(self, keys: Tensor) -> Tensor:
+    def rows(self, keys: Integers) -> Integers:
         """The rows (n,) of ``keys`` (n,)."""
-        distinct, places = torch.unique(keys, return_inverse=True)
+        distinct, places = np.unique(keys, return_inverse=True)
         wanted: list[int] = distinct.tolist()
         missing = [key for key in wanted if key not in self._rows]
         if missing:
-            computed = self.bank.put(self._compute(torch.tensor(missing)))
+            computed = self.bank.put(self._compute(np.array(missing, dtype=np.int64)))
             self._rows.update(zip(missing, computed, strict=True))
-        return torch.tensor([self._rows[key] for key in wanted], dtype=torch.long)[places]
+        return np.array([self._rows[key] for key in wanted], dtype=np.int64)[places]

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.decoding.states import device_of, row_count, select
-from lookcloser.decoding.steps import advance, check_limits, check_log_probs, masked
+from lookcloser.decoding.arrays import Floats, Integers, quietly
+from lookcloser.decoding.states import row_count, select
+from lookcloser.decoding.steps import (
+    advance,
+    check_limits,
+    check_log_probs,
+    masked,
+    numbers,
+)
 from lookcloser.decoding.types import Hypothesis, S, Step
 
 
-@torch.no_grad()
+@quietly
 def sample(
     step: Step[S],
     state: S,
@@ -19,7 +28,7 @@ def sample(
     start: int,
     end: int,
     max_length: int,
-    generator: torch.Generator,
+    generator: np.random.Generator,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -52,28 +61,29 @@ def sample(
         LookcloserError: For an option outside its range, or values that are not log-probabilities.
     """
     check_limits(max_length=max_length, top_k=top_k)
-    _check_range("temperature", temperature, torch.inf)
+    _check_range("temperature", temperature, np.inf)
     _check_range("top_p", top_p, 1.0)
-    images, device = row_count(state), device_of(state)
-    tokens = torch.full((images, max_length), end)
-    scores = torch.zeros(images, dtype=torch.float64)
-    last, alive = torch.full((images,), start), torch.arange(images)
+    images = row_count(state)
+    tokens = np.full((images, max_length), end, dtype=np.int64)
+    scores = np.zeros(images)
+    last, alive = np.full(images, start, dtype=np.int64), np.arange(images)
     for position in range(max_length):
         if not len(alive):
             break
-        log_probs, state = advance(step, state, last.to(device))
+        found, state = advance(step, state, last)
+        log_probs = numbers(found)
         if mask_repeats:
             log_probs = masked(log_probs, tokens[alive, :position])
-        uniform = torch.rand(images, generator=generator, device=generator.device).cpu()[alive]
-        drawn = _draw(log_probs, uniform.to(device), temperature, top_k, top_p)
-        gained = log_probs.gather(1, drawn).cpu().double()[:, 0]
+        uniform = generator.random(images)[alive]
+        drawn = _draw(log_probs, uniform, temperature, top_k, top_p)
+        gained = np.take_along_axis(log_probs, drawn[:, None], axis=1)[:, 0].astype(np.float64)
         check_log_probs(gained)
-        possible = gained > -torch.inf
-        last = torch.where(possible, drawn.cpu()[:, 0], end)
+        possible = gained > -np.inf
+        last = np.where(possible, drawn, end)
         tokens[alive, position] = last
-        scores[alive] += torch.where(possible, gained, 0.0)
+        scores[alive] += np.where(possible, gained, 0.0)
         going = last != end
-        last, alive, state = last[going], alive[going], select(state, going.nonzero()[:, 0])
+        last, alive, state = last[going], alive[going], select(state, np.flatnonzero(going))
     return [
         Hypothesis(tuple(path[: path.index(end)] if end in path else path), score)
         for path, score in zip(tokens.tolist(), scores.tolist(), strict=True)
@@ -81,27 +91,35 @@ def sample(
 
 
 def _draw(
-    log_probs: Tensor, uniform: Tensor, temperature: float, top_k: int | None, top_p: float | None
-) -> Tensor:
-    """Tokens (n, 1) by inverting the cumulative distribution at ``uniform`` (n,) in [0, 1).
+    log_probs: NDArray[Any],
+    uniform: Floats,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+) -> Integers:
+    """Tokens (n,) by inverting the cumulative distribution at ``uniform`` (n,) in [0, 1).
 
     Where no token is possible, any token.
     """
-    ordered, tokens = log_probs.float().sort(dim=1, descending=True, stable=True)
-    # Relative to the best, so that a low temperature cannot send all of them to -inf.
-    relative = (ordered - ordered[:, :1])[:, :top_k] / temperature
-    probs = relative.softmax(dim=1)
+    tokens = np.argsort(-log_probs, axis=1, kind="stable")
+    ordered = np.take_along_axis(log_probs, tokens, axis=1).astype(np.float64)
+    # Relative to the best, so that a low temperature cannot send all of them to -inf; a row of
+    # nothing but -inf has none that is better.
+    best = np.where(np.isfinite(ordered[:, :1]), ordered[:, :1], 0.0)
+    weights = np.exp((ordered - best)[:, :top_k] / temperature)
+    probs = weights / np.maximum(weights.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
     if top_p is not None:
         # The token that crosses the threshold stays: what counts is the sum before it.
-        probs = probs.masked_fill(probs.cumsum(dim=1) - probs >= top_p, 0.0)
-    cumulative = probs.cumsum(dim=1)
-    place = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(dim=1)
+        probs = np.where(probs.cumsum(axis=1) - probs >= top_p, 0.0, probs)
+    cumulative = probs.cumsum(axis=1)
+    place = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(axis=1)
     # Rounding may carry the product to the very end of the sum, behind the last possible token.
-    place = torch.minimum(place, (probs > 0).sum(dim=1).clamp(min=1) - 1)
-    return tokens.gather(1, place[:, None])
+    place = np.minimum(place, np.maximum((probs > 0).sum(axis=1), 1) - 1)
+    drawn: Integers = np.take_along_axis(tokens, place[:, None], axis=1)[:, 0]
+    return drawn
 
 
 def _check_range(name: str, value: float | None, highest: float) -> None:
     if value is not None and not 0 < value <= highest:
-        allowed = f"{name} above 0" + ("" if highest == torch.inf else f" and at most {highest:g}")
+        allowed = f"{name} above 0" + ("" if highest == np.inf else f" and at most {highest:g}")
         raise LookcloserError(f"{name}={value}", allowed=allowed)

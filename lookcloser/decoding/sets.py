@@ -5,12 +5,14 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from lookcloser.decoding.arrays import arrays_of, quietly
 from lookcloser.decoding.nodes import Node, expand
-from lookcloser.decoding.states import StateBank
+from lookcloser.decoding.states import StateBank, leaves
 from lookcloser.decoding.steps import best_tokens, check_limits
 from lookcloser.decoding.types import Hypothesis, S, Step
 
@@ -29,10 +31,10 @@ def set_probabilities(hypotheses: Iterable[Hypothesis]) -> dict[frozenset[int], 
     return dict(ranked)
 
 
-@torch.no_grad()
+@quietly
 def label_marginals(
     step: Step[S], state: S, *, start: int, end: int, max_length: int, node_budget: int
-) -> Tensor:
+) -> Any:
     """How probable each label is to be in the set of each image, for ranking (mAP).
 
     The most probable path says which labels are in; this says how sure that is. A label comes at
@@ -51,8 +53,8 @@ def label_marginals(
         node_budget: Extend at most this many paths per image.
 
     Returns:
-        (images, V) float64 on the CPU, in [0, 1]. The column of END holds the probability of the
-        explored sequences that end.
+        (images, V) float64 on the CPU, in [0, 1], NumPy's or torch's as the state is. The column of
+        END holds the probability of the explored sequences that end.
 
     Raises:
         LookcloserError: For a limit below 1, a state of another kind, or values that are not
@@ -61,17 +63,17 @@ def label_marginals(
     check_limits(max_length=max_length, node_budget=node_budget)
     bank: StateBank[S] = StateBank()
     fronts = [[Node(0.0, 0, (), row)] for row in bank.put(state)]
-    marginals = torch.zeros(len(fronts), 0, dtype=torch.float64)
+    marginals = np.zeros((len(fronts), 0))
     for left in reversed(range(node_budget)):
         owners = [image for image, front in enumerate(fronts) if front]
         if not owners:
             break
         nodes = [heapq.heappop(fronts[image]) for image in owners]
         log_probs, rows = expand(step, bank, nodes, start, mask_repeats=True)
-        if not marginals.numel():
-            marginals = marginals.new_zeros(len(fronts), log_probs.shape[1])
-        reached = torch.tensor([-node.cost for node in nodes], dtype=torch.float64)
-        marginals[owners] += (reached[:, None] + log_probs.cpu().double()).exp()
+        if not marginals.size:
+            marginals = np.zeros((len(fronts), log_probs.shape[1]))
+        reached = np.array([-node.cost for node in nodes])
+        marginals[owners] += np.exp(reached[:, None] + log_probs.astype(np.float64))
         # Of one path's children no more can have their turn than the budget has turns left.
         for image, children in zip(
             owners, _children(nodes, log_probs, rows, end, left), strict=True
@@ -79,11 +81,11 @@ def label_marginals(
             for child in children:
                 if child.length < max_length:
                     heapq.heappush(fronts[image], child)
-    return marginals
+    return arrays_of(next(leaves(state))).of(marginals)
 
 
 def _children(
-    nodes: Sequence[Node], log_probs: Tensor, rows: Sequence[int], end: int, count: int
+    nodes: Sequence[Node], log_probs: NDArray[Any], rows: Sequence[int], end: int, count: int
 ) -> list[list[Node]]:
     """At least the ``count`` most probable continuations of each node, as far as there are any."""
     values, tokens = best_tokens(log_probs, count + 1)  # END may be among them

@@ -5,36 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Generic
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.decoding.arrays import Integers, arrays_of
 from lookcloser.decoding.types import S
 
 
-def leaves(state: Any) -> Iterator[Tensor]:
-    """The tensors of a state, depth first.
+def leaves(state: Any) -> Iterator[Any]:
+    """The arrays of a state, depth first.
 
     Raises:
-        LookcloserError: For anything but tensors, tuples and dicts.
+        LookcloserError: For anything but arrays, tensors, tuples and dicts.
     """
-    if isinstance(state, Tensor):
-        yield state
-    elif isinstance(state, tuple | dict):
+    if isinstance(state, tuple | dict):
         for part in state.values() if isinstance(state, dict) else state:
             yield from leaves(part)
     else:
-        raise LookcloserError(
-            f"the state holds a {type(state).__name__}",
-            allowed="A tensor, or nested tuples and dicts of tensors",
-        )
+        arrays_of(state)
+        yield state
 
 
 def row_count(state: object) -> int:
     """The common size of dimension 0.
 
     Raises:
-        LookcloserError: Where there is no tensor, or the tensors disagree.
+        LookcloserError: Where there is no array, or the arrays disagree.
     """
     sizes = {leaf.shape[0] if leaf.ndim else None for leaf in leaves(state)}
     if len(sizes) != 1 or None in sizes:
@@ -45,27 +41,28 @@ def row_count(state: object) -> int:
         )
     size = sizes.pop()
     assert size is not None
-    return size
+    return int(size)
 
 
-def device_of(state: object) -> torch.device:
-    """The device of the first tensor."""
-    return next(leaves(state)).device
+def tokens_for(state: object, tokens: Integers) -> Any:
+    """``tokens`` as an array of the kind and in the place of the state's first."""
+    first = next(leaves(state))
+    return arrays_of(first).like(tokens, first)
 
 
-def select(state: S, rows: Tensor) -> S:
+def select(state: S, rows: Integers) -> S:
     """The state of ``rows`` (n,), in that order; a row may come several times."""
-    picked: S = _map(lambda leaf: leaf.index_select(0, rows.to(leaf.device)), state)
+    picked: S = _map(lambda leaf: arrays_of(leaf).select(leaf, rows), state)
     return picked
 
 
-def _map(function: Callable[..., Tensor], *states: Any) -> Any:
-    """A state of ``function``'s results on the tensors that lie at the same place."""
+def _map(function: Callable[..., Any], *states: Any) -> Any:
+    """A state of ``function``'s results on the arrays that lie at the same place."""
     first = states[0]
-    if isinstance(first, Tensor):
-        return function(*states)
     if isinstance(first, dict):
         return {key: _map(function, *(state[key] for state in states)) for key in first}
+    if not isinstance(first, tuple):
+        return function(*states)
     parts = [_map(function, *together) for together in zip(*states, strict=True)]
     return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
 
@@ -90,25 +87,16 @@ class StateBank(Generic[S]):
         if self._stored is None or self._used > self._capacity:
             self._capacity = max(2 * self._capacity, self._used)
             before = state if self._stored is None else self._stored
-            self._stored = _map(lambda leaf: _resized(leaf, self._capacity), before)
-        index = torch.tensor(rows, dtype=torch.long)
-        _map(lambda kept, new: kept.index_copy_(0, index.to(kept.device), new), self._stored, state)
+            self._stored = _map(lambda leaf: arrays_of(leaf).resized(leaf, self._capacity), before)
+        index = np.array(rows, dtype=np.int64)
+        _map(lambda kept, new: arrays_of(kept).write(kept, index, new), self._stored, state)
         return rows
 
-    def take(self, rows: Sequence[int] | Tensor) -> S:
+    def take(self, rows: Sequence[int] | Integers) -> S:
         """A copy of the state of ``rows``, which have been put."""
         assert self._stored is not None
-        return select(self._stored, torch.as_tensor(rows, dtype=torch.long))
+        return select(self._stored, np.asarray(rows, dtype=np.int64))
 
     def free(self, rows: Sequence[int]) -> None:
         """Give the places of ``rows`` back; their numbers are used again."""
         self._free.extend(rows)
-
-
-def _resized(leaf: Tensor, rows: int) -> Tensor:
-    # A bank may be made under inference_mode and used outside it; tensors made there could then
-    # not be written to.
-    with torch.inference_mode(False):
-        larger = leaf.new_empty((rows, *leaf.shape[1:]))
-    larger[: len(leaf)] = leaf
-    return larger

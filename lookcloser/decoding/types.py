@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
-
-from torch import Tensor
+from typing import Any, NamedTuple, TypeVar
 
 S = TypeVar("S")
-"""A decoder state: a tensor, or a tuple or dict (nested at will) of tensors, all with one row per
-sequence in dimension 0."""
+"""A decoder state: an array or a tensor, or a tuple or dict (nested at will) of them, all with one
+row per sequence in dimension 0."""
 
-Step = Callable[[S, Tensor], tuple[Tensor, S]]
+Step = Callable[[S, Any], tuple[Any, S]]
 """``step(state, tokens (n,)) -> (log_probs (n, V), state)`` feeds one token to each of n sequences.
 
+Tokens and log-probabilities are arrays of NumPy or tensors of torch, as the state's first is.
 ``log_probs`` are natural logarithms of the next token's probabilities, so none is above 0; -inf
 rules a token out. The first call gets START for every image and the state as the caller gave it;
 later calls get rows picked from the states that earlier calls returned. The result for one row must

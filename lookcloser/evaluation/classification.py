@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lookcloser import metrics
+from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.scores import Score
 from lookcloser.core.types import Answer, Box, Evaluation
@@ -36,8 +37,10 @@ from lookcloser.inference.split_loop import Skipped, SplitBatch
 from lookcloser.metrics.classification import calibration_error, confidence_bins
 from lookcloser.models import Model
 from lookcloser.runtime import ArrayOutput, label_scores, predictions
+from lookcloser.uncertainty import candidate_sets, refusals
 
 TOP = 5
+COVERAGE = 0.95  # of the sets that an evaluation scores
 
 Floats = NDArray[np.float32]
 
@@ -167,7 +170,7 @@ def evaluate_split(
         needed = evidence != 0 or answered.output.boxes is not None
         answers = answered.answers(header) if needed else []
         moves.add(answer.prediction for answer in answers)
-        columns.add(**_numbers(answered))
+        columns.add(**_numbers(answered), **_doubts(answered, header.calibration))
         kept.add(
             answered.probabilities.argmax(axis=1) == targets,
             answered.losses(),
@@ -176,6 +179,7 @@ def evaluate_split(
             answers,
         )
     scores, calibration = _class_scores(columns, len(names))
+    scores += _doubt_scores(columns)
     settings = {"images": f"{kept.count} of split {split}"}
     level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
     if boxes.count:
@@ -245,3 +249,30 @@ def _class_scores(
         for number, value in enumerate(by_scale, 1)
     ]
     return tuple(scores), calibration
+
+
+def _doubts(answered: Answered, calibration: Calibration) -> dict[str, NDArray[np.generic]]:
+    """Of each image (B,): its candidates, whether the truth is one, and whether it is refused."""
+    if not calibration.lac:
+        return {}
+    sets = candidate_sets(calibration, answered.probabilities, COVERAGE)
+    reasons = refusals(calibration, answered.output.logits, answered.output.distances)
+    return {
+        "covered": np.take_along_axis(sets, answered.targets[:, None], axis=1)[:, 0],
+        "candidates": sets.sum(axis=1),
+        "refused": np.array([reason is not None for reason in reasons]),
+    }
+
+
+def _doubt_scores(columns: Columns) -> tuple[Score, ...]:
+    """Whether the sets keep their promise, how large they are, and how many images are refused."""
+    if "covered" not in columns:
+        return ()
+    covered, refused = (float(columns[name].mean()) for name in ("covered", "refused"))
+    candidates = float(columns["candidates"].mean())
+    return (
+        # What was promised is best; more comes of larger sets.
+        Score(f"coverage@{COVERAGE:.0%}", covered, higher_is_better=None),
+        Score(f"set size@{COVERAGE:.0%}", candidates, higher_is_better=False, is_share=False),
+        Score("refused", refused, higher_is_better=False),
+    )

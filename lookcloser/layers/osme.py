@@ -97,11 +97,13 @@ class OSME(nn.Module):
         weight = torch.stack([cast(nn.Linear, project).weight for project in self.project])
         seen = torch.einsum("...kpd,pdn->...kpn", directions, weight)
         attended = self.gates(features)[..., None, None] * features[:, None]
+        # Spelled out, as ONNX wants an ellipsis to stand for as many dimensions in both.
+        rows = "kpc" if directions.ndim == 3 else "bkpc"
         if self.head == "pooled":
-            return torch.einsum("...kpc,...pchw->...kphw", seen, attended)
+            return torch.einsum(f"{rows},bpchw->bkphw", seen, attended)
         height, width = self.grid_size
         seen = seen.view(*seen.shape[:-1], self.in_channels, height, width) * (height * width)
-        return torch.einsum("...kpchw,...pchw->...kphw", seen, attended)
+        return torch.einsum(f"{rows}hw,bpchw->bkphw", seen, attended)
 
 
 def merge_attentions(features: Tensor, how: Merge = "concat") -> Tensor:

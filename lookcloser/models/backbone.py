@@ -158,7 +158,7 @@ class Backbone(nn.Module):
         rows = grid_of(tuple(size))[0] if grid_of else 0
         if not rows or count % rows:  # networks that merge patches on the way, e.g. LeViT
             rows = round(math.sqrt(count * size[0] / size[1]))
-        return tokens.transpose(1, 2).reshape(len(tokens), -1, rows, count // rows)
+        return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, rows, count // rows)
 
     def _seen(self, size: tuple[int, int]) -> Tensor:
         """The features, without values, of one image of ``size``."""

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.models.backbone import Backbone
+from lookcloser.models.file_form import FileForm, Looking
 from lookcloser.models.options import BackboneOptions, Method
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
@@ -148,6 +149,10 @@ class Model(nn.Module, ABC):
         several threads know nothing of each other.
         """
         return nullcontext()
+
+    def file_form(self) -> FileForm:
+        """What an exported file of this model computes, and how an answer is made of it."""
+        return FileForm(Looking(self))
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """The terms whose sum is trained on, by name, each a scalar.

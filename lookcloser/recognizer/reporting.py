@@ -151,6 +151,8 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
         "method": header.method,
         "backbone": str(header.arguments.get("backbone", "")),
         "first weights": str(header.provenance.get("weights", "")),
+        "recipe": str(header.provenance.get("recipe", "")),
+        "why this recipe": str(header.provenance.get("why this recipe", "")),
         "seed": str(header.provenance.get("seed", "")),
         "input": f"{width} × {height} px",
         "data": f"{catalog.root} ({catalog.layout})",

@@ -11,9 +11,9 @@ from typing import Any, Unpack
 
 from lookcloser.core.errors import UsageError
 from lookcloser.data import Catalog, read_data, validate_for_training
-from lookcloser.evaluation import choose_box_threshold
+from lookcloser.evaluation import measured_on_val
 from lookcloser.models import read_header
-from lookcloser.recognizer.loading import load
+from lookcloser.recognizer.opening import load_run
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.training import processes
 from lookcloser.training.asked import check_new, check_resumed
@@ -28,7 +28,7 @@ from lookcloser.training.folder import (
     write_config,
 )
 from lookcloser.training.keywords import TrainKeywords
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions, make_options
+from lookcloser.training.options import TrainOptions, make_options
 from lookcloser.training.record import Record, compare, read_record, record_of, write_record
 
 __all__ = ["TrainResult", "read_command", "read_config", "run_training", "train"]
@@ -116,16 +116,13 @@ def _run_training(
         chosen = _extended(folder, chosen, options)
     else:
         data, chosen = check_new(data, out, options)
-    catalog = read_data(
-        data,
-        split_seed=chosen.seed,
-        val_share=chosen.val_share,
-        test_share=chosen.test_share,
-        skip_missing=chosen.skip_missing,
-    )
+    # The images of a closed form rate it one by one; it needs none left out for validation.
+    catalog = _read(data, chosen, 0.0 if chosen.recipe == "closed-form" else chosen.val_share)
     validate_for_training(catalog)
     # From here on the method has its name, also in config.yaml.
-    chosen = replace(chosen, method=chosen.method or DEFAULT_METHODS[catalog.task])
+    from lookcloser.training.recipes import default_method
+
+    chosen = replace(chosen, method=chosen.method or default_method(chosen, catalog.task))
     with ExitStack() as held:
         if resume is not None:
             processes.first_decides(lambda: held.enter_context(old_run(folder)))
@@ -133,6 +130,16 @@ def _run_training(
             place = Path(data), str(chosen.method), out
             folder = processes.first_decides(lambda: held.enter_context(new_run(*place)))
         return _train(catalog, chosen, folder, Path(data), resume=resume is not None, quiet=quiet)
+
+
+def _read(data: str | Path, options: TrainOptions, val_share: float) -> Catalog:
+    return read_data(
+        data,
+        split_seed=options.seed,
+        val_share=val_share,
+        test_share=options.test_share,
+        skip_missing=options.skip_missing,
+    )
 
 
 def _extended(folder: Path, chosen: TrainOptions, options: Mapping[str, Any]) -> TrainOptions:
@@ -155,7 +162,7 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> TrainResult:
-    from lookcloser.training.fit import fit
+    from lookcloser.training.recipes import learn
 
     record = record_of(catalog)
     notes = compare(folder, _record_before(folder, record), record) if resume else []
@@ -169,12 +176,20 @@ def _train(
         for note in notes if not quiet else ():
             print(note, file=sys.stderr)
 
-    result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
-    recognizer = load(folder)
+    result = learn(
+        catalog,
+        options,
+        folder,
+        resume=resume,
+        quiet=quiet,
+        on_start=on_start,
+        val_is_made=lambda: "val" not in _read(data, options, 0.0).splits,
+    )
+    recognizer = load_run(folder)
     engine = recognizer.trained_engine()
-    threshold = processes.first_decides(lambda: choose_box_threshold(engine, catalog))
-    if threshold is not None:
-        recognizer.header = replace(recognizer.header, box_threshold=threshold)
+    measured = processes.first_decides(lambda: measured_on_val(engine, catalog))
+    if measured:
+        recognizer.header = replace(recognizer.header, **measured)
         if processes.rank() == 0:
             recognizer.save(folder / MODEL_FILE)
     return TrainResult(

@@ -39,6 +39,9 @@ KNOWN = {
     "shift distance": ("Evidence moved", "from step to step, as a share of the diagonal"),
     "region size": ("Evidence size", "share of the picture that it would fill if it were even"),
     "ece": ("Calibration error", "mean gap between confidence and accuracy"),
+    "coverage@95%": ("Covered at 95 %", "the candidates hold the true class; promised: 95 %"),
+    "set size@95%": ("Candidates at 95 %", "classes in such a set, on average"),
+    "refused": ("Perhaps none of these", "images of these classes that are doubted; meant: 5 %"),
 }
 TILES = frozenset(
     {"top1", "top5", "macro_f1", "mAP", "C-F1", "O-F1", "exact"}

@@ -1,6 +1,6 @@
 """Answers from arrays: preprocessing, scores, evidence, drawing. NumPy and Pillow only."""
 
-from lookcloser.runtime.answering import label_scores, predictions
+from lookcloser.runtime.answering import Promise, label_scores, predictions
 from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
 from lookcloser.runtime.outputs import ArrayOutput, Engine
 from lookcloser.runtime.overlays import overlay
@@ -11,6 +11,7 @@ __all__ = [
     "ArrayOutput",
     "Engine",
     "Loaded",
+    "Promise",
     "answer_batch",
     "heatmaps_of",
     "label_scores",

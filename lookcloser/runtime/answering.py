@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Label, Prediction, Region
 from lookcloser.runtime.outputs import ArrayOutput, Floats
 from lookcloser.runtime.regions import Size, map_regions, part_regions, scale_regions
+from lookcloser.uncertainty import candidate_sets, refusals
+
+
+class Promise(NamedTuple):
+    """Sets of labels that hold the truth of a share of the images.
+
+    Attributes:
+        coverage: The share.
+        sets: "lac" (the smallest sets, some may be empty) or "aps" (never empty).
+    """
+
+    coverage: float
+    sets: str = "lac"
 
 
 def softmax(logits: Floats) -> Floats:
@@ -28,7 +44,12 @@ def sigmoid(logits: Floats) -> Floats:
 
 
 def label_scores(logits: Floats, header: ModelHeader) -> Floats:
-    """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags."""
+    """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags.
+
+    At the temperature of the model, so that they mean what they say.
+    """
+    if header.calibration.temperature != 1:
+        logits = logits / np.float32(header.calibration.temperature)
     return sigmoid(logits) if header.task == "multilabel" else softmax(logits)
 
 
@@ -39,7 +60,11 @@ def best_labels(scores: Floats, names: Sequence[str], top: int) -> tuple[Label, 
 
 
 def predictions(
-    output: ArrayOutput, header: ModelHeader, sizes: Sequence[Size], top: int
+    output: ArrayOutput,
+    header: ModelHeader,
+    sizes: Sequence[Size],
+    top: int,
+    promise: Promise | None = None,
 ) -> Iterator[Prediction]:
     """The answers of a batch, in order, without paths.
 
@@ -49,13 +74,42 @@ def predictions(
         header: What belongs to the network.
         sizes: (width, height) of each original image.
         top: How many labels a classification names.
+        promise: Of which coverage the candidates of a classification shall be; None names none.
+
+    Raises:
+        LookcloserError: For a promise that this model cannot make.
     """
     scores = label_scores(output.logits, header)
+    if header.task == "classification":
+        doubts = _doubts(output, scores, header, promise)
+    elif promise is not None:
+        raise UsageError(
+            f"coverage {promise.coverage:g}: this model answers {header.task}",
+            allowed="A model that names one class",
+        )
     for row, size in enumerate(sizes):
         if header.task == "classification":
-            yield _classified(output, scores[row], row, header, size, top)
+            yield replace(_classified(output, scores[row], row, header, size, top), **doubts[row])
         else:
             yield _sequence(output, scores[row], row, header, size)
+
+
+def _doubts(
+    output: ArrayOutput, scores: Floats, header: ModelHeader, promise: Promise | None
+) -> list[dict[str, Any]]:
+    """Of each image the fields of `Prediction` that say what the model does not know."""
+    doubts: list[dict[str, Any]] = [
+        {"refusal": reason}
+        for reason in refusals(header.calibration, output.logits, output.distances)
+    ]
+    if promise is None:
+        return doubts
+    sets = candidate_sets(header.calibration, scores, promise.coverage, promise.sets)
+    for row, chosen in enumerate(sets):
+        ranked = best_labels(scores[row], header.names, len(header.names))
+        candidates = tuple(label for label in ranked if chosen[label.index])
+        doubts[row] |= {"candidates": candidates, "coverage": promise.coverage}
+    return doubts
 
 
 def _classified(

@@ -24,8 +24,11 @@ class ArrayOutput(NamedTuple):
         token_scores: (B, K) the score in [0, 1] of each entry of a decoded sequence.
         boxes: (B, S, 4) one box per scale in [-1, 1].
         scale_logits: (B, S, C) the logits of every scale on its own.
+        box_scores: (B, S) in [0, 1], how sure the scale of each box is of the best class, from
+            engines that keep no ``scale_logits``.
         part_maps: (B, P, h, w) one map per attention, for the first of ``tokens``.
         certified: (B,) bool, whether a search proved that ``tokens`` are its most probable answer.
+        distances: (B,) squared Mahalanobis distance of each image's features to the nearest class.
     """
 
     logits: Floats
@@ -34,8 +37,10 @@ class ArrayOutput(NamedTuple):
     token_scores: Floats | None = None
     boxes: Floats | None = None
     scale_logits: Floats | None = None
+    box_scores: Floats | None = None
     part_maps: Floats | None = None
     certified: NDArray[np.bool_] | None = None
+    distances: Floats | None = None
 
 
 class Engine(Protocol):

@@ -98,7 +98,7 @@ def scale_regions(output: ArrayOutput, row: int, label: Label, size: Size) -> tu
     """One "scale" region per box in [-1, 1] of one image; none for methods without boxes.
 
     The first scale is the whole image and has no box. The score is that of the scale on its own,
-    where it has logits.
+    where it has one.
     """
     if output.boxes is None:
         return ()
@@ -108,6 +108,8 @@ def scale_regions(output: ArrayOutput, row: int, label: Label, size: Size) -> tu
         logits = output.scale_logits[row, 1:]
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         scores = (shares[:, label.index] / shares.sum(axis=1)).tolist()
+    elif output.box_scores is not None:
+        scores = output.box_scores[row].tolist()
     return tuple(
         Region("scale", label.name, score, as_box(box), step=scale)
         for scale, (box, score) in enumerate(

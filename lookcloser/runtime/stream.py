@@ -10,7 +10,7 @@ import numpy as np
 
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Prediction
-from lookcloser.runtime.answering import predictions
+from lookcloser.runtime.answering import Promise, predictions
 from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
 from lookcloser.runtime.outputs import Engine
 
@@ -22,6 +22,7 @@ def stream(
     top: int = 5,
     batch_size: int = 16,
     workers: int = 0,
+    promise: Promise | None = None,
 ) -> Iterator[Prediction]:
     """Answer images one after the other, with two batches in memory at most.
 
@@ -31,6 +32,7 @@ def stream(
         top: How many labels, and maps, each answer holds.
         batch_size: Images per forward pass.
         workers: Threads that decode images.
+        promise: See `predictions`.
 
     Yields:
         One prediction per image, in order. An image that cannot be read has ``error`` set.
@@ -43,12 +45,16 @@ def stream(
     for batch in load_batches(
         sources, engine.header.preprocessing, batch_size=batch_size, workers=workers
     ):
-        yield from answer_batch(engine, sources[done : done + len(batch)], batch, top)
+        yield from answer_batch(engine, sources[done : done + len(batch)], batch, top, promise)
         done += len(batch)
 
 
 def answer_batch(
-    engine: Engine, sources: Sequence[ImageSource], loaded: Sequence[Loaded], top: int
+    engine: Engine,
+    sources: Sequence[ImageSource],
+    loaded: Sequence[Loaded],
+    top: int,
+    promise: Promise | None = None,
 ) -> list[Prediction]:
     """The predictions of one batch of images, in order."""
     read = [item for item in loaded if item.pixels is not None]
@@ -57,7 +63,8 @@ def answer_batch(
         output = engine.answer(
             np.stack([item.pixels for item in read if item.pixels is not None]), top
         )
-        answers = predictions(output, engine.header, [item.size for item in read], top)
+        sizes = [item.size for item in read]
+        answers = predictions(output, engine.header, sizes, top, promise)
     found = []
     for source, item in zip(sources, loaded, strict=True):
         path = Path(source) if isinstance(source, str | Path) else None

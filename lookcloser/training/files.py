@@ -7,3 +7,4 @@ CHECKPOINT_FILE = "last.ckpt"
 REPORT_FILE = "report.html"
 AUDIT_FILE = "audit.html"
 DATA_FILE = "data.json"
+FINE_TUNED_FOLDER = "fine-tune"  # of a run that tries both recipes

@@ -17,6 +17,8 @@ class TrainKeywords(TypedDict, total=False):
     model_kwargs: Mapping[str, Any]
     drop_rate: float
     method: str | None
+    recipe: Literal["auto", "closed-form", "fine-tune"]
+    budget: float
     weights: str
     size: int
     mean: tuple[float, float, float] | None
@@ -91,4 +93,3 @@ class TrainKeywords(TypedDict, total=False):
     feedback_select: Literal["soft", "predicted"]
     feedback_control: Literal["none", "ones", "shuffled", "literal"]
     noise: float
-    std: tuple[float, float, float] | None

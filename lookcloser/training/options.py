@@ -40,6 +40,12 @@ class TrainOptions(BackboneOptions):
         "Method; `lookcloser methods` lists them. None: by the data, cam for classes, cnnrnn for "
         "tags, lstm for captions.",
     )
+    recipe: Literal["auto", "closed-form", "fine-tune"] = option(
+        "auto",
+        "closed-form (features once, the head solved: seconds), fine-tune, or auto: closed-form, "
+        "and fine-tune beside it where --budget allows; the better on val stays.",
+    )
+    budget: float = option(10.0, "Minutes that the recipe auto may take for fine-tuning.", least=0)
     weights: str = option(
         "pretrained",
         "First weights: pretrained, none, a .safetensors FILE, or a RUN of yours.",

@@ -219,7 +219,7 @@ def test_evidence_for_chosen_classes_is_that_of_all(method, backbone):
     )
     assert model(images, top=99).maps.shape[1] == 5, "no more maps than classes"
     for impossible in ({"targets": 1}, {"targets": best.tokens, "top": 1}):
-        with pytest.raises(LookcloserError, match=r"Class indices of shape \(B, K\) as targets"):
+        with pytest.raises(LookcloserError, match=r"class indices of shape \(B, K\) as targets"):
             model(images, **impossible)
 
 

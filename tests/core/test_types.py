@@ -52,6 +52,9 @@ def test_to_dict_is_json_with_everything_in_it():
             },
         ],
         "error": None,
+        "candidates": None,
+        "coverage": None,
+        "refusal": None,
     }
 
 

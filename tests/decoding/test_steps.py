@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from lookcloser.core import LookcloserError
-from lookcloser.decoding.steps import BLOCK, best_tokens
+from lookcloser.decoding.arrays import BLOCK
+from lookcloser.decoding.steps import best_tokens
 
 WIDE = 40 * BLOCK
 
@@ -29,12 +31,23 @@ def rows(kind: str, columns: int) -> torch.Tensor:
     return log_probs
 
 
+def of_both_kinds(log_probs: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The best tokens of a tensor, which are those of the same numbers in NumPy."""
+    values, tokens = best_tokens(log_probs, count)
+    if log_probs.dtype != torch.bfloat16:
+        again_values, again_tokens = best_tokens(log_probs.numpy(), count)
+        possible = np.isfinite(values)
+        assert np.array_equal(values, again_values)
+        assert np.array_equal(tokens[possible], again_tokens[possible])
+    return torch.from_numpy(values), torch.from_numpy(tokens)
+
+
 @pytest.mark.parametrize("columns", [WIDE, WIDE + 1, WIDE + BLOCK - 1])
 @pytest.mark.parametrize("count", [1, 5, 9, 10, 50])
 @pytest.mark.parametrize("kind", ["normal", "ties", "holes", "tail"])
 def test_equal_a_stable_sort_of_the_whole_row(kind, count, columns):
     log_probs = rows(kind, columns)
-    values, tokens = best_tokens(log_probs, count)
+    values, tokens = of_both_kinds(log_probs, count)
     in_order, order = log_probs.sort(dim=1, descending=True, stable=True)
     assert torch.equal(values, in_order[:, :count].double())
     possible = values.isfinite()
@@ -45,7 +58,7 @@ def test_equal_a_stable_sort_of_the_whole_row(kind, count, columns):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_of_any_precision(dtype):
     log_probs = rows("normal", WIDE + 7).to(dtype)
-    values, tokens = best_tokens(log_probs, 5)
+    values, tokens = of_both_kinds(log_probs, 5)
     in_order, order = log_probs.sort(dim=1, descending=True, stable=True)
     assert torch.equal(values, in_order[:, :5].double())
     assert torch.equal(tokens, order[:, :5])
@@ -53,12 +66,12 @@ def test_of_any_precision(dtype):
 
 def test_of_rows_that_are_a_view():
     log_probs = rows("ties", WIDE).repeat_interleave(2, dim=1)[:, ::2]
-    found, expected = best_tokens(log_probs, 4), best_tokens(log_probs.contiguous(), 4)
+    found, expected = of_both_kinds(log_probs, 4), of_both_kinds(log_probs.contiguous(), 4)
     assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
 
 
 def test_without_rows():
-    values, tokens = best_tokens(torch.zeros(0, WIDE), 3)
+    values, tokens = of_both_kinds(torch.zeros(0, WIDE), 3)
     assert values.shape == tokens.shape == (0, 3)
 
 
@@ -67,5 +80,6 @@ def test_without_rows():
 def test_what_is_not_a_log_probability_is_refused_wherever_it_is(value, column):
     log_probs = rows("normal", WIDE + 3)
     log_probs[17, column] = value
-    with pytest.raises(LookcloserError, match="log_softmax"):
-        best_tokens(log_probs, 3)
+    for given in (log_probs, log_probs.numpy()):
+        with pytest.raises(LookcloserError, match="log_softmax"):
+            best_tokens(given, 3)

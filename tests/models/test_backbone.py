@@ -104,7 +104,7 @@ LIVING = ["resnet18", "convnext_atto", "vit_tiny_patch16_224", "swin_tiny_patch4
 @pytest.mark.parametrize("name", [*DEAD, *LIVING, "test_efficientnet"])
 def test_every_parameter_gets_a_gradient(name):
     torch.manual_seed(0)
-    model = CAM(2, name).train()
+    model = CAM(2, CAM.Options(name)).train()
     side = 64 if timm.get_pretrained_cfg(name).fixed_input_size is False else None
     side = side or timm.get_pretrained_cfg(name).input_size[-1]
     model(torch.randn(2, 3, side, side)).logits[:, 0].sum().backward()
@@ -113,7 +113,7 @@ def test_every_parameter_gets_a_gradient(name):
 
 def test_every_parameter_of_a_cut_network_gets_a_gradient():
     torch.manual_seed(0)
-    model = CAM(2, "mobilenetv3_small_050", stride=8).train()
+    model = CAM(2, CAM.Options("mobilenetv3_small_050", stride=8)).train()
     model(torch.randn(2, 3, 64, 64)).logits[:, 0].sum().backward()
     assert all(weight.grad is not None for weight in model.parameters())
 
@@ -165,7 +165,7 @@ def as_once_saved(model, path):
 @pytest.mark.parametrize("name", ["mobilenetv3_small_050", "hgnetv2_b0"])
 def test_files_with_the_layers_that_are_gone_are_still_read(name, tmp_path):
     torch.manual_seed(0)
-    model, images = CAM(2, name).eval(), torch.randn(1, 3, 64, 64)
+    model, images = CAM(2, CAM.Options(name)).eval(), torch.randn(1, 3, 64, 64)
     path = as_once_saved(model, tmp_path / "m.safetensors")
     loaded, _ = load_model_file(path)
     with torch.no_grad():

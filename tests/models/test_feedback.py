@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from lookcloser.core import LookcloserError
+from lookcloser.layers.class_head import ClassHead
 from lookcloser.models import Backbone, FeedbackNet
 from lookcloser.models.feedback.attention import (
     control_attention,
@@ -452,7 +453,7 @@ def spot(row, column, size=(28, 28)):
 
 def spot_seeing_network(**arguments):
     """Two-block, with filters that show bright places where they are."""
-    model = FeedbackNet(2, "two-block", **arguments).double().eval()
+    model = FeedbackNet(2, FeedbackNet.Options("two-block", **arguments)).double().eval()
     with torch.no_grad():
         for block in (model.backbone.block1, model.backbone.block2):
             block[0].weight.zero_()
@@ -494,7 +495,7 @@ def test_the_evidence_of_a_bright_spot_is_where_it_lies(row, column):
 def test_nothing_is_dropped_from_the_map_that_is_fed_back():
     """In training the dropout comes behind the place of reading: only the selection is random."""
     model = build("two-block", feedback_select="predicted").train()
-    model.head = nn.Linear(32, 1)
+    model.head = ClassHead(32, 1)
     nn.init.normal_(model.head.weight, std=2.0, generator=torch.Generator().manual_seed(0))
     images = random(2, 3, 28, 28)
     with torch.no_grad():

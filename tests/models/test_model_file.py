@@ -123,6 +123,12 @@ def test_weights_that_do_not_fit_are_named(saved):
         load_model_file(path)
 
 
+def test_a_header_cannot_ask_for_a_memory_that_is_not_there(saved):
+    path = rewrite(saved[0], lambda values: values["arguments"].update(kept=10**9))
+    with pytest.raises(LookcloserError, match="do not fit a cam model"):
+        load_model_file(path)
+
+
 def test_a_header_cannot_make_timm_read_files(saved):
     path = rewrite(
         saved[0],

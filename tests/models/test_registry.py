@@ -75,14 +75,17 @@ def test_a_backbone_left_out_is_the_one_of_the_first_version(tmp_path):
     [
         ({"from_the_future": 1}, "from_the_future: unknown option"),
         ({"stride": -1}, "stride -1: not possible"),
-        ({"num_classes": "x"}, "num_classes x: not possible"),
+        ({"num_classes": "x"}, "its header is damaged"),
     ],
 )
 def test_arguments_that_no_method_takes_are_the_files_fault(change, message, tmp_path):
     path = tmp_path / "changed.safetensors"
     old_file(path, "cam", SHARED)
     header = {"method": "cam", "arguments": SHARED | change, "task": "classification"}
-    header |= {"names": ["a"], "preprocessing": {"size": [32, 32], "mean": [0.5] * 3}}
+    header |= {
+        "names": ["a", "b", "c", "d"][: SHARED["num_classes"]],
+        "preprocessing": {"size": [32, 32], "mean": [0.5] * 3},
+    }
     header["preprocessing"] |= {"std": [0.5] * 3, "interpolation": "bilinear"}
     save_file({"x": torch.zeros(1)}, path, metadata={"lookcloser": json.dumps(header)})
     with pytest.raises(LookcloserError, match=f"changed.safetensors: {message}") as caught:

@@ -83,3 +83,15 @@ def test_headline_takes_known_scores_or_the_first():
 
 def test_every_tile_is_known():
     assert set(KNOWN) >= TILES
+
+
+def test_what_a_model_says_of_its_doubt_has_titles():
+    values = {"refused": 0.05, "set size@95%": 0.9, "coverage@95%": 0.951}
+    found = score_rows(
+        score(name, value, is_share=name != "set size@95%") for name, value in values.items()
+    )
+    assert [(score.title, score.value) for score in found] == [
+        ("Covered at 95 %", "95.1\u202f%"),
+        ("Candidates at 95 %", "0.9"),
+        ("Perhaps none of these", "5.0\u202f%"),
+    ]

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from lookcloser.core import LookcloserError
+from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.explain import normalize
-from lookcloser.runtime import ArrayOutput, heatmaps_of, label_scores, predictions
+from lookcloser.runtime import ArrayOutput, Promise, heatmaps_of, label_scores, predictions
 from lookcloser.runtime.answering import best_labels, sigmoid, softmax
 
 NAMES = ("cat", "dog", "owl")
@@ -124,3 +126,57 @@ def test_words_have_scores_of_their_own_and_make_a_caption():
     assert found.caption == "dog cat"
     assert [(r.kind, round(r.score, 3)) for r in found.regions] == [("word", 0.9), ("word", 0.5)]
     assert found.labels == ()
+
+
+class TestDoubt:
+    """What an answer says that it does not know."""
+
+    SURE = np.array([[9.0, 0, 0], [0.2, 0.1, 0], [2.0, 1.9, -5]], np.float32)
+
+    def header(self, **changes):
+        quantiles = (0.6,) * len(COVERAGES)
+        given = Calibration(1.0, 50, quantiles, quantiles, evidence=0.5, distance=10.0)
+        return replace(HEADER, calibration=replace(given, **changes))
+
+    def answers(self, header, promise=None, distances=None):
+        output = ArrayOutput(self.SURE, distances=distances)
+        return list(predictions(output, header, [(8, 8)] * 3, 2, promise))
+
+    def test_scores_are_at_the_temperature_of_the_model(self):
+        cool, hot = self.header(), self.header(temperature=4.0)
+        expected = softmax(self.SURE / 4)
+        np.testing.assert_allclose(label_scores(self.SURE, hot), expected, rtol=1e-6)
+        assert self.answers(hot)[0].labels[0].score == pytest.approx(expected[0, 0])
+        assert self.answers(cool)[0].labels[0].score > self.answers(hot)[0].labels[0].score
+        tags = replace(hot, task="multilabel")
+        np.testing.assert_allclose(label_scores(self.SURE, tags), sigmoid(self.SURE / 4), rtol=1e-6)
+
+    def test_candidates_are_named_where_a_coverage_is_asked_for(self):
+        answers = self.answers(self.header(), Promise(0.9))
+        named = [[label.name for label in answer.candidates] for answer in answers]
+        assert named == [["cat"], [], ["cat", "dog"]], "those with a score of 0.4 at least"
+        assert answers[2].coverage == 0.9
+        score = label_scores(self.SURE, HEADER)[2, 1]
+        assert answers[2].candidates[1].score == pytest.approx(float(score))
+        assert self.answers(self.header())[0].candidates is None
+
+    def test_the_other_kind_of_set_is_never_empty(self):
+        answers = self.answers(self.header(), Promise(0.9, "aps"))
+        assert all(answer.candidates for answer in answers)
+
+    def test_images_of_no_class_are_refused(self):
+        said = [answer.refusal for answer in self.answers(self.header())]
+        assert said == [None, "like no class it knows", None]
+        far = np.array([11.0, 1, 1], np.float32)
+        said = [answer.refusal for answer in self.answers(self.header(), distances=far)]
+        assert said == ["unlike the training images", "like no class it knows", None]
+
+    def test_a_model_that_was_not_calibrated_says_nothing_and_promises_nothing(self):
+        assert [answer.refusal for answer in self.answers(HEADER)] == [None] * 3
+        with pytest.raises(LookcloserError, match="not calibrated"):
+            self.answers(HEADER, Promise(0.9))
+
+    def test_a_coverage_is_of_one_class(self):
+        output = ArrayOutput(self.SURE)
+        with pytest.raises(LookcloserError, match="this model answers multilabel"):
+            list(predictions(output, TAGS, [(8, 8)] * 3, 2, Promise(0.9)))

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from lookcloser.core.types import Output
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.base import Model, make_backbone
-from lookcloser.models.cam.options import METHOD
-from lookcloser.models.options import BackboneOptions
+from lookcloser.models.cam.options import METHOD, CAMOptions
+from lookcloser.models.solved import RootedChannels, Solution
 
 
 class CAM(Model, method=METHOD):
@@ -19,13 +19,20 @@ class CAM(Model, method=METHOD):
 
     Args:
         num_classes: C.
-        options: See `BackboneOptions`; dropout is on the pooled features.
+        options: See `CAMOptions`; dropout is on the pooled features. Where they are rooted, the
+            equations hold for the rooted features.
     """
 
-    def __init__(self, num_classes: int, options: BackboneOptions | None = None) -> None:
+    Options = CAMOptions
+
+    def __init__(self, num_classes: int, options: CAMOptions | None = None) -> None:
         super().__init__()
-        options = options or BackboneOptions()
+        options = options or CAMOptions()
         self.backbone = make_backbone(options)
+        self.root = RootedChannels() if options.rooted else None
+        sizes = options.kept, options.rank, options.summed
+        width = self.backbone.width
+        self.solution = Solution(num_classes, width, *sizes) if options.kept else None
         self.dropout = nn.Dropout(options.drop_rate)
         self.head = ClassHead(self.backbone.width, num_classes)
 
@@ -41,9 +48,20 @@ class CAM(Model, method=METHOD):
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
-            classes of the maps, None where all are given.
+            classes of the maps, None where all are given; ``vector`` (B, D).
         """
-        features = self.backbone(images)
-        logits = self.head(self.dropout(features.mean(dim=(2, 3))))
+        features = self._features(images)
+        pooled = features.mean(dim=(2, 3))
+        logits = self.head(self.dropout(pooled))
+        distances = None if self.solution is None else self.solution.distances(pooled, logits)
         tokens = chosen_classes(logits, targets, top)
-        return Output(logits=logits, maps=self.head.maps(features, tokens), tokens=tokens)
+        maps = self.head.maps(features, tokens)
+        return Output(logits=logits, maps=maps, tokens=tokens, distances=distances, vector=pooled)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) -> what the head reads of them (B, D)."""
+        return self._features(images).mean(dim=(2, 3))
+
+    def _features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.backbone(images)
+        return features if self.root is None else self.root(features)

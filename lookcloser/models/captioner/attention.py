@@ -40,7 +40,7 @@ class SoftAttention(nn.Module):
         y, x = (pixel_centres(count, features) for count in (height, width))
         grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flip(-1).flatten(0, 1)
         seen = self.norm(features.flatten(2).transpose(1, 2))
-        return torch.cat([seen, grid.expand(len(features), -1, -1)], dim=-1)
+        return torch.cat([seen, grid.expand(features.shape[0], -1, -1)], dim=-1)
 
     def forward(self, hidden: Tensor, places: Tensor) -> tuple[Tensor, Tensor]:
         """States (B, H) and places (B, L, D + 2) -> contexts (B, H), weights (B, L)."""

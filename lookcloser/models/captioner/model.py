@@ -12,7 +12,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.vocabulary import END, NULL, START, UNKNOWN, longest_caption
-from lookcloser.decoding import Step, beam_search, sample
+from lookcloser.decoding import Search, Step
 from lookcloser.layers import recurrent_cell
 from lookcloser.models.base import Criterion, Model, make_backbone
 from lookcloser.models.captioner.attention import SoftAttention
@@ -23,6 +23,8 @@ from lookcloser.models.captioner.options import (
     RNN_METHOD,
     CaptionerOptions,
 )
+from lookcloser.models.captioner.parts import file_form
+from lookcloser.models.file_form import FileForm
 
 State = tuple[Tensor, ...]
 
@@ -118,7 +120,7 @@ class Captioner(Model):
                 f"features of shape {tuple(features.shape)}",
                 allowed=f"{shapes}, of the backbone {self.backbone.name}",
             )
-        start = torch.full((len(features), 1), START, device=features.device)
+        start = torch.full((features.shape[0], 1), START, device=features.device)
         return Output(self.word_logits(features, start)[:, 0], features=features)
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -152,6 +154,24 @@ class Captioner(Model):
         return Output(
             logits[:, 0], maps=maps, tokens=tokens, token_scores=scores, features=features
         )
+
+    @property
+    def search(self) -> Search:
+        """How the network, and a file of it, decodes."""
+        if self.temperature > 0:
+            return Search(
+                "sample",
+                START,
+                END,
+                self.max_length,
+                temperature=self.temperature,
+                top_p=self.top_p,
+            )
+        return Search("beam", START, END, self.max_length, beam=self.beam)
+
+    def file_form(self) -> FileForm:
+        """The features, and the parts of the search; see `parts`."""
+        return file_form(self)
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """Cross-entropy of each word after the true ones before it, the mean over all words.
@@ -200,6 +220,13 @@ class Captioner(Model):
             return F.linear(hidden, self.word_weight, self.word_bias)
         return F.linear(self.narrow(hidden), self.embedding.weight, self.word_bias)
 
+    def word_rows(self, words: Tensor) -> Tensor:
+        """(…) words -> (…, H), what each component of a state that speaks adds to their scores."""
+        if self.narrow is None:
+            assert self.word_weight is not None  # either is there
+            return self.word_weight[words]
+        return F.linear(self.embedding.weight[words], self.narrow.weight.T)
+
     def first_state(self, features: Tensor) -> State:
         """The cell's state before anything is read, of features as `describe` takes them."""
         hidden = self.first(_pooled(features))
@@ -214,56 +241,42 @@ class Captioner(Model):
 
     def _decode(self, features: Tensor) -> Tensor:
         """The best caption that the beam finds, or one at random: (B, K), padded with -1."""
-        step, state = self._step(features), self._search_state(features)
-        length = self.max_length + 1  # counts END
-        if self.temperature > 0:
-            found = sample(
-                step,
-                state,
-                start=START,
-                end=END,
-                max_length=length,
-                generator=torch.Generator().manual_seed(0),
-                temperature=self.temperature,
-                top_p=self.top_p,
-            )
-        else:
-            beams = beam_search(
-                step, state, start=START, end=END, beam_size=self.beam, max_length=length
-            )
-            found = [hypotheses[0] for hypotheses in beams]
-        captions = [hypothesis.tokens[: self.max_length] for hypothesis in found]
-        width = max(1, *map(len, captions))
-        rows = [[*caption, *[-1] * (width - len(caption))] for caption in captions]
-        return torch.tensor(rows, device=features.device)
+        found = self.search.run(self._step(features), self.search_state(features))
+        return torch.tensor(self.search.tokens(found), device=features.device)
 
     def _step(self, features: Tensor) -> Step[State]:
-        """One word further; a state is the row of the image, the context and the cell's state."""
         places = None if self.attention is None else self.attention.places(features)
+        return lambda state, tokens: self.advance(state, tokens, places)
 
-        def step(state: State, tokens: Tensor) -> tuple[Tensor, State]:
-            image, context, *cell_state = state
-            if self.attention is None or places is None:
-                hidden, after = self.cell(self.read(tokens), tuple(cell_state))
-            else:
-                read = torch.cat([self.read(tokens), context], dim=1)
-                out, after = self.cell(read, tuple(cell_state))
-                context, _ = self.attention(out, places[image])
-                hidden = out + context
-            log_probs = self.word_scores(hidden).float().log_softmax(dim=-1)
-            log_probs[:, NEVER_SAID] = -torch.inf
-            return log_probs, (image, context, *after)
+    def advance(self, state: State, tokens: Tensor, places: Tensor | None) -> tuple[Tensor, State]:
+        """One word further: the log-probabilities of the next, and the state after ``tokens``.
 
-        return step
+        Args:
+            state: The row of the image, the context and the cell's state, n rows each.
+            tokens: (n,) words.
+            places: Of all images, with attention; else None.
+        """
+        image, context, *cell_state = state
+        if self.attention is None or places is None:
+            hidden, after = self.cell(self.read(tokens), tuple(cell_state))
+        else:
+            read = torch.cat([self.read(tokens), context], dim=1)
+            out, after = self.cell(read, tuple(cell_state))
+            context, _ = self.attention(out, places[image])
+            hidden = out + context
+        log_probs = self.word_scores(hidden).float().log_softmax(dim=-1)
+        log_probs[:, NEVER_SAID] = -torch.inf
+        return log_probs, (image, context, *after)
 
-    def _search_state(self, features: Tensor) -> State:
-        image = torch.arange(len(features), device=features.device)
+    def search_state(self, features: Tensor) -> State:
+        """What a search starts from, of features (B, D, h, w) or pooled."""
+        image = torch.arange(features.shape[0], device=features.device)
         return (image, self._first_context(features), *self.first_state(features))
 
     @torch.no_grad()
     def _own_inputs(self, features: Tensor, inputs: Tensor) -> Tensor:
         """``inputs`` with a share of the words drawn from the model's answers to those before."""
-        step, state = self._step(features), self._search_state(features)
+        step, state = self._step(features), self.search_state(features)
         mixed = inputs.clone()
         for position in range(inputs.shape[1] - 1):
             log_probs, state = step(state, mixed[:, position])
@@ -275,7 +288,7 @@ class Captioner(Model):
 
     def _first_context(self, features: Tensor) -> Tensor:
         """Nothing has been seen before the first word."""
-        return features.new_zeros(len(features), self.cell.hidden_size)
+        return features.new_zeros(features.shape[0], self.cell.hidden_size)
 
 
 class RNN(Captioner, method=RNN_METHOD):

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.types import Output
@@ -16,19 +15,19 @@ from lookcloser.data.catalog import Catalog
 from lookcloser.decoding import (
     CachedState,
     Hypothesis,
+    Search,
     SearchResult,
-    beam_search,
-    best_first_search,
     greedy_search,
-    label_marginals,
 )
 from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import label_path_loss
 from lookcloser.models.base import Criterion, Model, make_backbone
 from lookcloser.models.cnnrnn.options import METHOD, CNNRNNOptions
 from lookcloser.models.cnnrnn.orders import label_ranks, training_paths
+from lookcloser.models.cnnrnn.parts import file_form
 from lookcloser.models.cnnrnn.paths import Cache, LabelPaths
 from lookcloser.models.cnnrnn.steps import SURE, StepLogits
+from lookcloser.models.file_form import FileForm
 
 SCORED_PATHS = 20  # most probable paths over which the scores of labels are summed
 NODE_BUDGET = 2000  # paths that exact search may extend; a trained model needs a few
@@ -117,17 +116,37 @@ class CNNRNN(Model, method=METHOD):
             step, state = self.paths.cache(image.detach())
             greedy = greedy_search(step, state, mask_repeats=True, **self._limits)
             path = self._padded(greedy, image.device)
+        return self.along(path, features, pooled, targets, top)
+
+    def along(
+        self,
+        path: Tensor,
+        features: Tensor,
+        pooled: Tensor,
+        targets: Tensor | None = None,
+        top: int | None = None,
+    ) -> Output:
+        """`forward` along a given path.
+
+        Args:
+            path: (B, T) labels, padded with -1.
+            features: (B, D, h, w) of the backbone.
+            pooled: (B, D) their mean.
+            targets: As in `forward`.
+            top: As in `forward`.
+        """
+        image = self.paths.image(pooled)
         projected = self.paths.project(image, path)
         joint = self.paths.joint_log_probs(projected, path)
         logits = joint.exp().sum(dim=1).logit(eps=SURE).to(image.dtype)
         if self.training:
             return Output(logits, features=pooled)
         tokens = chosen_classes(logits, targets, top)
-        labels = torch.arange(self.num_classes, device=image.device).expand(len(image), -1)
+        labels = torch.arange(self.num_classes, device=image.device).expand(image.shape[0], -1)
         labels = labels if tokens is None else tokens
         steps = joint.argmax(dim=1).gather(1, labels)
         at_step = projected.gather(1, steps[..., None].expand(-1, -1, projected.shape[2]))
-        maps = self._maps(features, at_step, labels)
+        maps = self.label_maps(features, at_step, labels)
         return Output(logits, maps, tokens=tokens, features=pooled)
 
     def answer(self, images: Tensor, top: int) -> Output:
@@ -143,13 +162,13 @@ class CNNRNN(Model, method=METHOD):
         step, state = self.paths.cache(image)
         found = self.decode(step, state)
         tokens = self._padded(found, image.device)
-        marginals = label_marginals(step, state, node_budget=SCORED_PATHS, **self._limits)
+        marginals = self.search.marginals(step, state)
         scores = marginals[:, : self.num_classes].to(image.device)
         token_scores = scores.gather(1, tokens.clamp(min=0)).masked_fill(tokens < 0, 0.0)
         projected = self.paths.project(image, tokens)[:, :-1]
         return Output(
             scores.logit(eps=SURE).to(image.dtype),
-            self._maps(features, projected, tokens),
+            self.label_maps(features, projected, tokens),
             tokens=tokens,
             token_scores=token_scores.to(image.dtype),
             certified=_certified(found),
@@ -171,12 +190,25 @@ class CNNRNN(Model, method=METHOD):
         Results of exact search say whether they are certified; it extends at most `NODE_BUDGET`
         paths per image.
         """
-        if self.decoder == "exact":
-            return best_first_search(
-                step, state, mask_repeats=True, node_budget=NODE_BUDGET, **self._limits
-            )
-        beams = beam_search(step, state, beam_size=self.beam, mask_repeats=True, **self._limits)
-        return [paths[0] for paths in beams]
+        return self.search.run(step, state)
+
+    @property
+    def search(self) -> Search:
+        """How the network, and a file of it, decodes."""
+        return Search(
+            self.decoder,
+            self.paths.start,
+            self.paths.end,
+            self.max_labels,
+            beam=self.beam,
+            repeats=False,
+            node_budget=NODE_BUDGET,
+            scored_paths=SCORED_PATHS,
+        )
+
+    def file_form(self) -> FileForm:
+        """All labels along the greedy path, and the parts of the search; see `parts`."""
+        return file_form(self)
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """The negative log-likelihood of the path of each set, END included, in nats."""
@@ -194,14 +226,10 @@ class CNNRNN(Model, method=METHOD):
     def _padded(
         self, found: Sequence[Hypothesis] | Sequence[SearchResult], device: torch.device
     ) -> Tensor:
-        """The paths as (B, K), padded with -1; at least one place.
+        """The paths as (B, K); see `Search.tokens`."""
+        return torch.tensor(self.search.tokens(found), device=device)
 
-        A path that did not end has a label where END would stand, one more than a set may have.
-        """
-        rows = [torch.tensor([*path.tokens[: self.max_labels]] or [-1]) for path in found]
-        return pad_sequence(rows, batch_first=True, padding_value=-1).to(device)
-
-    def _maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
+    def label_maps(self, features: Tensor, projected: Tensor, labels: Tensor) -> Tensor:
         """(B, K, h, w): how much each place adds to the scores of ``labels`` at their steps.
 
         ``s_k = U_l[k] · relu(U_o o + U_I mean_xy f)`` is linear in f wherever the projection is

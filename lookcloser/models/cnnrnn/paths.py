@@ -70,9 +70,9 @@ class LabelPaths(nn.Module):
         Returns:
             (B, T + 1, E), one after START and one after each label.
         """
-        start = paths.new_full((len(paths), 1), self.start)
+        start = paths.new_full((paths.shape[0], 1), self.start)
         inputs = self.embedding(torch.cat([start, paths.clamp(min=0)], dim=1))
-        outputs, _ = self.cell.sequence(inputs, self._root(len(paths), image))
+        outputs, _ = self.cell.sequence(inputs, self._root(paths.shape[0], image))
         projected: Tensor = self.recurrent(outputs) + image[:, None]
         return projected.relu()
 

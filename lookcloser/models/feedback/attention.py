@@ -71,7 +71,7 @@ def control_attention(
     if control == "none":
         return feedback_attention(maps, logits, size, select, rim=rim)
     if control == "ones":
-        return maps.new_ones(len(maps), 1, *size)
+        return maps.new_ones(maps.shape[0], 1, *size)
     if control == "literal":
         return _laid(_literal(maps), size, rim)
     if control != "shuffled":
@@ -88,7 +88,7 @@ def selected_map(maps: Tensor, logits: Tensor, select: Select = "soft") -> Tenso
         chances = logits.to(maps).softmax(dim=1)
         return (chances[:, :, None, None] * maps).sum(dim=1, keepdim=True)
     if select == "predicted":
-        return maps[torch.arange(len(maps), device=maps.device), logits.argmax(dim=1)][:, None]
+        return maps[torch.arange(maps.shape[0], device=maps.device), logits.argmax(dim=1)][:, None]
     raise unknown(select, "way to select the class map", get_args(Select))
 
 

@@ -103,10 +103,11 @@ class FeedbackNet(Model, method=METHOD):
         raw = stages.early(images)
         attention = self._attention(*stages.look(raw, size), stages.grid(raw, size))
         features = stages.late(stages.attend(raw, attention), size)
-        logits = self.head(self.dropout(features.mean(dim=(2, 3))))
+        pooled = features.mean(dim=(2, 3))
+        logits = self.head(self.dropout(pooled))
         tokens = chosen_classes(logits, targets, top)
         maps = self.head.maps(features, tokens)
-        return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention)
+        return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention, vector=pooled)
 
     def _attention(self, features: Tensor, read: Tensor, size: tuple[int, int]) -> Tensor:
         """What `Stages.look` gives of the first pass -> what is fed back, (B, 1, *size)."""

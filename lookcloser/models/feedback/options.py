@@ -34,7 +34,7 @@ class FeedbackOptions(BackboneOptions):
         0.0, "Deviation of the Gaussian noise on training images, on pixels of 0 to 255.", least=0
     )
     std: tuple[float, float, float] | None = option(
-        None, "Input std; None takes the backbone's.", above=0
+        None, "What images are normalized with; None takes the backbone's.", above=0, use="data"
     )
 
     def check_together(self) -> None:

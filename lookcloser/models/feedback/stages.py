@@ -82,7 +82,7 @@ class BackboneStages:
         if raw.ndim == 3:
             weight = weight.flatten(2).transpose(1, 2)
             extra = raw.shape[1] - weight.shape[1]
-            weight = torch.cat([weight.new_ones(len(weight), extra, 1), weight], dim=1)
+            weight = torch.cat([weight.new_ones(weight.shape[0], extra, 1), weight], dim=1)
         elif self.backbone.channels_last:
             weight = weight.permute(0, 2, 3, 1)
         return raw * weight

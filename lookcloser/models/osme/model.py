@@ -86,7 +86,8 @@ class OSMENet(Model, method=METHOD):
         grid = self.backbone(images)
         self._check_grid(grid)
         features = self.osme(grid)
-        logits = self.head(self.dropout(merge_attentions(features, self.merge)))
+        merged = merge_attentions(features, self.merge)
+        logits = self.head(self.dropout(merged))
         rows = self._rows()
         tokens = chosen_classes(logits, targets, top)
         first = best_classes(logits, 1) if tokens is None else tokens[:, :1]
@@ -97,6 +98,7 @@ class OSMENet(Model, method=METHOD):
             tokens=tokens,
             part_maps=self.osme.evidence(grid, rows[first])[:, 0],
             features=features,
+            vector=merged,
         )
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:

@@ -37,6 +37,8 @@ def _placed(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     ys = (pixel_centres(size[0], boxes) - boxes[:, 1:2]) / half_side
     columns, rows = xs[:, None, :].expand(-1, size[0], -1), ys[:, :, None].expand(-1, -1, size[1])
     grid = torch.stack((columns, rows), dim=-1)
-    inside = (grid.abs() <= 1).all(dim=-1)[:, None]
+    within = grid.abs() <= 1
+    # Not `all`: readers of exported files do not know the shape of such a reduction.
+    inside = (within[..., 0] & within[..., 1])[:, None]
     found = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
     return found * inside / half_side.square()[..., None, None]

@@ -150,6 +150,7 @@ class RACNN(Model, method=METHOD):
             tokens=tokens,
             scale_logits=scale_logits,
             features=torch.stack([v.proposals for v in views if v.proposals is not None], dim=1),
+            vector=torch.cat(pooled, dim=1),
         )
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
@@ -174,7 +175,7 @@ class RACNN(Model, method=METHOD):
 
     def _look(self, images: Tensor) -> list[_View]:
         """The views of an image, coarse to fine; the first alone where only that is trained."""
-        whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(len(images), -1)
+        whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1)
         views = [_View(whole, self._features(0, images, whole))]
         alone = self.training and self.phase == WARM_UP
         for number, proposal in enumerate([] if alone else self.proposals, start=1):

@@ -8,6 +8,7 @@ from lookcloser.core.types import Output
 from lookcloser.losses import asymmetric_loss, ordered_paths
 from lookcloser.models.base import Criterion
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.file_form import FileForm, Looking
 from lookcloser.models.sigmoid.options import METHOD, SigmoidOptions
 
 
@@ -38,7 +39,13 @@ class Sigmoid(CAM, method=METHOD):
             1, chosen[:, :, None, None].expand(-1, -1, *output.maps.shape[2:])
         )
         token_scores = scores.gather(1, chosen).masked_fill(tokens < 0, 0.0)
-        return Output(output.logits, maps, tokens=tokens, token_scores=token_scores)
+        return Output(
+            output.logits, maps, tokens=tokens, token_scores=token_scores, vector=output.vector
+        )
+
+    def file_form(self) -> FileForm:
+        """The scores of all labels; the answer is those above the threshold."""
+        return FileForm(Looking(self), threshold=self.threshold)
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """One term: the task's binary cross-entropy or the asymmetric loss; see `Model.losses`."""

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lookcloser.core.options import option
-from lookcloser.models.options import BackboneOptions, Method
+from lookcloser.models.cam.options import CAMOptions
+from lookcloser.models.options import Method
 
 Loss = Literal["bce", "asymmetric"]
 
 
 @dataclass(frozen=True)
-class SigmoidOptions(BackboneOptions):
+class SigmoidOptions(CAMOptions):
     """Options of `Sigmoid`."""
 
     threshold: float = option(0.5, "Score above which a label is named.", least=0, below=1)

@@ -1,0 +1,246 @@
+"""Exported files: equality, what evidence costs, speed, and what 8 bits cost.
+
+    python benchmarks/export.py equality --data ../shared/data
+    python benchmarks/export.py speed --data ../shared/data
+    python benchmarks/export.py int8 --data ../shared/data
+
+Writes benchmarks/results/export-PART.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import timm
+import torch
+from safetensors.torch import load_file
+
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing, normalized
+from lookcloser.data import read_data
+from lookcloser.data.vocabulary import END
+from lookcloser.export import build_onnx, data_images, quantized, save, side_by_side, write_onnx
+from lookcloser.export.samples import folder_pixels
+from lookcloser.inference.engine import TorchEngine
+from lookcloser.models import build_model
+from lookcloser.runtime import predictions
+from lookcloser.runtime.onnx import load
+
+CNN, TRANSFORMER = "resnet18", "vit_tiny_patch16_224"
+WORDS = {"max_length": 8}
+METHODS = {
+    "cam": {},
+    "sigmoid": {},
+    "feedback": {},
+    "osme": {},
+    "racnn": {},
+    "cnnrnn": {"max_labels": 5},
+    "cnnrnn exact": {"max_labels": 5, "decoder": "exact"},
+    "rnn": WORDS,
+    "lstm": WORDS,
+    "gru": WORDS,
+    "lstm attending": {**WORDS, "attend": True},
+}
+IMAGES, CLASSES, SEED = 64, 20, 0
+
+
+def engine_of(case: str, backbone: str, size: int) -> TorchEngine:
+    torch.manual_seed(SEED)
+    method = case.split(maxsplit=1)[0]
+    model = build_model(
+        method, {"num_classes": CLASSES, "backbone": backbone, **METHODS[case]}
+    ).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2 and parameter.shape[0] in (CLASSES, CLASSES + 2):
+                parameter.normal_()
+        if method == "cnnrnn":
+            model.paths.embedding.weight[model.paths.end] = 0.0
+        if "captioning" in model.tasks:
+            model.word_bias[END] = -2.0
+    task = model.tasks[0]
+    kind = "word" if task == "captioning" else "step" if model.sequential else "map"
+    names = tuple(f"class {index}" for index in range(CLASSES))
+    header = ModelHeader(method, {}, task, names, Preprocessing((size, size)), evidence_kind=kind)
+    return TorchEngine(model, header, torch.device("cpu"))
+
+
+def largest(found: object, wanted: object) -> float:
+    """The largest difference of two answers; infinite where they differ in more than numbers."""
+    if isinstance(wanted, float) and isinstance(found, float):
+        return abs(found - wanted)
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return max((largest(found[key], wanted[key]) for key in wanted), default=0.0)
+    if isinstance(wanted, list) and isinstance(found, list) and len(found) == len(wanted):
+        return max(map(largest, found, wanted), default=0.0)
+    return 0.0 if found == wanted else float("inf")
+
+
+def equality(data: Path, cases: list[str], backbones: list[str]) -> list[dict[str, object]]:
+    rows = []
+    for backbone in backbones:
+        size = 224 if backbone == TRANSFORMER else 96
+        pixels = folder_pixels(data / "birds50" / "test", Preprocessing((size, size)), IMAGES)
+        for case in cases:
+            engine = engine_of(case, backbone, size)
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.onnx"
+                found = write_onnx(
+                    engine.model, engine.header, path, reference=engine, pixels=pixels
+                )
+                recognizer = load(path)
+            row: dict[str, object] = {"method": case, "backbone": backbone, **vars(found)}
+            for batch in (1, 3, 8):
+                row[f"answers, batch {batch}"] = max(
+                    answers(engine, recognizer.engine, pixels[at : at + batch])
+                    for at in range(0, IMAGES, batch)
+                )
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def answers(engine: object, other: object, pixels: np.ndarray) -> float:
+    sizes = [(227, 227)] * len(pixels)
+    pair = [
+        [p.to_dict() for p in predictions(one.answer(pixels, 5), one.header, sizes, 5)]
+        for one in (other, engine)
+    ]
+    return largest(*pair)
+
+
+def probed(data: Path) -> TorchEngine:
+    """ImageNet's MobileNetV2 with a linear layer for birds50, learned on frozen features."""
+    weights = load_file(data / "weights" / "mobilenetv2_100.safetensors")
+    catalog = read_data(data / "birds50")
+    arguments = {
+        "num_classes": len(catalog.names),
+        "backbone": "mobilenetv2_100",
+        "model_kwargs": {"pad_type": "same"},
+    }
+    torch.manual_seed(SEED)
+    model = build_model("cam", arguments).eval()
+    plain = {name: value for name, value in weights.items() if not name.startswith("classifier")}
+    model.backbone.net.load_state_dict(plain)
+    settings = Preprocessing((160, 160), (0.5,) * 3, (0.5,) * 3)
+    header = ModelHeader("cam", arguments, "classification", catalog.names, settings)
+    given = data_images(catalog, "train", header, 10_000)
+    features = []
+    with torch.no_grad():
+        for at in range(0, len(given.pixels), 32):
+            images = torch.from_numpy(normalized(given.pixels[at : at + 32], settings))
+            features.append(model.backbone(images).mean(dim=(2, 3)))
+    inputs, labels = torch.cat(features), torch.from_numpy(given.labels)
+    optimizer = torch.optim.Adam(model.head.parameters(), 1e-2, weight_decay=1e-4)
+    for _ in range(300):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model.head(inputs), labels).backward()
+        optimizer.step()
+    return TorchEngine(model, header, torch.device("cpu"))
+
+
+def int8(data: Path) -> list[dict[str, object]]:
+    engine, catalog = probed(data), read_data(data / "birds50")
+    calibration = data_images(catalog, "train", engine.header, 128)
+    given = data_images(catalog, "test", engine.header, 10_000)
+    with tempfile.TemporaryDirectory() as folder:
+        plain, small = (Path(folder) / name for name in ("plain.onnx", "small.onnx"))
+        save(build_onnx(engine.model, engine.header), plain)
+        save(quantized(onnx.load(plain), calibration.pixels), small)
+        rows = side_by_side(load(plain).engine, load(small).engine, given)
+    return [{"images": len(given.pixels), **vars(row)} for row in rows]
+
+
+def speed(data: Path, repeats: int = 40) -> list[dict[str, object]]:
+    """Interleaved medians on one thread: eager, the file, the file's logits alone, and 8 bits."""
+    torch.set_num_threads(1)
+    engine = engine_of("cam", CNN, 224)
+    pixels = folder_pixels(data / "birds50" / "test", engine.header.preprocessing, 32)
+    whole = build_onnx(engine.model, engine.header)
+    alone = onnx.ModelProto()
+    alone.CopyFrom(whole)
+    kept = [output for output in alone.graph.output if output.name == "logits"]
+    del alone.graph.output[:]
+    alone.graph.output.extend(kept)
+    sessions = {
+        name: session(model)
+        for name, model in (
+            ("file", whole),
+            ("logits alone", alone),
+            ("int8", quantized(whole, pixels)),
+        )
+    }
+    rows = []
+    for batch in (1, 8):
+        given = pixels[:batch]
+        images = torch.from_numpy(normalized(given, engine.header.preprocessing))
+        feed = {"image": given.astype(np.float32)}
+        runs = {name: lambda s=s, feed=feed: s.run(None, feed) for name, s in sessions.items()}
+        runs["eager"] = lambda images=images: eager(engine, images)
+        times: dict[str, list[float]] = {name: [] for name in runs}
+        for turn in range(repeats + 3):
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run()
+                if turn >= 3:
+                    times[name].append(time.perf_counter() - start)
+        medians = {name: 1000 * float(np.median(own)) for name, own in times.items()}
+        rows.append(
+            {
+                "batch": batch,
+                "milliseconds": medians,
+                "evidence costs": medians["file"] / medians["logits alone"],
+                "float32 is faster by": medians["eager"] / medians["file"],
+                "int8 is faster by": medians["eager"] / medians["int8"],
+            }
+        )
+    return rows
+
+
+def eager(engine: TorchEngine, images: torch.Tensor) -> None:
+    with torch.inference_mode():
+        engine.model(images)
+
+
+def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", choices=("equality", "speed", "int8"))
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--methods", nargs="*", default=list(METHODS))
+    parser.add_argument("--backbones", nargs="*", default=[CNN, TRANSFORMER])
+    given = parser.parse_args()
+    busy = os.getloadavg()[0]
+    if given.part == "equality":
+        rows = equality(given.data, given.methods, given.backbones)
+    else:
+        rows = int8(given.data) if given.part == "int8" else speed(given.data)
+    result = {
+        "seed": SEED,
+        "load": busy,
+        "torch": torch.__version__,
+        "timm": timm.__version__,
+        "onnxruntime": onnxruntime.__version__,
+        "rows": rows,
+    }
+    out = Path(__file__).parent / "results" / f"export-{given.part}.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""Linear discriminant analysis with shrinkage, rated on every image left out in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookcloser.closed_form.head import SHRINKAGES, Head, Metric
+from lookcloser.closed_form.memory import Memory
+from lookcloser.closed_form.spectrum import Products, Shrunken, Spectrum, shrunken, solved
+from lookcloser.uncertainty import Calibration, calibrate, cross_entropy, fit_temperature
+
+Array = NDArray[np.float64]
+
+
+class LeftOut(NamedTuple):
+    """What a discriminant says of each of its own images when it was solved without it.
+
+    Attributes:
+        scores: (N, C) discriminants; -inf for a class that has no other image.
+        distances: (N, C) squared Mahalanobis distances to the means; inf likewise.
+    """
+
+    scores: Array
+    distances: Array
+
+
+class _Rated(NamedTuple):
+    loss: float
+    temperature: float
+    matrix: Shrunken
+    shrinkage: float
+    left_out: LeftOut
+
+
+def fit_discriminant(
+    memory: Memory, *, shrinkages: Sequence[float] = SHRINKAGES, balanced: bool = False
+) -> Head:
+    """Solve the discriminant, with the shrinkage that says most of images left out.
+
+    The covariance within classes is shrunk to a multiple of the identity (Friedman, 1989). Each
+    candidate is rated by the cross-entropy of every kept image under the discriminant solved
+    without it, at the temperature that is best for it.
+
+    Args:
+        memory: Of images with one label each.
+        shrinkages: The candidates, each above 0 and at most 1, in rising order.
+        balanced: Whether all classes are held equally likely, rather than by their share.
+
+    Raises:
+        ValueError: For fewer than two classes, one without images, and features that are all the
+            same.
+    """
+    per_class, means, total = _sums(memory)
+    if len(per_class) < 2 or per_class.min() < 1:
+        raise ValueError(f"images of {len(per_class)} classes: {per_class.astype(int).tolist()}")
+    center = total / memory.count
+    means = means - center
+    rows, classes = memory.features.astype(np.float64) - center, memory.labels.argmax(axis=1)
+    spectrum, degrees = _within(memory, rows - means[classes], means)
+    priors = np.zeros(len(means)) if balanced else np.log(per_class / per_class.max())
+    known = per_class[classes] > 1  # whose class is still there without it
+    products = Products(spectrum, rows[known], means)
+    best: _Rated | None = None
+    for shrinkage in shrinkages if known.any() else shrinkages[-1:]:
+        matrix = shrunken(spectrum, degrees, shrinkage)
+        left_out = leave_one_out(products, matrix, classes[known], per_class)
+        loss, temperature = np.nan, 1.0
+        if known.any():
+            temperature = fit_temperature(left_out.scores, classes[known], priors)
+            loss = cross_entropy(left_out.scores / temperature + priors, classes[known])
+        if best is None or loss < best.loss:
+            best = _Rated(loss, temperature, matrix, shrinkage, left_out)
+    assert best is not None  # there is a candidate
+    return _head(best, spectrum, center, means, priors, classes[known])
+
+
+def leave_one_out(
+    products: Products, matrix: Shrunken, classes: NDArray[np.int64], per_class: Array
+) -> LeftOut:
+    """Scores and distances of each row from a discriminant without it, by a change of rank one.
+
+    With d = x - μ_y of n images, leaving x out takes slope · n / (n - 1) · d dᵀ from A (Sherman and
+    Morrison give its inverse) and moves μ_y by -d / (n - 1). The level and the degrees of freedom
+    stay those of all images.
+
+    Args:
+        products: Of the rows (N, D) and the means (C, D).
+        matrix: A.
+        classes: (N,) of the rows, each of a class with two images or more.
+        per_class: (C,) number of images.
+    """
+    own = np.arange(len(classes)), classes
+    others = per_class[classes] - 1
+    between, squares, among = products.under(matrix)  # x A⁻¹ μ, x A⁻¹ x, μ A⁻¹ μ
+    lengths = np.diag(among)
+    along = between - among[classes]  # μ A⁻¹ d
+    across = squares - between[own]  # x A⁻¹ d
+    gap = across - along[own]  # d A⁻¹ d
+    weight = matrix.slope * (others + 1) / others
+    gain = weight / np.maximum(1 - weight * gap, np.finfo(np.float64).eps)
+    linear = between + (gain * across)[:, None] * along
+    square = lengths + gain[:, None] * along**2
+    moved = along[own] - gap / others
+    linear[own] = between[own] - across / others + gain * moved * across
+    ends = lengths[classes] - 2 * along[own] / others + gap / others**2
+    square[own] = ends + gain * moved**2
+    scores = linear - 0.5 * square
+    lone = squares + gain * across**2
+    return LeftOut(scores, np.maximum(lone[:, None] - 2 * scores, 0.0))
+
+
+def _sums(memory: Memory) -> tuple[Array, Array, Array]:
+    """(C,) images of each class, (C, D) their means, (D,) the sum of all."""
+    known = memory.statistics
+    if known is not None:
+        return known.per_label, known.means, known.total
+    wide, given = memory.features.astype(np.float64), memory.labels.astype(np.float64)
+    per_class = given.sum(axis=0)
+    return per_class, given.T @ wide / np.maximum(per_class, 1)[:, None], wide.sum(axis=0)
+
+
+def _within(memory: Memory, deviations: Array, means: Array) -> tuple[Spectrum, int]:
+    """Of the scatter within classes, and its degrees of freedom."""
+    known, degrees = memory.statistics, memory.count - len(means)
+    spectrum = Spectrum.of_rows(deviations) if known is None else Spectrum.of_scatter(known.within)
+    if not len(spectrum.values):  # nothing varies within a class; classes do among each other
+        spectrum, degrees = Spectrum.of_rows(means), len(means) - 1
+    if not len(spectrum.values):
+        raise ValueError("all features are the same")
+    return spectrum, max(degrees, 1)
+
+
+def _head(
+    best: _Rated,
+    spectrum: Spectrum,
+    center: Array,
+    means: Array,
+    priors: Array,
+    classes: NDArray[np.int64],
+) -> Head:
+    weight = solved(spectrum, best.matrix, means)
+    offsets = best.temperature * priors
+    bias = offsets - 0.5 * (weight * means).sum(axis=1) - weight @ center
+    gains = best.matrix.gains(spectrum)
+    metric = Metric(center, spectrum.vectors.T, gains, best.matrix.level, offsets)
+    calibration, accuracy = Calibration(), float("nan")
+    if len(classes):
+        logits = best.left_out.scores + offsets
+        nearest = best.left_out.distances.min(axis=1)
+        calibration = calibrate(logits, classes, best.temperature, nearest)
+        accuracy = float((logits.argmax(axis=1) == classes).mean())
+    return Head(weight, bias, best.shrinkage, calibration, best.loss, accuracy, metric)

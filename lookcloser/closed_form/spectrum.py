@@ -1,0 +1,107 @@
+"""Shrunken scatter matrices: one eigendecomposition serves every amount of shrinkage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """The eigenvalues and vectors of a scatter matrix W (D, D), without its null space.
+
+    Attributes:
+        values: (R,) above zero.
+        vectors: (D, R), orthonormal columns.
+    """
+
+    values: Array
+    vectors: Array
+
+    @classmethod
+    def of_scatter(cls, scatter: Array) -> Spectrum:
+        """Of W itself."""
+        values, vectors = np.linalg.eigh(scatter)
+        kept = values > _floor(values, len(scatter))
+        return cls(values[kept], vectors[:, kept])
+
+    @classmethod
+    def of_rows(cls, rows: Array) -> Spectrum:
+        """Of W = rowsᵀ rows, rows (N, D): where N < D by way of the small (N, N) matrix."""
+        count, width = rows.shape
+        if count >= width:
+            return cls.of_scatter(rows.T @ rows)
+        values, vectors = np.linalg.eigh(rows @ rows.T)
+        kept = values > _floor(values, width)
+        values = values[kept]
+        return cls(values, rows.T @ (vectors[:, kept] / np.sqrt(values)))
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return len(self.vectors)
+
+
+@dataclass(frozen=True)
+class Shrunken:
+    """A = slope · W + level · I."""
+
+    slope: float
+    level: float
+
+    def gains(self, spectrum: Spectrum) -> Array:
+        """(R,) what A⁻¹ has above 1 / level along each eigenvector of W; never positive."""
+        return 1 / (self.slope * spectrum.values + self.level) - 1 / self.level
+
+
+def shrunken(spectrum: Spectrum, degrees: float, shrinkage: float) -> Shrunken:
+    """(1 - γ) S + γ τ I with S = W / degrees and τ the mean of S's diagonal.
+
+    Args:
+        spectrum: Of the scatter W.
+        degrees: Its degrees of freedom, above 0.
+        shrinkage: γ, above 0 and at most 1.
+    """
+    mean = float(spectrum.values.sum()) / (degrees * spectrum.width)
+    return Shrunken((1 - shrinkage) / degrees, shrinkage * mean)
+
+
+class Products:
+    """Inner products x A⁻¹ y of some rows with some means, for one A after the other.
+
+    All that does not depend on the shrinkage is worked out once.
+
+    Args:
+        spectrum: Of W.
+        rows: (N, D).
+        means: (C, D).
+    """
+
+    def __init__(self, spectrum: Spectrum, rows: Array, means: Array) -> None:
+        self._spectrum = spectrum
+        self._rows, self._means = rows @ spectrum.vectors, means @ spectrum.vectors
+        self._between, self._among = rows @ means.T, means @ means.T
+        self._squares = (rows**2).sum(axis=1)
+
+    def under(self, matrix: Shrunken) -> tuple[Array, Array, Array]:
+        """(N, C) rows with means, (N,) each row with itself, (C, C) means with means."""
+        gains = matrix.gains(self._spectrum)
+        between = self._between / matrix.level + (self._rows * gains) @ self._means.T
+        among = self._among / matrix.level + (self._means * gains) @ self._means.T
+        squares = self._squares / matrix.level + self._rows**2 @ gains
+        return between, squares, among
+
+
+def solved(spectrum: Spectrum, matrix: Shrunken, rows: Array) -> Array:
+    """(N, D) the rows x A⁻¹ of rows (N, D)."""
+    inside = (rows @ spectrum.vectors * matrix.gains(spectrum)) @ spectrum.vectors.T
+    return rows / matrix.level + inside
+
+
+def _floor(values: Array, width: int) -> float:
+    """What rounding leaves of an eigenvalue that is zero."""
+    return float(values[-1]) * width * np.finfo(np.float64).eps if len(values) else 0.0

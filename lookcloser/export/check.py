@@ -1,0 +1,160 @@
+"""Whether an exported file answers as the network that it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.runtime.outputs import ArrayOutput, Engine
+
+TOLERANCE = 1e-4  # of the range of values
+BOX_TOLERANCE = 0.5  # pixels of the network's input
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The largest differences between two engines on the same images.
+
+    Attributes:
+        images: How many were compared.
+        logits: As a share of the range of the logits.
+        maps: As a share of the range of the maps, of attentions too; None where there are none.
+        boxes: In pixels of the network's input; None where there are none.
+        scores: Of tokens; None where an answer is no sequence.
+        sequences: Images whose sequences or certificates are not the same.
+    """
+
+    images: int
+    logits: float
+    maps: float | None = None
+    boxes: float | None = None
+    scores: float | None = None
+    sequences: int = 0
+
+    def require_equal(self, path: str | Path) -> None:
+        """Raise a `LookcloserError` where the differences are more than rounding."""
+        shares = {"logits": self.logits, "maps": self.maps, "scores": self.scores}
+        # NaN, which is not at most anything, is wrong too.
+        wrong = [name for name, value in shares.items() if not (value or 0.0) <= TOLERANCE]
+        wrong += [] if (self.boxes or 0.0) <= BOX_TOLERANCE else ["boxes"]
+        wrong += ["sequences"] if self.sequences else []
+        if wrong:
+            raise LookcloserError(
+                f"{path}: the file does not answer as the model does, in its {', '.join(wrong)} "
+                f"({self.text()}); it was not kept",
+                fix="Train with another backbone, and please report this one",
+            )
+
+    def text(self) -> str:
+        """One line."""
+        found = [f"logits {self.logits:.1e}"]
+        for name, value in (("maps", self.maps), ("scores", self.scores)):
+            found += [] if value is None else [f"{name} {value:.1e}"]
+        found += [] if self.boxes is None else [f"boxes {self.boxes:.1e} px"]
+        if self.scores is not None:
+            found.append(f"{self.sequences} of {self.images} sequences differ")
+        return ", ".join(found)
+
+
+def compare(
+    engine: Engine, reference: Engine, pixels: NDArray[np.uint8], batch_size: int = 8
+) -> Differences:
+    """How far the answers of ``engine`` are from those of ``reference``.
+
+    Args:
+        engine: Under test.
+        reference: What it should answer.
+        pixels: (B, 3, H, W), at least one image.
+        batch_size: Images per forward pass.
+    """
+    parts = [
+        _of_batch(engine, reference, pixels[at : at + batch_size])
+        for at in range(0, len(pixels), batch_size)
+    ]
+    return Differences(
+        len(pixels),
+        max(part.logits for part in parts),
+        _largest([part.maps for part in parts]),
+        _largest([part.boxes for part in parts]),
+        _largest([part.scores for part in parts]),
+        sum(part.sequences for part in parts),
+    )
+
+
+def _of_batch(engine: Engine, reference: Engine, pixels: NDArray[np.uint8]) -> Differences:
+    first = reference.answer(pixels, 1)
+    if first.token_scores is not None and first.tokens is not None:
+        return _of_sequences(engine.answer(pixels, 1), first)
+    # Of fixed classes, so that two nearly equal ones in another order are no difference.
+    count = min(first.logits.shape[1], 50)
+    tokens = np.tile(np.arange(count), (len(pixels), 1))
+    found, wanted = engine.evidence(pixels, tokens), reference.evidence(pixels, tokens)
+    parts = engine.answer(pixels, 1).part_maps
+    maps = [_share(found.maps, wanted.maps), _share(parts, first.part_maps)]
+    return Differences(
+        len(pixels),
+        _share(found.logits, wanted.logits) or 0.0,
+        _largest(maps),
+        _pixels(found.boxes, wanted.boxes, pixels.shape[2:]),
+    )
+
+
+def _of_sequences(found: ArrayOutput, wanted: ArrayOutput) -> Differences:
+    assert found.tokens is not None
+    assert wanted.tokens is not None
+    count, width = wanted.tokens.shape[0], max(found.tokens.shape[1], wanted.tokens.shape[1])
+    same = (_wide(found.tokens, width, -1) == _wide(wanted.tokens, width, -1)).all(axis=1)
+    if found.certified is not None and wanted.certified is not None:
+        same &= found.certified == wanted.certified
+    equal = np.flatnonzero(same)
+    maps = None
+    if found.maps is not None and wanted.maps is not None:
+        maps = _share(_wide(found.maps, width)[equal], _wide(wanted.maps, width)[equal])
+    scores = [_wide(item.token_scores, width)[equal] for item in (found, wanted)]
+    return Differences(
+        count,
+        _share(found.logits, wanted.logits) or 0.0,
+        maps,
+        scores=float(np.abs(scores[0] - scores[1]).max(initial=0.0)),
+        sequences=int((~same).sum()),
+    )
+
+
+def _wide(array: NDArray[Any] | None, width: int, fill: float = 0.0) -> NDArray[Any]:
+    """(B, K, …) -> (B, width, …)."""
+    assert array is not None  # of an answer that is a sequence
+    margin = [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array, margin, constant_values=fill)
+
+
+def _share(found: NDArray[np.floating] | None, wanted: NDArray[np.floating] | None) -> float | None:
+    """The largest difference as a share of the range of what is wanted."""
+    if found is None or wanted is None:
+        return None if found is wanted else float("nan")
+    if found.shape != wanted.shape:
+        return float("nan")
+    if not wanted.size:
+        return 0.0
+    span = float(wanted.max() - wanted.min()) or float(np.abs(wanted).max()) or 1.0
+    return float(np.abs(found - wanted).max()) / span
+
+
+def _pixels(
+    found: NDArray[np.floating] | None,
+    wanted: NDArray[np.floating] | None,
+    size: tuple[int, ...],
+) -> float | None:
+    if found is None or wanted is None:
+        return None if found is wanted else float("nan")
+    return float(np.abs(found - wanted).max()) * max(size) / 2
+
+
+def _largest(values: list[float | None]) -> float | None:
+    """NaN where there is one."""
+    given = [value for value in values if value is not None]
+    return float(np.max(given)) if given else None

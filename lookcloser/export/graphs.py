@@ -1,0 +1,179 @@
+"""The parts of a model as ONNX graphs."""
+
+from __future__ import annotations
+
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.types import Output, Task
+from lookcloser.models.file_form import Decoding, FileForm
+
+OPSET = 20
+INPUT = "image"
+STATE = "state"
+
+# The order in a file. Readers of the open "Model API" take the first for the scores, and no more
+# than five.
+LOGITS, SCORES, MAPS, VECTOR = "logits", "scores", "saliency_map", "feature_vector"
+BOXES, PARTS, FEATURES = "boxes", "part_maps", "features"
+
+
+class ImageGraph(nn.Module):
+    """Images as they are -> named outputs: the normalization is inside.
+
+    Args:
+        form: Of the model.
+        task: How logits become scores.
+        mean: Per channel, of values in [0, 1].
+        std: Per channel.
+    """
+
+    def __init__(
+        self, form: FileForm, task: Task, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
+        super().__init__()
+        self.image, self.task = form.image, task
+        self.decodes = form.decoding is not None
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, image: Tensor) -> dict[str, Tensor]:
+        """(B, 3, H, W) in 0 … 255, RGB -> the outputs that the method gives, by name."""
+        output: Output = self.image((image / 255 - self.mean) / self.std)
+        logits = output.logits.float()
+        multilabel = self.task == "multilabel"
+        found = {
+            LOGITS: logits,
+            SCORES: logits.sigmoid() if multilabel else logits.softmax(dim=1),
+            MAPS: output.maps,
+            BOXES: None if output.boxes is None else _scored_boxes(output),
+            PARTS: output.part_maps,
+            VECTOR: output.vector,
+            FEATURES: output.features if self.decodes else None,
+        }
+        return {name: tensor for name, tensor in found.items() if tensor is not None}
+
+
+def image_graph(graph: ImageGraph, size: tuple[int, int]) -> onnx.ModelProto:
+    """``image`` (B, 3, H, W) of ``size`` (H, W) -> the outputs of an `ImageGraph`."""
+    example = torch.randint(256, (2, 3, *size), generator=_generator()).float()
+    with torch.no_grad():
+        names = list(graph(example))
+    return _exported(graph, (example,), ({0: "batch"},), [INPUT], names)
+
+
+def decoding_graphs(decoding: Decoding, features: Tensor) -> dict[str, onnx.ModelProto]:
+    """The graphs "start", "step" and "evidence"; see `Decoding`.
+
+    Args:
+        decoding: Of the model.
+        features: (2, D, h, w), an example.
+    """
+    with torch.no_grad():
+        given = decoding.start(features)
+    memory, state = given[: decoding.memory], given[decoding.memory :]
+    memories = [f"memory_{number}" for number in range(len(memory))]
+    states = [f"{STATE}_{number}" for number in range(len(state))]
+    after = [f"next_{name}" for name in states]
+    tokens = torch.full((2,), decoding.search.start)
+    answer = torch.full((2, decoding.longest), -1)
+    answer[:, 0] = 0
+    batch, rows = {0: "batch"}, {0: "rows"}
+    return {
+        "start": _exported(decoding.start, (features,), (batch,), [FEATURES], memories + states),
+        "step": _exported(
+            _Positional(decoding.step, 1 + len(given)),
+            (tokens, *memory, *state),
+            (rows, *[batch] * len(memory), *[rows] * len(state)),
+            ["tokens", *memories, *states],
+            ["log_probs", *after],
+        ),
+        "evidence": _exported(
+            decoding.evidence,
+            (features, answer),
+            (batch, batch),
+            [FEATURES, "tokens"],
+            ["maps"],
+        ),
+    }
+
+
+class _Positional(nn.Module):
+    """A module of ``(first, *rest)`` as one of that many arguments, which the exporter can name."""
+
+    def __init__(self, module: nn.Module, count: int) -> None:
+        super().__init__()
+        self.module, self.count = module, count
+
+    def forward(self, *given: Tensor) -> Any:
+        return self.module(*given)
+
+
+def _exported(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    dynamic: tuple[dict[int, str], ...],
+    inputs: list[str],
+    outputs: list[str],
+) -> onnx.ModelProto:
+    shapes: Any = (dynamic,) if isinstance(module, _Positional) else dynamic
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module.eval(),
+            example,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=inputs,
+            output_names=outputs,
+            opset_version=OPSET,
+            verbose=False,
+        )
+    assert program is not None  # of the dynamo exporter
+    model: onnx.ModelProto = program.model_proto
+    return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's progress and its warnings about itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    except torch.onnx.errors.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).splitlines()[0]
+        raise LookcloserError(
+            f"this model cannot be written as ONNX: {reason}",
+            fix="Its backbone uses an operation that the exporter of torch does not know; train "
+            "with another backbone",
+        ) from error
+    finally:
+        logger.setLevel(level)
+
+
+def _scored_boxes(output: Output) -> Tensor:
+    """(B, S, 5): boxes and how sure each one's scale is of the best class."""
+    assert output.boxes is not None  # or there is nothing to score
+    best = output.logits.argmax(dim=1)
+    logits = output.logits[:, None] if output.scale_logits is None else output.scale_logits[:, 1:]
+    scores = logits.float().softmax(dim=2)
+    index = best[:, None, None].expand(-1, scores.shape[1], -1)
+    return torch.cat([output.boxes.float(), scores.gather(2, index)], dim=2)
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,43 @@
+"""More images for a model in closed form, by its run or file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import missing_path
+from lookcloser.data import Catalog, read_data
+from lookcloser.training.files import MODEL_FILE
+
+if TYPE_CHECKING:
+    from lookcloser.training.adding import Added
+
+
+def add(run: str | Path, data: str | Path | Catalog, *, out: str | Path | None = None) -> Added:
+    """Add images to a model in closed form: new classes, or more of known ones.
+
+    The images it has learned from are not needed; the result is that of training with all of them.
+    A data set that brings a test or val split along keeps it: only what is for training is added.
+
+    Args:
+        run: A run folder or a model file.
+        data: A data set of any layout, one class is enough, or a `Catalog`.
+        out: Where the model is written; None replaces the one of the run.
+
+    Returns:
+        What was added.
+
+    Raises:
+        LookcloserError: For a model that was not solved in closed form, and data that does not fit.
+    """
+    from lookcloser.training.adding import add_images
+
+    path = Path(run).expanduser()
+    if not path.exists():
+        raise missing_path(path, "run or model")
+    file = path / MODEL_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise LookcloserError(f"{path}: no {MODEL_FILE} in this folder", fix="Give a run folder")
+    catalog = data if isinstance(data, Catalog) else read_data(data, val_share=0.0, test_share=0.0)
+    return add_images(file, catalog, file if out is None else Path(out).expanduser())

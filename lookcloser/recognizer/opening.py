@@ -1,0 +1,56 @@
+"""Runs, model files and stock classifiers, opened with torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.files import missing_path
+from lookcloser.inference.devices import usable_device
+from lookcloser.inference.stock import stock_classifier
+from lookcloser.models import load_model_file
+from lookcloser.recognizer.recognizer import STOCK, Recognizer
+from lookcloser.runtime.onnx_file import is_onnx
+from lookcloser.training.files import MODEL_FILE
+
+
+def load_run(
+    path: str | Path,
+    *,
+    device: str | torch.device | None = None,
+    weights: str = "pretrained",
+    model_kwargs: Mapping[str, Any] | None = None,
+) -> Recognizer:
+    """See `lookcloser.load`, of which this is all but exported files; for what those cannot do.
+
+    Raises:
+        LookcloserError: As `lookcloser.load`; also for an exported file.
+    """
+    device = usable_device(device)  # before the work
+    if str(path).startswith(STOCK):
+        net, header = stock_classifier(
+            str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
+        )
+        return Recognizer(net, header, device=device)
+    if is_onnx(path):
+        raise UsageError(
+            f"{path}: an exported file, which can answer and annotate, and no more",
+            fix="Give the run that it was exported from",
+        )
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise missing_path(path, "run or model")
+    folder = path if path.is_dir() else None
+    file = path / MODEL_FILE if folder else path
+    if folder and not file.is_file():
+        raise LookcloserError(
+            f"{path}: no {MODEL_FILE} in this folder",
+            fix=f"Give a run folder; a training that broke off early goes on with "
+            f"`lookcloser train --resume {path}`",
+        )
+    model, header = load_model_file(file)
+    return Recognizer(model, header, device=device, folder=folder)

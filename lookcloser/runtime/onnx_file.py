@@ -1,0 +1,233 @@
+"""ONNX files as they come from anybody: what is in them, found without running or allocating it.
+
+A file is a protobuf message, a row of fields with their lengths. It is walked through field by
+field; the network itself is passed over.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.files import missing_path
+from lookcloser.core.header import ModelHeader, parse_header
+from lookcloser.decoding import Search
+
+KEY = "lookcloser"
+PARTS_KEY = "lookcloser parts"
+GRAPH_KEY = "lookcloser graph "
+GRAPHS = ("start", "step", "evidence")
+
+LARGEST_FILE = 2**31 - 1  # bytes; the format's own limit
+LARGEST_TEXT = 64 * 2**20  # bytes of a header
+MOST_FIELDS = 100_000
+
+# Fields of ModelProto, and of the StringStringEntryProto of its metadata.
+_GRAPH, _METADATA, _ENTRY_KEY, _ENTRY_VALUE = 7, 14, 1, 2
+# How a tensor names a file of its own beside this one: the key "location" with its length.
+_ELSEWHERE = b"\x08location"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a file says of how an answer is made; see `lookcloser.models.file_form`.
+
+    Attributes:
+        threshold: Of answers that are the labels above it; None of others.
+        search: Of sequences; None of other answers.
+        memory: How many outputs of the graph "start" are memory.
+        longest: The width of the tokens that the graph "evidence" takes.
+    """
+
+    threshold: float | None = None
+    search: Search | None = None
+    memory: int = 0
+    longest: int = 0
+
+
+@dataclass(frozen=True)
+class OnnxFile:
+    """An exported file, read and checked.
+
+    Attributes:
+        path: Where it is.
+        model: Its bytes, for the engine.
+        header: What belongs to the network.
+        parts: How an answer is made.
+        graphs: The graphs of a decoder by name; none for most methods.
+    """
+
+    path: Path
+    model: bytes
+    header: ModelHeader
+    parts: Parts
+    graphs: Mapping[str, bytes]
+
+
+def is_onnx(path: str | Path) -> bool:
+    """Whether a path is meant as an exported file: by its name."""
+    return str(path).lower().endswith(".onnx")
+
+
+def read_onnx(path: str | Path) -> OnnxFile:
+    """The file at ``path``, checked before anything of it is run.
+
+    Raises:
+        LookcloserError: For a missing, truncated, foreign or oversized file, for one that reads
+            other files, and for a header that is damaged or of a newer format.
+    """
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise missing_path(path, "model file")
+    if not path.is_file():
+        raise LookcloserError(f"{path}: not a file", fix="Give an exported .onnx file")
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise LookcloserError(
+            f"{path}: a file of {size:,} bytes",
+            allowed=f"At most {LARGEST_FILE:,}, as of any .onnx",
+        )
+    data = path.read_bytes()
+    metadata = _metadata(path, data)
+    if KEY not in metadata:
+        raise LookcloserError(
+            f"{path}: an ONNX file that lookcloser did not write",
+            fix="Write one with `lookcloser export RUN --out FILE.onnx`",
+        )
+    header = parse_header(path, metadata[KEY])
+    parts = _parts(path, metadata.get(PARTS_KEY, "{}"))
+    names = GRAPHS if parts.search is not None else ()
+    graphs = {name: _graph(path, metadata.get(GRAPH_KEY + name)) for name in names}
+    if _ELSEWHERE in data or any(_ELSEWHERE in graph for graph in graphs.values()):
+        raise LookcloserError(
+            f"{path}: its weights lie in another file",
+            fix="Export the model again: lookcloser writes one file that holds everything",
+        )
+    return OnnxFile(path, data, header, parts, graphs)
+
+
+def parts_text(parts: Parts) -> str:
+    """``parts`` as JSON, which `read_onnx` reads."""
+    search = None if parts.search is None else vars(parts.search)
+    return json.dumps({**vars(parts), "search": search})
+
+
+def graph_text(model: bytes) -> str:
+    """A graph as text, which metadata can hold."""
+    return base64.b64encode(model).decode("ascii")
+
+
+def _metadata(path: Path, data: bytes) -> dict[str, str]:
+    """The metadata of the model, and the check that the file is one, whole message."""
+    found: dict[str, str] = {}
+    has_graph = False
+    view = memoryview(data)
+    for field, value in _fields(path, view):
+        has_graph |= field == _GRAPH
+        if field == _METADATA and value is not None:
+            entry = dict(_fields(path, value))
+            key, text = (entry.get(part) for part in (_ENTRY_KEY, _ENTRY_VALUE))
+            if key is not None:
+                found[_text(path, key)] = "" if text is None else _text(path, text)
+    if not has_graph:
+        raise LookcloserError(
+            f"{path}: not an ONNX file",
+            fix="Write one with `lookcloser export RUN --out FILE.onnx`",
+        )
+    return found
+
+
+def _fields(path: Path, data: memoryview) -> Iterator[tuple[int, memoryview | None]]:
+    """(number, content) of each field of a message; None for numbers, which nobody needs.
+
+    Raises:
+        LookcloserError: Where the bytes are no message, or it goes on behind the end.
+    """
+    at = 0
+    for _ in range(MOST_FIELDS):
+        if at == len(data):
+            return
+        tag, at = _varint(path, data, at)
+        kind = tag & 7
+        if kind == 0:
+            _, at = _varint(path, data, at)
+            yield tag >> 3, None
+        elif kind in (1, 5):
+            at += 8 if kind == 1 else 4
+            yield tag >> 3, None
+        elif kind == 2:
+            length, at = _varint(path, data, at)
+            if at + length > len(data):
+                raise _damaged(path)
+            yield tag >> 3, data[at : at + length]
+            at += length
+        else:
+            raise _damaged(path)
+    raise _damaged(path)
+
+
+def _varint(path: Path, data: memoryview, at: int) -> tuple[int, int]:
+    value = 0
+    for place in range(10):
+        if at >= len(data):
+            raise _damaged(path)
+        byte = data[at]
+        at += 1
+        value |= (byte & 0x7F) << (7 * place)
+        if byte < 0x80:
+            return value, at
+    raise _damaged(path)
+
+
+def _text(path: Path, value: memoryview) -> str:
+    if len(value) > LARGEST_FILE:
+        raise _damaged(path)
+    try:
+        return bytes(value).decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(path) from error
+
+
+def _parts(path: Path, text: str) -> Parts:
+    try:
+        values: dict[str, Any] = json.loads(text)
+        search = values.get("search")
+        threshold = values.get("threshold")
+        parts = Parts(
+            None if threshold is None else float(threshold),
+            None if search is None else Search(**search),
+            int(values.get("memory", 0)),
+            int(values.get("longest", 0)),
+        )
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        raise _damaged_header(path) from error
+    if not (0 <= parts.memory <= 8 and 0 <= parts.longest <= 10_000):
+        raise _damaged_header(path)
+    return parts
+
+
+def _graph(path: Path, text: str | None) -> bytes:
+    if text is None:
+        raise _damaged_header(path)
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _damaged_header(path) from error
+
+
+def _damaged(path: Path) -> LookcloserError:
+    return LookcloserError(
+        f"{path}: not an ONNX file, or cut off", fix="Take the original file or export it again"
+    )
+
+
+def _damaged_header(path: Path) -> LookcloserError:
+    return LookcloserError(
+        f"{path}: its header is damaged", fix="Take the original file or export it again"
+    )

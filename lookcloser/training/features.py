@@ -1,0 +1,99 @@
+"""The pooled features of images, once through a network in evaluation."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.hooks import evaluating
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.types import Task
+from lookcloser.data.catalog import Sample
+from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
+from lookcloser.data.targets import ClassTargets, TagTargets
+from lookcloser.data.transforms import evaluation_transform
+from lookcloser.models.cam.model import CAM
+
+BATCH = 32
+# Fewer are read sooner than loading processes start.
+_FEW = 4 * BATCH
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What a network sees in images, row by row.
+
+    Attributes:
+        values: (N, D) float32, as the head reads them.
+        labels: (N, C).
+        rows: (N,) positions among the samples.
+        skipped: Images that could not be read: name -> reason.
+        seconds: That it took, for one image.
+    """
+
+    values: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+    rows: NDArray[np.int64]
+    skipped: dict[str, str]
+    seconds: float
+
+
+def collect_features(
+    model: CAM,
+    samples: Sequence[Sample],
+    names: Sequence[str],
+    task: Task,
+    preprocessing: Preprocessing,
+    *,
+    workers: int | None = None,
+) -> Features:
+    """Run the backbone over samples, without random transforms.
+
+    Args:
+        model: On the device where it shall run.
+        samples: The images.
+        names: Label names by index.
+        task: "classification" or "multilabel".
+        preprocessing: How images are made ready.
+        workers: Loading processes; None: by the cores and the number of images.
+
+    Raises:
+        LookcloserError: If no image can be read.
+    """
+    targets = TagTargets(names) if task == "multilabel" else ClassTargets(names)
+    dataset = ImageDataset(samples, targets, evaluation_transform(preprocessing))
+    if workers is None:
+        spare = (os.cpu_count() or 1) if torch.cuda.is_available() else (os.cpu_count() or 1) - 2
+        workers = min(max(spare, 0), 8) if len(samples) > _FEW else 0
+    order = EpochSampler(len(dataset), shuffle=False)
+    values, labels, rows, skipped = [], [], [], {}
+    device = next(model.parameters()).device
+    start = time.perf_counter()
+    with torch.inference_mode(), evaluating(model):
+        for batch in image_loader(
+            dataset, order, batch_size=BATCH, workers=workers, keep_last=True
+        ):
+            skipped.update(batch.skipped)
+            if not len(batch.targets):
+                continue
+            images = batch.images.to(device, memory_format=torch.channels_last)
+            values.append(model.pooled(images).float().cpu().numpy())
+            rows.append(batch.indices.numpy())
+            given = batch.targets.numpy()
+            one_hot = np.eye(len(names), dtype=np.bool_)
+            labels.append(given > 0 if task == "multilabel" else one_hot[given])
+    if not values:
+        raise LookcloserError(
+            f"None of the {len(samples)} images could be read, e.g. {next(iter(skipped.values()))}",
+            fix="`lookcloser data check DATA` lists what is broken",
+        )
+    seconds = (time.perf_counter() - start) / len(samples)
+    joined = np.concatenate(values), np.concatenate(labels), np.concatenate(rows)
+    return Features(*joined, skipped, seconds)

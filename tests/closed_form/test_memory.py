@@ -1,0 +1,76 @@
+import time
+
+import numpy as np
+import pytest
+
+from lookcloser.closed_form import Memory, fit_discriminant
+
+
+def drawn(count=60, width=10, classes=4, seed=0):
+    rng = np.random.default_rng(seed)
+    numbers = np.arange(count) % classes
+    means = rng.normal(size=(classes, width))
+    return (means[numbers] + rng.normal(size=(count, width))).astype(np.float32), numbers
+
+
+def one_hot(classes, number=4):
+    return np.eye(number, dtype=bool)[classes]
+
+
+def joined(features, classes, limit):
+    """Class 1 comes later, and with it more images of class 3; names go on in their order."""
+    late = (classes == 1) | ((classes == 3) & (np.arange(len(classes)) > 30))
+    early = ~late
+    first = Memory.of(features[early], one_hot(classes[early])[:, [0, 2, 3]], limit)
+    second = Memory.of(features[late], one_hot(classes[late])[:, [1, 3]], limit)
+    return first.added(second, np.array([0, 2, 3]), np.array([1, 3]))
+
+
+@pytest.mark.parametrize("limit", [1000, 25, 60])
+def test_adding_later_equals_training_with_everything(limit):
+    features, classes = drawn()
+    whole = Memory.of(features, one_hot(classes), limit)
+    added = joined(features, classes, limit)
+    assert added.count == whole.count == 60
+    assert np.array_equal(added.features, whole.features)
+    assert np.array_equal(added.labels, whole.labels)
+    assert (added.statistics is None) == (limit >= 60)
+    one, other = fit_discriminant(whole), fit_discriminant(added)
+    assert one.shrinkage == other.shrinkage
+    np.testing.assert_allclose(one.weight, other.weight, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(one.bias, other.bias, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        one.calibration.temperature, other.calibration.temperature, rtol=1e-9
+    )
+
+
+def test_a_part_of_the_images_is_kept_but_all_are_counted():
+    features, classes = drawn(400)
+    whole, part = (Memory.of(features, one_hot(classes), limit) for limit in (400, 50))
+    assert (len(part.features), part.count) == (50, 400)
+    one, other = (fit_discriminant(memory, shrinkages=[0.3]) for memory in (whole, part))
+    # The same discriminant but for the temperature, at which the classes' shares are added.
+    np.testing.assert_allclose(one.weight, other.weight, rtol=1e-8)
+    np.testing.assert_allclose(one.bias, other.bias, rtol=1e-8)
+    assert other.calibration.images == 50
+
+
+def test_the_order_of_images_does_not_matter():
+    features, classes = drawn()
+    order = np.random.default_rng(1).permutation(len(features))
+    one = Memory.of(features, one_hot(classes), 20)
+    other = Memory.of(features[order], one_hot(classes[order]), 20)
+    assert np.array_equal(one.features, other.features)
+    assert np.array_equal(one.labels, other.labels)
+
+
+def test_one_class_is_added_within_a_second():
+    """30 images to 49 classes of 30, 1,280 features each: the processor's time."""
+    features, classes = drawn(1500, width=1280, classes=50)
+    early = classes < 49
+    first = Memory.of(features[early], one_hot(classes[early], 49))
+    second = Memory.of(features[~early], np.ones((30, 1), dtype=bool))
+    before = time.process_time()
+    head = fit_discriminant(first.added(second, np.arange(49), np.array([49])))
+    assert time.process_time() - before < 3, "the bar of 1 s is the benchmark's; machines differ"
+    assert head.weight.shape == (50, 1280)
