@@ -15,6 +15,7 @@ from lookcloser.cli import (
     audit,
     data,
     demo,
+    explain,
     export,
     imagine,
     info,
@@ -64,7 +65,7 @@ app.command("train", cls=PanelCommand)(train.train)
 app.command("add")(add.add)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
-app.command("explain")(answer.explain)
+app.command("explain")(explain.explain)
 app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)

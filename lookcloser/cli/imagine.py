@@ -43,11 +43,11 @@ def imagine(
     from lookcloser.core.drawing import contact_sheet, picture_format, save_picture
     from lookcloser.core.outputs import check_place, free_place
     from lookcloser.inference.imagining import fool, imagine_class
-    from lookcloser.recognizer import load
+    from lookcloser.recognizer import load_run
 
     save = free_place("imagined.png") if save is None else check_place(save, "--save")
     picture_format(save)
-    recognizer = load(run, weights=weights, device=device)
+    recognizer = load_run(run, weights=weights, device=device)
     if image is None:
         picture = imagine_class(recognizer.engine, target, steps=steps or 150, seed=seed)
         (answer,) = recognizer.predict(picture, top=1)

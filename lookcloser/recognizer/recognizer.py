@@ -292,9 +292,7 @@ class Recognizer:
         out: str | Path | None = None,
         threshold_from: str = "val",
         audited: bool | Audit = False,
-        batch_size: int = 32,
-        workers: int = 0,
-        progress: Callable[[int, int], None] | None = None,
+        **options: Any,
     ) -> ReportPage:
         """Evaluate on a split and write one self-contained HTML page.
 
@@ -305,9 +303,7 @@ class Recognizer:
             threshold_from: See `evaluation`.
             audited: Whether the page gets an audit of the same split: True makes one, an `Audit`
                 that was made before is shown as it is.
-            batch_size: Images per forward pass.
-            workers: Loading processes.
-            progress: Told (done, total) images of the evaluation after each batch.
+            **options: ``batch_size``, ``workers`` and ``progress`` of `evaluation`.
 
         Returns:
             The file, and what was measured.
@@ -318,17 +314,8 @@ class Recognizer:
         """
         from lookcloser.recognizer.reporting import write_report_page
 
-        return write_report_page(
-            self,
-            data,
-            split,
-            out=out,
-            threshold_from=threshold_from,
-            audited=audited,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
+        options |= {"threshold_from": threshold_from}
+        return write_report_page(self, data, split, out=out, audited=audited, **options)
 
     def audit_report(
         self,
@@ -400,11 +387,7 @@ class Recognizer:
         )
 
     def catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model.
-
-        Raises:
-            LookcloserError: For one of another task, and data that cannot be read.
-        """
+        """A data set for the task of this model; one of another task is refused."""
         catalog = data if isinstance(data, Catalog) else read_data(data)
         if catalog.task != self.header.task:
             raise LookcloserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -66,11 +66,8 @@ def write_report_page(
     split: str,
     *,
     out: str | Path | None,
-    threshold_from: str,
     audited: bool | Audit,
-    batch_size: int,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
+    **options: Any,
 ) -> ReportPage:
     """See `Recognizer.report`."""
     out = page_place(recognizer, out, REPORT_FILE)
@@ -81,12 +78,9 @@ def write_report_page(
         recognizer.trained_engine(),
         recognizer.catalog(catalog),
         split,
-        threshold_from=threshold_from,
         evidence=galleries.MOST,
         flagged=found.flagged if found else (),
-        batch_size=batch_size,
-        workers=workers,
-        progress=progress,
+        **options,
     )
     page = write_report(
         out,
