@@ -102,7 +102,7 @@ def test_evaluate_prints_scores_as_json(trained, squares, place):
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert scores["top1"] >= 0.7
-    assert {"macro_f1", "ece", "MaxBoxAcc@0.5", "MaxBoxAccV2", "top1_loc"} <= scores.keys()
+    assert {"macro_f1", "ece", "max_box_acc_0_5", "max_box_acc_v2", "top1_loc"} <= scores.keys()
     assert "supervision of the thresholds: boxes of 12 images of a separate split" in done.stderr
 
 

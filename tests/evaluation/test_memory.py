@@ -2,12 +2,14 @@
 
 import gc
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data import Catalog, Sample
@@ -119,6 +121,26 @@ def test_every_score_says_which_end_is_better(method):
     assert all(key.isidentifier() and key == key.lower() for key in keys)
     flat = [key for key, value in keys.items() if isinstance(value, float)]
     assert len(flat) >= len(found.metrics) - 3, "no two names have one key"
+
+
+def test_what_a_model_says_of_its_doubt_needs_no_answer_kept():
+    asked, catalog = recognizer("cam"), data("cam", FEW)
+    calibration = Calibration(lac=(0.6,) * len(COVERAGES), evidence=1e-3, images=40)
+    asked.header = replace(asked.header, calibration=calibration)
+    whole = asked.evaluation(catalog, batch_size=8)
+    few = asked.evaluation(catalog, batch_size=8, evidence=0)
+    assert few.metrics == whole.metrics
+    refused = [answer.prediction.refusal is not None for answer in whole.answers]
+    assert whole.score("refused").value == pytest.approx(np.mean(refused))
+    found = asked.predict([sample.source for sample in catalog.samples], coverage=0.95)
+    names = [{label.name for label in answer.candidates} for answer in found]
+    truth = [sample.labels[0] for sample in catalog.samples]
+    covered = [name in own for name, own in zip(truth, names, strict=True)]
+    assert whole.score("coverage@95%").value == pytest.approx(np.mean(covered))
+    size = whole.score("set size@95%")
+    assert size.value == pytest.approx(np.mean([len(own) for own in names]))
+    assert not size.is_share
+    assert size.higher_is_better is False
 
 
 def test_progress_is_told_after_each_batch():
