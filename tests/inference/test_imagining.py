@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
@@ -72,6 +73,12 @@ def test_what_is_wrong_is_named(engine):
         imagine_class(engine, "green", steps=0)
     with pytest.raises(LookcloserError, match="max_steps = 0"):
         fool(engine, image, "green", max_steps=0)
+
+
+def test_an_exported_file_runs_on_the_cpu(tmp_path):
+    (tmp_path / "a.onnx").write_bytes(b"x")
+    with pytest.raises(LookcloserError, match="cuda: not for an exported file. Allowed: cpu"):
+        lc.load(tmp_path / "a.onnx", device="cuda")
 
 
 def test_devices():
