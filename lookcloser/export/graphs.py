@@ -25,6 +25,7 @@ STATE = "state"
 # than five.
 LOGITS, SCORES, MAPS, VECTOR = "logits", "scores", "saliency_map", "feature_vector"
 BOXES, PARTS, FEATURES = "boxes", "part_maps", "features"
+DISTANCES = "distances"
 
 
 class ImageGraph(nn.Module):
@@ -59,6 +60,7 @@ class ImageGraph(nn.Module):
             MAPS: output.maps,
             BOXES: None if output.boxes is None else _scored_boxes(output),
             PARTS: output.part_maps,
+            DISTANCES: output.distances,
             VECTOR: output.vector,
             FEATURES: output.features if self.decodes else None,
         }

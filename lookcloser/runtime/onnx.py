@@ -8,6 +8,7 @@ from pathlib import Path
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Prediction
+from lookcloser.runtime.answering import Promise
 from lookcloser.runtime.onnx_engine import OnnxEngine
 from lookcloser.runtime.onnx_file import read_onnx
 from lookcloser.runtime.stream import stream
@@ -51,9 +52,12 @@ class OnnxRecognizer:
         top: int = 5,
         batch_size: int = 16,
         workers: int = 0,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> list[Prediction]:
         """Answer images, with evidence, in order; see `lookcloser.Recognizer.predict`."""
-        return list(self.stream(images, top=top, batch_size=batch_size, workers=workers))
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        return list(self.stream(images, **how, coverage=coverage, sets=sets))
 
     def stream(
         self,
@@ -62,9 +66,13 @@ class OnnxRecognizer:
         top: int = 5,
         batch_size: int = 16,
         workers: int = 0,
+        coverage: float | None = None,
+        sets: str = "lac",
     ) -> Iterator[Prediction]:
         """As `predict`, one after the other, with two batches in memory at most."""
-        return stream(self.engine, images, top=top, batch_size=batch_size, workers=workers)
+        promise = None if coverage is None else Promise(coverage, sets)
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        return stream(self.engine, images, **how, promise=promise)
 
 
 def load(path: str | Path, *, threads: int = 0) -> OnnxRecognizer:

@@ -191,6 +191,7 @@ def _output(found: dict[str, NDArray[Any]], tokens: Ints) -> ArrayOutput:
         boxes=None if boxes is None else boxes[..., :4],
         box_scores=None if boxes is None else boxes[..., 4],
         part_maps=found.get("part_maps"),
+        distances=found.get("distances"),
     )
 
 

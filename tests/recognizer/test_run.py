@@ -24,7 +24,7 @@ def test_config_holds_every_option_and_comes_back(squares, quick, tmp_path):
     assert options.mean == (0.1, 0.2, 0.3)
     assert options.epochs == 3
     stored = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["options"]
-    assert stored.keys() == vars(options).keys()
+    assert stored == options.to_dict()
 
 
 def test_the_threshold_from_val_is_stored_with_the_model(squares, quick, tmp_path):
