@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -110,9 +110,8 @@ def predict(
     # Lines on a terminal are progress enough.
     shown = json or csv is not None
     with printing.progress("Answering", shown) as progress, _table_file(csv) as table:
-        given: dict[str, Any] = {"top": top, "batch_size": batch_size, "workers": workers}
-        given |= {} if coverage is None else {"coverage": coverage, "sets": sets}
-        for prediction in recognizer.stream(sources, **given):
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        for prediction in recognizer.stream(sources, **how, coverage=coverage, sets=sets):
             total += 1
             table(prediction)
             if prediction.error is not None:
