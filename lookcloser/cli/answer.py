@@ -140,13 +140,14 @@ def evaluate(
     Example: `lookcloser evaluate runs/birds birds/ --split test`, or
     `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
     """
-    from lookcloser.data import read_data
+    from lookcloser.data import read_as_trained
     from lookcloser.evaluation import read_source
     from lookcloser.recognizer import load_run
 
     named = None if views is None else _view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, catalog, rated = load_run(run), read_data(data), {}
+    recognizer, rated = load_run(run), {}
+    catalog = read_as_trained(data, recognizer.header)
     split = scored_split(catalog, split)
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")

@@ -33,12 +33,13 @@ def audit(
     Example: `lookcloser audit runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.data import read_data
+    from lookcloser.data import read_as_trained
     from lookcloser.recognizer import load_run
 
     if out is not None:
         check_place(out, "--out")
-    recognizer, catalog = load_run(run), read_data(data)
+    recognizer = load_run(run)
+    catalog = read_as_trained(data, recognizer.header)
     split = scored_split(catalog, split)
     page, found = recognizer.audit_report(
         catalog,

@@ -32,12 +32,13 @@ def report(
     Example: `lookcloser report runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.data import read_data
+    from lookcloser.data import read_as_trained
     from lookcloser.recognizer import load_run
 
     if out is not None:
         check_place(out, "--out")
-    recognizer, catalog = load_run(run), read_data(data)
+    recognizer = load_run(run)
+    catalog = read_as_trained(data, recognizer.header)
     split = scored_split(catalog, split)
     page, evaluation = recognizer.report(
         catalog, split, out=out, threshold_from=threshold_from, audited=audit

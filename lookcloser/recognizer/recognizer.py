@@ -16,7 +16,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Evaluation, Prediction, Region
-from lookcloser.data import Catalog, read_data
+from lookcloser.data import Catalog, read_as_trained
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
@@ -378,7 +378,7 @@ class Recognizer:
 
     def _catalog(self, data: str | Path | Catalog) -> Catalog:
         """A data set for the task of this model."""
-        catalog = data if isinstance(data, Catalog) else read_data(data)
+        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

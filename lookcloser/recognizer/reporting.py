@@ -15,7 +15,7 @@ import torch
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
-from lookcloser.data import Catalog, check_data, read_data
+from lookcloser.data import Catalog, check_data, read_as_trained
 from lookcloser.inference.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
@@ -70,7 +70,8 @@ def write_report_page(
 ) -> ReportPage:
     """See `Recognizer.report`."""
     out = _place(recognizer, out, REPORT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    header = recognizer.header
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, header)
     # First, as data that cannot be audited should cost no evaluation.
     found = recognizer.audit(catalog, split) if audited is True else audited or None
     evaluation = recognizer.evaluation(catalog, split, threshold_from=threshold_from)
@@ -97,7 +98,8 @@ def write_audit_page(
 ) -> AuditPage:
     """See `Recognizer.audit_report`."""
     out = _place(recognizer, out, AUDIT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    header = recognizer.header
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, header)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
     title = f"{catalog.root.name}: is {recognizer.header.method} right for the right reasons?"
