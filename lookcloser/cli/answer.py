@@ -162,14 +162,13 @@ def evaluate(
     Example: `lookcloser evaluate runs/birds birds/ --split test`, or
     `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
     """
-    from lookcloser.data import read_data
     from lookcloser.evaluation import read_source
     from lookcloser.recognizer import load_run
 
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
     recognizer, rated = load_run(run, device=device), {}
-    catalog = recognizer.catalog(read_data(data))
+    catalog = recognizer.catalog(data)
     split = scored_split(catalog, split)
     if dry_run:
         printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")

@@ -36,7 +36,6 @@ def audit(
     Example: `lookcloser audit runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.data import read_data
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.reporting import page_place
     from lookcloser.training.files import AUDIT_FILE
@@ -44,7 +43,7 @@ def audit(
     if out is not None:
         check_place(out, "--out")
     recognizer = load_run(run, device=device)
-    catalog = recognizer.catalog(read_data(data))
+    catalog = recognizer.catalog(data)
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, AUDIT_FILE)

@@ -37,7 +37,6 @@ def report(
     Example: `lookcloser report runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.data import read_data
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.reporting import page_place
     from lookcloser.training.files import REPORT_FILE
@@ -45,7 +44,7 @@ def report(
     if out is not None:
         check_place(out, "--out")
     recognizer = load_run(run, device=device)
-    catalog = recognizer.catalog(read_data(data))
+    catalog = recognizer.catalog(data)
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, REPORT_FILE)

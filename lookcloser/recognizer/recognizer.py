@@ -16,7 +16,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Evaluation, Prediction, Region
-from lookcloser.data import Catalog, read_data
+from lookcloser.data import Catalog, read_as_trained
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.engine import TorchEngine
@@ -388,7 +388,7 @@ class Recognizer:
 
     def catalog(self, data: str | Path | Catalog) -> Catalog:
         """A data set for the task of this model; one of another task is refused."""
-        catalog = data if isinstance(data, Catalog) else read_data(data)
+        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

@@ -16,7 +16,7 @@ from lookcloser.core import galleries
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
-from lookcloser.data import Catalog, check_data, read_data
+from lookcloser.data import Catalog, check_data
 from lookcloser.evaluation import evaluate_data
 from lookcloser.inference.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
@@ -71,7 +71,7 @@ def write_report_page(
 ) -> ReportPage:
     """See `Recognizer.report`."""
     out = page_place(recognizer, out, REPORT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
     # First, as data that cannot be audited should cost no evaluation.
     found = recognizer.audit(catalog, split) if audited is True else audited or None
     evaluation = evaluate_data(
@@ -105,7 +105,7 @@ def write_audit_page(
 ) -> AuditPage:
     """See `Recognizer.audit_report`."""
     out = page_place(recognizer, out, AUDIT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
     title = f"{catalog.root.name}: is {recognizer.header.method} right for the right reasons?"
