@@ -160,7 +160,7 @@ def count_images(
         split: As there.
     """
     _check(header, form, masks)
-    samples, *_ = _pictures(data, split)
+    samples, *_ = _pictures(data, split, header)
     _labels_of(samples, header, labels)
     return len(samples)
 

@@ -16,7 +16,7 @@ from lookcloser.core import galleries
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
-from lookcloser.data import Catalog, check_data
+from lookcloser.data import Catalog, check_data, read_as_trained
 from lookcloser.evaluation import evaluate_data
 from lookcloser.inference.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
