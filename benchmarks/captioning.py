@@ -93,7 +93,7 @@ def scenes_row(data: Path, out: Path, method: str, attend: bool, seed: int) -> d
         "all attributes": scores["exact caption"],
         **attributes(evaluation),
         "pointing": scores.get("pointing", math.nan),
-        "centre": scores.get("pointing centre box", math.nan),
+        "centre": scores.get("pointing center box", math.nan),
         "BLEU-4": scores["BLEU-4"],
         "CIDEr-D": scores["CIDEr-D"],
         "CPU s": seconds,

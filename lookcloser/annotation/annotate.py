@@ -23,7 +23,7 @@ from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.files import list_images
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.wording import count
-from lookcloser.data import READERS, Catalog, Sample, read_data
+from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import normalise
 from lookcloser.runtime import Engine
 from lookcloser.runtime.regions import upsample
@@ -104,7 +104,7 @@ def annotate(
     """
     header, folder = engine.header, Path(out).expanduser()
     _check(header, form, masks)
-    samples, boxed, root, notes = _pictures(data, split)
+    samples, boxed, root, notes = _pictures(data, split, header)
     if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
         raise UsageError(f"{form}: needs pictures that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
@@ -140,6 +140,31 @@ def annotate(
     return Annotation(tuple(files), records, boxes, resumed, thresholds, tuple(notes))
 
 
+def count_images(
+    header: ModelHeader,
+    data: str | Path | Catalog,
+    *,
+    form: str = "coco",
+    masks: str | None = None,
+    labels: str = "auto",
+    split: str | None = None,
+) -> int:
+    """How many images `annotate` would work on; these arguments are refused as there.
+
+    Args:
+        header: Of the network.
+        data: As in `annotate`, like the rest.
+        form: As there.
+        masks: As there.
+        labels: As there.
+        split: As there.
+    """
+    _check(header, form, masks)
+    samples, *_ = _pictures(data, split, header)
+    _labels_of(samples, header, labels)
+    return len(samples)
+
+
 def _begin(
     journal: Journal,
     engine: Engine,
@@ -172,7 +197,7 @@ def _check(header: ModelHeader, form: str, masks: str | None) -> None:
 
 
 def _pictures(
-    data: str | Path | Catalog, split: str | None
+    data: str | Path | Catalog, split: str | None, header: ModelHeader
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
     root = data.root if isinstance(data, Catalog) else Path(data).expanduser()
@@ -182,7 +207,9 @@ def _pictures(
         if names:
             samples = [Sample(name, root / name) for name in names]
             return samples, (), root, [f"{root}: {count(len(names), 'picture')} without labels"]
-    catalog = data if isinstance(data, Catalog) else read_data(root, skip_missing=True)
+    catalog = (
+        data if isinstance(data, Catalog) else read_as_trained(root, header, skip_missing=True)
+    )
     boxed = [sample for sample in catalog.samples if sample.split == "val" and sample.boxes]
     notes = [f"left out: {name}: {reason}" for name, reason in catalog.skipped]
     return catalog.split(split) if split else catalog.samples, boxed, catalog.root, notes

@@ -19,7 +19,7 @@ from lookcloser.auditing.shares import Floats, densities
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader, check_known
-from lookcloser.data import Catalog, Sample, read_data
+from lookcloser.data import Catalog, Sample, read_as_trained
 from lookcloser.data.targets import ClassTargets
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import SplitBatch, run_split
@@ -58,7 +58,7 @@ def audit(
             with `FEWEST` pictures, and a method without maps.
     """
     header = engine.header
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, header)
     samples = _samples(header, catalog, split, per_class, seed)
     found = collect(engine, samples, batch_size=batch_size, workers=workers)
     detail = found.same.detail()

@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
+from lookcloser.cli.options import DecodingWorkers, Device, DryRun
 from lookcloser.core.wording import count
 
 
@@ -35,7 +36,9 @@ def annotate(
         float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
     ] = 0.0,
     batch_size: BatchSize = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Threads that decode images.")] = 0,
+    workers: DecodingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
 
@@ -43,12 +46,20 @@ def annotate(
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
     from lookcloser.annotation import annotate as annotate_data
+    from lookcloser.annotation.annotate import count_images
     from lookcloser.recognizer import load
     from lookcloser.runtime.onnx_file import is_onnx
 
+    recognizer = load(run, device=device)
+    if dry_run:
+        asked = count_images(
+            recognizer.header, data, form=form, masks=masks, labels=labels, split=split
+        )
+        printing.say_plan(f"annotate {count(asked, 'image')}", [out])
+        return
     with printing.progress("Annotating") as progress:
         found = annotate_data(
-            load(run).engine,
+            recognizer.engine,
             data,
             out,
             form=form,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.pairs import read_pairs
+from lookcloser.cli.options import DecodingWorkers, Device, DryRun, LoadingWorkers
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.showing import answer_line
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
-    from lookcloser.core import Prediction, Region
+    from lookcloser.core import Prediction
     from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
     from lookcloser.runtime.onnx import OnnxRecognizer
 
 
-def _existing(run: str | None) -> str | None:
+def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
     from lookcloser.core.files import missing_path
 
@@ -32,12 +33,17 @@ def _existing(run: str | None) -> str | None:
     return run
 
 
-Run = Annotated[
-    str, typer.Argument(help="A run folder or a .safetensors file.", callback=_existing)
-]
+def _free_table(path: Path | None) -> Path | None:
+    """A file that is nobody's: before the work, not after it."""
+    from lookcloser.core.outputs import check_place
+
+    return None if path is None else check_place(path, "--csv")
+
+
+Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.", callback=existing)]
 AnyRun = Annotated[
     str,
-    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=_existing),
+    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=existing),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
@@ -52,16 +58,22 @@ ScoredSplit = Annotated[
     typer.Option(help="train, val, test or all; without it test, else val, else what there is."),
 ]
 
-T = TypeVar("T")
-
 
 def predict(
     run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table here: a row for each label of each image.", callback=_free_table
+        ),
+    ] = None,
     json: Json = False,
     batch_size: BatchSize = 16,
+    workers: DecodingWorkers = 0,
+    device: Device = None,
     coverage: Annotated[
         float | None,
         typer.Option(
@@ -73,39 +85,47 @@ def predict(
         str,
         typer.Option(help="Of --coverage: lac (small sets, some empty) or aps (never empty)."),
     ] = "lac",
+    dry_run: DryRun = False,
 ) -> None:
     """Answer images, and show where the model looked.
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
+    `lookcloser predict runs/birds photos/ --csv answers.csv`, or
     `lookcloser predict runs/birds photos/ --coverage 0.95`
     """
     from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
     from lookcloser.recognizer import load
 
-    recognizer = load(run)
+    recognizer = load(run, device=device)
     failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
     pictures = _picture_names(sources, save)
+    if dry_run:
+        outputs = [] if csv is None else [csv]
+        printing.say_plan(f"answer {count(len(sources), 'image')}", [*pictures, *outputs])
+        return
     if save is not None:
         make_folder(save)
-    given = {"top": top, "batch_size": batch_size}
-    for prediction in recognizer.stream(sources, **given, coverage=coverage, sets=sets):
-        total += 1
-        if prediction.error is not None:
-            failed += 1
-            printing.say(f"skipped: {prediction.error}")
-        else:
-            answered = prediction.path
-            _show(prediction, None if save is None else pictures[total - 1], text=not json)
-        if json:
-            rows.append(prediction.to_dict())
+    # Lines on a terminal are progress enough.
+    shown = json or csv is not None
+    with printing.progress("Answering", shown) as progress, _table_file(csv) as table:
+        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        for prediction in recognizer.stream(sources, **how, coverage=coverage, sets=sets):
+            total += 1
+            table(prediction)
+            if prediction.error is not None:
+                failed += 1
+                printing.say(f"skipped: {prediction.error}")
+            else:
+                answered = prediction.path
+                _show(prediction, None if save is None else pictures[total - 1], text=not shown)
+            if json:
+                rows.append(prediction.to_dict())
+            progress(total, len(sources))
     if json:
         printing.print_json(rows)
-    if save is not None:
-        printing.say(f"{count(total - failed, 'picture')} in {save}")
-    if failed:
-        printing.say(f"{failed} of {count(total, 'image')} could not be read")
+    _say_written(total, failed, csv, save)
     if answered is None:
         raise typer.Exit(FAILED)
     if save is None:
@@ -133,37 +153,49 @@ def evaluate(
     ] = 24,
     json: Json = False,
     batch_size: BatchSize = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+    workers: LoadingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Score a model on a split: its answers and, where the data has boxes, its evidence.
 
     Example: `lookcloser evaluate runs/birds birds/ --split test`, or
     `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
     """
-    from lookcloser.data import read_data
     from lookcloser.evaluation import read_source
     from lookcloser.recognizer import load_run
 
-    named = None if views is None else _view_names(views, "--views")
+    named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, catalog, rated = load_run(run), read_data(data), {}
+    recognizer, rated = load_run(run, device=device), {}
+    catalog = recognizer.catalog(data)
     split = scored_split(catalog, split)
+    if dry_run:
+        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
+        return
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")
         rated = recognizer.rate_views(
             catalog, split, named, images=view_images, batch_size=batch_size
         )
-    result = recognizer.evaluation(
-        catalog, split, threshold_from=threshold_from, batch_size=batch_size, workers=workers
-    )
+    with printing.progress("Evaluating") as progress:
+        result = recognizer.evaluation(
+            catalog,
+            split,
+            threshold_from=threshold_from,
+            evidence=0,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
     if json:
         each = {name: scores._asdict() for name, scores in rated.items()}
-        printing.print_json({**result.metrics, **({"views": each} if rated else {})})
+        printing.print_json({**result.to_dict(), **({"views": each} if rated else {})})
     else:
         printing.print_scores(
-            f"{run} on {split} of {data}: {count(len(result.answers), 'image')}",
-            result.metrics,
-            result.intervals,
+            f"{run} on {split} of {data}: {count(len(result.images.correct), 'image')}",
+            result.scores,
+            result.shifts,
         )
         printing.print_views(rated)
     printing.print_settings(result.settings)
@@ -172,97 +204,6 @@ def evaluate(
     printing.next_step("report", run, data, "--split", split)
     if result.skipped:
         raise typer.Exit(SKIPPED)
-
-
-def explain(
-    run: Annotated[
-        str | None,
-        typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.", callback=_existing),
-    ] = None,
-    image: Annotated[str | None, typer.Argument(help="One image.")] = None,
-    view: Annotated[
-        str | None,
-        typer.Option(
-            help="Views, separated by commas, or all that the network has; without it cam (where "
-            "the network has it), gradcam and saliency."
-        ),
-    ] = None,
-    target: Annotated[
-        str | None, typer.Option(help="Class to explain; without it the best one.")
-    ] = None,
-    each_label: Annotated[
-        bool,
-        typer.Option(
-            "--each-label",
-            help="Explain every label of the answer, one row each: of a sequence at its own step.",
-        ),
-    ] = False,
-    save: Annotated[
-        Path | None, typer.Option(help="The picture to write; without it explanation.png.")
-    ] = None,
-    each_view: Annotated[
-        Path | None, typer.Option(help="A folder for a picture of each view as well.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Instead of the first argument, e.g. timm:resnet50.")
-    ] = None,
-    picture: Annotated[
-        str | None, typer.Option("--image", help="The image, beside --model.")
-    ] = None,
-    weights: Annotated[
-        str, typer.Option(help="Of --model: pretrained, none, or a .safetensors FILE.")
-    ] = "pretrained",
-    model_kwargs: Annotated[
-        list[str] | None, typer.Option(help="Arguments of the timm model, e.g. pad_type=same.")
-    ] = None,
-) -> None:
-    """Look at one image in several ways, side by side.
-
-    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`,
-    `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
-    `lookcloser explain --model timm:resnet50 --image a.jpg`
-    """
-    from lookcloser.core.box_updates import move_words
-    from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
-    from lookcloser.core.images import load_image
-    from lookcloser.core.outputs import check_place, free_place
-    from lookcloser.recognizer import load_run
-    from lookcloser.recognizer.recognizer import STOCK
-
-    run, shown = (run, image) if model is None else (model, picture or run)
-    if run is None or shown is None:
-        raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
-    # Before the work, not after it.
-    save = free_place("explanation.png") if save is None else check_place(save, "--save")
-    picture_format(save)
-    views = None if view is None else _view_names(view, "--view")
-    if each_label and target is not None:
-        raise typer.BadParameter("--each-label explains every label; leave out --target")
-    if weights == "none" and run.startswith(STOCK):
-        printing.say("Random weights (--weights none): the network knows nothing")
-    given = read_pairs(model_kwargs or [], "--model-kwargs")
-    recognizer = load_run(run, weights=weights, model_kwargs=given)
-    if each_label:
-        found = recognizer.explain_labels(shown, views)
-        save_picture(plot_labels(load_image(shown), found), save)
-        _say_seen(save, _first(found), found)
-        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
-        return
-    regions = recognizer.explain(shown, views, target=target)
-    save_picture(plot_views(load_image(shown), regions), save)
-    for name, region in regions.items() if each_view is not None else ():
-        assert each_view is not None  # the loop is empty otherwise
-        alone = plot_views(load_image(shown), {name: region})
-        file = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png"
-        save_picture(alone, free_place(each_view / file))
-    for name, region in regions.items():
-        if region.move is not None:
-            printing.say(f"{name}: {move_words(region.move)}")
-    _say_seen(save, [_first(regions)], regions)
-    if run.startswith(STOCK):
-        printing.next_step("train", "DATA", "--backbone", run.removeprefix(STOCK))
-    else:
-        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
 
 
 def scored_split(catalog: Catalog, asked: str | None) -> str:
@@ -282,7 +223,8 @@ def known_data(run: str | Path) -> str:
         return "DATA"
 
 
-def _view_names(text: str, option: str) -> list[str]:
+def view_names(text: str, option: str) -> list[str]:
+    """Views, separated by commas, as they are named; unknown ones are wrong usage."""
     from lookcloser.explain import VIEWS
     from lookcloser.inference.views import check_views
 
@@ -291,6 +233,16 @@ def _view_names(text: str, option: str) -> list[str]:
         raise typer.BadParameter(f"{option} names no view. There are: {', '.join(VIEWS)}")
     check_views(names)
     return names
+
+
+def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -> None:
+    """How many images are in what was written, and how many are not."""
+    if csv is not None:
+        printing.say(f"{count(total, 'image')} in {csv}")
+    if save is not None:
+        printing.say(f"{count(total - failed, 'picture')} in {save}")
+    if failed:
+        printing.say(f"{failed} of {count(total, 'image')} could not be read")
 
 
 def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
@@ -310,9 +262,27 @@ def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
     if picture is not None:
         prediction.save(picture)
     if text:
-        ranked = ", ".join(f"{label.name} {label.score:.1%}" for label in prediction.labels)
-        said = prediction.caption if prediction.caption is not None else ranked or "no label"
-        typer.echo(printable(f"{prediction.path}: {said}{_doubt(prediction)}"))
+        typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}{_doubt(prediction)}"))
+
+
+@contextmanager
+def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
+    """What writes the rows of each answer to a CSV file, which is there once all are."""
+    from csv import DictWriter
+
+    from lookcloser.core.atomic import replacing
+    from lookcloser.core.showing import ROW_NAMES
+
+    if path is None:
+        yield lambda _prediction: None
+        return
+    with (
+        replacing(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        writer = DictWriter(file, ROW_NAMES)
+        writer.writeheader()
+        yield lambda prediction: writer.writerows(prediction.to_rows())
 
 
 def _doubt(prediction: Prediction) -> str:
@@ -324,18 +294,6 @@ def _doubt(prediction: Prediction) -> str:
     if prediction.refusal is not None:
         said += f"; perhaps none of these: {prediction.refusal}"
     return said
-
-
-def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
-    """The picture that was written, and what of."""
-    typer.echo(picture)
-    named = ", ".join(f"{region.label} {region.score:.1%}" for region in labels)
-    printing.say(f"{named} by {', '.join(views)}")
-
-
-def _first(views: Mapping[str, T]) -> T:
-    """What one of the views found: all have found something of the same labels."""
-    return next(iter(views.values()))
 
 
 def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:

@@ -15,7 +15,10 @@ from lookcloser.cli import (
     audit,
     data,
     demo,
+    explain,
     export,
+    imagine,
+    info,
     methods,
     printing,
     report,
@@ -30,7 +33,7 @@ app = typer.Typer(
     name="lookcloser",
     help="Train image recognisers from image-level labels, and see where they looked.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -62,13 +65,15 @@ app.command("train", cls=PanelCommand)(train.train)
 app.command("add")(add.add)
 app.command("predict")(answer.predict)
 app.command("evaluate")(answer.evaluate)
-app.command("explain")(answer.explain)
+app.command("explain")(explain.explain)
 app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
 app.command("export")(export.export)
 app.add_typer(data.app, name="data")
+app.command("imagine")(imagine.imagine)
 app.command("methods")(methods.methods)
+app.command("info")(info.info)
 
 
 def run() -> None:

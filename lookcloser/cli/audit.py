@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run, ScoredSplit, scored_split
+from lookcloser.cli.options import Device, DryRun, LoadingWorkers
 from lookcloser.core.audit import LEVELS
 from lookcloser.core.wording import count
 
@@ -26,20 +27,28 @@ def audit(
     seed: Annotated[int, typer.Option(help="Of the choice of images.")] = 0,
     json: Json = False,
     batch_size: BatchSize = 32,
-    workers: Annotated[int, typer.Option(min=0, help="Loading processes.")] = 0,
+    workers: LoadingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Right for the wrong reason? Classes that are recognised by what is beside the thing.
 
     Example: `lookcloser audit runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.data import read_data
     from lookcloser.recognizer import load_run
+    from lookcloser.recognizer.reporting import page_place
+    from lookcloser.training.files import AUDIT_FILE
 
     if out is not None:
         check_place(out, "--out")
-    recognizer, catalog = load_run(run), read_data(data)
+    recognizer = load_run(run, device=device)
+    catalog = recognizer.catalog(data)
     split = scored_split(catalog, split)
+    if dry_run:
+        page = page_place(recognizer, out, AUDIT_FILE)
+        printing.say_plan(f"audit {count(len(catalog.split(split)), 'image')} of {split}", [page])
+        return
     page, found = recognizer.audit_report(
         catalog,
         split,

@@ -55,7 +55,7 @@ def demo(
         raise typer.Exit(INTERRUPTED)
     printing.say("4/4 scoring unseen scenes and writing the report")
     page, evaluation = result.recognizer.report(scenes, "test")
-    printing.print_scores("Unseen scenes", evaluation.metrics, evaluation.intervals)
+    printing.print_scores("Unseen scenes", evaluation.scores, evaluation.shifts)
     printing.print_settings(evaluation.settings)
     printing.say(f"waiting for data: {result.data_wait:.0%} of the training time")
     printing.say(f"done in {time.perf_counter() - start:.0f} s; open {page.resolve()}")

@@ -6,19 +6,18 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from lookcloser.core.shifts import Mover, measures_of, move_rows, other_scores
+from lookcloser.core.scores import Score
+from lookcloser.core.shifts import Shifts, measures_of
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.evaluation import ViewScores
-
-BASELINES = ("centre box", "random map")
 
 
 def print_anything() -> None:
@@ -41,14 +40,24 @@ def next_step(*words: object) -> None:
     say(f"Next: {shlex.join(['lookcloser', *map(str, words)])}")
 
 
+def say_plan(work: str, files: Sequence[object] = ()) -> None:
+    """What --dry-run says instead of doing it: the work, and each file that it would write."""
+    say(f"Would {work}")
+    for file in files:
+        typer.echo(printable(f"would write {file}"))
+
+
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr that is told (done, total); nothing at all where stderr is no terminal."""
+def progress(title: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told (done, total).
+
+    Nothing at all where stderr is no terminal, or it is not to be ``shown``.
+    """
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not (shown and console.is_terminal):
         yield lambda _done, _total: None
         return
     with Progress(console=console, transient=True) as bar:
@@ -84,39 +93,22 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     Console().print(table)
 
 
-def print_scores(
-    title: str, metrics: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]
-) -> None:
-    """Metrics with their 95 % intervals and baselines, then those of single steps and scales."""
-    plain = other_scores(metrics)
-    compared = {
-        base: {name: plain[f"{name} {base}"] for name in plain if f"{name} {base}" in plain}
-        for base in BASELINES
-    }
-    columns = [base for base in BASELINES if compared[base]]
-    beside = {f"{name} {base}" for base in columns for name in compared[base]}
+def print_scores(title: str, scores: Sequence[Score], shifts: Shifts) -> None:
+    """Scores with their 95 % intervals and baselines, then tables of single steps and scales."""
+    bases = list(dict.fromkeys(base for score in scores for base in score.baselines))
     rows = []
-    for name, value in plain.items():
-        if name not in beside:
-            low_high = intervals.get(name)
-            interval = f"{low_high[0]:.4f} … {low_high[1]:.4f}" if low_high else ""
-            others = [compared[base].get(name) for base in columns]
-            cells = ["" if other is None else f"{other:.4f}" for other in others]
-            rows.append([name, f"{value:.4f}", interval, *cells])
-    print_table(title, ["score", "value", "95 % interval", *columns], rows)
-    _print_moves(metrics)
-
-
-def _print_moves(metrics: Mapping[str, float]) -> None:
-    for mover in get_args(Mover):
-        found = move_rows(metrics, mover)
-        columns = measures_of(found)
+    for score in scores:
+        interval = "" if score.interval is None else "{:.4f} … {:.4f}".format(*score.interval)
+        others = [f"{score.baselines[b]:.4f}" if b in score.baselines else "" for b in bases]
+        rows.append([score.name, f"{score.value:.4f}", interval, *others])
+    print_table(title, ["score", "value", "95 % interval", *bases], rows)
+    for kind, table in shifts.tables.items():
+        columns = measures_of(table)
         cells = [
             [str(number), *(f"{row[name]:.4g}" if name in row else "" for name in columns)]
-            for number, row in found.items()
+            for number, row in table.items()
         ]
-        if cells:
-            print_table(f"How the evidence moves, by {mover}", [mover, *columns], cells)
+        print_table(f"How the evidence moves, by {kind}", [kind, *columns], cells)
 
 
 def print_views(rated: Mapping[str, ViewScores]) -> None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli import printing
-from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, Run, ScoredSplit, scored_split
+from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, BatchSize, Run, ScoredSplit, scored_split
+from lookcloser.cli.options import Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -26,25 +27,43 @@ def report(
     audit: Annotated[
         bool, typer.Option("--audit", help="With a section on classes right for a wrong reason.")
     ] = False,
+    batch_size: BatchSize = 32,
+    workers: LoadingWorkers = 0,
+    device: Device = None,
+    dry_run: DryRun = False,
 ) -> None:
     """One self-contained HTML page: scores, mistakes, and the evidence behind each answer.
 
     Example: `lookcloser report runs/birds birds/`
     """
     from lookcloser.core.outputs import check_place
-    from lookcloser.data import read_data
     from lookcloser.recognizer import load_run
+    from lookcloser.recognizer.reporting import page_place
+    from lookcloser.training.files import REPORT_FILE
 
     if out is not None:
         check_place(out, "--out")
-    recognizer, catalog = load_run(run), read_data(data)
+    recognizer = load_run(run, device=device)
+    catalog = recognizer.catalog(data)
     split = scored_split(catalog, split)
-    page, evaluation = recognizer.report(
-        catalog, split, out=out, threshold_from=threshold_from, audited=audit
-    )
+    if dry_run:
+        page = page_place(recognizer, out, REPORT_FILE)
+        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}", [page])
+        return
+    with printing.progress("Evaluating") as progress:
+        page, evaluation = recognizer.report(
+            catalog,
+            split,
+            out=out,
+            threshold_from=threshold_from,
+            audited=audit,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
     printing.print_settings(evaluation.settings)
     typer.echo(page)
-    printing.say(f"{count(len(evaluation.answers), 'image')}; open the page in a browser")
+    printing.say(f"{count(len(evaluation.images.correct), 'image')}; open the page in a browser")
     if evaluation.skipped:
         unread = count(len(evaluation.skipped), "image")
         printing.say(f"{unread} could not be read; the page lists them")

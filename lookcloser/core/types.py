@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.scores import Score, Tally, flat_scores, tally_of
+from lookcloser.core.shifts import Shifts
+from lookcloser.core.showing import (
+    evaluation_dict,
+    evaluation_html,
+    evaluation_repr,
+    prediction_repr,
+    prediction_rows,
+    region_repr,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +80,7 @@ class Label:
     index: int
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Region:
     """One piece of evidence: where in the picture the model looked for ``label``.
 
@@ -91,6 +104,9 @@ class Region:
     heatmap: NDArray[np.float32] | None = None
     step: int | None = None
     move: tuple[float, float, float] | None = None
+
+    def __repr__(self) -> str:
+        return region_repr(self)
 
     @property
     def says_nothing(self) -> str | None:
@@ -120,7 +136,7 @@ class Region:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Prediction:
     """The answer for one image, with its evidence.
 
@@ -147,10 +163,28 @@ class Prediction:
     path: Path | None = None
     caption: str | None = None
     error: str | None = None
-    image: Any = field(default=None, repr=False)
+    image: Any = None
     candidates: tuple[Label, ...] | None = None
     coverage: float | None = None
     refusal: str | None = None
+
+    def __repr__(self) -> str:
+        return prediction_repr(self)
+
+    def _repr_png_(self) -> bytes | None:
+        """What a notebook shows: `plot`, or nothing where the image is not to be had."""
+        buffer = io.BytesIO()
+        try:
+            self.plot().save(buffer, "PNG")
+        except LookcloserError:
+            return None
+        return buffer.getvalue()
+
+    @property
+    def answered(self) -> tuple[Label, ...]:
+        """The labels in the order they were answered: of a sequence its path, else best first."""
+        steps = {region.label: region.step or 0 for region in self.regions if region.kind == "step"}
+        return tuple(sorted(self.labels, key=lambda label: steps.get(label.name, len(steps))))
 
     def plot(self, regions: int | None = None) -> Image:
         """The image beside its evidence: the first ``regions`` heatmaps with boxes and labels.
@@ -197,6 +231,15 @@ class Prediction:
             "coverage": self.coverage,
             "refusal": self.refusal,
         }
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Flat rows, one per label in the order of `answered`; `pandas.DataFrame` takes them.
+
+        Keys are "path", "rank" (from 1), "label", "score", "x0", "y0", "x1", "y1" (the box of the
+        label in original pixels) and "error"; what there is not is None. A caption is one row, as
+        is an image without an answer.
+        """
+        return prediction_rows(self)
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,7 +292,7 @@ class Answer:
     loss: float = 0.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """Everything measured on one split; what `report` draws.
 
@@ -257,27 +300,67 @@ class Evaluation:
         task: As in `Prediction`.
         split: The split's name.
         names: Class names by index.
-        metrics: Fractions in [0, 1] (accuracies) or plain numbers, by their field-standard names.
-        intervals: 95 % bootstrap intervals (low, high) of some of ``metrics``.
+        scores: What was measured, the most telling first.
+        answers: In the order of the data: of every image, or of those that galleries show, where
+            the evaluation was asked to keep a few only.
         per_class: name -> {"count", "accuracy", "precision", "recall", "f1"}.
         confusion: (C, C) counts, rows true, columns predicted; None for other tasks.
         calibration: Rows (mean confidence, accuracy, count) of equal-width confidence bins.
-        answers: One per image, in the order of the data.
         settings: How the scores were taken, in words: threshold and where it was chosen, ...
         skipped: (path, reason) of images that could not be read.
         neighbours: name -> the labels that the model holds most alike, with their cosine, nearest
             first; empty for models without vectors of labels.
+        shifts: How the evidence moves from step to step and from scale to scale.
+        tally: Every image in numbers; None where ``answers`` has them all.
     """
 
     task: Task
     split: str
     names: tuple[str, ...]
-    metrics: Mapping[str, float]
+    scores: tuple[Score, ...]
     answers: tuple[Answer, ...]
-    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     per_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     confusion: NDArray[np.int64] | None = None
     calibration: tuple[tuple[float, float, int], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
     neighbours: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    shifts: Shifts = field(default_factory=Shifts)
+    tally: Tally | None = None
+
+    def __repr__(self) -> str:
+        return evaluation_repr(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the scores as tables."""
+        return evaluation_html(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready, with flat keys in snake case: "top1", "max_box_acc_0_5", "step_2_overlap".
+
+        Beside the scores: "intervals" by key, "per_class" by name, "classes" and "confusion" (rows
+        true, columns answered, in the order of "classes"), "settings" and "skipped". What is not
+        known is None.
+        """
+        return evaluation_dict(self)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """All numbers by name; baselines as "NAME center box", shifts as "step 2 overlap"."""
+        return flat_scores(self.scores) | self.shifts.flat
+
+    @property
+    def images(self) -> Tally:
+        """Every image in numbers, whether or not its answer was kept."""
+        return tally_of(self.answers) if self.tally is None else self.tally
+
+    def score(self, name: str) -> Score:
+        """The score of that name.
+
+        Raises:
+            LookcloserError: Where there is none; near names are offered.
+        """
+        for score in self.scores:
+            if score.name == name:
+                return score
+        raise unknown(name, "score", [score.name for score in self.scores])

@@ -3,7 +3,7 @@
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.check import Balance, DataReport, Problem, check_data
 from lookcloser.data.inspection import Duplicate
-from lookcloser.data.read import parse_columns, read_data
+from lookcloser.data.read import parse_columns, read_as_trained, read_data
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.splits import make_splits
 from lookcloser.data.statistics import CaptionStatistics, TagPair, TagStatistics
@@ -24,6 +24,7 @@ __all__ = [
     "check_data",
     "make_splits",
     "parse_columns",
+    "read_as_trained",
     "read_data",
     "validate_for_training",
 ]

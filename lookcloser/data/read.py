@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path, refuse_url
+from lookcloser.core.header import ModelHeader
 from lookcloser.data.advice import first_reader, unknown_layout
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.names import tidy
@@ -15,6 +16,10 @@ from lookcloser.data.readers import tables
 from lookcloser.data.readers.delimited import TABLE_SUFFIXES
 from lookcloser.data.readers.files import is_regular
 from lookcloser.data.splits import make_splits
+
+# Where a model's header has how its data was split, and what.
+SPLITS = "splits"
+SPLIT_OPTIONS = ("seed", "val_share", "test_share")
 
 
 def read_data(
@@ -64,6 +69,38 @@ def read_data(
         return complete
     note = f"Made from a hash of the file names (seed {split_seed}): {', '.join(made)}"
     return replace(complete, notes=(*catalog.notes, note))
+
+
+def read_as_trained(
+    path: str | Path, header: ModelHeader, *, skip_missing: bool = False
+) -> Catalog:
+    """`read_data` with the splits that the training of a model made.
+
+    Data without splits is split by a seed and shares. With others than those of the training, its
+    "test" would hold images that the model has learned from.
+
+    Args:
+        path: As `read_data` takes it.
+        header: Of the model; one from before this was stored gives the defaults.
+        skip_missing: As `read_data` takes it.
+
+    Raises:
+        LookcloserError: As `read_data`.
+    """
+    stored = header.provenance.get(SPLITS)
+    given = stored if isinstance(stored, Mapping) else {}
+    seed, val_share, test_share = (given.get(name) for name in SPLIT_OPTIONS)
+    shares = [
+        share if isinstance(share, int | float) and 0 <= share < 1 else default
+        for share, default in ((val_share, 0.1), (test_share, 0.2))
+    ]
+    return read_data(
+        path,
+        split_seed=seed if isinstance(seed, int) else 0,
+        val_share=shares[0],
+        test_share=shares[1],
+        skip_missing=skip_missing,
+    )
 
 
 def _catalog(root: Path, skip_missing: bool, columns: Mapping[str, str]) -> Catalog:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from lookcloser.core.calibration import Calibration
 from lookcloser.core.types import Task
-from lookcloser.data import Catalog
+from lookcloser.data import Catalog, Sample
 from lookcloser.evaluation.classification import answer_split, class_places
-from lookcloser.evaluation.localization import Places, best_cut
+from lookcloser.evaluation.localization import best_cut
+from lookcloser.evaluation.loop import Loop
+from lookcloser.evaluation.map_boxes import Places
 from lookcloser.evaluation.tag_sets import tag_places
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.uncertainty import calibrate, fit_temperature
 
 # Tasks of which it is known whose map belongs to which box.
-PLACES: dict[Task, Callable[..., Places]] = {
+PLACES: dict[Task, Callable[[Loop, Sequence[Sample]], Iterator[Places]]] = {
     "classification": class_places,
     "multilabel": tag_places,
 }
@@ -41,9 +45,11 @@ def doubt_on_val(engine: TorchEngine, catalog: Catalog) -> Calibration | None:
     known = engine.header.calibration.images > 0
     if known or engine.header.task != "classification" or len(samples) < FEWEST:
         return None
-    answered = answer_split(engine, samples)
-    temperature = fit_temperature(answered.logits, answered.targets)
-    return calibrate(answered.logits, answered.targets, temperature)
+    answered = [
+        (some.output.logits, some.targets) for some in answer_split(Loop(engine), samples, [])
+    ]
+    logits, targets = (np.concatenate(parts) for parts in zip(*answered, strict=True))
+    return calibrate(logits, targets, fit_temperature(logits, targets))
 
 
 def choose_box_threshold(engine: TorchEngine, catalog: Catalog) -> float | None:
@@ -51,5 +57,5 @@ def choose_box_threshold(engine: TorchEngine, catalog: Catalog) -> float | None:
     samples = catalog.split("val") if "val" in catalog.splits else ()
     if engine.header.task not in PLACES or not any(sample.boxes for sample in samples):
         return None
-    places = PLACES[engine.header.task](engine, samples)
-    return best_cut(places) if places.rows else None
+    places = PLACES[engine.header.task](Loop(engine), samples)
+    return best_cut(places, len(engine.header.names))

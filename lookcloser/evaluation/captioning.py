@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,13 +16,17 @@ from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.scores import CENTER_BOX, Score
 from lookcloser.core.types import Answer, Evaluation, Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import CaptionTargets
-from lookcloser.data.vocabulary import NULL, UNKNOWN, Vocabulary, tokenize
+from lookcloser.data.vocabulary import NULL, tokenize
 from lookcloser.evaluation.answers import placed
-from lookcloser.inference.engine import TorchEngine, as_arrays
-from lookcloser.inference.split_loop import Skipped, SplitBatch, run_split
+from lookcloser.evaluation.kept import KeptAnswers
+from lookcloser.evaluation.loop import Loop
+from lookcloser.evaluation.shifts import ShiftTally
+from lookcloser.inference.engine import as_arrays
+from lookcloser.inference.split_loop import Skipped, SplitBatch
 from lookcloser.metrics.captions import (
     DocumentFrequency,
     cider_d_per_caption,
@@ -35,8 +39,7 @@ from lookcloser.runtime.regions import Size, upsample
 Words = list[str]
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(NamedTuple):
     """What the model wrote of one image.
 
     Attributes:
@@ -61,15 +64,35 @@ class Written:
         """Whether the caption is one of the references, word by word."""
         return self.words in self.references
 
+    def answer(self) -> Answer:
+        """The caption beside the references."""
+        boxes = tuple(box for _, box in self.sample.boxes)
+        return Answer(self.prediction, self.sample.captions, boxes, self.exact, loss=self.loss)
+
+
+class Texts:
+    """The captions of a split beside their references: words and losses, no evidence."""
+
+    def __init__(self) -> None:
+        self.said: list[Words] = []
+        self.references: list[list[Words]] = []
+        self.losses: list[float] = []
+
+    def add(self, written: Sequence[Written]) -> None:
+        """Remember the words of some captions."""
+        self.said += [item.words for item in written]
+        self.references += [item.references for item in written]
+        self.losses += [item.loss for item in written]
+
 
 def evaluate_captions(
-    engine: TorchEngine,
+    loop: Loop,
     catalog: Catalog,
     split: str,
     *,
     threshold_from: str = "val",
-    batch_size: int = 32,
-    workers: int = 0,
+    evidence: int | None = None,
+    flagged: Sequence[str] = (),
 ) -> Evaluation:
     """Everything measured on one split; see `Recognizer.evaluation` for the arguments.
 
@@ -79,48 +102,44 @@ def evaluate_captions(
     the word is highest inside such a box.
     """
     del threshold_from  # captions have no boxes to cut
-    header, model = engine.header, engine.model
-    assert isinstance(model, Captioner)  # what the task in its header promises
-    written, skipped = write_split(
-        engine, catalog.split(split), batch_size=batch_size, workers=workers
-    )
-    scores, intervals = _caption_scores(written, catalog)
-    pointing, boxed = _pointing(written, header.preprocessing.size)
+    engine = loop.engine
+    assert isinstance(engine.model, Captioner)  # what the task in its header promises
+    samples, skipped = catalog.split(split), Skipped()
+    texts, pointing, moves = Texts(), PointingTally(engine.header.preprocessing.size), ShiftTally()
+    kept = KeptAnswers(evidence, flagged)
+    for written in write_split(loop, samples, skipped):
+        texts.add(written)
+        pointing.add(written)
+        moves.add(item.prediction for item in written)
+        kept.add(
+            np.array([item.exact for item in written]),
+            np.array([item.loss for item in written]),
+            sum(bool(item.sample.boxes) for item in written),
+            np.full((len(written), 1), np.nan),
+            [item.answer() for item in written],
+        )
     settings = {
-        "images": f"{len(written)} of split {split}",
-        **_settings(model, header, written, catalog),
+        "images": f"{kept.count} of split {split}",
+        **_settings(engine.model, engine.header, texts, catalog),
     }
-    if boxed:
-        settings["pointing"] = f"{boxed} words said that have a box in their image"
+    if pointing.count:
+        settings["pointing"] = f"{pointing.count} words said that have a box in their image"
+    shown, tally = kept.result(np.full(kept.count, np.nan), 0)
     return Evaluation(
         task=catalog.task,
         split=split,
         names=(),
-        metrics=scores | pointing,
-        answers=tuple(
-            Answer(
-                item.prediction,
-                item.sample.captions,
-                tuple(box for _, box in item.sample.boxes),
-                item.exact,
-                loss=item.loss,
-            )
-            for item in written
-        ),
-        intervals=intervals,
+        scores=_caption_scores(texts, catalog) + pointing.scores() + moves.scores(),
+        answers=shown,
         settings=settings,
-        skipped=skipped,
+        skipped=tuple(skipped),
+        shifts=moves.shifts(),
+        tally=tally,
     )
 
 
-def write_split(
-    engine: TorchEngine,
-    samples: Sequence[Sample],
-    *,
-    batch_size: int = 32,
-    workers: int = 0,
-) -> tuple[list[Written], tuple[tuple[str, str], ...]]:
-    """Captions of samples, and (name, reason) of the images that could not be read.
+def write_split(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Iterator[list[Written]]:
+    """Captions of samples, batch by batch; images that cannot be read are listed and left out.
 
     Raises:
         LookcloserError: For an image without a caption, and where no image can be read.
@@ -129,23 +148,25 @@ def write_split(
     if silent:
         raise LookcloserError(f"{silent[0]}: no caption to compare with", fix="Leave it out")
     longest = max(len(tokenize(caption)) for sample in samples for caption in sample.captions)
-    targets, model = CaptionTargets(engine.header.names, longest), engine.model
+    header, model = loop.engine.header, loop.engine.model
+    targets = CaptionTargets(header.names, longest)
     assert isinstance(model, Captioner)  # what the task in its header promises
-    written: list[Written] = []
-    skipped: Skipped = []
 
     def ask(batch: SplitBatch) -> tuple[ArrayOutput, list[float]]:
         features = model.backbone(batch.images)
         return as_arrays(model.write(features)), _losses(model, features, batch.samples, targets)
 
-    for batch, (output, losses) in run_split(
-        engine, samples, targets, ask, skipped, batch_size=batch_size, workers=workers
-    ):
-        found = predictions(output, engine.header, batch.sizes, top=0)
-        for sample, prediction, loss in zip(batch.samples, found, losses, strict=True):
-            references = [tokenize(caption) for caption in sample.captions]
-            written.append(Written(sample, placed(prediction, sample), references, loss))
-    return written, tuple(skipped)
+    for batch, (output, losses) in loop.run(samples, targets, ask, skipped):
+        found = predictions(output, header, batch.sizes, top=0)
+        yield [
+            Written(
+                sample,
+                placed(prediction, sample),
+                [tokenize(caption) for caption in sample.captions],
+                loss,
+            )
+            for sample, prediction, loss in zip(batch.samples, found, losses, strict=True)
+        ]
 
 
 def _losses(
@@ -166,37 +187,47 @@ def _losses(
     return mean
 
 
-def _caption_scores(
-    written: Sequence[Written], catalog: Catalog
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    said, references = [item.words for item in written], [item.references for item in written]
+def _caption_scores(texts: Texts, catalog: Catalog) -> tuple[Score, ...]:
+    said, references = texts.said, texts.references
     each = {
         "ROUGE-L": rouge_l_per_caption(said, references),
-        "CIDEr-D": cider_d_per_caption(said, references, _frequency(written, catalog)),
-        "exact caption": np.array([item.exact for item in written], dtype=float),
-        "nll": np.array([item.loss for item in written]),
+        "CIDEr-D": cider_d_per_caption(said, references, _frequency(texts, catalog)),
+        "exact caption": np.array(
+            [words in right for words, right in zip(said, references, strict=True)], dtype=float
+        ),
+        "nll": np.array(texts.losses),
     }
-    scores = metrics.bleu(said, references) | {n: float(v.mean()) for n, v in each.items()}
-    return scores, {name: metrics.bootstrap_interval(values) for name, values in each.items()}
+    overlaps = [
+        Score(name, value, higher_is_better=True)
+        for name, value in metrics.bleu(said, references).items()
+    ]
+    means = [
+        Score(
+            name, float(values.mean()), metrics.bootstrap_interval(values),
+            higher_is_better=name != "nll", is_share=name not in {"nll", "CIDEr-D"},
+        )
+        for name, values in each.items()
+    ]  # fmt: skip
+    return (*overlaps, *means)
 
 
-def _frequency(written: Sequence[Written], catalog: Catalog) -> DocumentFrequency:
+def _frequency(texts: Texts, catalog: Catalog) -> DocumentFrequency:
     """Counted on the training captions, so that the scores of all splits compare."""
     if "train" not in catalog.splits:
-        return DocumentFrequency.of([item.references for item in written])
+        return DocumentFrequency.of(texts.references)
     return DocumentFrequency.of(
         [[tokenize(caption) for caption in sample.captions] for sample in catalog.split("train")]
     )
 
 
 def _settings(
-    model: Captioner, header: ModelHeader, written: Sequence[Written], catalog: Catalog
+    model: Captioner, header: ModelHeader, texts: Texts, catalog: Catalog
 ) -> dict[str, str]:
-    counts = sorted(len(item.references) for item in written)
+    counts = sorted(len(references) for references in texts.references)
     of = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    encode = Vocabulary(header.names).encode
-    tokens = [t for item in written for caption in item.sample.captions for t in encode(caption)]
-    lacking = tokens.count(UNKNOWN) / max(1, len(tokens))
+    known = set(header.names)
+    words = [word for references in texts.references for text in references for word in text]
+    lacking = sum(word not in known for word in words) / max(1, len(words))
     counted_on = "the training captions" if "train" in catalog.splits else "the references"
     drawn = f"drawn at temperature {model.temperature:g}"
     return {
@@ -206,28 +237,44 @@ def _settings(
     }
 
 
-def _pointing(written: Iterable[Written], grid: Size) -> tuple[dict[str, float], int]:
-    """The pointing game of the words said that have boxes, and how many there are.
+class PointingTally:
+    """The pointing game of the words said that have boxes, caption by caption.
 
-    The centre of the image in such a box is the baseline.
+    The center of the image in such a box is the baseline.
+
+    Args:
+        grid: (height, width) at which maps are compared, the network's input.
     """
-    maps: list[NDArray[np.float32]] = []
-    places: list[Boxes] = []
-    for item in written:
-        for region in item.prediction.regions:
-            boxes = [
-                box for name, box in item.sample.boxes if tokenize(name or "") == [region.label]
-            ]
-            if boxes and region.heatmap is not None:
-                maps.append(region.heatmap)
-                places.append(geometry.scale(boxes, item.prediction.size, (grid[1], grid[0])))
-    if not maps:
-        return {}, 0
-    chunks = [slice(start, start + 256) for start in range(0, len(maps), 256)]
-    hits = [metrics.pointing_hits(upsample(np.stack(maps[c]), grid), places[c]) for c in chunks]
-    centre = metrics.pointing_hits(metrics.centre_maps(len(maps), (grid[1], grid[0])), places)
-    scores = {
-        "pointing": float(np.concatenate(hits).mean()),
-        "pointing centre box": float(centre.mean()),
-    }
-    return scores, len(maps)
+
+    def __init__(self, grid: Size) -> None:
+        self.grid, self.count = grid, 0
+        self._own = self._center = 0
+
+    def add(self, written: Sequence[Written]) -> None:
+        """Count the words of some captions that have a box in their image."""
+        maps: list[NDArray[np.float32]] = []
+        places: list[Boxes] = []
+        size = (self.grid[1], self.grid[0])
+        for item in written:
+            for region in item.prediction.regions:
+                boxes = [
+                    box for name, box in item.sample.boxes if tokenize(name or "") == [region.label]
+                ]
+                if boxes and region.heatmap is not None:
+                    maps.append(region.heatmap)
+                    places.append(geometry.scale(boxes, item.prediction.size, size))
+        if not maps:
+            return
+        large = upsample(np.stack(maps), self.grid)
+        centered = metrics.centre_maps(len(maps), size)
+        self._own += int(metrics.pointing_hits(large, places).sum())
+        self._center += int(metrics.pointing_hits(centered, places).sum())
+        self.count += len(maps)
+
+    def scores(self) -> tuple[Score, ...]:
+        """The score "pointing", where any word had a box."""
+        if not self.count:
+            return ()
+        center = {CENTER_BOX: self._center / self.count}
+        value = self._own / self.count
+        return (Score("pointing", value, None, center, higher_is_better=True, of_evidence=True),)

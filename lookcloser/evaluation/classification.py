@@ -1,10 +1,10 @@
-"""Scoring a classifier on a split, with the evidence of every answer."""
+"""Scoring a classifier on a split, with the evidence of its answers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,19 +12,32 @@ from numpy.typing import NDArray
 
 from lookcloser import metrics
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.header import check_known
-from lookcloser.core.types import Answer, Box, Evaluation, Prediction
+from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.scores import Score
+from lookcloser.core.types import Answer, Box, Evaluation
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import ClassTargets
 from lookcloser.evaluation.answers import placed
-from lookcloser.evaluation.localization import Places, find_places, score_localisation
-from lookcloser.evaluation.mask_scores import find_masks, score_masks
+from lookcloser.evaluation.kept import KeptAnswers
+from lookcloser.evaluation.localization import (
+    BoxTally,
+    Thresholds,
+    image_means,
+    score_boxes,
+    score_top_k,
+)
+from lookcloser.evaluation.loop import Columns, Loop
+from lookcloser.evaluation.map_boxes import Places, find_places
+from lookcloser.evaluation.mask_scores import MaskTally
+from lookcloser.evaluation.scale_boxes import ScaleBoxTally
+from lookcloser.evaluation.shifts import ShiftTally
 from lookcloser.evaluation.threshold_source import supervise
-from lookcloser.inference.engine import TorchEngine, as_arrays
-from lookcloser.inference.split_loop import Skipped, SplitBatch, run_split
+from lookcloser.inference.engine import as_arrays
+from lookcloser.inference.split_loop import Skipped, SplitBatch
+from lookcloser.metrics.classification import calibration_error, confidence_bins
 from lookcloser.models import Model
 from lookcloser.runtime import ArrayOutput, label_scores, predictions
-from lookcloser.uncertainty import candidate_sets
+from lookcloser.uncertainty import candidate_sets, refusals
 
 TOP = 5
 COVERAGE = 0.95  # of the sets that an evaluation scores
@@ -32,31 +45,26 @@ COVERAGE = 0.95  # of the sets that an evaluation scores
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class Answered:
-    """What the model said of the readable images of a split, row by row.
+class Answered(NamedTuple):
+    """What the model said of the readable images of a batch.
 
     Attributes:
         samples: The images.
         sizes: (width, height) of each.
-        predictions: The answers, each with the evidence for its best and for its true class.
-        logits: (N, C).
-        probabilities: (N, C).
-        targets: (N,) true classes.
-        maps: (N, h, w) raw maps of the true class.
-        scale_logits: (N, S, C) of every scale on its own; None for methods without scales.
-        skipped: (name, reason) of the other images.
+        first: The number of the first among the readable images of the split.
+        output: With the evidence for the best and, where it differs, for the true class.
+        probabilities: (B, C).
+        targets: (B,) true classes.
+        maps: (B, h, w) raw maps of the true class.
     """
 
-    samples: tuple[Sample, ...]
-    sizes: tuple[tuple[int, int], ...]
-    predictions: tuple[Prediction, ...]
-    logits: Floats
+    samples: list[Sample]
+    sizes: list[tuple[int, int]]
+    first: int
+    output: ArrayOutput
     probabilities: Floats
     targets: NDArray[np.int64]
     maps: Floats
-    scale_logits: Floats | None
-    skipped: tuple[tuple[str, str], ...]
 
     def true_boxes(self) -> list[tuple[Box, ...]]:
         """The boxes of the true class of each image, in original pixels."""
@@ -64,57 +72,46 @@ class Answered:
 
     def places(self, grid: tuple[int, int]) -> Places:
         """The maps of the true class beside the true boxes, where there are boxes."""
-        return find_places(self.maps, self.true_boxes(), self.sizes, grid, self.targets.tolist())
+        images = range(self.first, self.first + len(self.samples))
+        return find_places(
+            self.maps, self.true_boxes(), self.sizes, grid, self.targets.tolist(), images
+        )
+
+    def losses(self) -> Floats:
+        """(B,) cross-entropy of the truth, in nats."""
+        of_truth = np.take_along_axis(self.probabilities, self.targets[:, None], axis=1)[:, 0]
+        losses: Floats = -np.log(np.maximum(of_truth, 1e-12))
+        return losses
+
+    def answers(self, header: ModelHeader) -> list[Answer]:
+        """The answers with their evidence, without the IoU."""
+        found = predictions(self.output, header, self.sizes, TOP)
+        rows = zip(self.samples, found, self.targets.tolist(), self.true_boxes(),
+                   self.losses().tolist(), strict=True)  # fmt: skip
+        return [
+            Answer(
+                placed(prediction, sample), sample.labels, boxes,
+                prediction.labels[0].index == target, None, loss,
+            )
+            for sample, prediction, target, boxes, loss in rows
+        ]  # fmt: skip
 
 
-def answer_split(
-    engine: TorchEngine,
-    samples: Sequence[Sample],
-    *,
-    batch_size: int = 32,
-    workers: int = 0,
-) -> Answered:
+def answer_split(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Iterator[Answered]:
     """Run the model over samples; images that cannot be read are listed and left out.
 
     Raises:
         LookcloserError: For a class the model does not know, and where no image can be read.
     """
-    header = engine.header
+    header = loop.engine.header
     check_known((sample.labels[0] for sample in samples), header)
-    skipped: Skipped = []
-    read: list[Sample] = []
-    sizes: list[tuple[int, int]] = []
-    answers: list[Prediction] = []
-    targets, truths, outputs = [], [], []
-    for batch, (output, truth) in run_split(
-        engine,
-        samples,
-        ClassTargets(header.names),
-        partial(_ask, engine.model),
-        skipped,
-        batch_size=batch_size,
-        workers=workers,
-    ):
-        found = predictions(output, header, batch.sizes, TOP)
-        answers += [placed(*pair) for pair in zip(found, batch.samples, strict=True)]
-        read += batch.samples
-        sizes += batch.sizes
-        targets.append(batch.targets.numpy())
-        truths.append(truth)
-        outputs.append(output)
-    logits = np.concatenate([output.logits for output in outputs])
-    scales = [output.scale_logits for output in outputs if output.scale_logits is not None]
-    return Answered(
-        samples=tuple(read),
-        sizes=tuple(sizes),
-        predictions=tuple(answers),
-        logits=logits,
-        probabilities=label_scores(logits, header),
-        targets=np.concatenate(targets),
-        maps=np.concatenate(truths),
-        scale_logits=np.concatenate(scales) if scales else None,
-        skipped=tuple(skipped),
-    )
+    ask, first = partial(_ask, loop.engine.model), 0
+    for batch, (output, truth) in loop.run(samples, ClassTargets(header.names), ask, skipped):
+        probabilities = label_scores(output.logits, header)
+        yield Answered(
+            batch.samples, batch.sizes, first, output, probabilities, batch.targets.numpy(), truth
+        )
+        first += len(batch.samples)
 
 
 def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, Floats]:
@@ -140,107 +137,142 @@ def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, Floats]:
     return as_arrays(shown), true_maps.float().cpu().numpy()
 
 
+def class_places(loop: Loop, samples: Sequence[Sample]) -> Iterator[Places]:
+    """The maps of the true classes beside the true boxes."""
+    grid = loop.engine.header.preprocessing.size
+    for answered in answer_split(loop, samples, []):
+        yield answered.places(grid)
+
+
 def evaluate_split(
-    engine: TorchEngine,
+    loop: Loop,
     catalog: Catalog,
     split: str,
     *,
     threshold_from: str = "val",
-    batch_size: int = 32,
-    workers: int = 0,
+    evidence: int | None = None,
+    flagged: Sequence[str] = (),
 ) -> Evaluation:
     """Everything measured on one split; see `Recognizer.evaluation` for the arguments."""
-    run = partial(answer_split, engine, batch_size=batch_size, workers=workers)
-    names, grid = engine.header.names, engine.header.preprocessing.size
+    header = loop.engine.header
+    names, grid = header.names, header.preprocessing.size
     supervision = supervise(threshold_from, catalog, split)
-    answered = run(catalog.split(split))
-    scores, intervals = _classification_scores(answered)
-    scores |= _doubt_scores(answered, engine.header.calibration)
-    settings = {"images": f"{len(answered.samples)} of split {split}"}
-    ious: dict[int, float] = {}
-    places = answered.places(grid)
-    if places.rows:
-        others = run(supervision.samples).places(grid) if supervision.samples else None
-        found = score_localisation(places, others, supervision)
-        rows = list(places.rows)
-        asked = answered.probabilities[rows], answered.targets[rows], found.ious
-        scores |= found.scores
-        scores |= {f"top{k}_loc": metrics.top_k_localisation(*asked, k=k) for k in (1, 5)}
-        intervals |= found.intervals
-        ious = dict(zip(rows, found.ious.tolist(), strict=True))
-        settings |= found.settings
-    masks = find_masks(catalog.root, answered.samples)
-    if masks:
-        scores |= score_masks(answered.maps, masks, answered.sizes, grid)
-        settings["masks"] = f"{len(masks)}, of the true class, for scoring only"
-    predicted = answered.probabilities.argmax(axis=1)
+    thresholds = Thresholds.of(supervision, class_places(loop, supervision.samples), len(names))
+    boxes, scales = BoxTally(len(names), thresholds.levels), ScaleBoxTally()
+    masks, moves = MaskTally(catalog.root, grid), ShiftTally()
+    kept, columns, skipped = KeptAnswers(evidence, flagged), Columns(), Skipped()
+    for answered in answer_split(loop, catalog.split(split), skipped):
+        count, targets = len(answered.samples), answered.targets
+        places = answered.places(grid)
+        found = boxes.add(places)
+        scales.add(answered.output.boxes, answered.true_boxes(), answered.sizes)
+        masks.add(answered.maps, answered.samples, answered.sizes)
+        needed = evidence != 0 or answered.output.boxes is not None
+        answers = answered.answers(header) if needed else []
+        moves.add(answer.prediction for answer in answers)
+        columns.add(**_numbers(answered), **_doubts(answered, header.calibration))
+        kept.add(
+            answered.probabilities.argmax(axis=1) == targets,
+            answered.losses(),
+            sum(map(bool, answered.true_boxes())),
+            image_means(found, places.images - answered.first, count),
+            answers,
+        )
+    scores, calibration = _class_scores(columns, len(names))
+    scores += _doubt_scores(columns)
+    settings = {"images": f"{kept.count} of split {split}"}
+    level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
+    if boxes.count:
+        box_scores, level, words = score_boxes(boxes, thresholds)
+        ious = boxes.of_images(level, kept.count)
+        hits = [(k, columns[f"top{k}"]) for k in (1, 5)]
+        scores += box_scores + score_top_k(hits, ious)
+        settings |= words
+    scores += scales.scores() + masks.scores() + moves.scores()
+    if masks.count:
+        settings["masks"] = f"{masks.count}, of the true class, for scoring only"
+    shown, tally = kept.result(ious, thresholds.column(level))
     return Evaluation(
         task=catalog.task,
         split=split,
         names=names,
-        metrics=scores,
-        answers=tuple(_answers(answered, ious)),
-        intervals=intervals,
-        per_class=metrics.per_class(predicted, answered.targets, names),
-        confusion=metrics.confusion_matrix(predicted, answered.targets, len(names)),
-        calibration=metrics.reliability(answered.probabilities, answered.targets),
+        scores=scores,
+        answers=shown,
+        per_class=metrics.per_class(columns["predicted"], columns["target"], names),
+        confusion=metrics.confusion_matrix(columns["predicted"], columns["target"], len(names)),
+        calibration=calibration,
         settings=settings,
-        skipped=answered.skipped,
+        skipped=tuple(skipped),
+        shifts=moves.shifts(),
+        tally=tally,
     )
 
 
-def class_places(engine: TorchEngine, samples: Sequence[Sample]) -> Places:
-    """The maps of the true classes beside the true boxes."""
-    return answer_split(engine, samples).places(engine.header.preprocessing.size)
-
-
-def _classification_scores(
-    answered: Answered,
-) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
+def _numbers(answered: Answered) -> dict[str, NDArray[np.generic]]:
+    """What is kept of each image, (B,) or (B, S) for S scales."""
     probabilities, targets = answered.probabilities, answered.targets
-    classes = probabilities.shape[1]
-    right = metrics.topk_hits(probabilities, targets, 1)
-    scores = {
-        "top1": float(right.mean()),
-        "top5": metrics.topk_accuracy(probabilities, targets, 5),
-        "macro_f1": metrics.macro_f1(probabilities.argmax(axis=1), targets, classes),
-        "ece": metrics.expected_calibration_error(probabilities, targets),
-        "nll": float(_losses(answered).mean()),
+    kept: dict[str, NDArray[np.generic]] = {
+        "target": targets,
+        "predicted": probabilities.argmax(axis=1),
+        "confidence": probabilities.max(axis=1),
+        "loss": answered.losses(),
+        "top1": metrics.topk_hits(probabilities, targets, 1),
+        "top5": metrics.topk_hits(probabilities, targets, 5),
     }
-    if answered.scale_logits is not None:
-        best = answered.scale_logits.argmax(axis=2)
-        by_scale = (best == targets[:, None]).mean(axis=0)
-        scores |= {f"top1 scale {n}": value for n, value in enumerate(by_scale.tolist(), 1)}
-    return scores, {"top1": metrics.bootstrap_interval(right)}
+    if answered.output.scale_logits is not None:
+        kept["scales"] = answered.output.scale_logits.argmax(axis=2) == targets[:, None]
+    return kept
 
 
-def _doubt_scores(answered: Answered, calibration: Calibration) -> dict[str, float]:
-    """Whether the sets keep their promise, how large they are, and how many images are refused."""
+def _class_scores(
+    columns: Columns, classes: int
+) -> tuple[tuple[Score, ...], tuple[tuple[float, float, int], ...]]:
+    """Scores of the answers, and the rows of their calibration."""
+    right, predicted, target = columns["top1"], columns["predicted"], columns["target"]
+    calibration = confidence_bins(columns["confidence"], predicted == target)
+    better = {
+        "top1": float(right.mean()),
+        "top5": float(columns["top5"].mean()),
+        "macro_f1": metrics.macro_f1(predicted, target, classes),
+    }
+    interval = metrics.bootstrap_interval(right)
+    scores = [
+        Score(name, value, interval if name == "top1" else None, higher_is_better=True)
+        for name, value in better.items()
+    ]
+    scores.append(Score("ece", calibration_error(calibration), higher_is_better=False))
+    nll = float(columns["loss"].mean())
+    scores.append(Score("nll", nll, higher_is_better=False, is_share=False))
+    by_scale = columns["scales"].mean(axis=0).tolist() if "scales" in columns else []
+    scores += [
+        Score(f"top1 scale {number}", value, higher_is_better=True)
+        for number, value in enumerate(by_scale, 1)
+    ]
+    return tuple(scores), calibration
+
+
+def _doubts(answered: Answered, calibration: Calibration) -> dict[str, NDArray[np.generic]]:
+    """Of each image (B,): its candidates, whether the truth is one, and whether it is refused."""
     if not calibration.lac:
         return {}
     sets = candidate_sets(calibration, answered.probabilities, COVERAGE)
-    covered = np.take_along_axis(sets, answered.targets[:, None], axis=1)
-    refused = [prediction.refusal is not None for prediction in answered.predictions]
+    reasons = refusals(calibration, answered.output.logits, answered.output.distances)
     return {
-        f"coverage@{COVERAGE:.0%}": float(covered.mean()),
-        f"set size@{COVERAGE:.0%}": float(sets.sum(axis=1).mean()),
-        "refused": sum(refused) / len(refused),
+        "covered": np.take_along_axis(sets, answered.targets[:, None], axis=1)[:, 0],
+        "candidates": sets.sum(axis=1),
+        "refused": np.array([reason is not None for reason in reasons]),
     }
 
 
-def _losses(answered: Answered) -> Floats:
-    """(N,) cross-entropy of the truth, in nats."""
-    of_truth = np.take_along_axis(answered.probabilities, answered.targets[:, None], axis=1)[:, 0]
-    losses: Floats = -np.log(np.maximum(of_truth, 1e-12))
-    return losses
-
-
-def _answers(answered: Answered, ious: dict[int, float]) -> Iterator[Answer]:
-    losses, boxes = _losses(answered), answered.true_boxes()
-    for row, (sample, prediction) in enumerate(
-        zip(answered.samples, answered.predictions, strict=True)
-    ):
-        correct = prediction.labels[0].index == answered.targets[row]
-        yield Answer(
-            prediction, sample.labels, boxes[row], bool(correct), ious.get(row), float(losses[row])
-        )
+def _doubt_scores(columns: Columns) -> tuple[Score, ...]:
+    """Whether the sets keep their promise, how large they are, and how many images are refused."""
+    if "covered" not in columns:
+        return ()
+    covered, refused = (float(columns[name].mean()) for name in ("covered", "refused"))
+    candidates = float(columns["candidates"].mean())
+    return (
+        # What was promised is best; more comes of larger sets.
+        Score(f"coverage@{COVERAGE:.0%}", covered, higher_is_better=None),
+        Score(f"set size@{COVERAGE:.0%}", candidates, higher_is_better=False, is_share=False),
+        Score("refused", refused, higher_is_better=False),
+    )

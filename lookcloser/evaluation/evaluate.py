@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 from lookcloser.core.types import Evaluation, Task
 from lookcloser.data import Catalog
 from lookcloser.evaluation.captioning import evaluate_captions
 from lookcloser.evaluation.classification import evaluate_split
+from lookcloser.evaluation.loop import Loop
 from lookcloser.evaluation.multilabel import evaluate_multilabel
-from lookcloser.evaluation.shifts import move_scores
 from lookcloser.evaluation.threshold_source import read_source
 from lookcloser.inference.engine import TorchEngine
 
@@ -27,18 +26,19 @@ def evaluate_data(
     split: str,
     *,
     threshold_from: str = "val",
+    evidence: int | None = None,
+    flagged: Sequence[str] = (),
     batch_size: int = 32,
     workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """See `lookcloser.Recognizer.evaluation`."""
+    """See `lookcloser.Recognizer.evaluation`; ``flagged`` as in `core.galleries.choose`."""
     read_source(threshold_from)
-    found = EVALUATIONS[engine.header.task](
-        engine,
+    return EVALUATIONS[engine.header.task](
+        Loop(engine, batch_size, workers, progress),
         catalog,
         split,
         threshold_from=threshold_from,
-        batch_size=batch_size,
-        workers=workers,
+        evidence=evidence,
+        flagged=flagged,
     )
-    moved = move_scores([answer.prediction for answer in found.answers])
-    return replace(found, metrics={**found.metrics, **moved})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,14 +12,14 @@ from PIL import Image
 from lookcloser import metrics
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import open_image
+from lookcloser.core.scores import BASELINES, CENTER_BOX, RANDOM_MAP, Score
 from lookcloser.data import Sample
 from lookcloser.data.readers.folders import MASKS
-from lookcloser.evaluation.localization import RANDOM_SEED
+from lookcloser.evaluation.map_boxes import RANDOM_SEED
 from lookcloser.runtime.regions import Size, upsample
 
 IGNORED = 255  # a pixel of neither
 _GREY = ("1", "L", "P", "I", "I;16")
-_CHUNK = 64  # maps at once
 
 
 def find_masks(root: Path, samples: Sequence[Sample]) -> dict[int, Path]:
@@ -41,7 +41,7 @@ def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
         file every value between 1 and 254 is the object.
 
     Raises:
-        LookcloserError: For a file that cannot be read, one with colours, and one of another size.
+        LookcloserError: For a file that cannot be read, one with colors, and one of another size.
     """
     with open_image(file) as opened:
         image = opened.copy()
@@ -56,38 +56,58 @@ def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
     return np.where(values == IGNORED, IGNORED, values > 0).astype(np.uint8)
 
 
-def score_masks(
-    maps: NDArray[np.float32],
-    files: Mapping[int, Path],
-    sizes: Sequence[Size],
-    grid: Size,
-) -> dict[str, float]:
-    """PxAP of the maps that have a mask, of centred maps, and of random ones.
+class MaskTally:
+    """PxAP of maps that come batch by batch, of centered maps, and of random ones.
 
     Args:
-        maps: (N, h, w) of the true classes, raw.
-        files: By row of ``maps``, as from `find_masks`; at least one.
-        sizes: (width, height) of the N images.
+        root: Of the data set; masks are found as `find_masks` does.
         grid: (height, width) at which pixels are compared, the network's input.
-
-    Raises:
-        LookcloserError: As `read_mask`, and for masks without any object.
     """
-    height, width = maps.shape[1:]
-    rows = np.array(sorted(files))
-    centre = metrics.centre_maps(len(rows), (grid[1], grid[0]))
-    noise = metrics.random_maps(len(rows), (width, height), RANDOM_SEED)
-    scorers = {name: metrics.PxAP() for name in ("PxAP", "PxAP centre box", "PxAP random map")}
-    for start in range(0, len(rows), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        truth = np.stack([read_mask(files[row], sizes[row], grid) for row in rows[part].tolist()])
-        compared = (upsample(maps[rows[part]], grid), centre[part], upsample(noise[part], grid))
-        for scorer, values in zip(scorers.values(), compared, strict=True):
-            scorer.update(values, truth)
-    try:
-        return {name: scorer.compute() for name, scorer in scorers.items()}
-    except LookcloserError as error:
-        raise LookcloserError(
-            f"{files[int(rows[0])].parent}: no mask has a pixel of an object",
-            allowed=f"0 is background, {IGNORED} is ignored, every other value is the object",
-        ) from error
+
+    def __init__(self, root: Path, grid: Size) -> None:
+        self.root, self.grid, self.count = root, grid, 0
+        self._own, self._noise = metrics.PxAP(), np.random.default_rng(RANDOM_SEED)
+        self._guesses = {name: metrics.PxAP() for name in BASELINES}
+
+    def add(
+        self, maps: NDArray[np.float32], samples: Sequence[Sample], sizes: Sequence[Size]
+    ) -> None:
+        """Count the images of a batch that have a mask.
+
+        Args:
+            maps: (B, h, w) of the true classes, raw.
+            samples: The B images.
+            sizes: (width, height) of each.
+
+        Raises:
+            LookcloserError: As `read_mask`.
+        """
+        files = find_masks(self.root, samples)
+        if not files:
+            return
+        rows = sorted(files)
+        truth = np.stack([read_mask(files[row], sizes[row], self.grid) for row in rows])
+        noise = self._noise.random((len(rows), *maps.shape[1:]), dtype=np.float32)
+        center = metrics.centre_maps(len(rows), (self.grid[1], self.grid[0]))
+        self._own.update(upsample(maps[rows], self.grid), truth)
+        self._guesses[CENTER_BOX].update(center, truth)
+        self._guesses[RANDOM_MAP].update(upsample(noise, self.grid), truth)
+        self.count += len(rows)
+
+    def scores(self) -> tuple[Score, ...]:
+        """The score "PxAP", where any image had a mask.
+
+        Raises:
+            LookcloserError: For masks without any object.
+        """
+        if not self.count:
+            return ()
+        try:
+            guesses = {name: scorer.compute() for name, scorer in self._guesses.items()}
+            value = self._own.compute()
+        except LookcloserError as error:
+            raise LookcloserError(
+                f"{self.root / MASKS}: no mask has a pixel of an object",
+                allowed=f"0 is background, {IGNORED} is ignored, every other value is the object",
+            ) from error
+        return (Score("PxAP", value, None, guesses, higher_is_better=True, of_evidence=True),)

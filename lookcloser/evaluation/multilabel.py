@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser import metrics
-from lookcloser.core.types import Answer, Evaluation
+from lookcloser.core.scores import Score
+from lookcloser.core.types import Evaluation
 from lookcloser.data import Catalog
-from lookcloser.evaluation.localization import score_localisation
-from lookcloser.evaluation.tag_sets import Tagged, tag_split
+from lookcloser.evaluation.kept import KeptAnswers
+from lookcloser.evaluation.localization import BoxTally, Thresholds, image_means, score_boxes
+from lookcloser.evaluation.loop import Columns, Loop
+from lookcloser.evaluation.shifts import ShiftTally
+from lookcloser.evaluation.tag_sets import TagBatch, tag_batches, tag_places
 from lookcloser.evaluation.threshold_source import supervise
-from lookcloser.inference.engine import TorchEngine
+from lookcloser.inference.split_loop import Skipped
 from lookcloser.metrics.multilabel import average_precision, multilabel_scores, set_scores
 
 TOP_K = 3  # labels per image in the ranking scores, as in the literature
@@ -23,13 +28,13 @@ NEIGHBOURS = 3
 
 
 def evaluate_multilabel(
-    engine: TorchEngine,
+    loop: Loop,
     catalog: Catalog,
     split: str,
     *,
     threshold_from: str = "val",
-    batch_size: int = 32,
-    workers: int = 0,
+    evidence: int | None = None,
+    flagged: Sequence[str] = (),
 ) -> Evaluation:
     """Everything measured on one split; see `Recognizer.evaluation` for the arguments.
 
@@ -39,90 +44,99 @@ def evaluate_multilabel(
     mean of the F1 of the labels. Where the model's search proves its answers, the settings say of
     how many images it did.
     """
-    run = partial(tag_split, engine, batch_size=batch_size, workers=workers)
-    header = engine.header
+    header, classes = loop.engine.header, len(loop.engine.header.names)
     supervision = supervise(threshold_from, catalog, split)
-    tagged = run(catalog.split(split))
-    scores = _scores(tagged)
-    right = (tagged.answered == tagged.targets).all(axis=1)
-    intervals = {"exact": metrics.bootstrap_interval(right)}
-    settings = {"images": f"{len(tagged.samples)} of split {split}"}
-    if tagged.certified:
-        settings["search"] = f"exact, {sum(tagged.certified)} of {len(tagged.certified)} proved"
-    ious: dict[int, list[float]] = {}
-    grid = header.preprocessing.size
-    places = tagged.grid_places(grid)
-    if places.rows:
-        others = run(supervision.samples).grid_places(grid) if supervision.samples else None
-        found = score_localisation(places, others, supervision)
-        scores |= found.scores
-        intervals |= found.intervals
-        settings |= found.settings
-        for place, iou in zip(tagged.places, found.ious.tolist(), strict=True):
-            ious.setdefault(place.row, []).append(iou)
+    thresholds = Thresholds.of(supervision, tag_places(loop, supervision.samples), classes)
+    boxes, moves = BoxTally(classes, thresholds.levels), ShiftTally()
+    kept, columns, skipped = KeptAnswers(evidence, flagged), Columns(), Skipped()
+    for said in tag_batches(loop, catalog.split(split), skipped):
+        places = said.places(header)
+        found = boxes.add(places)
+        needed = evidence != 0 or header.evidence_kind != "map"
+        answers = said.answers(header) if needed else []
+        moves.add(answer.prediction for answer in answers)
+        columns.add(**_numbers(said))
+        kept.add(
+            (said.answered == said.targets).all(axis=1),
+            said.losses(),
+            sum(bool(sample.boxes) for sample in said.batch.samples),
+            image_means(found, places.images - said.first, len(said.batch.samples)),
+            answers,
+        )
+    scores = _scores(columns)
+    settings = {"images": f"{kept.count} of split {split}"}
+    if "certified" in columns:
+        proved = columns["certified"]
+        settings["search"] = f"exact, {proved.sum()} of {len(proved)} proved"
+    level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
+    if boxes.count:
+        box_scores, level, words = score_boxes(boxes, thresholds)
+        scores += box_scores
+        settings |= words
+        ious = boxes.of_images(level, kept.count)
+    shown, tally = kept.result(ious, thresholds.column(level))
     return Evaluation(
         task=catalog.task,
         split=split,
         names=header.names,
-        metrics=scores,
-        answers=tuple(_answers(tagged, ious)),
-        intervals=intervals,
-        per_class=_per_label(tagged, header.names),
+        scores=scores + moves.scores(),
+        answers=shown,
+        per_class=_per_label(columns, header.names),
         settings=settings,
-        skipped=tagged.skipped,
-        neighbours=_neighbours(engine.model.label_embeddings(), header.names),
+        skipped=tuple(skipped),
+        neighbours=_neighbours(loop.engine.model.label_embeddings(), header.names),
+        shifts=moves.shifts(),
+        tally=tally,
     )
 
 
-def _scores(tagged: Tagged) -> dict[str, float]:
-    probabilities = tagged.logits.double().sigmoid().numpy()
-    scores = set_scores(tagged.answered, tagged.targets)
-    scores["C-F1 macro"] = set_scores(tagged.answered, tagged.targets, "macro")["C-F1"]
-    ranking = multilabel_scores(probabilities, tagged.targets, k=TOP_K)
+def _numbers(said: TagBatch) -> dict[str, NDArray[np.generic]]:
+    """What is kept of each image: rankings need the score of every label."""
+    kept: dict[str, NDArray[np.generic]] = {
+        "logits": said.output.logits,
+        "answered": said.answered,
+        "target": said.targets,
+        "loss": said.losses(),
+    }
+    if said.output.certified is not None:
+        kept["certified"] = said.output.certified
+    return kept
+
+
+def _scores(columns: Columns) -> tuple[Score, ...]:
+    answered, targets = columns["answered"], columns["target"]
+    probabilities = torch.from_numpy(columns["logits"]).double().sigmoid().numpy()
+    values = set_scores(answered, targets)
+    values["C-F1 macro"] = set_scores(answered, targets, "macro")["C-F1"]
+    ranking = multilabel_scores(probabilities, targets, k=TOP_K)
     for name, value in ranking.items():
         if name.startswith("mAP"):
-            scores[name] = value
+            values[name] = value
         elif "@" not in name:
-            scores[f"{name}@{TOP_K}"] = value
-    scores["nll"] = float(_losses(tagged).mean())
-    return scores
+            values[f"{name}@{TOP_K}"] = value
+    exact = metrics.bootstrap_interval((answered == targets).all(axis=1))
+    scores = [
+        Score(name, value, exact if name == "exact" else None, higher_is_better=True)
+        for name, value in values.items()
+    ]
+    nll = float(columns["loss"].mean())
+    return (*scores, Score("nll", nll, higher_is_better=False, is_share=False))
 
 
-def _losses(tagged: Tagged) -> Tensor:
-    """(N,) binary cross-entropy of each image, summed over labels, in nats."""
-    truth = torch.from_numpy(tagged.targets).to(tagged.logits)
-    costs = F.binary_cross_entropy_with_logits(tagged.logits, truth, reduction="none")
-    return costs.sum(dim=1)
-
-
-def _per_label(tagged: Tagged, names: Sequence[str]) -> dict[str, dict[str, float]]:
+def _per_label(columns: Columns, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    logits, all_answered, targets = columns["logits"], columns["answered"], columns["target"]
     rows = {}
     for index, name in enumerate(names):
-        answered, truth = (
-            tagged.answered[:, index : index + 1],
-            tagged.targets[:, index : index + 1],
-        )
+        answered, truth = all_answered[:, index : index + 1], targets[:, index : index + 1]
         own = set_scores(answered, truth)
         rows[name] = {
             "count": float(truth.sum()),
             "precision": own["C-P"],
             "recall": own["C-R"],
             "f1": own["C-F1"],
-            "AP": average_precision(tagged.logits[:, index], truth[:, 0]),
+            "AP": average_precision(logits[:, index], truth[:, 0]),
         }
     return rows
-
-
-def _answers(tagged: Tagged, ious: Mapping[int, Sequence[float]]) -> Iterator[Answer]:
-    losses = _losses(tagged).tolist()
-    for row, (sample, prediction) in enumerate(
-        zip(tagged.samples, tagged.predictions, strict=True)
-    ):
-        boxes = tuple(box for _, box in sample.boxes)
-        exact = bool((tagged.answered[row] == tagged.targets[row]).all())
-        own = ious.get(row)
-        iou = sum(own) / len(own) if own else None
-        yield Answer(prediction, sample.labels, boxes, exact, iou, losses[row])
 
 
 def _neighbours(

@@ -1,4 +1,4 @@
-"""What a model says of the label sets of a split, with the evidence of every answer."""
+"""What a model says of the label sets of a split, batch by batch."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from lookcloser.core.header import ModelHeader, check_known
-from lookcloser.core.types import Box, Prediction
+from lookcloser.core.types import Answer
 from lookcloser.data import Sample
 from lookcloser.data.targets import TagTargets
 from lookcloser.evaluation.answers import placed
-from lookcloser.evaluation.localization import Places, find_places
+from lookcloser.evaluation.loop import Loop
+from lookcloser.evaluation.map_boxes import Places, find_places
 from lookcloser.inference.engine import TorchEngine, as_arrays
-from lookcloser.inference.split_loop import Skipped, SplitBatch, run_split
+from lookcloser.inference.split_loop import Skipped, SplitBatch
 from lookcloser.losses import label_sets, ordered_paths
 from lookcloser.models import Model
 from lookcloser.runtime import ArrayOutput, predictions
@@ -29,114 +31,75 @@ TOP = 5  # classes of a ranking that get a map; a set gives one to each of its l
 Sets = NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
-class Place:
-    """The raw map (h, w) of one true label of an image, beside its true boxes."""
-
-    row: int
-    label: int
-    map: Tensor
-    boxes: tuple[Box, ...]
-    size: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Tagged:
-    """What the model said of the readable images of a split, row by row.
+class TagBatch(NamedTuple):
+    """What the model said of the readable images of a batch.
 
     Attributes:
-        samples: The images.
-        predictions: The answers with their evidence.
-        logits: (N, C).
-        answered: (N, C) whether a label is in the answer.
-        targets: (N, C) whether it is true.
-        places: Of each true label with boxes.
-        skipped: (name, reason) of the other images.
-        certified: (N,) of which images the answer is proved the most probable; empty where the
-            model's search proves nothing.
+        batch: The images.
+        first: The number of the first among the readable images of the split.
+        output: The answers with their evidence.
+        answered: (B, C) whether a label is in the answer.
+        true_maps: The maps of the true labels of images with boxes.
     """
 
-    samples: tuple[Sample, ...]
-    predictions: tuple[Prediction, ...]
-    logits: Tensor
+    batch: SplitBatch
+    first: int
+    output: ArrayOutput
     answered: Sets
-    targets: Sets
-    places: tuple[Place, ...]
-    skipped: tuple[tuple[str, str], ...]
-    certified: tuple[bool, ...] = ()
+    true_maps: TrueMaps | None
 
-    def grid_places(self, grid: tuple[int, int]) -> Places:
-        """The maps of the true labels on the grid of the network's input, a row for each."""
-        maps = [place.map.numpy() for place in self.places]
-        stacked = np.stack(maps) if maps else np.zeros((0, 1, 1), np.float32)
-        boxes = [place.boxes for place in self.places]
+    @property
+    def logits(self) -> Tensor:
+        """(B, C)"""
+        return torch.from_numpy(self.output.logits)
+
+    @property
+    def targets(self) -> Sets:
+        """(B, C) whether a label is true."""
+        truth: Sets = (self.batch.targets > 0).numpy()
+        return truth
+
+    def losses(self) -> NDArray[np.float32]:
+        """(B,) binary cross-entropy of each image, summed over labels, in nats."""
+        truth = torch.from_numpy(self.targets).to(self.logits)
+        costs = F.binary_cross_entropy_with_logits(self.logits, truth, reduction="none")
+        losses: NDArray[np.float32] = costs.sum(dim=1).numpy()
+        return losses
+
+    def answers(self, header: ModelHeader) -> list[Answer]:
+        """The answers with their evidence, without the IoU."""
+        found = predictions(self.output, header, self.batch.sizes, TOP)
+        exact = (self.answered == self.targets).all(axis=1).tolist()
+        rows = zip(self.batch.samples, found, exact, self.losses().tolist(), strict=True)
+        return [
+            Answer(
+                placed(prediction, sample), sample.labels, tuple(box for _, box in sample.boxes),
+                right, None, loss,
+            )
+            for sample, prediction, right, loss in rows
+        ]  # fmt: skip
+
+    def places(self, header: ModelHeader) -> Places:
+        """The maps of the true labels that have boxes on the grid of the network's input."""
+        batch, found, grid = self.batch, self.true_maps, header.preprocessing.size
+        if found is None:
+            empty = np.zeros((0, 1, 1), np.float32)
+            return find_places(empty, [], [], grid, [], [])
+        rows, columns = (found.tokens >= 0).nonzero(as_tuple=True)
+        labels = found.tokens[rows, columns].tolist()
+        images = [found.rows[row] for row in rows.tolist()]
+        named = zip(images, labels, strict=True)
         return find_places(
-            stacked,
-            boxes,
-            [place.size for place in self.places],
+            found.maps[rows, columns].numpy(),
+            [batch.samples[image].boxes_of(header.names[label]) for image, label in named],
+            [batch.sizes[image] for image in images],
             grid,
-            classes=[place.label for place in self.places],
-            images=[place.row for place in self.places],
+            labels,
+            [self.first + image for image in images],
         )
 
 
-def tag_split(
-    engine: TorchEngine,
-    samples: Sequence[Sample],
-    *,
-    batch_size: int = 32,
-    workers: int = 0,
-) -> Tagged:
-    """Run the model over samples; images that cannot be read are listed and left out.
-
-    Raises:
-        LookcloserError: For a label the model does not know, and where no image can be read.
-    """
-    header = engine.header
-    check_known((name for sample in samples for name in sample.labels), header)
-    skipped: Skipped = []
-    read: list[Sample] = []
-    answers: list[Prediction] = []
-    places: list[Place] = []
-    certified: list[bool] = []
-    logits, answered, truth = [], [], []
-    for batch, (output, true_maps) in run_split(
-        engine,
-        samples,
-        TagTargets(header.names),
-        partial(_ask, engine.model),
-        skipped,
-        batch_size=batch_size,
-        workers=workers,
-    ):
-        found = predictions(output, header, batch.sizes, TOP)
-        answers += [placed(*pair) for pair in zip(found, batch.samples, strict=True)]
-        places += _places(batch, true_maps, header, len(read))
-        read += batch.samples
-        logits.append(torch.from_numpy(output.logits))
-        assert output.tokens is not None  # of an answer
-        answered.append(label_sets(torch.from_numpy(output.tokens), len(header.names)))
-        truth.append(batch.targets > 0)
-        if output.certified is not None:
-            certified += output.certified.tolist()
-    return Tagged(
-        samples=tuple(read),
-        predictions=tuple(answers),
-        logits=torch.cat(logits),
-        answered=torch.cat(answered).numpy(),
-        targets=torch.cat(truth).numpy(),
-        places=tuple(places),
-        skipped=tuple(skipped),
-        certified=tuple(certified),
-    )
-
-
-def tag_places(engine: TorchEngine, samples: Sequence[Sample]) -> Places:
-    """The maps of the true labels beside their true boxes."""
-    return tag_split(engine, samples).grid_places(engine.header.preprocessing.size)
-
-
-class _TrueMaps(NamedTuple):
+class TrueMaps(NamedTuple):
     """The maps (R, K, h, w) of the true labels ``tokens`` (R, K) of some rows of a batch."""
 
     rows: list[int]
@@ -144,7 +107,54 @@ class _TrueMaps(NamedTuple):
     maps: Tensor
 
 
-def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, _TrueMaps | None]:
+@dataclass(frozen=True)
+class Tagged:
+    """The numbers of the readable images of a split, row by row.
+
+    Attributes:
+        logits: (N, C).
+        answered: (N, C) whether a label is in the answer.
+        targets: (N, C) whether it is true.
+    """
+
+    logits: Tensor
+    answered: Sets
+    targets: Sets
+
+
+def tag_batches(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Iterator[TagBatch]:
+    """Run the model over samples; images that cannot be read are listed and left out.
+
+    Raises:
+        LookcloserError: For a label the model does not know, and where no image can be read.
+    """
+    header = loop.engine.header
+    check_known((name for sample in samples for name in sample.labels), header)
+    ask, first = partial(_ask, loop.engine.model), 0
+    for batch, (output, true_maps) in loop.run(samples, TagTargets(header.names), ask, skipped):
+        assert output.tokens is not None  # of an answer
+        answered = label_sets(torch.from_numpy(output.tokens), len(header.names)).numpy()
+        yield TagBatch(batch, first, output, answered, true_maps)
+        first += len(batch.samples)
+
+
+def tag_split(engine: TorchEngine, samples: Sequence[Sample], *, batch_size: int = 32) -> Tagged:
+    """The numbers of `tag_batches`, all together."""
+    parts = [
+        (said.logits, said.answered, said.targets)
+        for said in tag_batches(Loop(engine, batch_size), samples, [])
+    ]
+    logits, answered, targets = zip(*parts, strict=True)
+    return Tagged(torch.cat(logits), np.concatenate(answered), np.concatenate(targets))
+
+
+def tag_places(loop: Loop, samples: Sequence[Sample]) -> Iterator[Places]:
+    """The maps of the true labels beside their true boxes."""
+    for said in tag_batches(loop, samples, []):
+        yield said.places(loop.engine.header)
+
+
+def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, TrueMaps | None]:
     """The answers, and the maps of the true labels of images with boxes: one more forward pass."""
     output = as_arrays(model.answer(batch.images, TOP))
     rows = [row for row, sample in enumerate(batch.samples) if sample.boxes and sample.labels]
@@ -152,17 +162,4 @@ def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, _TrueMaps | None
         return output, None
     tokens = ordered_paths(batch.targets[rows], torch.zeros(batch.targets.shape[1]))
     maps = model(batch.images[rows], targets=tokens.clamp(min=0).to(batch.images.device)).maps
-    return output, None if maps is None else _TrueMaps(rows, tokens, maps.float().cpu())
-
-
-def _places(
-    batch: SplitBatch, found: _TrueMaps | None, header: ModelHeader, first_row: int
-) -> Iterator[Place]:
-    """Of the true labels with boxes in a batch."""
-    if found is None:
-        return
-    for row, labels, own in zip(found.rows, found.tokens.tolist(), found.maps, strict=True):
-        for label, heat in zip(labels, own, strict=True):
-            boxes = batch.samples[row].boxes_of(header.names[label]) if label >= 0 else ()
-            if boxes:
-                yield Place(first_row + row, label, heat, boxes, batch.sizes[row])
+    return output, None if maps is None else TrueMaps(rows, tokens, maps.float().cpu())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -16,9 +17,9 @@ from lookcloser.core.types import Kind, Label, Region
 from lookcloser.inference.derivatives import VIEW, moved_regions
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.stock import StockEngine
-from lookcloser.inference.views import check_task, check_views, look
+from lookcloser.inference.views import ALL, check_task, check_views, look
 from lookcloser.runtime import ArrayOutput, label_scores, map_regions
-from lookcloser.runtime.regions import scale_regions
+from lookcloser.runtime.regions import part_regions, scale_regions
 
 AnyEngine = TorchEngine | StockEngine
 
@@ -36,6 +37,8 @@ def explain_image(
         (label,) = asked.labels(wanted)
         scales = scale_regions(asked.output, 0, label, asked.picture.size)
         found |= moved_regions(maps[VIEW][0, 0], torch.from_numpy(boxes[0]), scales)
+    if views is None or ALL in views:
+        found |= {f"part {n}": region for n, region in enumerate(asked.parts(wanted[0]), 1)}
     return found
 
 
@@ -106,6 +109,14 @@ class _Asked:
             network = engine.model.following(torch.from_numpy(tokens[0]).to(engine.device))
         targets = torch.tensor([list(wanted)], device=engine.device)
         return look(network, engine.images(self.pixels), targets, self.views)
+
+    def parts(self, wanted: int) -> tuple[Region, ...]:
+        """The maps of the attentions for one label, of methods that have some."""
+        if self.output.part_maps is None:
+            return ()
+        output = self.engine.evidence(self.pixels, np.array([[wanted]]))
+        (label,) = self.labels([wanted])
+        return part_regions(output, 0, label)
 
     def labels(self, wanted: Sequence[int]) -> list[Label]:
         """The wanted labels with their scores."""

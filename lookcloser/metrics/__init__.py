@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from lookcloser.metrics.thresholds import (
         ThresholdChoice,
         best_level,
+        choose_from_counts,
         choose_from_overlaps,
         choose_thresholds,
         fixed_threshold,
@@ -104,6 +105,7 @@ _HOME = {
     "box_overlaps": "localization",
     "boxes_from_maps": "map_boxes",
     "centre_maps": "maps",
+    "choose_from_counts": "thresholds",
     "choose_from_overlaps": "thresholds",
     "choose_thresholds": "thresholds",
     "cider_d": "captions",
@@ -156,6 +158,7 @@ __all__ = [
     "box_overlaps",
     "boxes_from_maps",
     "centre_maps",
+    "choose_from_counts",
     "choose_from_overlaps",
     "choose_thresholds",
     "cider_d",

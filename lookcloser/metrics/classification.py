@@ -129,14 +129,29 @@ def reliability(
         LookcloserError: If a confidence is outside [0, 1], or as in `topk_hits`.
     """
     array, truth = _checked(probabilities, targets)
-    confidence = array.max(axis=1).astype(np.float64)
+    return confidence_bins(array.max(axis=1), array.argmax(axis=1) == truth, bins)
+
+
+def confidence_bins(
+    confidences: ArrayLike, hits: ArrayLike, bins: int = 15
+) -> tuple[tuple[float, float, int], ...]:
+    """As `reliability`, of the highest probability of each image and whether it was right.
+
+    Args:
+        confidences: (N,)
+        hits: (N,) booleans.
+        bins: How many.
+
+    Raises:
+        LookcloserError: If a confidence is outside [0, 1].
+    """
+    confidence, hits = np.asarray(confidences, dtype=np.float64), np.asarray(hits, dtype=bool)
     if not np.all((confidence >= 0) & (confidence <= 1)):
         raise LookcloserError(
             f"a highest probability of {confidence.max()}",
             allowed="Probabilities from 0 to 1",
             fix="Apply softmax to logits first",
         )
-    hits = array.argmax(axis=1) == truth
     number = np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence, side="left")
     rows = ((confidence[members], hits[members]) for members in map(number.__eq__, range(bins)))
     return tuple((float(c.mean()), float(h.mean()), len(c)) for c, h in rows if len(c))
@@ -149,7 +164,11 @@ def expected_calibration_error(
 
     Source: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 3.
     """
-    rows = reliability(probabilities, targets, bins)
+    return calibration_error(reliability(probabilities, targets, bins))
+
+
+def calibration_error(rows: Sequence[tuple[float, float, int]]) -> float:
+    """`expected_calibration_error` from the rows of `reliability`."""
     total = sum(count for *_, count in rows)
     return sum(count * abs(sure - right) for sure, right, count in rows) / total
 

@@ -137,12 +137,52 @@ def choose_from_overlaps(
     Raises:
         LookcloserError: For an unknown source.
     """
+    array = np.asarray(overlaps, dtype=np.float64)
+    return choose_from_counts(
+        [(array >= iou).sum(axis=0) for iou in ious],
+        array.mean(axis=0),
+        thresholds,
+        images=images,
+        source=source,
+        drawn_from=drawn_from,
+        seed=seed,
+        ious=ious,
+    )
+
+
+def choose_from_counts(
+    found: ArrayLike,
+    means: ArrayLike,
+    thresholds: ArrayLike,
+    *,
+    images: int,
+    source: Source = "separate split",
+    drawn_from: int | None = None,
+    seed: int = 0,
+    ious: Sequence[float] = IOUS,
+) -> ThresholdChoice:
+    """As `choose_from_overlaps`, where the overlaps are counted already.
+
+    Args:
+        found: (I, T) how many maps reach each of ``ious`` at each threshold.
+        means: (T,) the mean IoU at each.
+        thresholds: As in `choose_from_overlaps`, like the rest.
+        images: As there.
+        source: As there.
+        drawn_from: As there.
+        seed: As there.
+        ious: As there.
+
+    Raises:
+        LookcloserError: For an unknown source.
+    """
     if source not in get_args(Source):
         raise unknown(source, "source", get_args(Source))
-    array, levels = np.asarray(overlaps, dtype=np.float64), np.asarray(thresholds, dtype=np.float64)
-    means = array.mean(axis=0)
+    levels = np.asarray(thresholds, dtype=np.float64)
+    counts = np.asarray(found)
     best = {
-        float(iou): float(levels[best_level((array >= iou).sum(axis=0), means)]) for iou in ious
+        float(iou): float(levels[best_level(row, means)])
+        for iou, row in zip(ious, counts, strict=True)
     }
     words = f"boxes of {images} images"
     if drawn_from is not None:

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules import module as hooks
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
 from lookcloser.models.registry import build_model
 
@@ -47,7 +48,10 @@ def build_as(method: str, arguments: Mapping[str, Any], shapes: Shapes) -> Model
         except (NotImplementedError, RuntimeError):  # it looks at values while it is built
             planned = build_model(method, arguments)
     made = {name: tuple(value.shape) for name, value in planned.state_dict().items()}
-    if made != dict(shapes):
+    # Layers that no feature depends on are in files of before, and are passed over.
+    dropped = _dropped(planned)
+    shapes = {name: shape for name, shape in shapes.items() if name not in dropped}
+    if made != shapes:
         missing = sorted(made.keys() ^ shapes.keys())
         other = sorted(name for name in made.keys() & shapes.keys() if made[name] != shapes[name])
         name = (missing + other)[0]
@@ -56,6 +60,16 @@ def build_as(method: str, arguments: Mapping[str, Any], shapes: Shapes) -> Model
             f"{shapes.get(name, 'not there')}, should be {made.get(name, 'not there')}"
         )
     return build_model(method, arguments)
+
+
+def _dropped(model: Model) -> set[str]:
+    """Names, in the state dict of a model, of what its backbones leave out of timm's networks."""
+    return {
+        f"{prefix}.net.{name}"
+        for prefix, part in model.named_modules()
+        if isinstance(part, Backbone)
+        for name in part.dropped
+    }
 
 
 def _check_numbers(value: Any, largest: int) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.data import Catalog, read_data
+from lookcloser.data import Catalog, read_as_trained
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.recognizer.run import read_config
 
@@ -122,7 +122,7 @@ def _data(recognizer: Recognizer) -> Catalog | None:
     if recognizer.folder is None:
         return None
     try:
-        catalog = read_data(read_config(recognizer.folder)[0])
+        catalog = read_as_trained(read_config(recognizer.folder)[0], recognizer.header)
     except LookcloserError:
         return None
     return catalog if catalog.task == recognizer.header.task else None

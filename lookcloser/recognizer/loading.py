@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookcloser.core.errors import UsageError
 from lookcloser.runtime.onnx import OnnxRecognizer
 from lookcloser.runtime.onnx import load as load_onnx
 from lookcloser.runtime.onnx_file import is_onnx
@@ -38,6 +39,8 @@ def load(
             folder in which nothing has been saved yet, and weights that are not to be had.
     """
     if is_onnx(path):
+        if device is not None and str(device) != "cpu":
+            raise UsageError(f"{device}: not for an exported file", allowed="cpu")
         return load_onnx(path)
     from lookcloser.recognizer.opening import load_run
 

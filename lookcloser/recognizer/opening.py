@@ -10,6 +10,7 @@ import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
+from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
 from lookcloser.models import load_model_file
 from lookcloser.recognizer.recognizer import STOCK, Recognizer
@@ -29,6 +30,7 @@ def load_run(
     Raises:
         LookcloserError: As `lookcloser.load`; also for an exported file.
     """
+    device = usable_device(device)  # before the work
     if str(path).startswith(STOCK):
         net, header = stock_classifier(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs

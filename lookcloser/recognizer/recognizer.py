@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,9 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Evaluation, Prediction, Region
-from lookcloser.data import Catalog, read_data
+from lookcloser.data import Catalog, read_as_trained
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
+from lookcloser.inference.devices import usable_device
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
 from lookcloser.inference.stock import StockEngine
@@ -51,7 +52,7 @@ class Recognizer:
         device: str | torch.device | None = None,
         folder: Path | None = None,
     ) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = usable_device(device)
         self.model = model.eval().to(self.device)
         self.header = header
         self.folder = folder
@@ -125,7 +126,7 @@ class Recognizer:
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `evaluation` for names, conventions and errors."""
-        return dict(self.evaluation(data, split).metrics)
+        return self.evaluation(data, split, evidence=0).metrics
 
     def evaluation(
         self,
@@ -133,8 +134,10 @@ class Recognizer:
         split: str = "test",
         *,
         threshold_from: str = "val",
+        evidence: int | None = None,
         batch_size: int = 32,
         workers: int = 0,
+        progress: Callable[[int, int], None] | None = None,
     ) -> Evaluation:
         """Everything measured on one split: scores, intervals, and each answer with its evidence.
 
@@ -145,19 +148,25 @@ class Recognizer:
                 separate split; a data set without one falls back to "split"), of "few:N" images of
                 val, of "split" (the scored one, as in the published protocol; optimistic), or
                 "none", which fixes them. The settings say what was used.
+            evidence: How many answers of each gallery of a report (the worst, the surest, the
+                lowest IoU, random ones) keep their maps; None keeps every answer, and memory grows
+                with the data; 0 keeps none. Scores are the same.
             batch_size: Images per forward pass.
             workers: Loading processes.
+            progress: Told (done, total) images after each batch.
 
         Raises:
             LookcloserError: For data that cannot be read, a split or a class that is not there.
         """
         return evaluate_data(
             self.trained_engine(),
-            self._catalog(data),
+            self.catalog(data),
             split,
             threshold_from=threshold_from,
+            evidence=evidence,
             batch_size=batch_size,
             workers=workers,
+            progress=progress,
         )
 
     def rate_views(
@@ -195,7 +204,7 @@ class Recognizer:
                 below 1.
         """
         how = {"images": images, "seed": seed, "batch_size": batch_size}
-        return rate_split(self.trained_engine(), self._catalog(data), split, views, **how)
+        return rate_split(self.trained_engine(), self.catalog(data), split, views, **how)
 
     def explain(
         self,
@@ -283,6 +292,7 @@ class Recognizer:
         out: str | Path | None = None,
         threshold_from: str = "val",
         audited: bool | Audit = False,
+        **options: Any,
     ) -> ReportPage:
         """Evaluate on a split and write one self-contained HTML page.
 
@@ -293,6 +303,7 @@ class Recognizer:
             threshold_from: See `evaluation`.
             audited: Whether the page gets an audit of the same split: True makes one, an `Audit`
                 that was made before is shown as it is.
+            **options: ``batch_size``, ``workers`` and ``progress`` of `evaluation`.
 
         Returns:
             The file, and what was measured.
@@ -303,9 +314,8 @@ class Recognizer:
         """
         from lookcloser.recognizer.reporting import write_report_page
 
-        return write_report_page(
-            self, data, split, out=out, threshold_from=threshold_from, audited=audited
-        )
+        options |= {"threshold_from": threshold_from}
+        return write_report_page(self, data, split, out=out, audited=audited, **options)
 
     def audit_report(
         self,
@@ -376,9 +386,9 @@ class Recognizer:
             fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
         )
 
-    def _catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model."""
-        catalog = data if isinstance(data, Catalog) else read_data(data)
+    def catalog(self, data: str | Path | Catalog) -> Catalog:
+        """A data set for the task of this model; one of another task is refused."""
+        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

@@ -12,15 +12,16 @@ from typing import Any, NamedTuple
 
 import torch
 
+from lookcloser.core import galleries
 from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
-from lookcloser.data import Catalog, check_data, read_data
+from lookcloser.data import Catalog, check_data, read_as_trained
+from lookcloser.evaluation import evaluate_data
 from lookcloser.inference.derivatives import VIEW
 from lookcloser.recognizer.recognizer import Recognizer
 from lookcloser.recognizer.run import read_command
 from lookcloser.report import write_audit, write_report
-from lookcloser.report.galleries import choose
 from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
@@ -65,15 +66,22 @@ def write_report_page(
     split: str,
     *,
     out: str | Path | None,
-    threshold_from: str,
     audited: bool | Audit,
+    **options: Any,
 ) -> ReportPage:
     """See `Recognizer.report`."""
-    out = _place(recognizer, out, REPORT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    out = page_place(recognizer, out, REPORT_FILE)
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
     # First, as data that cannot be audited should cost no evaluation.
     found = recognizer.audit(catalog, split) if audited is True else audited or None
-    evaluation = recognizer.evaluation(catalog, split, threshold_from=threshold_from)
+    evaluation = evaluate_data(
+        recognizer.trained_engine(),
+        recognizer.catalog(catalog),
+        split,
+        evidence=galleries.MOST,
+        flagged=found.flagged if found else (),
+        **options,
+    )
     page = write_report(
         out,
         evaluation,
@@ -96,16 +104,20 @@ def write_audit_page(
     **options: Any,
 ) -> AuditPage:
     """See `Recognizer.audit_report`."""
-    out = _place(recognizer, out, AUDIT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_data(data)
+    out = page_place(recognizer, out, AUDIT_FILE)
+    catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
     title = f"{catalog.root.name}: is {recognizer.header.method} right for the right reasons?"
     return AuditPage(write_audit(out, found, about=about, title=title), found)
 
 
-def _place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
-    """The file that was asked for, or the one in the run."""
+def page_place(recognizer: Recognizer, out: str | Path | None, name: str) -> Path:
+    """Where a page goes: the file that was asked for, or the one of that name in the run.
+
+    Raises:
+        LookcloserError: For a model from a single file, without a file asked for.
+    """
     if out is not None:
         return Path(out)
     if recognizer.folder is None:
@@ -147,9 +159,9 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
 
 def _derivatives(recognizer: Recognizer, evaluation: Evaluation) -> tuple[Sheet, ...]:
     """Where the derivatives of some answers would move their boxes; none for answers without."""
-    galleries = choose(evaluation.answers, MOST_SIGHTS)
+    chosen = galleries.choose(evaluation.answers, MOST_SIGHTS, numbers=evaluation.images.numbers)
     # The first of each gallery, then the second: of the mistakes as well as of what is right.
-    turns = zip_longest(*(gallery.members for gallery in galleries))
+    turns = zip_longest(*(gallery.members for gallery in chosen))
     shown = dict.fromkeys(index for turn in turns for index in turn if index is not None)
     answers = (evaluation.answers[index].prediction for index in shown)
     looked = (a for a in answers if any(region.kind == "scale" for region in a.regions))

@@ -9,19 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from lookcloser.core import galleries
 from lookcloser.core.atomic import write_text
 from lookcloser.core.audit import Audit
 from lookcloser.core.drawing.colormaps import COLORMAPS, color_table
-from lookcloser.core.shifts import other_scores
 from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
 from lookcloser.report import (
     audit_blocks,
     cards,
     charts,
-    galleries,
     scores,
     shifts,
     sights,
@@ -47,7 +47,7 @@ def write_report(
     audit: Audit | None = None,
     sheets: Sequence[Sheet] = (),
     title: str = "Evaluation",
-    max_images: int = 24,
+    max_images: int = galleries.MOST,
 ) -> Path:
     """Write the report of an evaluation as one self-contained HTML file.
 
@@ -125,13 +125,14 @@ def breakable(name: str) -> Markup:
 
 
 def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
-    rows = scores.read_scores(other_scores(evaluation.metrics), evaluation.intervals)
+    rows = scores.score_rows(evaluation.scores)
     calibration = charts.reliability(evaluation.calibration)
-    answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
+    images = evaluation.images
+    ious = images.ious[np.isfinite(images.ious)]
     return {
         "task": evaluation.task,
         "split": evaluation.split,
-        "answered": len(answered),
+        "answered": len(images.correct),
         "classes": len(evaluation.names),
         "scores": rows,
         "headline": scores.headline(rows),
@@ -139,11 +140,11 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         + (audit_blocks.verdict(audit) if audit else []),
         "calibration": calibration,
         "calibration_words": words.calibration_words(calibration) if calibration else "",
-        "localisation": [score for score in rows if score.localises],
+        "localisation": [row for row in rows if row.compared],
         "baselines": scores.baseline_names(rows),
         "supervision": evaluation.settings.get(SUPERVISION, ""),
         "shifts": shifts.shifts(evaluation),
-        "ious": charts.iou_histogram([a.iou for a in evaluation.answers if a.iou is not None]),
+        "ious": charts.iou_histogram(ious.tolist()),
         "settings": evaluation.settings,
         "limits": words.LIMITS,
         "map_sizes": words.map_sizes(evaluation),
@@ -152,7 +153,9 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
 
 def _galleries(evaluation: Evaluation, limit: int, audit: Audit | None) -> dict[str, Any]:
     flagged = audit.flagged if audit else ()
-    chosen = galleries.choose(evaluation.answers, limit, flagged=flagged)
+    chosen = galleries.choose(
+        evaluation.answers, limit, flagged=flagged, numbers=evaluation.images.numbers
+    )
     members = list(dict.fromkeys(index for gallery in chosen for index in gallery.members))
     shown = [evaluation.answers[index] for index in members]
     regions = [region for answer in shown for region in answer.prediction.regions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,11 @@ from PIL import Image
 
 from lookcloser.core.drawing import COLORMAP
 from lookcloser.core.drawing.colormaps import color_table
-from lookcloser.core.shifts import STEPS, move_rows, scale_boxes, sequences
+from lookcloser.core.shifts import ScaleShift, StepShift
 from lookcloser.core.types import Evaluation
-from lookcloser.metrics.shifts import attention_shift, nested_views
 from lookcloser.report.charts import histogram
 from lookcloser.report.scores import percent
 
-ARROWS = 40  # of single answers in a picture, at most
 POINTS = 300
 BINS = 20
 _SEEN = 0.005  # a shorter mean arrow is no arrow
@@ -30,106 +28,77 @@ Floats = NDArray[np.float64]
 
 def shifts(evaluation: Evaluation) -> dict[str, Any] | None:
     """The material of ``shifts.html.j2``; None where no evidence moves."""
-    steps, views = step_rows(evaluation.metrics), view_rows(evaluation.metrics)
-    if not steps and not views:
+    steps, scales = evaluation.shifts.steps, evaluation.shifts.scales
+    if not steps and not scales:
         return None
     return {
-        "steps": steps,
-        "step_pictures": step_pictures(evaluation),
-        "views": views,
-        "view_pictures": view_pictures(evaluation),
+        "steps": step_rows(steps),
+        "step_pictures": step_pictures(steps),
+        "views": view_rows(scales),
+        "view_pictures": [_view_picture(number, scale) for number, scale in scales.items()],
     }
 
 
-def step_rows(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+def step_rows(steps: Mapping[int, StepShift]) -> list[dict[str, Any]]:
     """One row for each step: how the evidence moved since the one before."""
     return [
         {
-            "step": step,
-            "answers": row.get("answers", math.nan),
-            "overlap": _share(row, "overlap", step == 1),
-            "distance": _share(row, "distance", step == 1),
-            "size": _share(row, "size"),
+            "step": number,
+            "answers": step.measures.get("answers", math.nan),
+            "overlap": _share(step.measures, "overlap", number == 1),
+            "distance": _share(step.measures, "distance", number == 1),
+            "size": _share(step.measures, "size"),
         }
-        for step, row in move_rows(metrics, "step").items()
+        for number, step in steps.items()
     ]
 
 
-def view_rows(metrics: Mapping[str, float]) -> list[dict[str, Any]]:
+def view_rows(scales: Mapping[int, ScaleShift]) -> list[dict[str, Any]]:
     """One row for each finer view: how large it is, where, and how much that differs."""
     return [
         {
             "view": number,
-            "pictures": row.get("pictures", math.nan),
-            "area": _spread(row, "area", 1),
-            "across": _spread(row, "x"),
-            "down": _spread(row, "y"),
-            "inside": _share(row, "inside"),
+            "pictures": scale.measures.get("pictures", math.nan),
+            "area": _spread(scale.measures, "area", 1),
+            "across": _spread(scale.measures, "x"),
+            "down": _spread(scale.measures, "y"),
+            "inside": _share(scale.measures, "inside"),
         }
-        for number, row in move_rows(metrics, "scale").items()
+        for number, scale in scales.items()
     ]
 
 
-def step_pictures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """For each step its mean map, and arrows from the centres of the evidence of the step before.
+def step_pictures(steps: Mapping[int, StepShift]) -> list[dict[str, Any]]:
+    """For each step its mean map, and arrows from the centers of the evidence of the step before.
 
-    Coordinates are shares of the sides. Single arrows are those of the first `ARROWS` answers; the
-    mean one goes between the mean centres of all that have both steps.
+    Coordinates are shares of the sides.
     """
-    found = sequences(answer.prediction for answer in evaluation.answers)
-    centres = [attention_shift(np.stack(maps)).centre for maps in found]
-    longest = max((len(maps) for maps in found), default=0)
-    pictures = []
-    for step in range(min(longest, STEPS)):
-        long = [number for number, maps in enumerate(found) if len(maps) > step]
-        moved = [centres[number][step - 1 : step + 1] for number in long if step]
-        arrows = np.array([arrow for arrow in moved if np.isfinite(arrow).all()])
-        pictures.append(
-            {
-                "step": step + 1,
-                "map": _mean_map([found[number][step] for number in long]),
-                "arrows": _lines(arrows[:ARROWS]),
-                "mean": _mean_arrow(arrows),
-            }
-        )
-    return pictures
-
-
-def view_pictures(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """For each finer view how its area is distributed, where its middle lies, and its mean box."""
-    areas: dict[int, list[float]] = {}
-    boxes: dict[int, list[Floats]] = {}
-    for answer in evaluation.answers:
-        prediction = answer.prediction
-        views = scale_boxes(prediction) if prediction.error is None else {}
-        if not views:
-            continue
-        sizes = nested_views(list(views.values()), prediction.size).size
-        for (number, box), area in zip(views.items(), sizes.tolist(), strict=True):
-            areas.setdefault(number, []).append(area)
-            boxes.setdefault(number, []).append(np.array(box) / np.tile(prediction.size, 2))
     return [
-        _view_picture(number, areas[number], np.array(boxes[number])) for number in sorted(areas)
+        {
+            "step": number,
+            "map": _mean_map(step.mean_map),
+            "arrows": _lines(step.arrows),
+            "mean": _mean_arrow(step.mean_arrow),
+        }
+        for number, step in steps.items()
     ]
 
 
-def _view_picture(number: int, areas: Sequence[float], boxes: Floats) -> dict[str, Any]:
-    middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    x0, y0, x1, y1 = boxes.mean(axis=0).round(4).tolist()
+def _view_picture(number: int, scale: ScaleShift) -> dict[str, Any]:
+    """How the area of a finer view is distributed, where its middle lies, and its mean box."""
+    middles = (scale.boxes[:, :2] + scale.boxes[:, 2:]) / 2
+    x0, y0, x1, y1 = scale.boxes.mean(axis=0).round(4).tolist()
     step = -(-len(middles) // POINTS)
     return {
         "view": number,
-        "sizes": histogram(areas, BINS, "share of the picture", "area"),
+        "sizes": histogram(scale.areas.tolist(), BINS, "share of the picture", "area"),
         "points": middles[::step].round(4).tolist(),
         "box": {"x": x0, "y": y0, "width": round(x1 - x0, 4), "height": round(y1 - y0, 4)},
     }
 
 
-def _mean_map(maps: Sequence[NDArray[np.float32]]) -> str:
-    """The mean of maps, each with the same amount of evidence, as a small PNG in a data URI."""
-    array = np.stack(maps).astype(np.float64)
-    amounts = array.sum(axis=(1, 2), keepdims=True)
-    mean = np.divide(array, amounts, out=np.zeros_like(array), where=amounts > 0).mean(axis=0)
+def _mean_map(mean: Floats) -> str:
+    """A map (h, w) as a small PNG in a data URI."""
     levels = np.round(255 * mean / (mean.max() or 1.0)).astype(np.uint8)
     image = Image.fromarray(levels).convert("P")
     image.putpalette(_palette())
@@ -143,11 +112,10 @@ def _palette() -> list[int]:
     return levels
 
 
-def _mean_arrow(arrows: Floats) -> dict[str, float] | None:
-    if not len(arrows):
+def _mean_arrow(arrow: Floats | None) -> dict[str, float] | None:
+    if arrow is None or np.linalg.norm(arrow[1] - arrow[0]) < _SEEN:
         return None
-    mean = arrows.mean(axis=0)
-    return _lines(mean[None])[0] if np.linalg.norm(mean[1] - mean[0]) >= _SEEN else None
+    return _lines(arrow[None])[0]
 
 
 def _lines(arrows: Floats) -> list[dict[str, float]]:

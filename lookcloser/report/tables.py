@@ -84,7 +84,8 @@ def class_cell(column: str, value: float | None) -> dict[str, Any]:
 
 def data_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     """What the evaluation itself knows about its pictures."""
-    facts = [("pictures answered", number(len(evaluation.answers)))]
+    images = evaluation.images
+    facts = [("pictures answered", number(len(images.correct)))]
     if evaluation.skipped:
         facts.append(("pictures skipped", number(len(evaluation.skipped))))
     if evaluation.names:
@@ -93,9 +94,8 @@ def data_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     if counts:
         spread = " / ".join(number(f(counts)) for f in (min, median, max))
         facts.append(("pictures a class (min / median / max)", spread))
-    boxed = sum(bool(answer.boxes) for answer in evaluation.answers)
-    if boxed:
-        facts.append(("pictures with true boxes", number(boxed)))
+    if images.boxed:
+        facts.append(("pictures with true boxes", number(images.boxed)))
     return facts
 
 

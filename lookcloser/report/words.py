@@ -6,8 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lookcloser.core.scores import CENTER_BOX
 from lookcloser.core.types import Evaluation
-from lookcloser.report.scores import Score, number, percent
+from lookcloser.report.scores import Row, number, percent
 from lookcloser.report.tables import confused_pairs
 
 LIMITS = (
@@ -29,16 +30,15 @@ RIGHT = {
 
 
 def findings(
-    evaluation: Evaluation, scores: Sequence[Score], calibration: Mapping[str, Any] | None
+    evaluation: Evaluation, rows: Sequence[Row], calibration: Mapping[str, Any] | None
 ) -> list[str]:
     """The evaluation in at most five sentences, from what it holds."""
     sentences = []
-    answered = [answer for answer in evaluation.answers if answer.prediction.error is None]
-    if answered:
-        right, best = sum(answer.correct for answer in answered), RIGHT[evaluation.task]
+    correct = evaluation.images.correct
+    if len(correct):
         sentences.append(
-            f"{number(right)} of {number(len(answered))} pictures were given {best} "
-            f"({percent(right / len(answered))})."
+            f"{number(correct.sum())} of {number(len(correct))} pictures were given "
+            f"{RIGHT[evaluation.task]} ({percent(correct.mean())})."
         )
     weakest = _weakest_class(evaluation)
     if weakest:
@@ -50,12 +50,12 @@ def findings(
         sentences.append(
             f"The most frequent confusion: {pair['true']} taken for {pair['predicted']}, {times}."
         )
-    compared = [score for score in scores if score.localises and "centre box" in score.baselines]
+    compared = [row for row in rows if row.compared and CENTER_BOX in row.baselines]
     if compared:
-        score = next((s for s in compared if s.key == "maxboxacc@0.5"), compared[0])
+        row = next((row for row in compared if row.name == "MaxBoxAcc@0.5"), compared[0])
         sentences.append(
-            f"Localisation, {score.title}: {score.value}; "
-            f"the same box in the centre of every picture: {score.baselines['centre box']}."
+            f"Localization, {row.title}: {row.value}; "
+            f"the same box in the center of every picture: {row.baselines[CENTER_BOX]}."
         )
     if calibration and evaluation.task == "classification":
         sentences.append(calibration_words(calibration))

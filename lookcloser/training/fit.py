@@ -29,6 +29,7 @@ from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
+from lookcloser.data.read import SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import (
     METHODS,
@@ -120,7 +121,8 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         std=options.std or std,
         interpolation=options.interpolation,
     )
-    provenance = {
+    provenance: dict[str, Any] = {
+        SPLITS: {name: getattr(options, name) for name in SPLIT_OPTIONS},
         "seed": options.seed,
         "weights": sources[0] if sources else "none",
         "torch": torch.__version__,

@@ -4,10 +4,13 @@ import io
 import json
 import sys
 
+import numpy as np
 import pytest
 
 from lookcloser.cli import printing
 from lookcloser.cli.printing import print_scores, print_views
+from lookcloser.core.scores import Score
+from lookcloser.core.shifts import Shifts, StepShift
 from lookcloser.evaluation import ViewScores
 
 
@@ -17,16 +20,21 @@ def rows(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def printed(metrics, intervals=()):
-        print_scores("T", metrics, dict(intervals))
+    def printed(*scores, shifts=None):
+        print_scores("T", scores, shifts or Shifts())
         lines = capsys.readouterr().out.replace("┃", "│").splitlines()
         return [[cell.strip() for cell in x.split("│")[1:-1]] for x in lines if "│" in x]
 
     return printed
 
 
+def score(name, value, interval=None, **baselines):
+    guesses = {base.replace("_", " "): guess for base, guess in baselines.items()}
+    return Score(name, value, interval, guesses, higher_is_better=True)
+
+
 def test_scores_with_their_intervals(rows):
-    assert rows({"top1": 0.5, "nll": 1.25}, {"top1": (0.4, 0.6)}) == [
+    assert rows(score("top1", 0.5, (0.4, 0.6)), score("nll", 1.25)) == [
         ["score", "value", "95 % interval"],
         ["top1", "0.5000", "0.4000 … 0.6000"],
         ["nll", "1.2500", ""],
@@ -34,17 +42,22 @@ def test_scores_with_their_intervals(rows):
 
 
 def test_baselines_stand_beside_their_score(rows):
-    found = rows({"A": 0.5, "B": 0.4, "A random map": 0.1, "C centre box": 0.2})
+    found = rows(score("A", 0.5, random_map=0.1), score("B", 0.4), score("C", 1, center_box=0.2))
     assert found == [
-        ["score", "value", "95 % interval", "random map"],
-        ["A", "0.5000", "", "0.1000"],
-        ["B", "0.4000", "", ""],
-        ["C centre box", "0.2000", "", ""],
-    ], "a baseline of nothing is a score"
+        ["score", "value", "95 % interval", "random map", "center box"],
+        ["A", "0.5000", "", "0.1000", ""],
+        ["B", "0.4000", "", "", ""],
+        ["C", "1.0000", "", "", "0.2000"],
+    ]
 
 
 def test_steps_and_scales_have_tables_of_their_own(rows):
-    found = rows({"top1": 1.0, "step 1 size": 0.5, "step 2 size": 0.25, "step 2 overlap": 0.125})
+    measures = {1: {"size": 0.5}, 2: {"size": 0.25, "overlap": 0.125}}
+    steps = {
+        number: StepShift(row, np.ones((1, 1)), np.zeros((0, 2, 2)), None)
+        for number, row in measures.items()
+    }
+    found = rows(score("top1", 1.0), shifts=Shifts(steps))
     assert found[2:] == [["step", "size", "overlap"], ["1", "0.5", ""], ["2", "0.25", "0.125"]]
     assert len(found[0]) == 3
 

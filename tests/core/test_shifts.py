@@ -1,35 +1,36 @@
+import numpy as np
+
 from lookcloser.core import Prediction, Region
 from lookcloser.core.shifts import (
+    ScaleShift,
+    Shifts,
+    StepShift,
     measures_of,
-    move_name,
-    move_rows,
-    other_scores,
     scale_boxes,
-    sequences,
     step_maps,
 )
 
-METRICS = {
-    "top1": 0.5,
-    "top1 scale 2": 0.4,
-    move_name("step", 10, "size"): 0.3,
-    move_name("step", 2, "size"): 0.2,
-    move_name("step", 2, "overlap"): 0.1,
-    "scale 3 area sd": 0.6,
-}
+
+def step(**measures):
+    return StepShift(measures, np.ones((1, 1)), np.zeros((0, 2, 2)), None)
 
 
-def test_rows_are_read_by_name_in_the_order_of_their_numbers():
-    rows = move_rows(METRICS, "step")
-    assert rows == {2: {"size": 0.2, "overlap": 0.1}, 10: {"size": 0.3}}
-    assert list(rows) == [2, 10]
-    assert move_rows(METRICS, "scale") == {3: {"area sd": 0.6}}
-    assert measures_of(rows) == ["size", "overlap"]
+def test_measures_as_tables_and_by_name():
+    scale = ScaleShift({"area sd": 0.6}, np.ones(1), np.ones((1, 4)))
+    shifts = Shifts({2: step(size=0.2, overlap=0.1), 10: step(size=0.3)}, {3: scale})
+    assert shifts.tables == {
+        "step": {2: {"size": 0.2, "overlap": 0.1}, 10: {"size": 0.3}},
+        "scale": {3: {"area sd": 0.6}},
+    }
+    assert shifts.flat == {
+        "step 2 size": 0.2, "step 2 overlap": 0.1, "step 10 size": 0.3, "scale 3 area sd": 0.6
+    }  # fmt: skip
+    assert Shifts().tables == Shifts().flat == {}
+
+
+def test_columns_of_a_table():
+    assert measures_of({1: {"size": 1}, 2: {"overlap": 1, "size": 1}}) == ["overlap", "size"]
     assert measures_of({}) == []
-
-
-def test_the_others_are_left():
-    assert other_scores(METRICS) == {"top1": 0.5, "top1 scale 2": 0.4}
 
 
 def answer(*regions, **changes):
@@ -41,7 +42,7 @@ def test_maps_come_in_the_order_of_the_steps():
     regions = [Region("word", "b", 1, None, maps[1], step=1), Region("step", "a", 1, None, maps[0])]
     other = Region("map", "c", 1, None, object())
     assert step_maps(answer(*regions, other)) == maps
-    assert sequences([answer(*regions), answer(regions[0]), answer(*regions, error="x")]) == [maps]
+    assert step_maps(answer(*regions, error="x")) == []
 
 
 def test_scales_have_their_number():
@@ -50,3 +51,4 @@ def test_scales_have_their_number():
     assert scale_boxes(answer(*scales)) == {2: box, 4: box}
     assert scale_boxes(answer(Region("scale", "a", 1, box))) == {2: box}
     assert scale_boxes(answer(Region("map", "a", 1, box))) == {}
+    assert scale_boxes(answer(*scales, error="x")) == {}

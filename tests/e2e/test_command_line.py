@@ -102,7 +102,7 @@ def test_evaluate_prints_scores_as_json(trained, squares, place):
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
     assert scores["top1"] >= 0.7
-    assert {"macro_f1", "ece", "MaxBoxAcc@0.5", "MaxBoxAccV2", "top1_loc"} <= scores.keys()
+    assert {"macro_f1", "ece", "max_box_acc_0_5", "max_box_acc_v2", "top1_loc"} <= scores.keys()
     assert "supervision of the thresholds: boxes of 12 images of a separate split" in done.stderr
 
 
@@ -111,7 +111,7 @@ def test_evaluate_with_as_few_boxes_as_one_wants(trained, squares, place):
     assert done.returncode == 0, done.stderr
     assert "boxes of 3 images, drawn from 12 (seed 0), of a separate split" in done.stderr
     header = next(line for line in done.stdout.splitlines() if "score" in line)
-    assert "centre box" in header
+    assert "center box" in header
     assert "random map" in header
 
 

@@ -59,7 +59,7 @@ def test_predict_prints_labels_with_scores(run, tags):
 
 def test_evaluate_and_report(run, tags):
     scores = json.loads(lookcloser("evaluate", run, tags, "--json").stdout)
-    assert {"exact", "C-F1", "O-F1", "C-F1@3", "mAP", "mAP@10", "MaxBoxAcc@0.5"} <= set(scores)
+    assert {"exact", "c_f1", "o_f1", "c_f1_3", "map", "map_10", "max_box_acc_0_5"} <= set(scores)
     lookcloser("report", run, tags)
     assert "Labels nearby" in (run / "report.html").read_text(encoding="utf-8")
 

@@ -15,6 +15,7 @@ from lookcloser import metrics
 from lookcloser.cli.app import app
 from lookcloser.core import LookcloserError
 from lookcloser.core.preprocessing import input_pixels
+from lookcloser.core.scores import flat_scores
 from lookcloser.core.types import Prediction, Region
 from lookcloser.data import Sample, read_data
 from lookcloser.data.scenes import write_scenes
@@ -96,7 +97,8 @@ def test_scores_are_those_of_the_captions(recognizer, data):
     for answer, sample in zip(found.answers, catalog.split("test"), strict=True):
         assert answer.truth == sample.captions
         assert answer.boxes == tuple(box for _, box in sample.boxes)
-    assert {"ROUGE-L", "CIDEr-D", "exact caption", "nll"} == set(found.intervals)
+    with_interval = {score.name for score in found.scores if score.interval}
+    assert {"ROUGE-L", "CIDEr-D", "exact caption", "nll"} == with_interval
     assert found.settings["document frequency of CIDEr-D"] == "the training captions"
 
 
@@ -138,7 +140,7 @@ def test_the_pointing_game_by_hand(recognizer, data):
                 centred += any(b[0] <= 15.5 <= b[2] and b[1] <= 15.5 <= b[3] for b in boxes)
     if words:
         assert found.metrics["pointing"] == pytest.approx(hits / words)
-        assert found.metrics["pointing centre box"] == pytest.approx(centred / words)
+        assert found.metrics["pointing center box"] == pytest.approx(centred / words)
         assert found.settings["pointing"].startswith(f"{words} words said")
     else:
         assert "pointing" not in found.metrics
@@ -168,9 +170,10 @@ LEFT, RIGHT = (0.0, 0.0, 20.0, 10.0), (60.0, 30.0, 80.0, 40.0)
     ],
 )  # fmt: skip
 def test_pointing_counts_boxes_of_the_word_in_original_pixels(word, peak, boxes, expected):
-    scores, count = captioning._pointing([planted(word, peak, boxes)], (32, 32))
-    assert scores.get("pointing") == expected
-    assert count == (expected is not None)
+    tally = captioning.PointingTally((32, 32))
+    tally.add([planted(word, peak, boxes)])
+    assert flat_scores(tally.scores()).get("pointing") == expected
+    assert tally.count == (expected is not None)
 
 
 def test_the_report_shows_caption_references_and_words(recognizer, data):
@@ -196,7 +199,7 @@ def test_the_command_line(recognizer, data, tmp_path):
     assert (tmp_path / "00000.png").is_file()
     done = runner.invoke(app, ["evaluate", run, str(data), "--json"])
     assert done.exit_code == 0
-    assert '"CIDEr-D"' in done.output
+    assert '"cider_d"' in done.output
     done = runner.invoke(app, ["report", run, str(data), "--out", str(tmp_path / "r.html")])
     assert done.exit_code == 0
     assert (tmp_path / "r.html").stat().st_size > 50_000

@@ -10,8 +10,9 @@ from PIL import Image
 import lookcloser as lc
 from lookcloser import metrics
 from lookcloser.core import LookcloserError
+from lookcloser.core.scores import flat_scores
 from lookcloser.data import Sample, read_data
-from lookcloser.evaluation.mask_scores import find_masks, read_mask, score_masks
+from lookcloser.evaluation.mask_scores import MaskTally, find_masks, read_mask
 
 
 def save(folder, name, values, mode="L"):
@@ -62,20 +63,32 @@ def test_scores_are_those_of_all_pixels_together(tmp_path):
     maps = rng.random((70, 3, 3), dtype=np.float32)
     truth = rng.choice([0, 1, 255], (70, 6, 6))
     rows = [row for row in range(70) if row != 4]
-    files = {row: save(tmp_path, f"{row}.png", truth[row]) for row in rows}
-    found = score_masks(maps, files, [(6, 6)] * 70, (6, 6))
+    for row in rows:
+        save(tmp_path / "masks", f"{row}.png", truth[row])
+    samples = [Sample(f"{row}.jpg", Path("x")) for row in range(70)]
+    tally = MaskTally(tmp_path, (6, 6))
+    for start in range(0, 70, 16):
+        some = slice(start, start + 16)
+        tally.add(maps[some], samples[some], [(6, 6)] * len(samples[some]))
+    assert tally.count == 69
+    (score,) = tally.scores()
+    assert score.higher_is_better
+    found = flat_scores([score])
     large = metrics.upsample_maps(maps, (6, 6))
     assert found["PxAP"] == pytest.approx(metrics.pxap(large[rows], truth[rows]))
     centre = metrics.centre_maps(69, (6, 6))
-    assert found["PxAP centre box"] == pytest.approx(metrics.pxap(centre, truth[rows]))
+    assert found["PxAP center box"] == pytest.approx(metrics.pxap(centre, truth[rows]))
     noise = metrics.upsample_maps(metrics.random_maps(69, (3, 3)), (6, 6))
     assert found["PxAP random map"] == pytest.approx(metrics.pxap(noise, truth[rows]))
 
 
 def test_masks_that_are_all_ignored(tmp_path):
-    file = save(tmp_path, "m.png", [[0, 255]])
+    save(tmp_path / "masks", "m.png", [[0, 255]])
+    tally = MaskTally(tmp_path, (2, 2))
+    assert tally.scores() == ()
+    tally.add(np.ones((1, 2, 2), np.float32), [Sample("m.jpg", Path("x"))], [(2, 1)])
     with pytest.raises(LookcloserError, match="no mask has a pixel of an object.* 255 is ignored"):
-        score_masks(np.ones((1, 2, 2), np.float32), {0: file}, [(2, 1)], (2, 2))
+        tally.scores()
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +111,7 @@ def test_an_evaluation_reads_them_for_scoring_only(masked, squares, quick, tmp_p
     recognizer = lc.train(masked, out=tmp_path / "run", quiet=True, **quick)
     found = recognizer.evaluation(masked)
     assert found.metrics["PxAP"] > found.metrics["PxAP random map"]
-    assert "PxAP centre box" in found.metrics
+    assert "PxAP center box" in found.metrics
     assert found.settings["masks"].startswith("18, of the true class")
     assert "MaxBoxAcc@0.5" not in found.metrics
     assert "PxAP" not in recognizer.evaluation(squares, threshold_from="none").metrics

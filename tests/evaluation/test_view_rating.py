@@ -43,13 +43,13 @@ class Planted(Model):
         self.head.weight.data = 20 * torch.eye(3)
         self.head.bias.data.zero_()
 
-    def forward(self, images, targets=None):
+    def forward(self, images, targets=None, top=None):
         features = self.features(images)
         logits = self.head(features.mean(dim=(2, 3)))
         maps = torch.einsum("bdhw,cd->bchw", features, self.head.weight)
-        if targets is None:
+        if targets is None and top is None:
             return Output(logits, maps)
-        tokens = logits.topk(targets).indices if isinstance(targets, int) else targets
+        tokens = logits.topk(top).indices if targets is None else targets
         return Output(logits, maps[torch.arange(len(maps))[:, None], tokens], tokens=tokens)
 
 

@@ -116,7 +116,7 @@ def test_evaluation_is_consistent(recognizer, squares):
     assert found.confusion.trace() == sum(right)
     assert found.metrics["nll"] == pytest.approx(np.mean([answer.loss for answer in found.answers]))
     assert recognizer.evaluate(squares) == pytest.approx(dict(found.metrics))
-    low, high = found.intervals["top1"]
+    low, high = found.score("top1").interval
     assert low <= found.metrics["top1"] <= high
     for answer in found.answers:
         predicted = answer.prediction.labels[0].name
@@ -137,7 +137,7 @@ def test_localisation_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, s
     right = [answer.correct and answer.iou >= 0.5 for answer in found.answers]
     assert found.metrics["top1_loc"] == pytest.approx(np.mean(right))
     assert "of a separate split" in found.settings["supervision of the thresholds"]
-    assert found.metrics["MaxBoxAcc@0.5"] > found.metrics["MaxBoxAcc@0.5 centre box"]
+    assert found.metrics["MaxBoxAcc@0.5"] > found.metrics["MaxBoxAcc@0.5 center box"]
 
 
 def test_choosing_the_threshold_on_the_scored_split_is_never_worse_and_said(recognizer, squares):
@@ -285,3 +285,19 @@ def test_plot_shows_the_picture_and_its_evidence(recognizer, squares):
     buffer = io.BytesIO()
     answer.plot(regions=2).save(buffer, "PNG")
     assert answer.plot(regions=2).width > answer.plot(regions=1).width
+
+
+def test_an_evaluation_splits_the_data_as_the_training_did(tmp_path, quick, squares):
+    flat = tmp_path / "flat"  # classes without splits
+    for name in ("red", "green", "blue"):
+        for number, file in enumerate(sorted((squares / "train" / name).iterdir())):
+            (flat / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, flat / name / f"{number}.png")
+    how = {"seed": 7, "val_share": 0.2, "test_share": 0.4}
+    recognizer = lc.train(flat, out=tmp_path / "run", quiet=True, **{**quick, "epochs": 1, **how})
+    read = read_data(flat, split_seed=7, val_share=0.2, test_share=0.4)
+    expected = {sample.name for sample in read.split("test")}
+    assert expected != {sample.name for sample in read_data(flat).split("test")}
+    for again in (recognizer, lc.load(tmp_path / "run")):
+        answers = again.evaluation(flat).answers
+        assert {a.prediction.path.relative_to(flat).as_posix() for a in answers} == expected

@@ -8,6 +8,7 @@ from PIL import Image
 
 from lookcloser.core import Answer, Evaluation, Label, Prediction, Region
 from lookcloser.core.audit import Audit, AuditedClass, Look
+from lookcloser.core.scores import Score
 
 EVIL = '<script>alert(1)</script> & "quotes"'
 EXPLAINED = {"score": "its score", "border attention": "its lift", "kinds": "how many"}
@@ -102,15 +103,20 @@ def evaluation(photos):
         task="classification",
         split="test",
         names=("cat", "dog", "owl"),
-        metrics={
-            "top1": 0.5,
-            "macro_f1": 0.512,
-            "loss": 2.005,
-            "MaxBoxAcc@0.5": 0.75,
-            "centre_box_MaxBoxAcc@0.5": 0.25,
-        },
+        scores=(
+            Score("top1", 0.5, (0.25, 0.75), higher_is_better=True),
+            Score("macro_f1", 0.512, higher_is_better=True),
+            Score("nll", 2.005, higher_is_better=False, is_share=False),
+            Score(
+                "MaxBoxAcc@0.5",
+                0.75,
+                None,
+                {"center box": 0.25},
+                higher_is_better=True,
+                of_evidence=True,
+            ),
+        ),
         answers=answers,
-        intervals={"top1": (0.25, 0.75)},
         per_class={
             "cat": {"count": 2, "accuracy": 0.5, "f1": 0.5},
             "dog": {"count": 1, "accuracy": 0.0, "f1": 0.0},
@@ -126,7 +132,7 @@ def evaluation(photos):
 @pytest.fixture
 def bare(photos):
     """As little as an evaluation can hold."""
-    return Evaluation("classification", "val", (), {}, ())
+    return Evaluation("classification", "val", (), (), ())
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core import Answer, Evaluation, Label, LookcloserError, Prediction, Region
+from lookcloser.core.scores import Score
 from lookcloser.report import write_report
 from lookcloser.report.page import breakable, colour_table
 
@@ -23,6 +24,10 @@ HOSTILE = [
     "<!-- <script>",
     "x" * 60,
 ]
+
+
+def scored(name, value):
+    return (Score(name, value, higher_is_better=True),)
 
 
 @pytest.fixture
@@ -53,7 +58,7 @@ class TestContents:
         for expected in [
             "Three animals",
             "Top-1 accuracy 50.0\u202f% 95 %: 25.0–75.0\u202f%",
-            "MaxBoxAcc @ 0.5 75.0\u202f% centre box 25.0\u202f%",
+            "MaxBoxAcc @ 0.5 75.0\u202f% center box 25.0\u202f%",
             "lookcloser train birds/ --seed 0",
             "broken.jpg: truncated",
             "0.2 of the maximum, chosen on val",
@@ -86,8 +91,8 @@ class TestContents:
         answers = tuple(
             dataclasses.replace(answer, boxes=(), iou=None) for answer in evaluation.answers
         )
-        metrics = {"top1": 0.5}
-        page = write(dataclasses.replace(evaluation, answers=answers, metrics=metrics))
+        scores = (Score("top1", 0.5, higher_is_better=True),)
+        page = write(dataclasses.replace(evaluation, answers=answers, scores=scores))
         assert "localisation" not in sections(page)
         assert not page.having(name="true_boxes")
         assert not page.having(value="misplaced")
@@ -133,7 +138,7 @@ class TestOtherTasks:
         prediction = Prediction("multilabel", labels, regions, (400, 300), photos[0])
         answers = (Answer(prediction, ("dog", "sofa"), loss=1.0),)
         names = ("dog", "cat", "sofa")
-        page = write(Evaluation("multilabel", "test", names, {"mAP": 0.6}, answers))
+        page = write(Evaluation("multilabel", "test", names, scored("mAP", 0.6), answers))
         assert "✓ step 1: dog 80.0\u202f%" in page.text
         assert "✗ step 2: cat 30.0\u202f%" in page.text
         assert "✓ sofa missed" in page.text
@@ -143,7 +148,7 @@ class TestOtherTasks:
         labels = tuple(Label(f"tag{i}", 0.9 - i / 10, i) for i in range(8))
         prediction = Prediction("multilabel", labels, (), (400, 300), photos[0])
         answers = (Answer(prediction, ("tag0",), iou=0.25),)
-        page = write(Evaluation("multilabel", "test", (), {"exact": 0.5}, answers))
+        page = write(Evaluation("multilabel", "test", (), scored("exact", 0.5), answers))
         # Once beside the picture and once among the details.
         assert page.text.count("tag7 20.0\u202f%") == 2
         assert "0.25, mean over the true labels" in page.text
@@ -151,7 +156,7 @@ class TestOtherTasks:
 
     def test_labels_nearby(self, write, photos):
         near = {"<b>dog</b>": (("cat", 0.91), ("sofa", -0.1)), "cat": ()}
-        evaluation = Evaluation("multilabel", "test", (), {}, (), neighbours=near)
+        evaluation = Evaluation("multilabel", "test", (), (), (), neighbours=near)
         page = write(evaluation)
         assert page.having(href="#neighbours")
         assert "<b>dog</b> cat 0.91 sofa -0.10" in page.text
@@ -168,7 +173,7 @@ class TestOtherTasks:
         )
         other = dataclasses.replace(prediction, regions=())
         answers = (Answer(prediction, ("the puppy",)), Answer(other, ("the puppy",)))
-        page = write(Evaluation("captioning", "test", (), {"BLEU-4": 0.3}, answers))
+        page = write(Evaluation("captioning", "test", (), scored("BLEU-4", 0.3), answers))
         buttons = [found for found in page.having(type="button") if "data-region" in found]
         assert [found["class"] for found in buttons] == ["region region-word"] * 3
         assert len(page.having(class_="caption")) == 1, "the buttons of the words say it already"
@@ -193,7 +198,11 @@ class TestSafety:
             names=tuple(HOSTILE[:3]),
             answers=tuple(answers),
             split=HOSTILE[0],
-            metrics={**evaluation.metrics, HOSTILE[0]: 0.5, HOSTILE[1]: 3.0},
+            scores=(
+                *evaluation.scores,
+                *scored(HOSTILE[0], 0.5),
+                Score(HOSTILE[1], 3.0, None, {HOSTILE[3]: 1.0}, higher_is_better=False),
+            ),
             per_class={name: {HOSTILE[0]: 0.5, "count": 3} for name in HOSTILE},
             settings={HOSTILE[0]: HOSTILE[1]},
             skipped=((HOSTILE[1], HOSTILE[0]),),
@@ -276,7 +285,7 @@ class TestFile:
             )  # fmt: skip
         per_class = {name: {"count": 7, "accuracy": 0.8, "f1": 0.8} for name in names}
         evaluation = Evaluation(
-            "classification", "test", names, {"top1": 0.8}, tuple(answers),
+            "classification", "test", names, scored("top1", 0.8), tuple(answers),
             per_class=per_class, confusion=confusion,
         )  # fmt: skip
         path = write_report(tmp_path / "report.html", evaluation)
@@ -352,7 +361,17 @@ def test_the_boxes_that_thresholds_have_seen_are_said_beside_the_scores(
 
 def test_random_maps_are_explained_where_there_are_some(evaluation, tmp_path, parse):
     found = dataclasses.replace(
-        evaluation, metrics={**evaluation.metrics, "MaxBoxAcc@0.5 random map": 0.125}
+        evaluation,
+        scores=(
+            Score(
+                "MaxBoxAcc@0.5",
+                0.75,
+                None,
+                {"random map": 0.125},
+                higher_is_better=True,
+                of_evidence=True,
+            ),
+        ),
     )
     page = parse(write_report(tmp_path / "a.html", found).read_text(encoding="utf-8"))
     assert "Random maps of the same resolution" in page.text

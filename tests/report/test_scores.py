@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from lookcloser.core.scores import Score
 from lookcloser.report.scores import (
     KNOWN,
     TILES,
@@ -11,7 +12,7 @@ from lookcloser.report.scores import (
     headline,
     number,
     percent,
-    read_scores,
+    score_rows,
 )
 
 
@@ -34,56 +35,50 @@ def test_number(value, text):
     assert number(value) == text
 
 
-@pytest.mark.parametrize("name", ["top1", "top-1", "Top_1", "top1_accuracy", "top-1 accuracy"])
-def test_spellings_of_a_name(name):
-    (score,) = read_scores({name: 0.5}, {name: (0.4, 0.6)})
-    assert (score.title, score.value) == ("Top-1 accuracy", "50.0\u202f%")
-    assert score.interval == "40.0–60.0\u202f%"
+def score(name, value=0.5, interval=None, baselines=None, **more):
+    return Score(name, value, interval, baselines or {}, **{"higher_is_better": True, **more})
 
 
-def test_fractions_and_plain_numbers():
-    metrics = {"loss": 0.5, "val_loss": 0.25, "CIDEr-D": 0.855, "own": 0.5, "images": 12.0}
-    values = {score.title: score.value for score in read_scores(metrics, {"loss": (0.4, 0.6)})}
-    assert values == {
-        **{"CIDEr-D": "0.855", "loss": "0.5", "val_loss": "0.25"},
-        **{"own": "50.0\u202f%", "images": "12"},
-    }
-    assert read_scores({"loss": 0.5}, {"loss": (0.4, 0.6)})[0].interval == "0.4–0.6"
+def test_a_known_score_has_a_title():
+    (row,) = score_rows([score("top1", 0.5, (0.4, 0.6))])
+    assert (row.title, row.value) == ("Top-1 accuracy", "50.0\u202f%")
+    assert row.interval == "40.0–60.0\u202f%"
+    assert not row.compared
+
+
+def test_what_is_no_share_is_not_shown_in_percent():
+    plain = score("CIDEr-D", 0.855, (0.4, 0.6), {"mine": 0.5}, is_share=False)
+    first, second = score_rows([plain, score("own")])
+    assert (first.value, first.interval, first.baselines) == ("0.855", "0.4–0.6", {"mine": "0.5"})
+    assert (second.title, second.value) == ("own", "50.0\u202f%")
 
 
 def test_known_scores_come_first_the_rest_as_given():
-    metrics = {"zeta": 0.1, "ece": 0.1, "alpha": 0.1, "top5": 0.9, "top1": 0.8}
-    assert [score.key for score in read_scores(metrics, {})] == [
-        *("top1", "top5", "ece", "zeta", "alpha")
-    ]
+    rows = score_rows([score(name) for name in ("zeta", "ece", "alpha", "top5", "top1")])
+    assert [row.name for row in rows] == ["top1", "top5", "ece", "zeta", "alpha"]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("centre-box MaxBoxAcc@0.5", "centre_box/MaxBoxAcc@0.5"),
-        *("MaxBoxAcc@0.5 (centre box)", "MaxBoxAcc@0.5_centre_box"),
-    ],
-)
-def test_a_baseline_stands_beside_its_score(name):
-    scores = read_scores({"MaxBoxAcc@0.5": 0.8, name: 0.6, "random-map MaxBoxAcc@0.5": 0.1}, {})
-    assert len(scores) == 1
-    assert scores[0].localises
-    assert scores[0].baselines == {"centre box": "60.0\u202f%", "random map": "10.0\u202f%"}
-    assert baseline_names(scores) == ["centre box", "random map"]
+def test_baselines_stand_beside_their_score():
+    box = score(
+        "MaxBoxAcc@0.5", 0.8, None, {"center box": 0.6, "random map": 0.1}, of_evidence=True
+    )
+    rows = score_rows([score("top1"), box])
+    assert rows[1].compared
+    assert rows[1].baselines == {"center box": "60.0\u202f%", "random map": "10.0\u202f%"}
+    assert baseline_names(rows) == ["center box", "random map"]
+    assert baseline_names(rows[:1]) == []
 
 
-def test_a_baseline_alone_is_a_score():
-    (score,) = read_scores({"centre-box MaxBoxAcc@0.5": 0.6}, {})
-    assert (score.title, score.value) == ("centre-box MaxBoxAcc@0.5", "60.0\u202f%")
-    assert baseline_names([score]) == []
+def test_what_is_neither_good_nor_bad_is_not_compared():
+    (row,) = score_rows([score("shift overlap", higher_is_better=None, of_evidence=True)])
+    assert not row.compared
 
 
 def test_headline_takes_known_scores_or_the_first():
-    known = read_scores({"other": 0.1, "top1": 0.8, "PxAP": 0.5}, {})
-    assert [score.key for score in headline(known)] == ["top1"]
-    unknown = read_scores({f"m{i}": 0.1 for i in range(9)}, {})
-    assert [score.key for score in headline(unknown)] == [f"m{i}" for i in range(6)]
+    known = score_rows([score("other"), score("top1"), score("PxAP")])
+    assert [row.name for row in headline(known)] == ["top1"]
+    unknown = score_rows([score(f"m{i}") for i in range(9)])
+    assert [row.name for row in headline(unknown)] == [f"m{i}" for i in range(6)]
 
 
 def test_every_tile_is_known():
@@ -91,7 +86,10 @@ def test_every_tile_is_known():
 
 
 def test_what_a_model_says_of_its_doubt_has_titles():
-    found = read_scores({"refused": 0.05, "set size@95%": 0.9, "coverage@95%": 0.951}, {})
+    values = {"refused": 0.05, "set size@95%": 0.9, "coverage@95%": 0.951}
+    found = score_rows(
+        score(name, value, is_share=name != "set size@95%") for name, value in values.items()
+    )
     assert [(score.title, score.value) for score in found] == [
         ("Covered at 95 %", "95.1\u202f%"),
         ("Candidates at 95 %", "0.9"),

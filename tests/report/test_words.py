@@ -5,13 +5,13 @@ import dataclasses
 import pytest
 
 from lookcloser.report.charts import reliability
-from lookcloser.report.scores import read_scores
+from lookcloser.report.scores import score_rows
 from lookcloser.report.words import calibration_words, findings, map_sizes
 
 
 def sentences(evaluation):
-    scores = read_scores(evaluation.metrics, evaluation.intervals)
-    return findings(evaluation, scores, reliability(evaluation.calibration))
+    rows = score_rows(evaluation.scores)
+    return findings(evaluation, rows, reliability(evaluation.calibration))
 
 
 def test_findings(evaluation):
@@ -19,7 +19,7 @@ def test_findings(evaluation):
         "2 of 4 pictures were given the right class (50.0\u202f%).",
         "The weakest class is dog, with an accuracy of 0.0\u202f%.",
         "The most frequent confusion: dog taken for cat, once.",
-        "Localisation, MaxBoxAcc @ 0.5: 75.0\u202f%; the same box in the centre of every picture: "
+        "Localization, MaxBoxAcc @ 0.5: 75.0\u202f%; the same box in the center of every picture: "
         "25.0\u202f%.",
         "The model is too sure: on average its confidence is 31.0 points above its accuracy.",
     ]

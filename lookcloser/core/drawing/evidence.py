@@ -21,7 +21,8 @@ LONGEST_SIDE = (320, 640)  # pixels of a drawn picture: room for text, and no po
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     """The picture beside its evidence, one panel for each of the first ``regions``.
 
-    The boxes of all scales, one inside the other, are in one more panel, whatever ``regions``.
+    The maps of all attentions are in a panel each, and the boxes of all scales, one inside the
+    other, in one more, whatever ``regions``.
 
     The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
     nowhere leaves the picture as it is, and the title says why (`Region.says_nothing`).
@@ -33,8 +34,9 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     name = prediction.path.name if prediction.path else "picture"
     panels, titles = [picture], [prediction.caption or name]
     scales = [region for region in prediction.regions if region.kind == "scale"]
-    single = [region for region in prediction.regions if region.kind != "scale"]
-    for region in single[:regions]:
+    parts = [region for region in prediction.regions if region.kind == "part"]
+    single = [region for region in prediction.regions if region.kind not in {"scale", "part"}]
+    for region in [*single[:regions], *parts]:
         panels.append(draw_region(picture, region, prediction.size))
         titles.append(_title(region))
     if scales:

@@ -5,11 +5,18 @@ import random
 
 import pytest
 
-from lookcloser.report.galleries import choose, confidence
+from lookcloser.core import Answer, Label, Prediction
+from lookcloser.core.galleries import choose, confidence, drawn
+
+
+def make_answer(guess="a", truth="a", *, score=0.9, loss=0.1, iou=None):
+    label = Label(guess, score, 0)
+    prediction = Prediction("classification", (label,), (), (4, 4))
+    return Answer(prediction, (truth,), (), guess == truth, iou, loss)
 
 
 @pytest.fixture
-def answers(make_answer):
+def answers():
     table = [  # guess, truth, score, loss, iou
         ("a", "a", 0.6, 0.5, 0.9),
         ("a", "b", 0.9, 2.0, 0.1),
@@ -18,7 +25,7 @@ def answers(make_answer):
         ("a", "b", 0.7, 5.0, 0.3),
         ("b", "b", 0.8, 0.2, 0.0),
     ]
-    return [make_answer(None, g, t, score=s, loss=x, iou=iou) for g, t, s, x, iou in table]
+    return [make_answer(g, t, score=s, loss=x, iou=iou) for g, t, s, x, iou in table]
 
 
 def members(answers, limit=24, seed=0):
@@ -59,8 +66,8 @@ def test_the_sample_follows_its_seed(answers):
     assert random.getstate() == before, "the global generator is the caller's"
 
 
-def test_empty_galleries_are_left_out(make_answer):
-    right = [make_answer(None)]
+def test_empty_galleries_are_left_out():
+    right = [make_answer()]
     assert list(members(right)) == ["right", "random"]
     assert choose([], 24) == []
 
@@ -78,3 +85,21 @@ def test_without_labels_there_is_no_confidence(answers):
     ]
     assert confidence(bare[0]) == 0.0
     assert list(members(bare)) == ["worst", "misplaced", "random"]
+
+
+def test_the_sample_of_a_part_is_that_of_the_whole(answers):
+    many = answers * 20
+    whole = members(many, 5)["random"]
+    kept = sorted(whole)
+    part = choose([many[i] for i in kept], 5, numbers=kept)
+    (random_one,) = (gallery for gallery in part if gallery.key == "random")
+    assert [kept[i] for i in random_one.members] == list(whole)
+
+
+def test_numbers_are_drawn_evenly():
+    numbers = [drawn(0, n) for n in range(4000)]
+    assert len(set(numbers)) == 4000
+    assert min(numbers) >= 0
+    for quarter in range(4):
+        inside = [n for n in numbers if quarter / 4 <= n < (quarter + 1) / 4]
+        assert 900 < len(inside) < 1100

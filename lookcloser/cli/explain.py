@@ -1,0 +1,124 @@
+"""explain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from lookcloser.cli import printing
+from lookcloser.cli.answer import existing, view_names
+from lookcloser.cli.options import Device
+from lookcloser.cli.pairs import read_pairs
+
+if TYPE_CHECKING:
+    from lookcloser.core import Region
+
+T = TypeVar("T")
+
+
+def explain(
+    run: Annotated[
+        str | None,
+        typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.", callback=existing),
+    ] = None,
+    image: Annotated[str | None, typer.Argument(help="One image.")] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(
+            help="Views, separated by commas, or all that the network has; without it cam (where "
+            "the network has it), gradcam and saliency."
+        ),
+    ] = None,
+    target: Annotated[
+        str | None, typer.Option(help="Class to explain; without it the best one.")
+    ] = None,
+    each_label: Annotated[
+        bool,
+        typer.Option(
+            "--each-label",
+            help="Explain every label of the answer, one row each: of a sequence at its own step.",
+        ),
+    ] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="The picture to write; without it explanation.png.")
+    ] = None,
+    each_view: Annotated[
+        Path | None, typer.Option(help="A folder for a picture of each view as well.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Instead of the first argument, e.g. timm:resnet50.")
+    ] = None,
+    picture: Annotated[
+        str | None, typer.Option("--image", help="The image, beside --model.")
+    ] = None,
+    weights: Annotated[
+        str, typer.Option(help="Of --model: pretrained, none, or a .safetensors FILE.")
+    ] = "pretrained",
+    model_kwargs: Annotated[
+        list[str] | None, typer.Option(help="Arguments of the timm model, e.g. pad_type=same.")
+    ] = None,
+    device: Device = None,
+) -> None:
+    """Look at one image in several ways, side by side.
+
+    Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`,
+    `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
+    `lookcloser explain --model timm:resnet50 --image a.jpg`
+    """
+    from lookcloser.core.box_updates import move_words
+    from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
+    from lookcloser.core.images import load_image
+    from lookcloser.core.outputs import check_place, free_place
+    from lookcloser.recognizer import load_run
+    from lookcloser.recognizer.recognizer import STOCK
+
+    run, shown = (run, image) if model is None else (model, picture or run)
+    if run is None or shown is None:
+        raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
+    # Before the work, not after it.
+    save = free_place("explanation.png") if save is None else check_place(save, "--save")
+    picture_format(save)
+    views = None if view is None else view_names(view, "--view")
+    if each_label and target is not None:
+        raise typer.BadParameter("--each-label explains every label; leave out --target")
+    if weights == "none" and run.startswith(STOCK):
+        printing.say("Random weights (--weights none): the network knows nothing")
+    given = read_pairs(model_kwargs or [], "--model-kwargs")
+    recognizer = load_run(run, weights=weights, model_kwargs=given, device=device)
+    if each_label:
+        found = recognizer.explain_labels(shown, views)
+        save_picture(plot_labels(load_image(shown), found), save)
+        _say_seen(save, _first(found), found)
+        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+        return
+    regions = recognizer.explain(shown, views, target=target)
+    save_picture(plot_views(load_image(shown), regions), save)
+    for name, region in regions.items() if each_view is not None else ():
+        assert each_view is not None  # the loop is empty otherwise
+        alone = plot_views(load_image(shown), {name: region})
+        file = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png"
+        save_picture(alone, free_place(each_view / file))
+    for name, region in regions.items():
+        if region.move is not None:
+            printing.say(f"{name}: {move_words(region.move)}")
+    _say_seen(save, [_first(regions)], regions)
+    if run.startswith(STOCK):
+        printing.next_step("train", "DATA", "--backbone", run.removeprefix(STOCK))
+    else:
+        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+
+
+def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
+    """The picture that was written, and what of."""
+    typer.echo(picture)
+    named = ", ".join(f"{region.label} {region.score:.1%}" for region in labels)
+    printing.say(f"{named} by {', '.join(views)}")
+
+
+def _first(views: Mapping[str, T]) -> T:
+    """What one of the views found: all have found something of the same labels."""
+    return next(iter(views.values()))

@@ -1,0 +1,71 @@
+"""imagine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookcloser.cli import printing
+from lookcloser.cli.options import Device
+
+
+def imagine(
+    run: Annotated[str, typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.")],
+    target: Annotated[str, typer.Argument(metavar="CLASS", help="The class, by name or number.")],
+    image: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Start from this image, and change it as little as makes it the class; without it "
+            "from noise, as far as the network can be pleased.",
+        ),
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="The picture to write; without it imagined.png.")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="Gradient steps; without it 150, with --from 50 at most."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the noise it begins with.")] = 0,
+    weights: Annotated[
+        str, typer.Option(help="Of timm:NAME: pretrained, none, or a .safetensors FILE.")
+    ] = "pretrained",
+    device: Device = None,
+) -> None:
+    """A picture that the network takes for a class: from noise, or an image that fools it.
+
+    Example: `lookcloser imagine runs/birds wren`, or
+    `lookcloser imagine runs/birds wren --from robin.jpg --save fooled.png`
+    """
+    from lookcloser.core.drawing import contact_sheet, picture_format, save_picture
+    from lookcloser.core.outputs import check_place, free_place
+    from lookcloser.inference.imagining import fool, imagine_class
+    from lookcloser.recognizer import load_run
+
+    save = free_place("imagined.png") if save is None else check_place(save, "--save")
+    picture_format(save)
+    recognizer = load_run(run, weights=weights, device=device)
+    if image is None:
+        picture = imagine_class(recognizer.engine, target, steps=steps or 150, seed=seed)
+        (answer,) = recognizer.predict(picture, top=1)
+        said = f"answered {answer.labels[0].name} {answer.labels[0].score:.1%}"
+        save_picture(picture, save)
+    else:
+        found = fool(recognizer.engine, image, target, max_steps=steps or 50)
+        titles = ["original", f"taken for {found.target}", "change, made visible"]
+        save_picture(contact_sheet([found.original, found.fooling, found.change], titles, 3), save)
+        said = (
+            f"taken for {found.target} after {found.steps} steps; "
+            f"changed by {found.strength:.2f} of 255 (root mean square)"
+            if found.flipped
+            else f"not taken for {found.target} within {found.steps} steps; try more --steps"
+        )
+    typer.echo(save)
+    printing.say(said)
+    if image is not None:
+        printing.next_step("explain", run, image, "--target", target)
+    else:
+        printing.next_step("imagine", run, target, "--from", "IMAGE")
