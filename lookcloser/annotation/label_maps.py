@@ -91,7 +91,8 @@ def _of_batch(
     ):
         if not asked:
             continue
-        pixels = np.stack([item.pixels for item in (loaded[row] for row in asked)])
+        each = [loaded[row].pixels for row in asked]
+        pixels = np.stack([pixels for pixels in each if pixels is not None])
         output = _output(engine, pixels, [labels[row] for row in asked], index)
         for place, row in enumerate(asked):
             scores = label_scores(output.logits[place], engine.header)

@@ -234,7 +234,8 @@ def image_loader(
     batches: Any = sampler
     if not isinstance(sampler, PairBatches | SharedBatches):
         drop_last = len(dataset) % batch_size == 1 and not keep_last
-        batches = BatchSampler(sampler, batch_size, drop_last)
+        keys: Any = sampler
+        batches = BatchSampler(keys, batch_size, drop_last)
     # Another loader of the same work, such as that of validation, wants its share.
     workers = affordable_workers(workers, 2 * batch_size * _image_bytes(dataset))
     return DataLoader(

@@ -69,16 +69,16 @@ def pooled_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | 
     size = (images.shape[-2], images.shape[-1])
     known = _heads.get(model, size)
     if known is not None:
-        *found, right = _read(model, images, known)
+        features, weight, logits, right = _read(model, images, known)
         if right:
-            return found[0], found[1], found[2]
+            return features, weight, logits
         _heads.forget(model)
     head = _find(model, images[:1], size)
-    *found, right = _read(model, images, head)
+    features, weight, logits, right = _read(model, images, head)
     if not right:
         raise _no_head(model)
     _heads.put(model, size, head)
-    return found[0], found[1], found[2]
+    return features, weight, logits
 
 
 def _read(

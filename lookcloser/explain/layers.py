@@ -107,9 +107,9 @@ def not_run(name: str) -> LookcloserError:
 
 def _name_of(model: nn.Module, layer: str | nn.Module) -> str:
     if isinstance(layer, nn.Module):
-        for name, module in model.named_modules():
-            if module is layer:
-                return name
+        names: list[str] = [name for name, module in model.named_modules() if module is layer]
+        if names:
+            return names[0]
         raise LookcloserError(
             f"{type(layer).__name__}: not a layer of {type(model).__name__}",
             fix="Name one of its modules, e.g. layer='layer4'",

@@ -46,7 +46,8 @@ class NamedOutput(nn.Module):
 
     def named_modules(self, *args: Any, **options: Any) -> Iterator[tuple[str, nn.Module]]:
         """Those of the network, under their own names."""
-        return self.network.named_modules(*args, **options)
+        named: Iterator[tuple[str, nn.Module]] = self.network.named_modules(*args, **options)
+        return named
 
 
 class NetworkError(LookcloserError, RuntimeError):

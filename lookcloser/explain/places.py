@@ -79,8 +79,8 @@ class Layout:
         rows, columns = self.grid
         tokens = values[:, :, self.first : self.first + rows * columns]
         if self.turned:
-            return tokens.unflatten(2, (columns, rows)).mT
-        return tokens.unflatten(2, (rows, columns))
+            return tokens.reshape(*tokens.shape[:2], columns, rows).mT
+        return tokens.reshape(*tokens.shape[:2], rows, columns)
 
     def _sizes(self) -> tuple[int, ...]:
         whole = [*self.shape]

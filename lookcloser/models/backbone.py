@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import timm
 import torch
-from timm.layers import LayerNorm2d
+from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
@@ -77,7 +77,7 @@ class Backbone(nn.Module):
         self.own_map = self.stage is None and not self._is_plain(native)
         self.width = self._keep_what_is_needed(native)
         self.dropped = frozenset(keys - set(self.net.state_dict()))
-        self.register_load_state_dict_pre_hook(_pass_over_dropped)
+        self.register_load_state_dict_pre_hook(_pass_over_dropped)  # type: ignore[no-untyped-call]  # torch has no types here
 
     def forward(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> features (B, D, h, w)."""

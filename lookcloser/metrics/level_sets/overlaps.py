@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.boxes import Boxes
-from lookcloser.metrics.level_sets.components import Area, Components, fill_lakes, lakes, land
+from lookcloser.metrics.level_sets.components import Components, fill_lakes, lakes, land
 from lookcloser.metrics.level_sets.labels import largest_box
-from lookcloser.metrics.level_sets.landscape import Ints, Landscape, Maps
+from lookcloser.metrics.level_sets.landscape import Area, Ints, Landscape, Maps
 from lookcloser.metrics.maps import normalise
 
 Choice = Literal["all", "largest"]
