@@ -28,8 +28,7 @@ def add(
     from lookcloser.recognizer import add as add_to
 
     added = add_to(run, folder, out=out)
-    for name, reason in added.skipped.items():
-        printing.say(f"skipped: {name}: {reason}")
+    printing.say_skipped(added.skipped.items())
     new = f", new: {', '.join(added.new)}" if added.new else ""
     scores = ", ".join(f"{name} {value:.4f}" for name, value in added.header.scores.items())
     printing.say(

@@ -73,8 +73,7 @@ def annotate(
         )
     for note in found.notes:
         printing.say(note)
-    for name, reason in found.skipped:
-        printing.say(f"skipped: {name}: {reason}")
+    printing.say_skipped(found.skipped)
     kept = f"; {found.resumed} done before" if found.resumed else ""
     empty = f", {found.empty} without evidence" if found.empty else ""
     boxes, images = count(found.boxes, "box"), count(len(found.records), "image")

@@ -199,8 +199,7 @@ def evaluate(
         )
         printing.print_views(rated)
     printing.print_settings(result.settings)
-    for name, reason in result.skipped:
-        printing.say(f"skipped: {name}: {reason}")
+    printing.say_skipped(result.skipped)
     printing.next_step("report", run, data, "--split", split)
     if result.skipped:
         raise typer.Exit(SKIPPED)

@@ -75,8 +75,7 @@ def audit(
             printing.say(f"{one.name} ({LEVELS[one.level]}): {reason}")
     if not found.flagged:
         printing.say("No class is flagged")
-    for name, reason in found.skipped:
-        printing.say(f"skipped: {name}: {reason}")
+    printing.say_skipped(found.skipped)
     printing.say(f"Open {page} in a browser")
     printing.next_step("report", run, data, "--split", split)
     if found.skipped:

@@ -6,7 +6,7 @@ import io
 import json
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,12 @@ def print_anything() -> None:
 def say(text: str) -> None:
     """A line on stderr, where progress and hints go; names in it cannot command the terminal."""
     typer.echo("\n".join(map(printable, text.split("\n"))), err=True)
+
+
+def say_skipped(skipped: Iterable[tuple[str, str]]) -> None:
+    """The images that could not be read, a line each; reasons that hold the name say it once."""
+    for name, reason in skipped:
+        say(f"skipped: {reason if name in reason else f'{name}: {reason}'}")
 
 
 def next_step(*words: object) -> None:
@@ -85,12 +91,15 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left")
+    console = Console()
+    # By itself, because rich breaks the title of a table to the table's width.
+    console.print(printable(title), markup=False, highlight=False, soft_wrap=True)
+    table = Table()
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < texts else "right")
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
-    Console().print(table)
+    console.print(table)
 
 
 def print_scores(title: str, scores: Sequence[Score], shifts: Shifts) -> None:

@@ -81,8 +81,7 @@ def _train(
     result = run_training(data, out=out, resume=resume, **options)
     if processes.rank() > 0:  # under torchrun, the first speaks for all
         return
-    for name, reason in result.skipped.items():
-        printing.say(f"skipped: {name}: {reason}")
+    printing.say_skipped(result.skipped.items())
     scores = result.recognizer.header.scores
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")

@@ -100,3 +100,17 @@ def test_json_stays_the_same_json_on_any_stream(
     printing.print_json(value)
     sys.stdout.flush()
     assert json.loads(raw.getvalue().decode(encoding)) == value
+
+
+def test_a_title_wider_than_its_table_stays_on_one_line(capsys):
+    title = "a run on test of a folder with a long name: 32 images [all]"
+    printing.print_table(title, ["x"], [["1"]])
+    assert capsys.readouterr().out.splitlines()[0] == title
+
+
+def test_a_skipped_image_is_named_once(capsys):
+    printing.say_skipped([("c0/a.png", "data/c0/a.png: no image"), ("b.png", "no image")])
+    assert capsys.readouterr().err.splitlines() == [
+        "skipped: data/c0/a.png: no image",
+        "skipped: b.png: no image",
+    ]
