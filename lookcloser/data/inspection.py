@@ -85,7 +85,8 @@ def inspect_samples(
                     misboxed.append(sample.name)
             if progress is not None:
                 progress(done, len(samples))
-        duplicates = _duplicates(samples, pool)
+        unreadable = {name for name, _ in broken}  # downloads fail alike: copies of no image
+        duplicates = _duplicates([one for one in samples if one.name not in unreadable], pool)
     return Inspection(
         sizes=tuple(sizes.values()),
         broken=tuple(broken),

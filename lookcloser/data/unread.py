@@ -40,11 +40,14 @@ def _sentences(catalog: Catalog) -> Iterator[str]:
     if images:
         yield f"{some(images, 'image')} not in the data set: listed or filed nowhere"
     endings = Counter(os.path.splitext(path)[1].lower() for path in others)
-    odd = {e: n for e, n in endings.items() if e not in _COMPANIONS and not is_image_name(f"x{e}")}
+    odd = Counter(
+        {e: n for e, n in endings.items() if e not in _COMPANIONS and not is_image_name(f"x{e}")}
+    )
     if odd:
         heic = "; for HEIC `pip install 'lookcloser[heic]'`" if HEIC_SUFFIXES & set(odd) else ""
+        are = "is" if odd.total() == 1 else "are"
         yield (
-            f"{count(sum(odd.values()), 'file')} that are no image this program reads "
+            f"{count(odd.total(), 'file')} that {are} no image this program reads "
             f"({', '.join(sorted(odd))}){heic}"
         )
     if catalog.layout != "class folders":

@@ -104,6 +104,13 @@ def test_a_copy_in_another_split_is_a_leak(data: Path) -> None:
     assert text.startswith("1 image in more than one split, which flatters the scores: 'te")
 
 
+def test_downloads_that_failed_alike_are_broken_and_no_leak(data: Path) -> None:
+    for name in ("train/a/1.jpg", "test/a/1.jpg", "test/b/1.jpg"):
+        (data / name).write_text("<html>404</html>")
+    report = check_data(read_data(data))
+    assert (len(report.broken), report.duplicates) == (3, ())
+
+
 def test_a_copy_within_a_split_and_under_another_label(data: Path) -> None:
     shutil.copy(data / "train/a/1.jpg", data / "train/a/8.jpg")
     shutil.copy(data / "train/b/2.jpg", data / "train/a/9.jpg")

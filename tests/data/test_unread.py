@@ -31,6 +31,11 @@ def test_files_of_other_kinds_and_folders_without_images(classes: Path) -> None:
     assert "2 folders without images: 'empty', 'fox'." in found
 
 
+def test_a_single_file_of_another_kind(classes: Path) -> None:
+    (classes / "cat" / "x.cr2").write_bytes(b"x")
+    assert problems(classes) == ["1 file that is no image this program reads (.cr2)."]
+
+
 def test_tables_and_lists_that_stand_beside(classes: Path) -> None:
     (classes / "extra.csv").write_text("place,height\nx,1\n")
     (classes / "README.md").write_text("x")
