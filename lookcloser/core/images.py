@@ -94,6 +94,8 @@ def _file(source: str | Path) -> Path:
     path = Path(source).expanduser()
     if not path.exists():
         raise missing_path(source, "file")
+    if path.is_dir():
+        raise LookcloserError(f"{source}: a folder, not an image", fix="Name one image in it")
     if not path.is_file():
         raise LookcloserError(f"{source}: not a file")
     if path.stat().st_size == 0:

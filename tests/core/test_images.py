@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import subprocess
 import sys
@@ -287,6 +288,12 @@ def test_a_pil_image_is_copied() -> None:
     assert "size 0×0" in error_of(Image.new("RGB", (0, 0)))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert error_of(tmp_path / "pipe.jpg") == f"{tmp_path}/pipe.jpg: not a file."
+
+
 def test_files_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "page.jpg").write_text("<html>not found</html>")
@@ -295,7 +302,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
     assert f"{tmp_path}/page.jpg: not an image that can be read" in error_of(tmp_path / "page.jpg")
     missing = f"{tmp_path}/cat.jpg: no such file. Did you mean '{tmp_path}/Cat.jpg'?"
     assert error_of(str(tmp_path / "cat.jpg")) == missing
-    assert error_of(tmp_path) == f"{tmp_path}: not a file."
+    assert error_of(tmp_path) == f"{tmp_path}: a folder, not an image. Name one image in it."
     assert "URLs are not read" in error_of("http://example.org/a.jpg")
     assert "image given as bytes: not an image" in error_of(b"GIF but no")
     assert "image given as bytes: not an image" in error_of(b"")
