@@ -62,7 +62,7 @@ def test_it_learns(squares, quick, tmp_path):
     run(squares, {**quick, "epochs": 8}, tmp_path / "run")
     history = history_of(tmp_path / "run")
     assert history[-1]["train_loss"] < history[0]["train_loss"]
-    assert max(row["val_acc"] for row in history) >= 0.75  # three colours: chance is a third
+    assert max(row["val_acc"] for row in history) >= 0.75  # three colors: chance is a third
 
 
 def test_a_run_holds_what_design_says(undisturbed):
