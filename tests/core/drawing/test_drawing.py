@@ -189,7 +189,7 @@ class TestPlot:
         assert plotted.tobytes() == expected.tobytes()
 
     def test_only_as_many_regions_as_asked(self):
-        regions = [Region("part", "cat", 0.5, step=i) for i in range(6)]
+        regions = [Region("step", "cat", 0.5, step=i) for i in range(6)]
         answer = prediction(noise(320, 320), *regions)
         assert plot_prediction(answer, 0).width == 320 + 2 * MARGIN
         assert plot_prediction(answer, 3).width == 4 * (320 + MARGIN) + MARGIN
