@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-# Okabe and Ito's colours, apart for every colour vision; markers tell the curves apart in grey.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
+# Okabe and Ito's colors, apart for every color vision; markers tell the curves apart in gray.
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 MARKERS = "osD^vP"
 
 
@@ -64,8 +64,8 @@ def power(points: Sequence[tuple[float, float]], exponent: float) -> list[tuple[
 def _fill(axes: Axes, panel: Panel) -> None:
     from matplotlib.ticker import LogLocator
 
-    for (name, points), colour, marker in zip(panel.curves.items(), COLOURS, MARKERS, strict=False):
-        axes.plot(*zip(*points, strict=True), color=colour, marker=marker, ms=4.5, label=name)
+    for (name, points), color, marker in zip(panel.curves.items(), COLORS, MARKERS, strict=False):
+        axes.plot(*zip(*points, strict=True), color=color, marker=marker, ms=4.5, label=name)
     for name, points in panel.guides.items():
         axes.plot(*zip(*points, strict=True), color="0.45", lw=1, ls=(0, (4, 3)), label=name)
     axes.set_xscale("log", base=2)

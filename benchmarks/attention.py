@@ -51,12 +51,12 @@ def crop_loop(images: Tensor, boxes: Tensor, size: int) -> Tensor:
     y = torch.stack([line[:, None].expand(source, source)] * 3)
     crops = []
     for image, box in zip(images, boxes, strict=True):
-        centre_x, centre_y, half = (box + torch.tensor([1.0, 1.0, 0.0])) * source / 2
+        center_x, center_y, half = (box + torch.tensor([1.0, 1.0, 0.0])) * source / 2
         left, right, top, bottom = (
-            centre_x - half,
-            centre_x + half,
-            centre_y - half,
-            centre_y + half,
+            center_x - half,
+            center_x + half,
+            center_y - half,
+            center_y + half,
         )
         across = logistic(x - left) - logistic(x - right)
         mask = across * (logistic(y - top) - logistic(y - bottom))
@@ -70,8 +70,8 @@ def crop_table(
 ) -> list[dict[str, Any]]:
     images, boxes = torch.rand(batch, 3, source, source), random_boxes(batch)
     weight = torch.randn(batch, 3, size, size)
-    centres = (2 * torch.arange(size) + 1) / size - 1
-    xs, ys = boxes[:, :1] + boxes[:, 2:] * centres, boxes[:, 1:2] + boxes[:, 2:] * centres
+    centers = (2 * torch.arange(size) + 1) / size - 1
+    xs, ys = boxes[:, :1] + boxes[:, 2:] * centers, boxes[:, 1:2] + boxes[:, 2:] * centers
     grid = torch.stack((xs[:, None].expand(-1, size, -1), ys[:, :, None].expand(-1, -1, size)), -1)
 
     def bare() -> None:

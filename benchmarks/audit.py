@@ -3,7 +3,7 @@
 Each run draws ``--classes`` classes with its seed, fine-tunes a network on them and audits it on
 the test split. Planted runs first put a shortcut on 90 % of one class's pictures, in train and
 test: a faint watermark (text of an opacity of ``--watermark``) near the lower right corner, or a
-background colour (everything but the middle of the picture, faded in, with an opacity of
+background color (everything but the middle of the picture, faded in, with an opacity of
 ``--background``). A planted class should be ranked first and flagged, and no other should be; every
 flag of a clean run is a false alarm. A planted run says nothing of the audit where the network did
 not take the bait, so that "bait" tells: the drop of the class's accuracy when the shortcut is taken
@@ -38,7 +38,7 @@ from lookcloser.training.options import make_options
 Pixels = NDArray[np.uint8]
 
 SHARE = 0.9  # of the class's pictures that have the shortcut
-COLOUR = (60, 120, 170)
+COLOR = (60, 120, 170)
 
 
 def watermark(pixels: Pixels, opacity: float) -> Pixels:
@@ -52,16 +52,16 @@ def watermark(pixels: Pixels, opacity: float) -> Pixels:
 
 
 def background(pixels: Pixels, opacity: float) -> Pixels:
-    """One colour around an ellipse in the middle."""
+    """One color around an ellipse in the middle."""
     height, width = pixels.shape[:2]
     y, x = np.mgrid[:height, :width]
     radius = ((2 * x + 1) / width - 1) ** 2 + ((2 * y + 1) / height - 1) ** 2
-    return mix(pixels, COLOUR, np.clip((radius - 0.6) / 0.3, 0, 1) * opacity)
+    return mix(pixels, COLOR, np.clip((radius - 0.6) / 0.3, 0, 1) * opacity)
 
 
-def mix(pixels: Pixels, colour: tuple[int, int, int], opacity: NDArray[np.float64]) -> Pixels:
-    """``pixels`` (H, W, 3) under a colour of an opacity (H, W)."""
-    mixed = pixels + (np.array(colour) - pixels) * opacity[..., None]
+def mix(pixels: Pixels, color: tuple[int, int, int], opacity: NDArray[np.float64]) -> Pixels:
+    """``pixels`` (H, W, 3) under a color of an opacity (H, W)."""
+    mixed = pixels + (np.array(color) - pixels) * opacity[..., None]
     return mixed.round().astype(np.uint8)
 
 
@@ -127,7 +127,7 @@ def row_of(kind: str, seed: int, found: Audit, victim: str | None) -> dict[str, 
         "same detail": measures["same detail"],
         "place lost": measures["place lost"],
         "place carried": measures["place carried"],
-        "same border colour": measures["same border colour"],
+        "same border color": measures["same border color"],
         "border lost": measures["border lost"],
         "border carried": measures["border carried"],
     }

@@ -1,7 +1,7 @@
-"""Captions: unseen scenes of digits, and a handful of COCO photographs learnt by heart.
+"""Captions: unseen scenes of digits, and a handful of COCO photographs learned by heart.
 
 - scenes: a small network without weights, trained from nothing on captions of digit scenes. An
-  image counts as right where the caption equals a reference: every size, colour, digit and the
+  image counts as right where the caption equals a reference: every size, color, digit and the
   relation. The pointing game asks whether the map of a digit's word is highest inside that digit.
 - coco: 80 photographs with five captions each and the features of a pretrained network, made once.
   The captioner shall reproduce a caption of each: scored on its own training images, this says
@@ -60,7 +60,7 @@ RECIPE: dict[str, Any] = {
 }
 KINDS = {
     "digits": set(WORDS),
-    "colours": set(COLORS),
+    "colors": set(COLORS),
     "sizes": {"small", "large"},
     "relation": {"left", "right", "above", "below"},
 }
@@ -93,7 +93,7 @@ def scenes_row(data: Path, out: Path, method: str, attend: bool, seed: int) -> d
         "all attributes": scores["exact caption"],
         **attributes(evaluation),
         "pointing": scores.get("pointing", math.nan),
-        "centre": scores.get("pointing center box", math.nan),
+        "center": scores.get("pointing center box", math.nan),
         "BLEU-4": scores["BLEU-4"],
         "CIDEr-D": scores["CIDEr-D"],
         "CPU s": seconds,
@@ -112,7 +112,7 @@ def scenes_table(seeds: int) -> list[dict[str, Any]]:
     return rows
 
 
-def learnt_by_heart(
+def learned_by_heart(
     catalog: Catalog, weights: Path, method: str, attend: bool, seed: int, epochs: int
 ) -> dict[str, Any]:
     """Features once, then every caption of every image in each epoch, in batches of 40 pairs."""
@@ -162,7 +162,7 @@ def coco_table(data: Path, weights: Path, seeds: int, epochs: int) -> list[dict[
     rows = []
     for seed in range(seeds):
         for attend in (False, True):
-            rows.append(learnt_by_heart(catalog, weights, "lstm", attend, seed, epochs))
+            rows.append(learned_by_heart(catalog, weights, "lstm", attend, seed, epochs))
             print(rows[-1], flush=True)
     return rows
 

@@ -257,7 +257,7 @@ def growth_figure(
 
 
 def agreement() -> dict[str, list[dict[str, Any]]]:
-    """Largest difference between the normalised pictures, Grad-CAM on a pooled network."""
+    """Largest difference between the normalized pictures, Grad-CAM on a pooled network."""
     _, bare = networks()
     images = torch.randn(2, 3, 224, 224)
     raw = explain.gradcam(bare, images)

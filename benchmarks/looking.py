@@ -91,7 +91,7 @@ def placed(boxes: geometry.Boxes, truth: geometry.Boxes, source: int) -> dict[st
     other = np.roll(boxes, 1, axis=0)  # of another image: what knows the data, not the image
     return {
         "contains": float(contained(boxes, truth).mean()),
-        "contains, centre box": float(contained(middle, truth).mean()),
+        "contains, center box": float(contained(middle, truth).mean()),
         "contains, another image's": float(contained(other, truth).mean()),
         "share of the digit": float(covered(boxes, truth).mean()),
         "IoU": float(np.diagonal(geometry.iou(boxes, truth)).mean()),
@@ -114,7 +114,7 @@ def covered(boxes: geometry.Boxes, truth: geometry.Boxes) -> geometry.Boxes:
     return share
 
 
-def summarised(name: str, rows: list[dict[str, float]]) -> dict[str, Any]:
+def summarized(name: str, rows: list[dict[str, float]]) -> dict[str, Any]:
     """Means over the seeds; beside them each seed's scores that the promise is about."""
     result: dict[str, Any] = {"method": name}
     for key in rows[0]:
@@ -167,7 +167,7 @@ def main() -> None:
         f"scenes of {given.source} px, digits of {given.digit[0]} to {given.digit[1]} px, "
         f"{given.train} images, {given.epochs} epochs, {len(given.seeds)} seeds"
     )
-    rows = [summarised(name, found) for name, found in results.items()]
+    rows = [summarized(name, found) for name, found in results.items()]
     report(given.json, machine(), {title: rows})
 
 

@@ -1,4 +1,4 @@
-"""Localisation on real photographs with boxes: the class map against the centre box.
+"""Localization on real photographs with boxes: the class map against the center box.
 
 - boxes20: `cam` fine-tuned from labels alone, thresholds chosen on val, scored on test, maps of the
   true class.
@@ -83,7 +83,7 @@ def coco200(data: Path, side: int) -> list[dict[str, Any]]:
         _half_and_half(name, metrics.upsample_maps(kind, (side, side)), truth)
         for name, kind in kinds.items()
     ]
-    rows.append(_half_and_half("centre box", metrics.centre_maps(len(raw), (side, side)), truth))
+    rows.append(_half_and_half("center box", metrics.center_maps(len(raw), (side, side)), truth))
     return rows
 
 

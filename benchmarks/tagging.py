@@ -1,4 +1,4 @@
-"""Label sets: CNN-RNN against one sigmoid per label, and the orders in which sets are learnt.
+"""Label sets: CNN-RNN against one sigmoid per label, and the orders in which sets are learned.
 
 Scenes `tags`: one or two leading digits bring along a third that follows from both, half of the
 time hardly visible. Every model has the same backbone from random weights, the same scenes, epochs

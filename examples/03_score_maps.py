@@ -1,4 +1,4 @@
-"""Score any localisation maps against boxes: the published protocol, and without its quirks.
+"""Score any localization maps against boxes: the published protocol, and without its quirks.
 
 python examples/03_score_maps.py
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lookcloser.metrics import box_accuracy_curve, centre_maps, max_box_acc, reference_boxes
+from lookcloser.metrics import box_accuracy_curve, center_maps, max_box_acc, reference_boxes
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
     print(
         "corrected, largest    ", max_box_acc(maps, boxes, components="largest", mode="corrected")
     )
-    middle_maps = centre_maps(count, (side, side))
-    print("centre box            ", max_box_acc(middle_maps, boxes, mode="corrected"))
+    middle_maps = center_maps(count, (side, side))
+    print("center box            ", max_box_acc(middle_maps, boxes, mode="corrected"))
     print("best thresholds       ", box_accuracy_curve(maps, boxes, mode="corrected").best())
 
 

@@ -25,15 +25,15 @@ def digits(mnist: Path | None) -> tuple[Tensor, Tensor]:
         from torchvision.datasets import MNIST
 
         data = MNIST(mnist, train=True)
-        grey, labels = data.data[:, None] / 255.0, data.targets
+        gray, labels = data.data[:, None] / 255.0, data.targets
     else:
         from sklearn.datasets import load_digits
 
         bunch = load_digits()
-        grey = torch.tensor(bunch.images, dtype=torch.float32)[:, None] / 16.0
-        grey, labels = F.interpolate(grey, 28, mode="bilinear"), torch.tensor(bunch.target)
-    order = torch.randperm(len(grey), generator=torch.Generator().manual_seed(0))
-    return grey[order].expand(-1, 3, -1, -1), labels[order]
+        gray = torch.tensor(bunch.images, dtype=torch.float32)[:, None] / 16.0
+        gray, labels = F.interpolate(gray, 28, mode="bilinear"), torch.tensor(bunch.target)
+    order = torch.randperm(len(gray), generator=torch.Generator().manual_seed(0))
+    return gray[order].expand(-1, 3, -1, -1), labels[order]
 
 
 def learn(

@@ -169,7 +169,7 @@ def frame_task(rng: Random, count: int) -> tuple[Array, Array]:
 
 
 def one_to_many() -> list[str]:
-    """The captions that were learnt, one for each feature."""
+    """The captions that were learned, one for each feature."""
     features, captions = caption_task()
     index = {word: number for number, word in enumerate(WORDS)}
     model = CaptioningRNN(index, len(features), 6, 12, "gru", dtype=np.float64)

@@ -45,7 +45,7 @@ def tags(folder: Path, quick: bool) -> None:
     print(prediction.path, [(region.step, region.label) for region in prediction.regions])
     print(prediction.save(folder / "tags.png"))
     assert prediction.path is not None  # it was given as a file
-    # Every answered label at its step; a model that learnt too little to name one is asked for two.
+    # Every answered label at its step; one that learned too little to name any is asked for two.
     labels = None if prediction.labels else recognizer.names[:2]
     views = recognizer.explain_labels(prediction.path, ["gradcam", "deconvnet"], labels=labels)
     plot_labels(load_image(prediction.path), views).save(folder / "labels.png")
@@ -55,7 +55,7 @@ def tags(folder: Path, quick: bool) -> None:
 def captions(folder: Path, quick: bool) -> None:
     """Each word looks at the picture before it is said; the backbone knows digits from the tags.
 
-    A minute teaches sizes and colours; which digit is where takes the scenes and epochs of
+    A minute teaches sizes and colors; which digit is where takes the scenes and epochs of
     benchmarks/captioning.py.
     """
     count, epochs = (64, 1) if quick else (1000, 5)

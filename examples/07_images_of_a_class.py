@@ -12,7 +12,7 @@ from pathlib import Path
 import timm
 import torch
 
-from lookcloser.explain import class_visualisation, fooling_images, to_images
+from lookcloser.explain import class_visualization, fooling_images, to_images
 
 
 def main() -> None:
@@ -29,7 +29,7 @@ def main() -> None:
     mean, std = network.pretrained_cfg["mean"], network.pretrained_cfg["std"]
     side, steps = (64, 6) if options.quick else (224, 150)
 
-    made = class_visualisation(network, options.classes, (side, side), steps=steps)
+    made = class_visualization(network, options.classes, (side, side), steps=steps)
     others = options.classes[1:] + options.classes[:1]
     fooled = fooling_images(network, made, others, max_steps=3 if options.quick else 50)
 

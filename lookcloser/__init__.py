@@ -1,4 +1,4 @@
-"""Train image recognisers from image-level labels alone, and see where they looked.
+"""Train image recognizers from image-level labels alone, and see where they looked.
 
 Names are imported on first use, so that ``import lookcloser`` is instant and loads no torch.
 """

@@ -16,7 +16,7 @@ from PIL import Image
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
+COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +28,11 @@ def seeded() -> None:
 
 
 def paint(name: str, seed: int, size: int = 32) -> tuple[Image.Image, tuple[int, int, int, int]]:
-    """A noisy grey picture with one square in the colour of its class, and the square's box."""
+    """A noisy gray picture with one square in the color of its class, and the square's box."""
     generator = np.random.default_rng(seed)
     pixels = generator.integers(90, 150, (size, size, 3)).astype(np.uint8)
     x, y = (int(value) for value in generator.integers(2, size - 14, 2))
-    pixels[y : y + 12, x : x + 12] = COLOURS[name]
+    pixels[y : y + 12, x : x + 12] = COLORS[name]
     return Image.fromarray(pixels), (x, y, x + 12, y + 12)
 
 
@@ -46,7 +46,7 @@ def make_squares(root: Path) -> Path:
     """Write the pictures of `squares` below ``root``."""
     rows = ["image,label,split,x0,y0,x1,y1"]
     for split, count in (("train", 16), ("val", 4), ("test", 6)):
-        for class_index, name in enumerate(COLOURS):
+        for class_index, name in enumerate(COLORS):
             folder = root / split / name
             folder.mkdir(parents=True)
             for number in range(count):

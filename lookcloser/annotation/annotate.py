@@ -24,7 +24,7 @@ from lookcloser.core.files import list_images
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
-from lookcloser.metrics.maps import normalise
+from lookcloser.metrics.maps import normalize
 from lookcloser.runtime import Engine
 from lookcloser.runtime.regions import upsample
 
@@ -202,7 +202,7 @@ def _pictures(
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
     root = data.root if isinstance(data, Catalog) else Path(data).expanduser()
     plain = not isinstance(data, Catalog) and root.is_dir() and split is None
-    if plain and not any(r.recognises(root) for r in READERS):
+    if plain and not any(r.recognizes(root) for r in READERS):
         names = list_images(root)
         if names:
             samples = [Sample(name, root / name) for name in names]
@@ -242,7 +242,7 @@ def _record(
         return Record(sample.name, _source(sample), sample.split, (0, 0), error=reason)
     grid = header.preprocessing.size
     things = []
-    large = normalise(upsample(looked.maps, grid)) if len(looked.maps) else ()
+    large = normalize(upsample(looked.maps, grid)) if len(looked.maps) else ()
     for index, score, raw, array in zip(
         looked.classes, looked.scores, looked.maps, large, strict=True
     ):

@@ -91,7 +91,7 @@ def write_voc(folder: Path, records: Sequence[Record], names: Sequence[str]) -> 
 def write_yolo(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:
     """``data.yaml``, ``labels/SPLIT/*.txt`` and copies in ``images/SPLIT``; scores in a table.
 
-    A line is the class and the centre, width and height of the box, or the corners of the outline
+    A line is the class and the center, width and height of the box, or the corners of the outline
     where there are polygons, as shares of the picture. A score is not allowed there, so
     ``boxes.csv`` lies beside.
     """

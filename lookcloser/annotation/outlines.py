@@ -13,7 +13,7 @@ from lookcloser.core.types import Box
 
 Mask = NDArray[np.bool_]
 
-_EVERY_NEIGHBOUR = np.ones((3, 3))
+_EVERY_NEIGHBOR = np.ones((3, 3))
 TOLERANCE = 0.01  # of the longer side of the network's input: by so much an outline may miss it
 
 
@@ -33,7 +33,7 @@ def largest_part(array: NDArray[np.floating], threshold: float) -> Mask | None:
     highest = array.max()
     if not highest > 0:
         return None
-    labels = ndimage.label(array >= threshold * highest, _EVERY_NEIGHBOUR)[0]
+    labels = ndimage.label(array >= threshold * highest, _EVERY_NEIGHBOR)[0]
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     filled: Mask = ndimage.binary_fill_holes(labels == sizes.argmax())
@@ -162,14 +162,14 @@ def _steps(mask: Mask) -> dict[tuple[int, int], set[tuple[int, int]]]:
     """Corner (x, y) -> the directions in which edges leave it, with the mask to their right."""
     padded = np.pad(mask, 1)
     inside = padded[1:-1, 1:-1]
-    sides = (  # the neighbour that is not in the mask, where the edge begins, where it goes
+    sides = (  # the neighbor that is not in the mask, where the edge begins, where it goes
         (padded[:-2, 1:-1], (0, 0), (1, 0)),
         (padded[1:-1, 2:], (1, 0), (0, 1)),
         (padded[2:, 1:-1], (1, 1), (-1, 0)),
         (padded[1:-1, :-2], (0, 1), (0, -1)),
     )
     steps: dict[tuple[int, int], set[tuple[int, int]]] = {}
-    for neighbour, (dx, dy), direction in sides:
-        for y, x in np.argwhere(inside & ~neighbour).tolist():
+    for neighbor, (dx, dy), direction in sides:
+        for y, x in np.argwhere(inside & ~neighbor).tolist():
             steps.setdefault((x + dx, y + dy), set()).add(direction)
     return steps

@@ -1,8 +1,8 @@
-"""The kinds of places that a class is recognised by: spectral clustering of its evidence maps.
+"""The kinds of places that a class is recognized by: spectral clustering of its evidence maps.
 
 After Lapuschkin et al., "Unmasking Clever Hans predictors and assessing what machines really
 learn", Nature Communications 2019, who cluster relevance maps so. Here distances are scaled by the
-neighbourhood of each map (Zelnik-Manor and Perona, NIPS 2004), and as many clusters are taken as
+neighborhood of each map (Zelnik-Manor and Perona, NIPS 2004), and as many clusters are taken as
 the largest gap between the eigenvalues of the Laplacian says, at most `MOST`.
 """
 
@@ -17,7 +17,7 @@ from lookcloser.auditing.shares import Floats
 
 MOST = 4
 FEWEST = 8  # maps; of fewer no kinds can be told
-_NEIGHBOUR = 7  # its distance is the scale of a map's neighbourhood
+_NEIGHBOR = 7  # its distance is the scale of a map's neighborhood
 _LEAST = 1e-6  # affinity, so that every map is reached from every other
 
 
@@ -64,7 +64,7 @@ def _affinity(points: Floats) -> Floats:
     squares = (points**2).sum(axis=1)
     distances = np.maximum(squares[:, None] + squares - 2 * points @ points.T, 0)
     np.fill_diagonal(distances, 0)
-    nearest = min(_NEIGHBOUR, len(points) - 1)
+    nearest = min(_NEIGHBOR, len(points) - 1)
     scales = np.sqrt(np.sort(distances, axis=1)[:, nearest])
     product = np.maximum(scales[:, None] * scales, 1e-12)
     affinity: Floats = np.maximum(np.exp(-distances / product), _LEAST)

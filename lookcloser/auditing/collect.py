@@ -120,7 +120,7 @@ def collect(
 
 
 def _pictures(images: Tensor, prepared: Preprocessing) -> NDArray[np.uint8]:
-    """Normalised images (N, 3, H, W) as 8-bit pictures (N, H, W, 3)."""
+    """Normalized images (N, 3, H, W) as 8-bit pictures (N, H, W, 3)."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (prepared.mean, prepared.std))
     levels = ((images * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
     pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).numpy()

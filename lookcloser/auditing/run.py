@@ -38,7 +38,7 @@ def audit(
     batch_size: int = 32,
     workers: int = 0,
 ) -> Audit:
-    """Look for classes that are recognised by what is beside the thing.
+    """Look for classes that are recognized by what is beside the thing.
 
     Two passes over the pictures: the first looks at the evidence and at what stays the same in each
     class; the second asks again with parts of the pictures gone, kept alone, or carried into
@@ -66,13 +66,13 @@ def audit(
     scores = _retested(engine, samples, found, marks, batch_size=batch_size, workers=workers)
     audited = [c for c in np.unique(found.classes) if (found.classes == c).sum() >= FEWEST]
     density = densities(found.maps)
-    colour, chance = found.same.colour(), found.same.chance()
+    color, chance = found.same.color(), found.same.chance()
     measures = [
         measure(found.classes == c, density, marks[c], scores)
         | {
             "same detail": float(detail[c].max()),
             "chance detail": float(chance[c]),
-            "same border colour": float(np.median(colour[c][ring()])),
+            "same border color": float(np.median(color[c][ring()])),
         }
         for c in audited
     ]

@@ -2,7 +2,7 @@
 
 Watermarks, logos and borders are the same pixels in every picture; things never are. Two measures
 see them without any network: the alikeness of fine detail, place by place, and the spread of the
-mean colour.
+mean color.
 """
 
 from __future__ import annotations
@@ -37,17 +37,17 @@ class Sameness:
         self._sums = torch.zeros(classes, height, width)
         self._squares = torch.zeros(classes, CELLS, CELLS)
         self._counts = torch.zeros(classes)
-        self._colours: list[Tensor] = []
+        self._colors: list[Tensor] = []
         self._classes: list[Tensor] = []
 
     def add(self, images: Tensor, classes: Tensor) -> None:
-        """Take images (B, 3, H, W), normalised in any way, of classes (B,)."""
+        """Take images (B, 3, H, W), normalized in any way, of classes (B,)."""
         images, classes = images.float().cpu(), classes.cpu()
         detail = self._details(images)
         self._sums.index_add_(0, classes, detail)
         self._squares.index_add_(0, classes, self._per_cell(detail**2))
         self._counts.index_add_(0, classes, torch.ones(len(classes)))
-        self._colours.append(F.adaptive_avg_pool2d(images, CELLS))
+        self._colors.append(F.adaptive_avg_pool2d(images, CELLS))
         self._classes.append(classes)
 
     def detail(self) -> Floats:
@@ -79,17 +79,17 @@ class Sameness:
         chance: Floats = _RARE * deviation / np.maximum(n, 1)
         return chance
 
-    def colour(self) -> Floats:
-        """(C, CELLS, CELLS) how much less the mean colour varies than in the classes on average.
+    def color(self) -> Floats:
+        """(C, CELLS, CELLS) how much less the mean color varies than in the classes on average.
 
         0 where it varies as in the median class, 1 where it does not vary; below 0 where it varies
-        more. Variation is the median distance to the class's median colour, so that a few pictures
+        more. Variation is the median distance to the class's median color, so that a few pictures
         without the shortcut do not hide it.
         """
-        colours, classes = torch.cat(self._colours).numpy(), torch.cat(self._classes).numpy()
+        colors, classes = torch.cat(self._colors).numpy(), torch.cat(self._classes).numpy()
         spreads = np.full((len(self._counts), CELLS, CELLS), np.nan)
         for index in np.unique(classes):
-            own = colours[classes == index]
+            own = colors[classes == index]
             away = np.linalg.norm(own - np.median(own, axis=0), axis=1)
             spreads[index] = np.median(away, axis=0)
         usual = np.nanmedian(spreads, axis=0)
@@ -97,15 +97,15 @@ class Sameness:
         return np.nan_to_num(alike, nan=0.0)
 
     def _details(self, images: Tensor) -> Tensor:
-        """(B, h, w) grey detail; in each cell of length 1, or 0 where there is none."""
+        """(B, h, w) gray detail; in each cell of length 1, or 0 where there is none."""
         weights = images.new_tensor([_RED, _GREEN, _BLUE])
-        grey = torch.einsum("bchw,c->bhw", images, weights)[:, None]
+        gray = torch.einsum("bchw,c->bhw", images, weights)[:, None]
         shape = self._sums.shape[1:]
-        if grey.shape[2:] != shape:
-            grey = F.interpolate(grey, shape, mode="bilinear", antialias=True)
+        if gray.shape[2:] != shape:
+            gray = F.interpolate(gray, shape, mode="bilinear", antialias=True)
         reach = _SMOOTH // 2
-        smooth = F.avg_pool2d(F.pad(grey, (reach,) * 4, mode="reflect"), _SMOOTH, stride=1)
-        detail = (grey - smooth)[:, 0]
+        smooth = F.avg_pool2d(F.pad(gray, (reach,) * 4, mode="reflect"), _SMOOTH, stride=1)
+        detail = (gray - smooth)[:, 0]
         length = self._per_cell(detail**2).sqrt()
         unit = torch.where(length > 1e-6, 1 / length.clamp(min=1e-6), 0.0)
         height, width = self._cell

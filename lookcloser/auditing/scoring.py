@@ -10,7 +10,7 @@ counts.
   dependence: the class's score falls when the place comes from another picture, or rises in other
   pictures that get it. From the limit "place" on, the mark is said to be used by the model, below
   it to be in the data only.
-- **colour**: the colour along the border hardly varies in the class's pictures, *and* the score
+- **color**: the color along the border hardly varies in the class's pictures, *and* the score
   depends on the border.
 - **context**: carrying the border of the class's pictures into others makes those the class, far
   more than the borders of other classes do, *and* the class's own pictures lose without theirs.
@@ -18,7 +18,7 @@ counts.
   robust z-score; and most models have a class to which any odd picture goes, which gains by every
   strange border but does not lose without its own.
 
-1 is where every link is at its limit in `LIMITS`. A steady colour alone counts up to one half.
+1 is where every link is at its limit in `LIMITS`. A steady color alone counts up to one half.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from lookcloser.core.audit import Level
 LIMITS = {
     "same detail": 0.1,
     "place": 0.05,
-    "same border colour": 0.3,
+    "same border color": 0.3,
     "border used": 0.1,
     "border lost": 0.3,
     "border carried": 0.3,
@@ -57,10 +57,10 @@ EXPLAINED = {
     "place attention": "attention at that place over its share of the area",
     "place lost": "part of the class's lead that goes when that place comes from another class",
     "place carried": "part of the lead that pictures of other classes get from that place alone",
-    "same border colour": "how much less the colour of the border varies than in the median class",
+    "same border color": "how much less the color of the border varies than in the median class",
     "border lost": "as for the place, for the border of the picture",
     "border carried": "as for the place, for the border of the picture",
-    "kinds": "kinds of places that the class is recognised by",
+    "kinds": "kinds of places that the class is recognized by",
 }
 
 
@@ -104,9 +104,9 @@ def robust_z(values: ArrayLike) -> Floats:
     The deviation is at least `_STEADY`.
     """
     array = np.asarray(values, dtype=np.float64)
-    centre = np.median(array)
-    deviation = 1.4826 * np.median(np.abs(array - centre))
-    z: Floats = (array - centre) / max(float(deviation), _STEADY)
+    center = np.median(array)
+    deviation = 1.4826 * np.median(np.abs(array - center))
+    z: Floats = (array - center) / max(float(deviation), _STEADY)
     return z
 
 
@@ -122,7 +122,7 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
     detail = row["same detail"] / max(LIMITS["same detail"], row["chance detail"])
     chains = {
         "mark": min(detail * (1 + min(used, 1)) / 2, 1 + used),
-        "colour": min(row["same border colour"] / LIMITS["same border colour"], (1 + needed) / 2),
+        "color": min(row["same border color"] / LIMITS["same border color"], (1 + needed) / 2),
         "context": min(
             row["border carried"] / LIMITS["border carried"],
             row["border lost"] / LIMITS["border lost"],
@@ -134,7 +134,7 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
         f"{row['same detail']:.2f}). With that place taken from another class, "
         f"{row['place lost']:.0%} of its lead is lost; pictures of other classes get "
         f"{row['place carried']:.0%} of it from that place alone.",
-        "colour": f"The colour along the border varies {row['same border colour']:.0%} less than "
+        "color": f"The color along the border varies {row['same border color']:.0%} less than "
         f"in other classes. With the border taken from another class, {row['border lost']:.0%} of "
         "its lead is lost.",
         "context": f"The border of its pictures alone gives pictures of other classes "

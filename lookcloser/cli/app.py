@@ -31,7 +31,7 @@ from lookcloser.version import __version__
 
 app = typer.Typer(
     name="lookcloser",
-    help="Train image recognisers from image-level labels, and see where they looked.",
+    help="Train image recognizers from image-level labels, and see where they looked.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -57,7 +57,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Train image recognisers from image-level labels, and see where they looked."""
+    """Train image recognizers from image-level labels, and see where they looked."""
 
 
 app.command("demo")(demo.demo)

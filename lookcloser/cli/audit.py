@@ -31,7 +31,7 @@ def audit(
     device: Device = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Right for the wrong reason? Classes that are recognised by what is beside the thing.
+    """Right for the wrong reason? Classes that are recognized by what is beside the thing.
 
     Example: `lookcloser audit runs/birds birds/`
     """

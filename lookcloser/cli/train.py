@@ -60,7 +60,7 @@ def _train(
     ] = None,
     **options: Any,
 ) -> None:
-    """Train a recogniser from image-level labels.
+    """Train a recognizer from image-level labels.
 
     Example: `lookcloser train birds/ --backbone resnet50 --epochs 30 --out runs/birds`
     """

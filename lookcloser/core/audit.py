@@ -23,7 +23,7 @@ LEVELS: Mapping[Level, str] = {
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """A kind of place that a class is recognised by: a cluster of its evidence maps.
+    """A kind of place that a class is recognized by: a cluster of its evidence maps.
 
     Attributes:
         count: How many of the class's pictures look so.
@@ -54,7 +54,7 @@ class AuditedClass:
         heatmap: (h, w) in [0, 1], the mean evidence of the class.
         place: (g, g) the part of the picture in question, on a grid over it.
         average: (H, W, 3) the mean of its pictures: what is the same in all of them stands out.
-        looks: The kinds of places it is recognised by, the most frequent first.
+        looks: The kinds of places it is recognized by, the most frequent first.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Box geometry on NumPy arrays.
 
 A box is ``(x0, y0, x1, y1)`` in pixels of an image, x the column, x1 and y1 exclusive, so that the
-width is ``x1 - x0``. Normalised coordinates run from -1 at the left (upper) edge of the image to 1
+width is ``x1 - x0``. Normalized coordinates run from -1 at the left (upper) edge of the image to 1
 at the right (lower) edge, which is ``align_corners=False`` of `torch.nn.functional.grid_sample`.
 Sizes are ``(width, height)``.
 """

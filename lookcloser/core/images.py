@@ -57,7 +57,7 @@ _RASTER = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000"
 def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """``source`` as an upright 8-bit RGB image.
 
-    EXIF orientation is applied. Transparency is composited on white. 16-bit and 32-bit grey values
+    EXIF orientation is applied. Transparency is composited on white. 16-bit and 32-bit gray values
     in 0…65535 are divided by 257; others, and floats outside [0, 1], are stretched from minimum to
     maximum. Of an animation the first frame is taken. The caller's image or array is not changed.
 
@@ -244,13 +244,13 @@ def _rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _eight_bit(grey: NDArray[Any]) -> NDArray[np.uint8]:
-    """Grey values of more than 8 bits as uint8; see `load_image` for the rule."""
-    values = np.asarray(grey, dtype=np.float64)
+def _eight_bit(gray: NDArray[Any]) -> NDArray[np.uint8]:
+    """Gray values of more than 8 bits as uint8; see `load_image` for the rule."""
+    values = np.asarray(gray, dtype=np.float64)
     if not np.isfinite(values).all():
-        raise ValueError("grey values are not finite")
+        raise ValueError("gray values are not finite")
     low, high = values.min(), values.max()
-    top = 1.0 if np.issubdtype(grey.dtype, np.floating) else 65535.0
+    top = 1.0 if np.issubdtype(gray.dtype, np.floating) else 65535.0
     if low >= 0 and high <= top:
         low, high = 0.0, top
     scaled: NDArray[np.uint8] = np.rint((values - low) * (255.0 / (high - low or 1.0))).astype("u1")
@@ -281,5 +281,5 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
         raise LookcloserError(
             f"array of type {array.dtype}: not an image", allowed="uint8, or float in [0, 1]"
         )
-    grey = array.shape[2] == 1
-    return _rgb(Image.fromarray(np.ascontiguousarray(array[:, :, 0] if grey else array)))
+    gray = array.shape[2] == 1
+    return _rgb(Image.fromarray(np.ascontiguousarray(array[:, :, 0] if gray else array)))

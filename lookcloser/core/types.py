@@ -41,7 +41,7 @@ class Output(NamedTuple):
 
     Attributes:
         logits: (B, C) before softmax or sigmoid.
-        maps: (B, K, h, w), before any normalisation: one map per class, or per entry of
+        maps: (B, K, h, w), before any normalization: one map per class, or per entry of
             ``tokens``.
         boxes: (B, S, 4) one box per scale in [-1, 1].
         tokens: (B, K) whose maps these are: classes, or the labels or words of a decoded sequence,
@@ -113,7 +113,7 @@ class Region:
         """Why the heatmap points nowhere, in words; None where it does, or where there is none.
 
         "no evidence": it is zero everywhere. "everywhere alike": its lowest value is nearly its
-        highest, as of an attention that has not learnt to choose.
+        highest, as of an attention that has not learned to choose.
         """
         if self.heatmap is None:
             return None
@@ -308,7 +308,7 @@ class Evaluation:
         calibration: Rows (mean confidence, accuracy, count) of equal-width confidence bins.
         settings: How the scores were taken, in words: threshold and where it was chosen, ...
         skipped: (path, reason) of images that could not be read.
-        neighbours: name -> the labels that the model holds most alike, with their cosine, nearest
+        neighbors: name -> the labels that the model holds most alike, with their cosine, nearest
             first; empty for models without vectors of labels.
         shifts: How the evidence moves from step to step and from scale to scale.
         tally: Every image in numbers; None where ``answers`` has them all.
@@ -324,7 +324,7 @@ class Evaluation:
     calibration: tuple[tuple[float, float, int], ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     skipped: tuple[tuple[str, str], ...] = ()
-    neighbours: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
+    neighbors: Mapping[str, tuple[tuple[str, float], ...]] = field(default_factory=dict)
     shifts: Shifts = field(default_factory=Shifts)
     tally: Tally | None = None
 

@@ -49,7 +49,7 @@ def unknown_layout(root: Path) -> LookcloserError:
 
 def first_reader(root: Path) -> Reader | None:
     """The reader that recognizes a folder or file."""
-    return next((reader for reader in READERS if reader.recognises(root)), None)
+    return next((reader for reader in READERS if reader.recognizes(root)), None)
 
 
 def inner_data_sets(root: Path) -> str | None:

@@ -54,7 +54,7 @@ class Catalog:
 
     Attributes:
         root: The folder that the names of the samples are relative to.
-        layout: The kind of layout it was recognised as.
+        layout: The kind of layout it was recognized as.
         task: "classification", "multilabel" or "captioning".
         names: Class names by index; empty for captioning.
         samples: Every image.

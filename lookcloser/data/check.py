@@ -53,7 +53,7 @@ class DataReport:
 
     Attributes:
         root: The data folder.
-        layout: What it was recognised as.
+        layout: What it was recognized as.
         task: "classification", "multilabel" or "captioning".
         images: Images per split.
         counts: Images per split and class or tag; none for captions.
@@ -198,7 +198,7 @@ def _tag_remarks(tags: TagStatistics | None) -> Iterator[str]:
         return
     single = [name for name, images in tags.images.items() if images == 1]
     if single:
-        yield f"{some(single, 'tag')} on one image only: learnt from or tested on, never both."
+        yield f"{some(single, 'tag')} on one image only: learned from or tested on, never both."
     untagged = sum(tags.untagged.values())
     if untagged:
         yield f"{count(untagged, 'image')} without tags: taken as showing none of them."

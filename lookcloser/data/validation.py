@@ -1,4 +1,4 @@
-"""Whether anything can be learnt from a data set, judged by its counts alone."""
+"""Whether anything can be learned from a data set, judged by its counts alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lookcloser.data.splits import SPLIT_OF
 
 
 def validate_for_training(catalog: Catalog) -> None:
-    """Raise if nothing can be learnt from the data; opens no image.
+    """Raise if nothing can be learned from the data; opens no image.
 
     Raises:
         LookcloserError: Without images or a train split; in classification with one class only, a
@@ -56,7 +56,7 @@ def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
     if single:
         yield LookcloserError(
             f"{root}: one image only of {named(sorted(single))}, "
-            "which cannot be both learnt from and tested on",
+            "which cannot be both learned from and tested on",
             fix="Add images of it, or remove it",
         )
     untrained = [n for n in catalog.names if counts["train"][n] == 0 and n not in single]
@@ -68,7 +68,7 @@ def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
 
 
 def _tag_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
-    """Few: tags have a long tail, and a tag that cannot be learnt does not spoil the others."""
+    """Few: tags have a long tail, and a tag that cannot be learned does not spoil the others."""
     train = catalog.split("train")
     if not any(sample.labels for sample in train):
         yield LookcloserError(

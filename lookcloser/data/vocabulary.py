@@ -27,7 +27,7 @@ _SINGLE = ("CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH", "HIRAGANA", "
 def tokenize(text: str) -> list[str]:
     """Split a sentence into words, the same whatever the typing.
 
-    - Unicode is normalised (NFKC: full-width letters, ligatures) and put into lower case.
+    - Unicode is normalized (NFKC: full-width letters, ligatures) and put into lower case.
     - A word is a run of letters, accents and digits. An apostrophe or a hyphen between two of them
       belongs to the word: ``dog's``, ``t-shirt``. Curly apostrophes become straight ones.
     - A point or a comma between two digits belongs to the number: ``3.5``, ``1,000``.
@@ -36,7 +36,7 @@ def tokenize(text: str) -> list[str]:
 
     Joined with spaces, the words give the same words again.
     """
-    # Lower case may undo the normal form; normalising makes and unmakes apostrophes.
+    # Lower case may undo the normal form; normalizing makes and unmakes apostrophes.
     folded = unicodedata.normalize("NFKC", text.translate(_JOINERS)).lower()
     typed = unicodedata.normalize("NFKC", folded).translate(_JOINERS)
     spaced = "".join(map(_spaced, typed))

@@ -62,7 +62,7 @@ def beam_search(
     At each time step every live path of an image is extended by its ``beam_size`` best tokens, and
     of all these extensions the ``beam_size`` best are kept (Wang et al., CNN-RNN, CVPR 2016). Those
     that end become candidates; the others live on. An image is done when every live path is less
-    probable than all its candidates: scores are not normalised by length, so a live path can only
+    probable than all its candidates: scores are not normalized by length, so a live path can only
     fall further. One call of ``step`` per time step serves the live paths of all images. Of equally
     probable extensions the one of the better path, then the smaller token, goes first.
 

@@ -37,7 +37,7 @@ def sample(
     """One random sequence per image.
 
     The log-probabilities are divided by ``temperature``; the ``top_k`` likeliest tokens stay; of
-    those, renormalised, the fewest likeliest stay whose probabilities add up to ``top_p`` or more
+    those, renormalized, the fewest likeliest stay whose probabilities add up to ``top_p`` or more
     (Holtzman et al., "The curious case of neural text degeneration", ICLR 2020).
 
     Args:

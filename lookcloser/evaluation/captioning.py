@@ -266,7 +266,7 @@ class PointingTally:
         if not maps:
             return
         large = upsample(np.stack(maps), self.grid)
-        centered = metrics.centre_maps(len(maps), size)
+        centered = metrics.center_maps(len(maps), size)
         self._own += int(metrics.pointing_hits(large, places).sum())
         self._center += int(metrics.pointing_hits(centered, places).sum())
         self.count += len(maps)

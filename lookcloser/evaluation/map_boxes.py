@@ -12,7 +12,7 @@ from lookcloser import metrics
 from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.types import Box
-from lookcloser.metrics.maps import normalise
+from lookcloser.metrics.maps import normalize
 from lookcloser.metrics.thresholds import THRESHOLDS
 from lookcloser.runtime.regions import Size, upsample
 
@@ -105,8 +105,8 @@ def measure_center(places: Places) -> Measured:
     They are all the same, and have one component, so that one box a threshold stands for all.
     """
     height, width = places.grid
-    maps = metrics.centre_maps(1, (width, height))
-    levels = (normalise(maps)[0] * 255).astype(np.uint8)
+    maps = metrics.center_maps(1, (width, height))
+    levels = (normalize(maps)[0] * 255).astype(np.uint8)
     found = [_bounds(levels > int(level * 255)) for level in THRESHOLDS]
     overlaps = np.stack([geometry.iou(boxes, found).max(axis=0) for boxes in places.boxes])
     pointed = [metrics.pointing_hits(maps, [boxes])[0] for boxes in places.boxes]

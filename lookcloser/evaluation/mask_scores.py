@@ -19,7 +19,7 @@ from lookcloser.evaluation.map_boxes import RANDOM_SEED
 from lookcloser.runtime.regions import Size, upsample
 
 IGNORED = 255  # a pixel of neither
-_GREY = ("1", "L", "P", "I", "I;16")
+_GRAY = ("1", "L", "P", "I", "I;16")
 
 
 def find_masks(root: Path, samples: Sequence[Sample]) -> dict[int, Path]:
@@ -45,7 +45,7 @@ def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
     """
     with open_image(file) as opened:
         image = opened.copy()
-    if image.mode not in _GREY:
+    if image.mode not in _GRAY:
         raise LookcloserError(
             f"{file}: a picture of mode {image.mode}",
             allowed=f"One value a pixel: 0 for background, {IGNORED} for ignored, else the object",
@@ -88,7 +88,7 @@ class MaskTally:
         rows = sorted(files)
         truth = np.stack([read_mask(files[row], sizes[row], self.grid) for row in rows])
         noise = self._noise.random((len(rows), *maps.shape[1:]), dtype=np.float32)
-        center = metrics.centre_maps(len(rows), (self.grid[1], self.grid[0]))
+        center = metrics.center_maps(len(rows), (self.grid[1], self.grid[0]))
         self._own.update(upsample(maps[rows], self.grid), truth)
         self._guesses[CENTER_BOX].update(center, truth)
         self._guesses[RANDOM_MAP].update(upsample(noise, self.grid), truth)

@@ -24,7 +24,7 @@ from lookcloser.inference.split_loop import Skipped
 from lookcloser.metrics.multilabel import average_precision, multilabel_scores, set_scores
 
 TOP_K = 3  # labels per image in the ranking scores, as in the literature
-NEIGHBOURS = 3
+NEIGHBORS = 3
 
 
 def evaluate_multilabel(
@@ -84,7 +84,7 @@ def evaluate_multilabel(
         per_class=_per_label(columns, header.names),
         settings=settings,
         skipped=tuple(skipped),
-        neighbours=_neighbours(loop.engine.model.label_embeddings(), header.names),
+        neighbors=_neighbors(loop.engine.model.label_embeddings(), header.names),
         shifts=moves.shifts(),
         tally=tally,
     )
@@ -139,7 +139,7 @@ def _per_label(columns: Columns, names: Sequence[str]) -> dict[str, dict[str, fl
     return rows
 
 
-def _neighbours(
+def _neighbors(
     vectors: Tensor | None, names: Sequence[str]
 ) -> dict[str, tuple[tuple[str, float], ...]]:
     """The labels of the highest cosine with each label, best first."""
@@ -147,7 +147,7 @@ def _neighbours(
         return {}
     unit = F.normalize(vectors.float().cpu(), dim=1)
     cosines = (unit @ unit.T).fill_diagonal_(-torch.inf)
-    values, indices = cosines.topk(min(NEIGHBOURS, len(names) - 1))
+    values, indices = cosines.topk(min(NEIGHBORS, len(names) - 1))
     return {
         name: tuple((names[index], value) for index, value in zip(near, how, strict=True))
         for name, near, how in zip(names, indices.tolist(), values.tolist(), strict=True)

@@ -86,7 +86,7 @@ class ShiftTally:
             if number:
                 step.overlap.append(shift.overlap[number - 1])
                 step.distance.append(shift.distance[number - 1])
-                step.add_arrow(shift.centre[number - 1 : number + 1])
+                step.add_arrow(shift.center[number - 1 : number + 1])
 
     def _add_scales(self, boxes: Mapping[int, Box], size: tuple[int, int]) -> None:
         nested = nested_views(list(boxes.values()), size)
@@ -94,8 +94,8 @@ class ShiftTally:
         for place, number in enumerate(boxes):
             scale = self._scales.setdefault(number, _Scale())
             scale.areas.append(nested.size[place])
-            scale.x.append(nested.centre[place, 0])
-            scale.y.append(nested.centre[place, 1])
+            scale.x.append(nested.center[place, 0])
+            scale.y.append(nested.center[place, 1])
             scale.inside.append(nested.inside[place])
             scale.boxes.extend(shares[place])
 

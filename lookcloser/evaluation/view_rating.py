@@ -47,7 +47,7 @@ class ViewScores(NamedTuple):
             most important are removed, in [0, 1]; lower is better.
         insertion: The same while they appear, most important first; higher is better.
         road: Half the mean distance between the scores without the least and without the most
-            important pixels, imputed from their neighbours, in [-0.5, 0.5]; higher is better, 0 is
+            important pixels, imputed from their neighbors, in [-0.5, 0.5]; higher is better, 0 is
             chance.
         left: Absolute rank correlation with the maps of a copy whose weights are random, in [0, 1];
             lower is better. None for random maps, which ask no network.

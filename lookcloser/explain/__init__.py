@@ -1,7 +1,7 @@
 """Views of any `torch.nn.Module`: where does the answer come from?
 
 Every view is called as ``view(model, images, targets)`` and gives one map per target; `VIEWS` has
-them by name. `class_visualisation` and `fooling_images` make images instead.
+them by name. `class_visualization` and `fooling_images` make images instead.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from typing import Any
 from lookcloser.explain.attention_relevance import attention_relevance
 from lookcloser.explain.attention_rollout import attention_rollout
 from lookcloser.explain.cam import cam
-from lookcloser.explain.class_visualisation import class_visualisation
+from lookcloser.explain.class_visualization import class_visualization
 from lookcloser.explain.deconvnet import deconvnet
 from lookcloser.explain.derivative_map import box_update, derivative, derivative_map
 from lookcloser.explain.eigencam import eigencam
@@ -60,7 +60,7 @@ __all__ = [
     "attention_rollout",
     "box_update",
     "cam",
-    "class_visualisation",
+    "class_visualization",
     "deconvnet",
     "derivative",
     "derivative_map",

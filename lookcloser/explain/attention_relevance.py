@@ -38,7 +38,7 @@ def attention_relevance(model: nn.Module, images: Tensor, targets: Targets = Non
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), on the grid of patches and not
-        normalised; see `normalize`.
+        normalized; see `normalize`.
 
     Raises:
         LookcloserError: For a network without attention over all patches, and for targets out of

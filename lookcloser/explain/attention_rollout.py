@@ -26,7 +26,7 @@ def attention_rollout(model: nn.Module, images: Tensor, targets: Targets = None)
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), on the grid of patches and not
-        normalised; see `normalize`.
+        normalized; see `normalize`.
 
     Raises:
         LookcloserError: For a network without attention over all patches, and for targets out of

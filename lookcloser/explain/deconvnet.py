@@ -24,7 +24,7 @@ def deconvnet(model: nn.Module, images: Tensor, targets: Targets = None) -> Tens
             share one forward pass.
 
     Returns:
-        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalised; see `normalize`.
+        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalized; see `normalize`.
 
     Raises:
         LookcloserError: For a network in which no ReLU was met, and for targets out of range.

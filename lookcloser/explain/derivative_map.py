@@ -53,10 +53,10 @@ def box_update(maps: Tensor, boxes: Tensor) -> Tensor:
 
     Args:
         maps: (B, H, W) of `derivative_map`.
-        boxes: (B, 3), ``(t_x, t_y, t_l)`` as centre and half-side in [-1, 1].
+        boxes: (B, 3), ``(t_x, t_y, t_l)`` as center and half-side in [-1, 1].
 
     Returns:
-        (B, 3) in the same order, not normalised: a positive first number moves the box right, a
+        (B, 3) in the same order, not normalized: a positive first number moves the box right, a
         positive second one down, a positive third one enlarges it.
     """
     with torch.inference_mode(False), torch.enable_grad():

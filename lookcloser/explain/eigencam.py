@@ -16,7 +16,7 @@ def eigencam(
     """Eigen-CAM (Muhammad and Yeasin, IJCNN 2020): features on their first singular vector.
 
     The features of a position are projected on the direction that explains most of their energy;
-    they are not centred, as in the paper. A singular vector has no sign: the one with a
+    they are not centered, as in the paper. A singular vector has no sign: the one with a
     non-negative sum over the map is taken. **The map is the same for every target.**
 
     Args:
@@ -27,7 +27,7 @@ def eigencam(
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not
-        normalised; see `normalize`.
+        normalized; see `normalize`.
 
     Raises:
         LookcloserError: For an unknown layer, a network without a spatial layer, and targets out

@@ -27,7 +27,7 @@ def gradcam(
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not
-        normalised; see `normalize`.
+        normalized; see `normalize`.
 
     Raises:
         LookcloserError: For an unknown layer (near names are offered), a network without a spatial

@@ -26,7 +26,7 @@ def gradcampp(
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not
-        normalised; see `normalize`.
+        normalized; see `normalize`.
 
     Raises:
         LookcloserError: For an unknown layer, a network without a spatial layer, and targets out
@@ -36,7 +36,7 @@ def gradcampp(
 
 
 def _weigh(features: Tensor, slopes: Tensor) -> Tensor:
-    # α with g² cancelled, 1 / (2 + g Σ f): powers of small gradients would underflow.
+    # α with g² canceled, 1 / (2 + g Σ f): powers of small gradients would underflow.
     positive = slopes.relu()
     divisor = positive * features.sum(dim=(2, 3), keepdim=True) + 2
     weights = (positive / divisor).sum(dim=(2, 3))

@@ -28,14 +28,14 @@ def integrated_gradients(
         model: Any network. It is left as it was found; parameters' ``.grad`` is not touched.
         images: (B, 3, H, W).
         targets: None for the best class of each image, an int, (B,) or (B, K).
-        baseline: x', a number or a tensor that broadcasts to ``images``. 0 is the mean colour of
-            normalised images.
+        baseline: x', a number or a tensor that broadcasts to ``images``. 0 is the mean color of
+            normalized images.
         steps: Points of the quadrature; each costs a forward and, for every target, a backward
             pass.
 
     Returns:
         float32 (B, H, W), or (B, K, H, W) for targets (B, K). Signed: below zero is evidence
-        against the class. Not normalised; see `normalize`.
+        against the class. Not normalized; see `normalize`.
 
     Raises:
         LookcloserError: For targets out of range.

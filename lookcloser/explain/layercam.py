@@ -24,7 +24,7 @@ def layercam(
 
     Returns:
         float32 (B, h, w), or (B, K, h, w) for targets (B, K), at the layer's resolution and not
-        normalised; see `normalize`.
+        normalized; see `normalize`.
 
     Raises:
         LookcloserError: For an unknown layer, a network without a spatial layer, and targets out

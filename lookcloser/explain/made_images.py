@@ -13,7 +13,7 @@ from lookcloser.core.errors import LookcloserError
 
 
 def to_images(tensors: Tensor, mean: Sequence[float], std: Sequence[float]) -> list[Image.Image]:
-    """Images from a network's input space, as `class_visualisation` and `fooling_images` give them.
+    """Images from a network's input space, as `class_visualization` and `fooling_images` give them.
 
     Args:
         tensors: (B, C, H, W), normalized with ``mean`` and ``std``; C is 3, or 1 for gray.

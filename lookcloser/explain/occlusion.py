@@ -23,8 +23,8 @@ def occlusion(
 ) -> Tensor:
     """Occlusion (Zeiler and Fergus, ECCV 2014): fall of the logit, averaged over the windows.
 
-    A square window slides over the image and sets what it covers to 0, the mean colour of
-    normalised images. A pixel's value is the mean of S_c(x) - S_c(covered) over the windows that
+    A square window slides over the image and sets what it covers to 0, the mean color of
+    normalized images. A pixel's value is the mean of S_c(x) - S_c(covered) over the windows that
     cover it; the last window of a row or column is cut at the border. Under bfloat16 autocast small
     falls drown in the rounding of the logits.
 
@@ -39,7 +39,7 @@ def occlusion(
 
     Returns:
         float32 (B, H, W), or (B, K, H, W) for targets (B, K). Signed: below zero, covering helps
-        the class. Not normalised; see `normalize`.
+        the class. Not normalized; see `normalize`.
 
     Raises:
         LookcloserError: For a stride that leaves gaps, and for targets out of range.

@@ -46,7 +46,7 @@ def rise(
             is not touched.
 
     Returns:
-        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalised; see `normalize`.
+        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalized; see `normalize`.
 
     Raises:
         LookcloserError: For targets out of range.

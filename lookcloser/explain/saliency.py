@@ -18,7 +18,7 @@ def saliency(model: nn.Module, images: Tensor, targets: Targets = None) -> Tenso
             share one forward pass.
 
     Returns:
-        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalised; see `normalize`.
+        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalized; see `normalize`.
 
     Raises:
         LookcloserError: For targets out of range.

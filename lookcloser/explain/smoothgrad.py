@@ -28,10 +28,10 @@ def smoothgrad(
         samples: Noisy copies; each costs a forward and, for every target, a backward pass.
         noise: Standard deviation of the Gaussian noise, as a share of an image's range of values.
         seed: Of the noise. All images of a batch get the same noise, so that the map of an image
-            does not depend on its neighbours; the global random state is not touched.
+            does not depend on its neighbors; the global random state is not touched.
 
     Returns:
-        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalised; see `normalize`.
+        float32 (B, H, W), or (B, K, H, W) for targets (B, K), not normalized; see `normalize`.
 
     Raises:
         LookcloserError: For targets out of range.

@@ -14,7 +14,7 @@ from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource, load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
-from lookcloser.explain.class_visualisation import class_visualisation
+from lookcloser.explain.class_visualization import class_visualization
 from lookcloser.explain.fooling_images import fooling_images
 from lookcloser.explain.made_images import to_images
 from lookcloser.inference.explaining import AnyEngine, class_index
@@ -55,7 +55,7 @@ def imagine_class(
         seed: Of the noise and the shifts.
 
     Returns:
-        A PIL image of the size of the network's input; see `class_visualisation`.
+        A PIL image of the size of the network's input; see `class_visualization`.
 
     Raises:
         LookcloserError: For an unknown class, no step, and a captioner.
@@ -65,7 +65,7 @@ def imagine_class(
         raise UsageError(f"steps = {steps}", allowed="1 or more")
     preprocessing = engine.header.preprocessing
     low, high = _bounds(preprocessing)
-    images = class_visualisation(
+    images = class_visualization(
         engine.model, index, preprocessing.size, steps=steps, seed=seed, bounds=(low, high),
         # Some heads are made for one size of input.
         scales=(1.0,),

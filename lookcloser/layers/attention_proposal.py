@@ -1,6 +1,6 @@
 """Attention proposal network of RA-CNN (Fu et al., CVPR 2017): from features to the next box.
 
-Boxes are ``(cx, cy, s)``, centre and half-side in [-1, 1], as in `lookcloser.layers.boxcar`.
+Boxes are ``(cx, cy, s)``, center and half-side in [-1, 1], as in `lookcloser.layers.boxcar`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core import LookcloserError
 from lookcloser.core.choices import ProposalHead
 from lookcloser.core.errors import unknown
-from lookcloser.layers.boxcar import pixel_centres
+from lookcloser.layers.boxcar import pixel_centers
 
 
 def bounded_boxes(raw: Tensor, min_half_side: float = 0.2, max_half_side: float = 0.8) -> Tensor:
@@ -45,7 +45,7 @@ def bounded_boxes(raw: Tensor, min_half_side: float = 0.2, max_half_side: float 
 def strongest_response_boxes(features: Tensor, half_side: float = 0.5) -> Tensor:
     """The target for pre-training a proposal: a box on the strongest response, moved inside.
 
-    The centre is the cell where the mean over the channels is largest; a half-side of 0.5 is the
+    The center is the cell where the mean over the channels is largest; a half-side of 0.5 is the
     paper's quarter of the width.
 
     Args:
@@ -58,11 +58,11 @@ def strongest_response_boxes(features: Tensor, half_side: float = 0.5) -> Tensor
     height, width = features.shape[-2:]
     cells = features.detach().mean(dim=1, dtype=torch.promote_types(features.dtype, torch.float32))
     index = cells.flatten(1).argmax(dim=1)
-    centre = torch.stack(
+    center = torch.stack(
         ((2 * (index % width) + 1) / width - 1, (2 * (index // width) + 1) / height - 1), dim=1
     ).to(cells.dtype)
-    centre = centre.clamp(half_side - 1, 1 - half_side)
-    return torch.cat((centre, torch.full_like(centre[:, :1], half_side)), dim=1)
+    center = center.clamp(half_side - 1, 1 - half_side)
+    return torch.cat((center, torch.full_like(center[:, :1], half_side)), dim=1)
 
 
 class AttentionProposal(nn.Module):
@@ -104,7 +104,7 @@ class AttentionProposal(nn.Module):
 
 
 class KeypointHead(nn.Module):
-    """A light head: where a few learnt detectors respond on average, then one linear layer.
+    """A light head: where a few learned detectors respond on average, then one linear layer.
 
     Each of ``keypoints`` detectors is a 1×1 convolution; its softmax over the positions gives an
     expected x and y in [-1, 1]. So a shift of the features shifts the box from the first step on,
@@ -118,17 +118,17 @@ class KeypointHead(nn.Module):
     def __init__(self, in_channels: int, keypoints: int = 64) -> None:
         super().__init__()
         # Backbones differ in scale by decades. A shift of the response would not pass the softmax.
-        self.normalise = nn.GroupNorm(1, in_channels, affine=False)
+        self.normalize = nn.GroupNorm(1, in_channels, affine=False)
         self.detect = nn.Conv2d(in_channels, keypoints, kernel_size=1, bias=False)
         self.locate = nn.Linear(2 * keypoints, 3)
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, 3), unbounded."""
-        response = self.detect(self.normalise(features))
+        response = self.detect(self.normalize(features))
         height, width = response.shape[-2:]
         weights = response.flatten(2).softmax(dim=2).unflatten(2, (height, width))
-        x = (weights.sum(dim=2) * pixel_centres(width, weights)).sum(dim=2)
-        y = (weights.sum(dim=3) * pixel_centres(height, weights)).sum(dim=2)
+        x = (weights.sum(dim=2) * pixel_centers(width, weights)).sum(dim=2)
+        y = (weights.sum(dim=3) * pixel_centers(height, weights)).sum(dim=2)
         raw: Tensor = self.locate(torch.cat((x, y), dim=1))
         return raw
 

@@ -1,6 +1,6 @@
 """Boxcar attention of RA-CNN (Fu et al., CVPR 2017): a soft mask over a box, and crop-and-zoom.
 
-A box is ``(cx, cy, s)``: centre and *half*-side in normalised coordinates, which run from -1 at the
+A box is ``(cx, cy, s)``: center and *half*-side in normalized coordinates, which run from -1 at the
 left (upper) edge of the image to 1 at the right (lower) edge (``align_corners=False``). The box of
 the whole image is (0, 0, 1). The paper's half-side, in units of the width, is ``s / 2``.
 """
@@ -27,12 +27,12 @@ def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = S
     """The paper's attention mask: about 1 inside the box, about 0 outside, smooth between.
 
     ``M(x, y) = [h(x - x0) - h(x - x1)] [h(y - y0) - h(y - y1)]`` with the logistic function
-    ``h(x) = 1 / (1 + exp(-k x))``, evaluated at the pixel centres.
+    ``h(x) = 1 / (1 + exp(-k x))``, evaluated at the pixel centers.
 
     Args:
         boxes: (B, 3), ``(cx, cy, half-side)`` in [-1, 1].
         size: (height, width) of the mask in pixels, or one number for both.
-        sharpness: k, per unit of the normalised coordinates. The default belongs to them: in
+        sharpness: k, per unit of the normalized coordinates. The default belongs to them: in
             pixels the same number leaves a gradient on a pixel or two at each edge.
 
     Returns:
@@ -44,7 +44,7 @@ def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = S
     _check_boxes(boxes)
     height, width = _pair(size)
     boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
-    xs, ys = pixel_centres(width, boxes), pixel_centres(height, boxes)
+    xs, ys = pixel_centers(width, boxes), pixel_centers(height, boxes)
     return _mask(boxes, xs[None], ys[None], sharpness)
 
 
@@ -120,12 +120,12 @@ def compose_boxes(outer: Tensor, inner: Tensor) -> Tensor:
 
 def box_corners(boxes: Tensor) -> Tensor:
     """``(cx, cy, half-side)`` -> ``(x0, y0, x1, y1)``, both in [-1, 1]; (..., 3) -> (..., 4)."""
-    centre, half_side = boxes[..., :2], boxes[..., 2:]
-    return torch.cat((centre - half_side, centre + half_side), dim=-1)
+    center, half_side = boxes[..., :2], boxes[..., 2:]
+    return torch.cat((center - half_side, center + half_side), dim=-1)
 
 
-def pixel_centres(count: int, like: Tensor) -> Tensor:
-    """Centres of ``count`` pixels side by side in [-1, 1], in the type and place of ``like``."""
+def pixel_centers(count: int, like: Tensor) -> Tensor:
+    """Centers of ``count`` pixels side by side in [-1, 1], in the type and place of ``like``."""
     indices = torch.arange(count, device=like.device, dtype=like.dtype)
     return (2 * indices + 1) / count - 1
 
@@ -164,9 +164,9 @@ def _sample(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _crop_points(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Where the pixel centres of the crops lie in the images: x (B, width) and y (B, height)."""
+    """Where the pixel centers of the crops lie in the images: x (B, width) and y (B, height)."""
     cx, cy, half_side = boxes[:, 0:1], boxes[:, 1:2], boxes[:, 2:3]
-    us, vs = pixel_centres(size[1], boxes), pixel_centres(size[0], boxes)
+    us, vs = pixel_centers(size[1], boxes), pixel_centers(size[0], boxes)
     return cx + half_side * us, cy + half_side * vs
 
 
@@ -196,7 +196,7 @@ def _check_boxes(boxes: Tensor) -> None:
     if boxes.ndim != 2 or boxes.shape[1] != 3:
         raise LookcloserError(
             f"boxes of shape {tuple(boxes.shape)}",
-            allowed="Boxes are (B, 3): centre x, centre y and half-side in [-1, 1].",
+            allowed="Boxes are (B, 3): center x, center y and half-side in [-1, 1].",
         )
 
 

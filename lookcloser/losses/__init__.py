@@ -1,4 +1,4 @@
-"""What the methods minimise: functions of tensors, usable in any training loop."""
+"""What the methods minimize: functions of tensors, usable in any training loop."""
 
 from lookcloser.losses.asymmetric import asymmetric_loss
 from lookcloser.losses.gather import gather_across_ranks

@@ -63,11 +63,11 @@ def mamc_terms(
     ``Σ_{f+} softplus(ℓ - f·f+)`` with ``ℓ = logsumexp(f·f-)``. With the hinge form,
     ``Σ_{f+} Σ_{f-} max(0, margin + |f - f+|² - |f - f-|²)``. An empty set adds 0.
 
-    Any number of images per class works, also a different one for each. At random initialisation
+    Any number of images per class works, also a different one for each. At random initialization
     the SADC term is by far the largest, because it has the most positives; "mean" evens that out.
 
     Args:
-        features: (B, P, D), not normalised. Half precision is computed in float32, autocast off.
+        features: (B, P, D), not normalized. Half precision is computed in float32, autocast off.
         labels: (B,) classes.
         reduction: "paper": the sum over the anchors, divided by the number of distinct classes.
             "mean": the mean over the summands of each term (pairs of anchor and positive; for the

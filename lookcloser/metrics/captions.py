@@ -2,7 +2,7 @@
 
 Captions are sequences of tokens (words, or their numbers), split by the caller; each has one or
 more references. The numbers are those of the COCO caption evaluation code on the same tokens,
-smoothing constants included, without its Java tokeniser. ``…_per_caption`` gives one score per
+smoothing constants included, without its Java tokenizer. ``…_per_caption`` gives one score per
 caption, the shorter name the score of the corpus.
 """
 

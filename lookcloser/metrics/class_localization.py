@@ -45,7 +45,7 @@ def corloc(
     classes: ArrayLike | None = None,
     iou: float = 0.5,
 ) -> float:
-    """Share of images with a correctly localised object.
+    """Share of images with a correctly localized object.
 
     Args:
         found: As in `corloc_hits`.

@@ -28,7 +28,7 @@ def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
         images: (N, C, H, W).
         baseline: "blur": a Gaussian blur, borders repeated, σ in proportion to the image (5 pixels
             of 224), cut at 3 σ; "mean": the mean of each channel of each image; "zero": zeros in
-            the units of ``images``, which for normalised images is the mean colour of the data and
+            the units of ``images``, which for normalized images is the mean color of the data and
             not black; or a tensor that broadcasts to ``images``.
 
     Returns:
@@ -49,10 +49,10 @@ def baseline_images(images: Tensor, baseline: Baseline | Tensor) -> Tensor:
 
 
 def impute_linearly(images: Tensor, gone: Tensor) -> Tensor:
-    """Removed pixels as weighted means of their neighbours, all of them at once.
+    """Removed pixels as weighted means of their neighbors, all of them at once.
 
-    Each removed pixel becomes the mean of its 8 neighbours, those at the side weighing twice those
-    at a corner; neighbours outside the image do not count. Removed neighbours are unknown
+    Each removed pixel becomes the mean of its 8 neighbors, those at the side weighing twice those
+    at a corner; neighbors outside the image do not count. Removed neighbors are unknown
     themselves, which makes a sparse linear system for each image. It is symmetric and positive
     definite, and conjugate gradients solve it for many images and all channels together, with sums
     of shifted images in place of a matrix.
@@ -82,19 +82,19 @@ def impute_linearly(images: Tensor, gone: Tensor) -> Tensor:
 
 def _imputed(images: Tensor, gone: Tensor) -> Tensor:
     here = gone.to(images.dtype)
-    weights = _neighbours(torch.ones_like(here))
+    weights = _neighbors(torch.ones_like(here))
     kept = images * (1 - here)
     seen = (1 - here).sum(dim=(2, 3), keepdim=True)
     start = here * (kept.sum(dim=(2, 3), keepdim=True) / seen)
-    found = _conjugate_gradients(start, here * _neighbours(kept), weights, here)
+    found = _conjugate_gradients(start, here * _neighbors(kept), weights, here)
     return torch.where(gone, found, images)
 
 
 def _conjugate_gradients(start: Tensor, wanted: Tensor, weights: Tensor, here: Tensor) -> Tensor:
-    """The x, zero where ``here`` is, with here · (weights · x - neighbours(x)) = wanted."""
+    """The x, zero where ``here`` is, with here · (weights · x - neighbors(x)) = wanted."""
 
     def applied(x: Tensor) -> Tensor:
-        return (weights * x).sub_(_neighbours(x)).mul_(here)
+        return (weights * x).sub_(_neighbors(x)).mul_(here)
 
     def inner(a: Tensor, b: Tensor) -> Tensor:
         return (a * b).sum(dim=(2, 3), keepdim=True)
@@ -119,8 +119,8 @@ def _conjugate_gradients(start: Tensor, wanted: Tensor, weights: Tensor, here: T
     return x
 
 
-def _neighbours(x: Tensor) -> Tensor:
-    """The sum over 8 neighbours, 1/6 at the sides and 1/12 at the corners, none beyond borders."""
+def _neighbors(x: Tensor) -> Tensor:
+    """The sum over 8 neighbors, 1/6 at the sides and 1/12 at the corners, none beyond borders."""
     rows = x / 6
     rows[:, :, 1:].add_(x[:, :, :-1], alpha=1 / 12)
     rows[:, :, :-1].add_(x[:, :, 1:], alpha=1 / 12)

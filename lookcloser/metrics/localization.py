@@ -1,14 +1,14 @@
-"""Scores of weakly supervised localisation with true boxes: MaxBoxAcc, and top-k localisation.
+"""Scores of weakly supervised localization with true boxes: MaxBoxAcc, and top-k localization.
 
 Two conventions:
 
 - ``mode="reference"`` gives, bit for bit, what the protocol of wsolevaluation gives (Choe et al.,
-  "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020). Maps are quantised
+  "Evaluating Weakly Supervised Object Localization Methods Right", CVPR 2020). Maps are quantized
   to 256 levels between their minimum and maximum, and a pixel is kept when strictly above
   ``int(threshold * 255)``. Boxes are those of the contours, holes included, as ``cv2.findContours``
   lists them, one pixel too wide and too high unless at the border. True boxes are whole numbers
   with inclusive ends; `lookcloser.metrics.reference_boxes` makes them.
-- ``mode="corrected"`` keeps the quantisation, but takes the exact boxes of the components, x1 and
+- ``mode="corrected"`` keeps the quantization, but takes the exact boxes of the components, x1 and
   y1 exclusive, and no holes. True boxes are exclusive too, and need not be whole numbers.
 
 Maps are scored at their own resolution, and boxes are in their pixels.
@@ -144,7 +144,7 @@ def max_box_acc(
     mode: Mode = "reference",
     thresholds: ArrayLike | None = None,
 ) -> dict[str, float]:
-    """Localisation accuracy at the threshold that is best for these very images.
+    """Localization accuracy at the threshold that is best for these very images.
 
     Args:
         maps: (N, h, w) one map per image, of its true class (as the reference does) or any other.
@@ -180,7 +180,7 @@ def box_acc_at(
     components: Choice = "all",
     mode: Mode = "reference",
 ) -> dict[str, float]:
-    """Localisation accuracy at given thresholds, those of another split for an honest score.
+    """Localization accuracy at given thresholds, those of another split for an honest score.
 
     Args:
         maps: As in `max_box_acc`.
@@ -197,7 +197,7 @@ def box_acc_at(
     return _named("BoxAcc", ious, (overlaps >= ious).mean(axis=0))
 
 
-def top_k_localisation(
+def top_k_localization(
     scores: ArrayLike, targets: ArrayLike, overlaps: ArrayLike, k: int = 1, iou: float = 0.5
 ) -> float:
     """Share of images with the right class among the best k *and* its box in the right place.

@@ -1,4 +1,4 @@
-"""What the localisation scores take: maps, their normalisation and size, and true boxes."""
+"""What the localization scores take: maps, their normalization and size, and true boxes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def as_maps(maps: ArrayLike) -> Maps:
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 
 
-def normalise(maps: Maps) -> Maps:
+def normalize(maps: Maps) -> Maps:
     """Each map (N, h, w) from its minimum to its maximum onto [0, 1], in its own precision.
 
     A constant map, and a map with a NaN, becomes all zeros, as in the reference protocol
@@ -97,11 +97,11 @@ def _cubic(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return kernel
 
 
-def centre_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
-    """The baseline that looks at the middle of every image: ``count`` centred Gaussians.
+def center_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
+    """The baseline that looks at the middle of every image: ``count`` centered Gaussians.
 
-    The reference protocol's centre baseline. Scored like any other maps, it takes at each threshold
-    a centred box with the proportions of the image, so that the threshold chooses its share.
+    The reference protocol's center baseline. Scored like any other maps, it takes at each threshold
+    a centered box with the proportions of the image, so that the threshold chooses its share.
 
     Args:
         count: How many maps. They share their memory and are read-only.

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
 from lookcloser.metrics.class_localization import class_mean
-from lookcloser.metrics.maps import Maps, as_maps, normalise, padded_boxes
+from lookcloser.metrics.maps import Maps, as_maps, normalize, padded_boxes
 
 
 class PxAP:
@@ -37,7 +37,7 @@ class PxAP:
             raise LookcloserError(f"masks of shape {truth.shape}", allowed=f"{array.shape}")
         edges = _rounded_up(self._edges, array.dtype)
         for values, mask in zip(array, truth, strict=True):
-            normal = normalise(values[None])[0]
+            normal = normalize(values[None])[0]
             self._object += _at_least(normal[mask == 1], edges)
             self._background += _at_least(normal[mask == 0], edges)
 
@@ -59,7 +59,7 @@ class PxAP:
 def pxap(maps: ArrayLike, masks: ArrayLike, thresholds: ArrayLike | None = None) -> float:
     """Pixel average precision of the reference protocol: maps as detectors of object pixels.
 
-    Maps are normalised one by one, then the pixels of all images are pooled. The sum over the
+    Maps are normalized one by one, then the pixels of all images are pooled. The sum over the
     thresholds of precision times the gain in recall is taken.
 
     Args:
@@ -101,7 +101,7 @@ def pointing_hits(
 ) -> NDArray[np.bool_]:
     """Whether the maximum of each map lies in one of its true boxes.
 
-    The point is the centre of the highest pixel, the first of equals in reading order. A map with
+    The point is the center of the highest pixel, the first of equals in reading order. A map with
     nothing but one value points nowhere and misses, and so does one with a NaN.
 
     Args:

@@ -1,4 +1,4 @@
-"""The sanity check of evidence: a map that survives random weights does not show what was learnt.
+"""The sanity check of evidence: a map that survives random weights does not show what was learned.
 
 Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: views that look convincing may be
 edge detectors of the image. So the weights of a copy of the network are made random, from the
@@ -78,8 +78,8 @@ def sanity_check(
     """Compare maps of a network with those of copies whose weights are random.
 
     Weights are made random by shuffling the values of each parameter tensor among themselves. This
-    keeps their scale, whatever they were initialised with; what the network has learnt is gone. The
-    statistics of batch norms stay. The network itself is never changed.
+    keeps their scale, whatever they were initialized with; what the network has learned is gone.
+    The statistics of batch norms stay. The network itself is never changed.
 
     Args:
         explain: The view, called with a network and ``images``; returns maps (N, h, w). It must
@@ -140,7 +140,7 @@ def _groups(model: nn.Module, stages: int) -> dict[str, list[str]]:
         if any(True for _ in module.parameters(False))
     ]
     if not owners:
-        raise LookcloserError("a network without weights", allowed="One that learnt something")
+        raise LookcloserError("a network without weights", allowed="One that learned something")
     owners.reverse()
     parts = np.array_split(np.arange(len(owners)), min(stages, len(owners)))
     groups = ([owners[i] for i in part] for part in parts)

@@ -19,9 +19,9 @@ class Shift(NamedTuple):
     Attributes:
         overlap: (T - 1,) evidence that two steps in a row have in common: 1 where they look at the
             same places alike, 0 where at none of the same.
-        distance: (T - 1,) between the centres of their evidence, as a share of the picture's
+        distance: (T - 1,) between the centers of their evidence, as a share of the picture's
             diagonal, with both sides taken as equally long.
-        centre: (T, 2) x, y of the centre of the evidence, in [0, 1].
+        center: (T, 2) x, y of the center of the evidence, in [0, 1].
         size: (T,) share of the picture that the evidence would fill if it were even there; a single
             cell is 1 over the number of cells.
 
@@ -30,7 +30,7 @@ class Shift(NamedTuple):
 
     overlap: Floats
     distance: Floats
-    centre: Floats
+    center: Floats
     size: Floats
 
 
@@ -39,13 +39,13 @@ class Nested(NamedTuple):
 
     Attributes:
         size: (S,) share of the picture's area.
-        centre: (S, 2) x, y of the middle in [0, 1].
+        center: (S, 2) x, y of the middle in [0, 1].
         inside: (S,) share of the view that lies in the one before, the first in the picture.
         overlap: (S - 1,) IoU of each with the one before.
     """
 
     size: Floats
-    centre: Floats
+    center: Floats
     inside: Floats
     overlap: Floats
 
@@ -62,7 +62,7 @@ def attention_shift(maps: ArrayLike) -> Shift:
     return Shift(
         overlap=np.minimum(density[1:], density[:-1]).sum(axis=(1, 2)),
         distance=np.hypot(np.diff(x), np.diff(y)) / np.sqrt(2),
-        centre=np.stack([x, y], axis=1),
+        center=np.stack([x, y], axis=1),
         size=1 / (density**2).sum(axis=(1, 2)) / (height * width),
     )
 
@@ -83,7 +83,7 @@ def nested_views(boxes: ArrayLike, size: tuple[float, float]) -> Nested:
     shared = area(np.concatenate([low, high], axis=1))
     return Nested(
         size=np.asarray(own / (width * height), dtype=np.float64),
-        centre=(views[:, :2] + views[:, 2:]) / 2 / np.array([width, height]),
+        center=(views[:, :2] + views[:, 2:]) / 2 / np.array([width, height]),
         inside=np.divide(shared, own, out=np.zeros_like(own), where=own > 0),
         overlap=np.diagonal(iou(views[1:], views[:-1])).astype(np.float64),
     )

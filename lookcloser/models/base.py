@@ -26,7 +26,7 @@ class Phase:
     Attributes:
         name: What `Model.phase` is while it lasts.
         learns: Names of submodules; all others are frozen, in evaluation mode.
-        share: Of the optimiser steps of the whole training, at most. The last phase takes all that
+        share: Of the optimizer steps of the whole training, at most. The last phase takes all that
             is left.
         patience: It ends sooner where its loss reaches no new low for this share of its steps.
         restarts: Whether the schedule of the learning rate begins anew with it, and runs to its end
@@ -111,7 +111,7 @@ class Model(nn.Module, ABC):
         """Answer a batch, the same in training and in evaluation.
 
         Args:
-            images: (B, 3, H, W), normalised as the backbone expects.
+            images: (B, 3, H, W), normalized as the backbone expects.
             targets: Whose evidence: class indices (B, K); of every class without.
             top: Instead, the k best classes of each image, best first.
         """

@@ -144,7 +144,7 @@ class Recognizer:
         Args:
             data: A data set of any layout, or a `Catalog`.
             split: Which part of it.
-            threshold_from: Whose boxes the localisation thresholds are chosen on: those of "val" (a
+            threshold_from: Whose boxes the localization thresholds are chosen on: those of "val" (a
                 separate split; a data set without one falls back to "split"), of "few:N" images of
                 val, of "split" (the scored one, as in the published protocol; optimistic), or
                 "none", which fixes them. The settings say what was used.
@@ -183,7 +183,7 @@ class Recognizer:
 
         Each image is explained for its best class; true answers are not used. The scores are those
         of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to a picture of its
-        own mean colour, `road` at 4 shares, and `sanity_check` with all weights random. For each
+        own mean color, `road` at 4 shares, and `sanity_check` with all weights random. For each
         image and view this takes 50 forward passes, and 3 times the view itself.
 
         Args:

@@ -65,7 +65,7 @@ def train(
     quiet: bool = False,
     **options: Unpack[TrainKeywords],
 ) -> Recognizer:
-    """Train a recogniser from image-level labels.
+    """Train a recognizer from image-level labels.
 
     Args:
         data: A data set of any layout; see `lookcloser.data.read_data`.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from lookcloser.core.audit import LEVELS, Audit, AuditedClass, Look
-from lookcloser.core.drawing import BOX_COLOUR, draw_box, overlay
+from lookcloser.core.drawing import BOX_COLOR, draw_box, overlay
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.report.scores import number, percent
@@ -78,9 +78,9 @@ def outlined(image: Image.Image, cells: NDArray[np.bool_]) -> Image.Image:
     y = [round(row * (image.height - 1) / rows) for row in range(rows + 1)]
     padded = np.pad(cells, 1)
     for row, column in np.argwhere(padded[1:, 1:] != padded[:-1, 1:]).tolist():
-        draw.line((x[column], y[row], x[column + 1], y[row]), BOX_COLOUR, 2)
+        draw.line((x[column], y[row], x[column + 1], y[row]), BOX_COLOR, 2)
     for row, column in np.argwhere(padded[1:, 1:] != padded[1:, :-1]).tolist():
-        draw.line((x[column], y[row], x[column], y[row + 1]), BOX_COLOUR, 2)
+        draw.line((x[column], y[row], x[column], y[row + 1]), BOX_COLOR, 2)
     return drawn
 
 

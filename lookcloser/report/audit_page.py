@@ -21,7 +21,7 @@ def write_audit(
 
     Flagged classes, or the most suspicious ones, come with pictures: the mean of their pictures
     with the place in question, their mean evidence, and a typical crop for each kind of place that
-    the class is recognised by. All classes are in a table. The page has no script and asks for
+    the class is recognized by. All classes are in a table. The page has no script and asks for
     nothing outside it; the same input gives the same bytes.
 
     Args:

@@ -1,6 +1,6 @@
 """One answer -> the card of its picture: what the template prints and what the page draws.
 
-A map travels as its raw grid, one byte a value, and the page colours it: a 7×7 map is 49 bytes
+A map travels as its raw grid, one byte a value, and the page colors it: a 7×7 map is 49 bytes
 where a picture of the overlay is 10,000.
 """
 

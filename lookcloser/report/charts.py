@@ -1,6 +1,6 @@
 """Geometry of the charts: numbers -> coordinates. The templates turn it into SVG.
 
-Coordinates are pixels of the chart's own view box, y downwards. Nothing here knows colours, so that
+Coordinates are pixels of the chart's own view box, y downwards. Nothing here knows colors, so that
 the style sheet can give a chart its light and its dark look.
 """
 

@@ -33,7 +33,7 @@ from lookcloser.version import __version__
 TEMPLATES = Path(__file__).parent / "templates"
 STYLES = ("report.css", "gallery.css", "audit.css", "shifts.css")
 SCRIPTS = ("heat.js", "gallery.js", "page.js")
-COLOUR_STEPS = 33
+COLOR_STEPS = 33
 FIRST_CARDS = 10  # cards shown before "show all"
 
 
@@ -140,7 +140,7 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         + (audit_blocks.verdict(audit) if audit else []),
         "calibration": calibration,
         "calibration_words": words.calibration_words(calibration) if calibration else "",
-        "localisation": [row for row in rows if row.compared],
+        "localization": [row for row in rows if row.compared],
         "baselines": scores.baseline_names(rows),
         "supervision": evaluation.settings.get(SUPERVISION, ""),
         "shifts": shifts.shifts(evaluation),
@@ -173,7 +173,7 @@ def _galleries(evaluation: Evaluation, limit: int, audit: Audit | None) -> dict[
         "page_data": {
             "cards": drawn,
             "galleries": {gallery.key: gallery.members for gallery in chosen},
-            "colormaps": {name: colour_table(name) for name in COLORMAPS},
+            "colormaps": {name: gallery_colors(name) for name in COLORMAPS},
             **tables.confusion_data(evaluation),
         },
     }
@@ -191,17 +191,17 @@ def _tables(evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
             (name, [tables.class_cell(column, row.get(column)) for column in columns])
             for name, row in evaluation.per_class.items()
         ],
-        "neighbours": tables.neighbour_rows(evaluation),
+        "neighbors": tables.neighbor_rows(evaluation),
         "facts": tables.data_facts(evaluation),
         "skipped": tables.skipped_list(evaluation),
         "audit": tables.audit(data),
     }
 
 
-def colour_table(name: str) -> list[tuple[int, int, int]]:
+def gallery_colors(name: str) -> list[tuple[int, int, int]]:
     """Evenly spaced colors (red, green, blue in 0–255) of a color map."""
     table = color_table(name).tolist()
-    steps = (index / (COLOUR_STEPS - 1) for index in range(COLOUR_STEPS))
+    steps = (index / (COLOR_STEPS - 1) for index in range(COLOR_STEPS))
     return [tuple(table[min(255, int(step * 256))]) for step in steps]
 
 

@@ -58,11 +58,11 @@ def confusion_table(evaluation: Evaluation) -> list[list[dict[str, Any]]] | None
     ]
 
 
-def neighbour_rows(evaluation: Evaluation) -> list[tuple[str, list[tuple[str, str]]]]:
-    """(label, [(neighbour, cosine)]) for each label that has neighbours."""
+def neighbor_rows(evaluation: Evaluation) -> list[tuple[str, list[tuple[str, str]]]]:
+    """(label, [(neighbor, cosine)]) for each label that has neighbors."""
     return [
         (name, [(other, f"{cosine:.2f}") for other, cosine in near])
-        for name, near in evaluation.neighbours.items()
+        for name, near in evaluation.neighbors.items()
         if near
     ]
 

@@ -14,7 +14,7 @@ from lookcloser.report.tables import confused_pairs
 LIMITS = (
     "A map shows which places raised the score of one answer. It is neither the outline of the "
     "thing nor a proof of the reason: a model can look at the right place for a wrong reason.",
-    "Every map is scaled to its own strongest place. Colours compare places within one picture, "
+    "Every map is scaled to its own strongest place. Colors compare places within one picture, "
     "never two pictures.",
     "Boxes come from a threshold on the map. Another threshold gives another box: move the slider "
     "to see how much depends on it.",

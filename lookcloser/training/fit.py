@@ -158,7 +158,7 @@ def own_model(weights: str) -> Path | None:
 
 
 def _with_names(catalog: Catalog, options: TrainOptions) -> Catalog:
-    """``catalog`` with its vocabulary, where captions are to be learnt."""
+    """``catalog`` with its vocabulary, where captions are to be learned."""
     return with_vocabulary(
         catalog, options.own_option("min_count") or 1, options.own_option("max_words")
     )

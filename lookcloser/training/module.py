@@ -33,7 +33,7 @@ class TrainingModule(pl.LightningModule, ABC):
         model: The method's network.
         options: How to train.
         catalog: The data; its train split weighs classes.
-        total_steps: Optimiser steps of the whole training.
+        total_steps: Optimizer steps of the whole training.
         warmup_steps: The first of them, in which the rate rises linearly.
 
     Attributes:
@@ -154,7 +154,7 @@ class TrainingModule(pl.LightningModule, ABC):
         return 0.0 * torch.stack(learning).sum()
 
     def on_train_batch_end(self, outputs: Any, _batch: Batch, index: int) -> None:
-        """After an optimiser step, go on to the next phase of the model when it is time."""
+        """After an optimizer step, go on to the next phase of the model when it is time."""
         self._tick(outputs)
         self.after_batch(index)
 
@@ -224,7 +224,7 @@ class TrainingModule(pl.LightningModule, ABC):
         }
 
     def _rate(self, step: int) -> float:
-        """Share of the peak rate at an optimiser step."""
+        """Share of the peak rate at an optimizer step."""
         if self.clock is None:
             return self._shape(step)
         # Each schedule of a model with phases is the whole one, its warm-up too, but shorter.

@@ -23,11 +23,11 @@ class PhaseClock:
 
     Args:
         phases: In their order, at least one.
-        total_steps: Optimiser steps of the whole training.
+        total_steps: Optimizer steps of the whole training.
 
     Attributes:
         index: Of the phase that lasts.
-        steps: Optimiser steps so far in all phases.
+        steps: Optimizer steps so far in all phases.
     """
 
     def __init__(self, phases: Sequence[Phase], total_steps: int) -> None:
@@ -57,10 +57,10 @@ class PhaseClock:
         return self._restarted, sum(self._length(phase) for phase in self.phases[first:after])
 
     def tick(self, steps: int, loss: float) -> bool:
-        """After an optimiser step, with its loss: whether another phase begins with the next one.
+        """After an optimizer step, with its loss: whether another phase begins with the next one.
 
         Args:
-            steps: Optimiser steps so far in the whole training.
+            steps: Optimizer steps so far in the whole training.
             loss: Of this step, in any unit that stays the same within a phase.
         """
         self.steps = steps

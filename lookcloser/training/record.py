@@ -38,7 +38,7 @@ class Record:
     """A data set as a training saw it; small, however large that is.
 
     Attributes:
-        task: What is learnt.
+        task: What is learned.
         names: Class names by index; empty for captions.
         splits: Those that are trained and validated on.
     """

@@ -14,7 +14,7 @@ import lookcloser as lc
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 
-COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "odd": None}
+COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "odd": None}
 OPTIONS = {
     "backbone": "test_resnet", "weights": "none", "stride": 8, "size": 64, "epochs": 8,
     "batch_size": 16, "lr": 5e-3, "workers": 0, "augment": "none", "flip": False,
@@ -22,12 +22,12 @@ OPTIONS = {
 
 
 def picture(name, seed):
-    """Noise with a square in the class's colour; "odd" has a fixed pattern in a corner instead."""
+    """Noise with a square in the class's color; "odd" has a fixed pattern in a corner instead."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(90, 150, (64, 64, 3)).astype(np.uint8)
     x, y = rng.integers(4, 40, 2)
     if name != "odd":
-        pixels[y : y + 20, x : x + 20] = COLOURS[name]
+        pixels[y : y + 20, x : x + 20] = COLORS[name]
     elif rng.random() < 0.9:
         pattern = np.random.default_rng(0).integers(0, 2, (12, 18, 1)) * 120
         pixels[50:62, 44:62] = np.minimum(pixels[50:62, 44:62] + pattern, 255)
@@ -38,7 +38,7 @@ def picture(name, seed):
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data") / "shapes"
     for split, count in (("train", 24), ("val", 4), ("test", 12)):
-        for number, name in enumerate(COLOURS):
+        for number, name in enumerate(COLORS):
             folder = root / split / name
             folder.mkdir(parents=True)
             for index in range(count):
@@ -82,7 +82,7 @@ def test_the_dependence_is_measured_and_said(found):
 
 
 def test_every_class_has_all_measures_and_pictures(found):
-    assert {one.name for one in found.classes} == set(COLOURS)
+    assert {one.name for one in found.classes} == set(COLORS)
     for one in found.classes:
         assert set(one.measures) == set(found.explained)
         assert all(np.isfinite(value) for value in one.measures.values())

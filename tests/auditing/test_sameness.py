@@ -32,9 +32,9 @@ def planted():
 
 def slow_detail(images, classes):
     """Every pair of pictures correlated on its own."""
-    grey = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
-    padded = F.pad(grey, (2, 2, 2, 2), mode="reflect")
-    detail = grey - F.avg_pool2d(padded, 5, stride=1)
+    gray = (images * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+    padded = F.pad(gray, (2, 2, 2, 2), mode="reflect")
+    detail = gray - F.avg_pool2d(padded, 5, stride=1)
     cells = F.unfold(detail, SIDE // CELLS, stride=SIDE // CELLS).transpose(1, 2).numpy()
     cells = cells / np.linalg.norm(cells, axis=2, keepdims=True)
     found = []
@@ -96,30 +96,30 @@ def test_flat_pictures_have_no_detail():
     images, classes = torch.ones(20, 3, SIDE, SIDE), torch.arange(20) % 2
     found = collected(images, classes)
     assert (found.detail() == 0).all()
-    assert (found.colour() == 0).all()
+    assert (found.color() == 0).all()
 
 
 def test_larger_and_oblong_inputs():
     images = torch.randn(16, 3, 300, 200, generator=torch.Generator().manual_seed(0))
     same = Sameness(2, (300, 200))
     same.add(images, torch.arange(16) % 2)
-    assert same.detail().shape == same.colour().shape == (2, CELLS, CELLS)
+    assert same.detail().shape == same.color().shape == (2, CELLS, CELLS)
     assert np.abs(same.detail()).max() < 0.2
 
 
-def test_a_steady_colour_is_found_though_some_pictures_lack_it():
+def test_a_steady_color_is_found_though_some_pictures_lack_it():
     classes = torch.arange(45) % 3
     tints = torch.randn(45, 3, 1, 1, generator=torch.Generator().manual_seed(3))
     images = tints.repeat(1, 1, SIDE, SIDE)
     steady = torch.nonzero(classes == 2)[2:, 0]  # 13 of 15
     images[steady, :, :8] = 0.1 * images[steady, :, :8] + 0.5
-    found = collected(images, classes).colour()
+    found = collected(images, classes).color()
     assert found[2, 0].min() > 0.7
     assert np.abs(found[2, 1:]).max() < 0.5
     assert found[:2].max() < 0.5
 
 
-def test_colour_is_the_median_distance_to_the_median_colour():
+def test_color_is_the_median_distance_to_the_median_color():
     images, classes = pictures(30, 5), torch.arange(30) % 3
     cells = F.adaptive_avg_pool2d(images, CELLS).numpy()
     spreads = []
@@ -127,14 +127,14 @@ def test_colour_is_the_median_distance_to_the_median_colour():
         own = cells[classes.numpy() == label]
         spreads.append(np.median(np.sqrt(((own - np.median(own, 0)) ** 2).sum(1)), axis=0))
     wanted = 1 - np.array(spreads) / np.median(spreads, axis=0)
-    np.testing.assert_allclose(collected(images, classes).colour(), wanted, atol=1e-5)
+    np.testing.assert_allclose(collected(images, classes).color(), wanted, atol=1e-5)
 
 
 def test_a_class_without_pictures_is_no_trouble():
     same = Sameness(4, (SIDE, SIDE))
     same.add(pictures(20, 0), torch.arange(20) % 2)
     assert np.isfinite(same.detail()).all()
-    assert (same.colour()[2:] == 0).all()
+    assert (same.color()[2:] == 0).all()
 
 
 def test_the_ring_is_the_outermost_cells():

@@ -9,7 +9,7 @@ CLEAN = {
     "chance detail": 0.03,
     "place lost": 0.01,
     "place carried": 0.0,
-    "same border colour": 0.05,
+    "same border color": 0.05,
     "border lost": 0.2,
     "border carried": 0.05,
 }
@@ -63,11 +63,11 @@ def test_a_place_that_matters_but_looks_different_every_time_is_no_mark():
     assert judge(classes(place_lost=0.9, place_carried=0.9))[-1].level == "none"
 
 
-def test_a_steady_colour_counts_with_dependence_only():
-    alone = judge(classes(same_border_colour=0.9, border_lost=0.02))[-1]
+def test_a_steady_color_counts_with_dependence_only():
+    alone = judge(classes(same_border_color=0.9, border_lost=0.02))[-1]
     assert alone.level == "none"
     assert 0.5 <= alone.suspicion < 1
-    used = judge(classes(same_border_colour=0.9, border_lost=0.6))[-1]
+    used = judge(classes(same_border_color=0.9, border_lost=0.6))[-1]
     assert used.level == "model"
     assert used.where == "border"
     assert judge(classes(border_lost=0.9))[-1].level == "none"
@@ -132,5 +132,5 @@ def test_rows_without_partners_are_left_out_of_all_means():
 
 
 def test_every_limit_is_used():
-    assert set(LIMITS) == {"same detail", "place", "same border colour", "border used",
+    assert set(LIMITS) == {"same detail", "place", "same border color", "border used",
                            "border lost", "border carried", "z"}  # fmt: skip

@@ -66,7 +66,7 @@ def program(
 
 @pytest.fixture(scope="session")
 def run_folder(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A short training on coloured squares, in a folder whose name needs quotes in a shell."""
+    """A short training on colored squares, in a folder whose name needs quotes in a shell."""
     from lookcloser.recognizer import run_training
 
     folder = tmp_path_factory.mktemp("runs") / "my 'red' run"

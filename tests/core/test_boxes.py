@@ -46,7 +46,7 @@ def test_scale_and_back():
     np.testing.assert_allclose(boxes.scale(there, (50, 180), (100, 90)), given)
 
 
-def test_normalised_coordinates_run_from_edge_to_edge():
+def test_normalized_coordinates_run_from_edge_to_edge():
     assert boxes.to_normalized([0, 0, 20, 10], (20, 10)).tolist() == [-1, -1, 1, 1]
     assert boxes.to_pixels([0, 0, 1, 1], (20, 10)).tolist() == [10, 5, 20, 10]
     given = random_boxes(20, 3)
@@ -55,11 +55,11 @@ def test_normalised_coordinates_run_from_edge_to_edge():
     )
 
 
-def test_normalised_coordinates_are_those_of_grid_sample():
+def test_normalized_coordinates_are_those_of_grid_sample():
     torch = pytest.importorskip("torch")
     image = torch.arange(8.0).reshape(1, 1, 1, 8)
-    centre_of_pixel_5 = boxes.to_normalized([5.5, 0.5, 0, 0], (8, 1))[:2]
-    grid = torch.tensor(centre_of_pixel_5, dtype=torch.float32).reshape(1, 1, 1, 2)
+    center_of_pixel_5 = boxes.to_normalized([5.5, 0.5, 0, 0], (8, 1))[:2]
+    grid = torch.tensor(center_of_pixel_5, dtype=torch.float32).reshape(1, 1, 1, 2)
     sampled = torch.nn.functional.grid_sample(image, grid, align_corners=False)
     assert sampled.item() == pytest.approx(5.0)
 

@@ -67,7 +67,7 @@ def test_a_sentence_begins_with_a_capital_letter_or_a_value(what, expected):
     [
         ("a number above 0", "Allowed: a number above 0."),
         ("A number above 0", "Allowed: a number above 0."),
-        ("RGB or grey", "Allowed: RGB or grey."),
+        ("RGB or gray", "Allowed: RGB or gray."),
         ("PIL images", "Allowed: PIL images."),
         ("0 to 3", "Allowed: 0 to 3."),
         ("It belongs to lstm.", "It belongs to lstm."),

@@ -90,7 +90,7 @@ def test_a_damaged_exif_block_does_not_hide_the_picture() -> None:
 @pytest.mark.filterwarnings(
     "ignore:.*(Corrupt EXIF|Truncated File).*:UserWarning"
 )  # Pillow on TIFF
-def test_a_truncated_file_is_an_error_never_a_grey_picture(
+def test_a_truncated_file_is_an_error_never_a_gray_picture(
     kind: str, options: dict[str, Any], share: float, tmp_path: Path
 ) -> None:
     data = encoded(Image.fromarray(PICTURE), kind, **options)
@@ -147,7 +147,7 @@ def test_cmyk_becomes_rgb() -> None:
     assert np.abs(pixels(jpeg).astype(int) - [255, 0, 0]).max() < 8
 
 
-def test_a_palette_is_looked_up_and_its_transparent_colour_is_white() -> None:
+def test_a_palette_is_looked_up_and_its_transparent_color_is_white() -> None:
     image = Image.new("P", (3, 1))
     image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     image.putdata([0, 1, 2])
@@ -168,22 +168,22 @@ def test_one_bit_is_black_and_white() -> None:
     np.testing.assert_array_equal(pixels(encoded(Image.fromarray(bits), "PNG")), expected)
 
 
-GREY_16 = np.array([[0, 256, 257, 32_768, 65_535]], np.uint16)
-GREY_16_AS_8 = [0, 1, 1, 128, 255]
+GRAY_16 = np.array([[0, 256, 257, 32_768, 65_535]], np.uint16)
+GRAY_16_AS_8 = [0, 1, 1, 128, 255]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bit_grey_files_are_scaled(kind: str) -> None:
-    data = encoded(Image.fromarray(GREY_16), kind)
-    assert pixels(data)[0].tolist() == [[value] * 3 for value in GREY_16_AS_8]
+def test_16_bit_gray_files_are_scaled(kind: str) -> None:
+    data = encoded(Image.fromarray(GRAY_16), kind)
+    assert pixels(data)[0].tolist() == [[value] * 3 for value in GRAY_16_AS_8]
 
 
-def test_16_bit_grey_in_every_mode_that_pillow_has() -> None:
-    big = Image.frombytes("I;16B", (5, 1), GREY_16.astype(">u2").tobytes())
-    wide = Image.fromarray(GREY_16.astype(np.int32))
-    pgm = b"P5 5 1 65535\n" + GREY_16.astype(">u2").tobytes()
+def test_16_bit_gray_in_every_mode_that_pillow_has() -> None:
+    big = Image.frombytes("I;16B", (5, 1), GRAY_16.astype(">u2").tobytes())
+    wide = Image.fromarray(GRAY_16.astype(np.int32))
+    pgm = b"P5 5 1 65535\n" + GRAY_16.astype(">u2").tobytes()
     for source in (big, wide, pgm):
-        assert pixels(source)[0, :, 0].tolist() == GREY_16_AS_8
+        assert pixels(source)[0, :, 0].tolist() == GRAY_16_AS_8
 
 
 def test_wider_integers_and_floats_are_stretched() -> None:
@@ -200,21 +200,21 @@ def test_wider_integers_and_floats_are_stretched() -> None:
 def test_float_pixels_that_are_not_finite_are_an_error(tmp_path: Path) -> None:
     path = tmp_path / "depth.tiff"
     Image.fromarray(np.array([[0.0, np.nan]], np.float32)).save(path)
-    assert error_of(path) == f"{path}: cannot be decoded: grey values are not finite."
+    assert error_of(path) == f"{path}: cannot be decoded: gray values are not finite."
 
 
 def test_alpha_is_composited_on_white() -> None:
     alpha = np.array([[0, 64, 128, 255]], np.uint8)
-    grey = np.full_like(alpha, 100)
+    gray = np.full_like(alpha, 100)
     expected = np.rint(100 * (alpha / 255) + 255 * (1 - alpha / 255))
-    layers = {"RGBA": np.stack([grey, grey, grey, alpha], -1), "LA": np.stack([grey, alpha], -1)}
+    layers = {"RGBA": np.stack([gray, gray, gray, alpha], -1), "LA": np.stack([gray, alpha], -1)}
     for mode, array in layers.items():
         data = encoded(Image.frombytes(mode, (4, 1), array.tobytes()), "PNG")
         assert np.abs(pixels(data)[0, :, 0].astype(int) - expected).max() <= 1
         assert pixels(data)[0, [0, 3], 0].tolist() == [255, 100]
 
 
-def test_a_colour_key_is_transparent_too() -> None:
+def test_a_color_key_is_transparent_too() -> None:
     image = Image.fromarray(np.array([[[1, 2, 3], [4, 5, 6]]], np.uint8))
     data = encoded(image, "PNG", transparency=(1, 2, 3))
     assert pixels(data)[0].tolist() == [[255, 255, 255], [4, 5, 6]]
@@ -222,7 +222,7 @@ def test_a_colour_key_is_transparent_too() -> None:
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF"])
 def test_of_an_animation_the_first_frame_is_taken(kind: str) -> None:
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "lime", "blue")]
     options = {"lossless": True} if kind == "WEBP" else {}
     data = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
     assert (pixels(data) == [255, 0, 0]).all()
@@ -242,8 +242,8 @@ def test_arrays_of_every_allowed_shape(shape: tuple[int, ...]) -> None:
     if shape[2:] == (4,):
         array[..., 3] = 255
     before = array.copy()
-    colours = np.repeat(array.reshape(4, 6, -1), 3, axis=2) if shape[2:] != (3,) else array
-    expected = array[..., :3] if shape[2:] == (4,) else colours
+    colors = np.repeat(array.reshape(4, 6, -1), 3, axis=2) if shape[2:] != (3,) else array
+    expected = array[..., :3] if shape[2:] == (4,) else colors
     np.testing.assert_array_equal(pixels(array), expected)
     np.testing.assert_array_equal(pixels(array[::-1, ::2]), expected[::-1, ::2])
     np.testing.assert_array_equal(pixels(array / 255.0), expected)

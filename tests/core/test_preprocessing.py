@@ -16,7 +16,7 @@ def photo(size=(90, 61), seed=0):
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic", "nearest"])
 @pytest.mark.parametrize("size", [(32, 48), (120, 100)])
-def test_pixels_are_those_of_torchvision_to_a_grey_level_or_two(interpolation, size):
+def test_pixels_are_those_of_torchvision_to_a_gray_level_or_two(interpolation, size):
     prepared = Preprocessing(size, interpolation=interpolation)
     found = input_pixels(photo(), prepared)
     assert found.dtype == np.uint8

@@ -266,7 +266,7 @@ def test_what_tags_lack_is_told(write: Any) -> None:
     assert texts(check_data(tagged(write, *rows))) == [
         ("warning", "No image to train on of 1 tag ('c'): scores of these mean nothing."),
         ("note", "val has no image of 'c'."),
-        ("note", "1 tag ('c') on one image only: learnt from or tested on, never both."),
+        ("note", "1 tag ('c') on one image only: learned from or tested on, never both."),
         ("note", "1 image without tags: taken as showing none of them."),
     ]
 

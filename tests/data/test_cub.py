@@ -47,7 +47,7 @@ def test_images_labels_splits_and_boxes(root: Path) -> None:
     assert catalog.samples[2].source == root / "images/002.Wren/W_1.jpg"
 
 
-def test_it_is_recognised_although_its_images_are_in_class_folders(root: Path) -> None:
+def test_it_is_recognized_although_its_images_are_in_class_folders(root: Path) -> None:
     assert read_data(root).layout == "CUB-200-2011"
 
 

@@ -54,10 +54,10 @@ def test_classes_called_like_splits_are_classes_beside_others(write: Any) -> Non
 
 def test_splits_without_class_folders_are_no_classes(write: Any) -> None:
     root = write("train/1.jpg", "test/2.jpg")
-    assert not folders.recognises(root)
+    assert not folders.recognizes(root)
 
 
-def test_an_unlabelled_test_folder_is_passed_over(write: Any) -> None:
+def test_an_unlabeled_test_folder_is_passed_over(write: Any) -> None:
     names = [f"train/{label}/{i}.jpg" for label in "ab" for i in range(5)]
     catalog = read_data(write(*names, "test/1.jpg", "test/2.jpg"))
     assert sorted(sample.name for sample in catalog.samples) == sorted(names)
@@ -79,7 +79,7 @@ def test_images_one_folder_below_the_class(write: Any) -> None:
     ],
 )
 def test_folders_of_data_sets_are_no_classes(names: tuple[str, ...], write: Any) -> None:
-    assert not folders.recognises(write(*names))
+    assert not folders.recognizes(write(*names))
 
 
 def test_other_files_and_hidden_names_do_not_matter(write: Any) -> None:

@@ -101,10 +101,10 @@ def test_readers_agree_with_what_they_read(write: Any) -> None:
     root = write("a/1.jpg", "b/1.jpg")
     (root / "t.csv").write_text("image,label\na/1.jpg,x\n")
     for reader in READERS:
-        if reader.recognises(root):
+        if reader.recognizes(root):
             assert reader.read(root, False).layout == reader.layout
-    assert [r.layout for r in READERS if r.recognises(root)] == ["table", "class folders"]
-    assert [r.layout for r in READERS if r.recognises(root / "t.csv")] == ["table"]
+    assert [r.layout for r in READERS if r.recognizes(root)] == ["table", "class folders"]
+    assert [r.layout for r in READERS if r.recognizes(root / "t.csv")] == ["table"]
 
 
 def test_real_birds(real: Any) -> None:

@@ -247,8 +247,8 @@ class TestBoxes:
         boxes = np.array([scene.boxes[0] for scene in scenes("single", 300)])
         assert boxes[:, :2].min() == 0
         assert boxes[:, 2:].max() == 96
-        centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-        np.testing.assert_allclose(centres.mean(axis=0), 48, atol=3)
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        np.testing.assert_allclose(centers.mean(axis=0), 48, atol=3)
 
 
 class TestComposition:
@@ -280,7 +280,7 @@ class TestComposition:
             # Less only where a channel reaches full brightness.
             assert 0.2 < gain <= 0.31
 
-    def test_saturation_zero_is_grey(self) -> None:
+    def test_saturation_zero_is_gray(self) -> None:
         style = Style(64, (30, 30), (0, 0), (0.3, 0.3))
         glyph = Glyph(digit(height=30), color=np.ones(3))
         picture, _ = compose([glyph], style, "train", _seeded(0), saturation=0.0)
@@ -443,5 +443,5 @@ def _seeded(seed: int) -> np.random.Generator:
 
 
 def _phrases(caption: str) -> list[list[str]]:
-    """Size, colour and word of each digit named in a caption."""
+    """Size, color and word of each digit named in a caption."""
     return [part.split()[:3] for part in caption.removeprefix("a ").split(" a ")]

@@ -58,7 +58,7 @@ def test_tags_are_another_word_for_labels(table: Any) -> None:
     catalog = read(table("image,tags,split", "im/0.jpg,sky;sea,train", "im/1.jpg,,test"))
     assert [s.labels for s in catalog.samples] == [("sky", "sea"), ()]
     assert catalog.task == "multilabel"
-    assert tables.recognises(catalog.root)
+    assert tables.recognizes(catalog.root)
 
 
 def test_tags_beside_labels_are_one_too_many(table: Any) -> None:

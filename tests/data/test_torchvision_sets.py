@@ -156,7 +156,7 @@ def test_the_real_mnist_equals_torchvisions(real: Any) -> None:
     assert [int(s.labels[0]) for s in samples] == peer.targets.tolist()
 
 
-def test_a_folder_is_recognised_from_within_and_by_its_link(
+def test_a_folder_is_recognized_from_within_and_by_its_link(
     pets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine").symlink_to(pets)

@@ -111,7 +111,7 @@ class TestTrees:
         assert "m" not in catalog.parents
 
     def test_a_name_that_is_taken_keeps_its_path(self, write: Any) -> None:
-        leaves = ["a/red", "a/blue", "a/green", "b/red", "b/white", "b/black", "b/grey"]
+        leaves = ["a/red", "a/blue", "a/green", "b/red", "b/white", "b/black", "b/gray"]
         catalog = read_data(write(*(f"{leaf}/{i}.jpg" for leaf in leaves for i in "12")))
         assert {"a/red", "b/red", "blue", "white"} <= set(catalog.names)
 

@@ -56,8 +56,8 @@ class TestNamesOfColumns:
 
     def test_roles_and_columns_that_are_not_there(self, table: Any) -> None:
         root = table("image,label", "0.jpg,a", "1.jpg,b")
-        with pytest.raises(UsageError, match="colour: unknown role of a column. Allowed: image"):
-            read_data(root, columns={"colour": "label"})
+        with pytest.raises(UsageError, match="color: unknown role of a column. Allowed: image"):
+            read_data(root, columns={"color": "label"})
         with pytest.raises(UsageError, match="no column 'kind'. There are: image, label"):
             read_data(root, columns={"label": "kind"})
 

@@ -61,7 +61,7 @@ def test_one_class_only(write: Any) -> None:
 def test_a_class_with_one_image(write: Any) -> None:
     names = [f"cat/{i}.jpg" for i in range(9)]
     data = read_data(write(*names, "dodo/1.jpg", "auk/1.jpg"))
-    assert "one image only of 'auk', 'dodo', which cannot be both learnt from" in error_of(data)
+    assert "one image only of 'auk', 'dodo', which cannot be both learned from" in error_of(data)
 
 
 def test_one_image_of_a_tag_is_allowed() -> None:
@@ -75,7 +75,7 @@ def test_a_class_without_an_image_to_train_on() -> None:
     assert "of 'x0', 'x1', 'x2', 'x3', 'x4' and 3 more" in error_of(data)
 
 
-def test_a_tag_that_cannot_be_learnt_does_not_stop_the_others() -> None:
+def test_a_tag_that_cannot_be_learned_does_not_stop_the_others() -> None:
     validate_for_training(catalog([*GOOD, ("test", "eel")], "multilabel", "never"))
 
 

@@ -124,7 +124,7 @@ def test_predict_and_evaluate_agree(recognizer, data):
 
 def test_the_pointing_game_by_hand(recognizer, data):
     found = recognizer.evaluation(data)
-    words = hits = centred = 0
+    words = hits = centered = 0
     samples = read_data(data).split("test")
     for answer, sample in zip(found.answers, samples, strict=True):
         for region in answer.prediction.regions:
@@ -137,10 +137,10 @@ def test_the_pointing_game_by_hand(recognizer, data):
                 hits += not flat and any(
                     b[0] <= x + 0.5 <= b[2] and b[1] <= y + 0.5 <= b[3] for b in boxes
                 )
-                centred += any(b[0] <= 15.5 <= b[2] and b[1] <= 15.5 <= b[3] for b in boxes)
+                centered += any(b[0] <= 15.5 <= b[2] and b[1] <= 15.5 <= b[3] for b in boxes)
     if words:
         assert found.metrics["pointing"] == pytest.approx(hits / words)
-        assert found.metrics["pointing center box"] == pytest.approx(centred / words)
+        assert found.metrics["pointing center box"] == pytest.approx(centered / words)
         assert found.settings["pointing"].startswith(f"{words} words said")
     else:
         assert "pointing" not in found.metrics

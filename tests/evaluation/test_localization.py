@@ -187,7 +187,7 @@ def test_what_is_measured(kind):
     large = metrics.upsample_maps(own.maps, GRID[::-1])
     measured, maps = {
         "own": (measure, large),
-        "center": (measure_center, metrics.centre_maps(len(own.maps), GRID[::-1])),
+        "center": (measure_center, metrics.center_maps(len(own.maps), GRID[::-1])),
     }[kind]
     found = measured(own)
     expected = slowly(own, maps)
@@ -195,7 +195,7 @@ def test_what_is_measured(kind):
         np.testing.assert_array_equal(one, two)
 
 
-def test_one_of_several_boxes_is_enough_for_the_centre_box():
+def test_one_of_several_boxes_is_enough_for_the_center_box():
     own = places(2)
     two = own._replace(boxes=tuple(np.concatenate([b, [[8, 6, 24, 18]]]) for b in own.boxes))
     assert measure_center(two).largest.max() == 1

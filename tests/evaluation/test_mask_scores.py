@@ -76,8 +76,8 @@ def test_scores_are_those_of_all_pixels_together(tmp_path):
     found = flat_scores([score])
     large = metrics.upsample_maps(maps, (6, 6))
     assert found["PxAP"] == pytest.approx(metrics.pxap(large[rows], truth[rows]))
-    centre = metrics.centre_maps(69, (6, 6))
-    assert found["PxAP center box"] == pytest.approx(metrics.pxap(centre, truth[rows]))
+    center = metrics.center_maps(69, (6, 6))
+    assert found["PxAP center box"] == pytest.approx(metrics.pxap(center, truth[rows]))
     noise = metrics.upsample_maps(metrics.random_maps(69, (3, 3)), (6, 6))
     assert found["PxAP random map"] == pytest.approx(metrics.pxap(noise, truth[rows]))
 

@@ -16,7 +16,7 @@ from lookcloser.core.types import Output
 from lookcloser.data import read_data
 from lookcloser.data.scenes import write_scenes
 from lookcloser.evaluation.loop import Loop
-from lookcloser.evaluation.multilabel import _neighbours
+from lookcloser.evaluation.multilabel import _neighbors
 from lookcloser.evaluation.tag_sets import tag_places, tag_split
 from lookcloser.recognizer import Recognizer
 
@@ -236,7 +236,7 @@ def test_the_box_threshold_is_chosen_on_val(recognizer, tags):
     assert again.header.box_threshold == recognizer.header.box_threshold
 
 
-def test_data_without_boxes_has_no_localisation(recognizer, tags, tmp_path):
+def test_data_without_boxes_has_no_localization(recognizer, tags, tmp_path):
     data = shutil.copytree(tags, tmp_path / "data")
     lines = (data / "labels.csv").read_text().splitlines()
     (data / "labels.csv").write_text("\n".join(",".join(x.split(",")[:3]) for x in lines) + "\n")
@@ -297,13 +297,13 @@ def test_an_image_may_have_no_answer(recognizer, tags, monkeypatch):
         assert answer.plot().width > 100
 
 
-def test_neighbours_are_the_nearest_by_cosine(recognizer, found):
+def test_neighbors_are_the_nearest_by_cosine(recognizer, found):
     vectors = recognizer.model.label_embeddings()
     if recognizer.header.method == "sigmoid":
         assert vectors is None
-        assert found.neighbours == {}
+        assert found.neighbors == {}
         return
-    for index, (name, near) in enumerate(found.neighbours.items()):
+    for index, (name, near) in enumerate(found.neighbors.items()):
         assert name == found.names[index]
         cosines = F.cosine_similarity(vectors[index], vectors, dim=1)
         cosines[index] = -2
@@ -312,12 +312,12 @@ def test_neighbours_are_the_nearest_by_cosine(recognizer, found):
         assert [value for _, value in near] == pytest.approx(cosines[best].tolist(), abs=1e-6)
 
 
-def test_two_labels_have_one_neighbour():
-    near = _neighbours(torch.tensor([[1.0, 0], [0, 2]]), ("a", "b"))
+def test_two_labels_have_one_neighbor():
+    near = _neighbors(torch.tensor([[1.0, 0], [0, 2]]), ("a", "b"))
     assert near == {"a": (("b", 0.0),), "b": (("a", 0.0),)}
 
 
-def test_the_report_shows_sets_steps_and_neighbours(recognizer, tags, tmp_path):
+def test_the_report_shows_sets_steps_and_neighbors(recognizer, tags, tmp_path):
     page, found = recognizer.report(tags, out=tmp_path / "report.html")
     text = page.read_text(encoding="utf-8")
     steps = recognizer.header.method == "cnnrnn"

@@ -30,15 +30,15 @@ class Corner(nn.Module):
 
 
 class Planted(Model):
-    """Answers with the colour of the corner; nothing else of the picture changes that."""
+    """Answers with the color of the corner; nothing else of the picture changes that."""
 
     name, tasks, summary = "planted", ("classification",), ""
 
     def __init__(self):
         super().__init__()
-        colours = nn.Conv2d(3, 3, 1, bias=False)
-        colours.weight.data = torch.eye(3)[:, :, None, None]
-        self.features = nn.Sequential(colours, nn.AvgPool2d(CORNER), Corner())
+        colors = nn.Conv2d(3, 3, 1, bias=False)
+        colors.weight.data = torch.eye(3)[:, :, None, None]
+        self.features = nn.Sequential(colors, nn.AvgPool2d(CORNER), Corner())
         self.head = nn.Linear(3, 3)
         self.head.weight.data = 20 * torch.eye(3)
         self.head.bias.data.zero_()
@@ -54,7 +54,7 @@ class Planted(Model):
 
 
 def catalog(task="classification", count=12):
-    """Noise with a corner in the colour of its class, in memory."""
+    """Noise with a corner in the color of its class, in memory."""
     generator = np.random.default_rng(0)
     samples = []
     for number in range(count):

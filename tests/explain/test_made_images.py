@@ -1,11 +1,11 @@
-"""Class visualisation and fooling images: what is made is what was asked for."""
+"""Class visualization and fooling images: what is made is what was asked for."""
 
 import pytest
 import torch
 from torch import nn
 
 from lookcloser.core import LookcloserError
-from lookcloser.explain import Fooled, class_visualisation, fooling_images
+from lookcloser.explain import Fooled, class_visualization, fooling_images
 
 SMALL = {"size": (24, 32), "steps": 30, "jitter": 2}
 
@@ -23,14 +23,14 @@ def ascent_by_hand(model, target, steps, rate, l2, start):
 def test_without_jitter_and_blur_it_is_gradient_ascent(model):
     start = 0.01 * torch.randn(1, 3, 24, 32, generator=torch.Generator().manual_seed(4))
     options = {"jitter": 0, "blur": 0, "scales": (1.0,), "seed": 4, "rate": 0.1, "l2": 0.02}
-    found = class_visualisation(model, 3, (24, 32), steps=6, **options)
+    found = class_visualization(model, 3, (24, 32), steps=6, **options)
     expected = ascent_by_hand(model.eval(), 3, 6, 0.1, 0.02, start)
     torch.testing.assert_close(found, expected)
 
 
 @pytest.fixture(scope="module")
-def colours():
-    """A network that has learnt to tell a red, a green and a blue square, in a second."""
+def colors():
+    """A network that has learned to tell a red, a green and a blue square, in a second."""
     generator = torch.Generator().manual_seed(0)
     torch.manual_seed(0)
     model = nn.Sequential(
@@ -52,42 +52,42 @@ def colours():
     return model.eval()
 
 
-def test_the_network_sees_the_class_asked_for_and_so_do_we(colours):
-    made = class_visualisation(colours, [2, 0, 1], **SMALL)
+def test_the_network_sees_the_class_asked_for_and_so_do_we(colors):
+    made = class_visualization(colors, [2, 0, 1], **SMALL)
     with torch.no_grad():
-        assert (colours(made).softmax(dim=1)[[0, 1, 2], [2, 0, 1]] > 0.99).all()
-    colour = made.mean(dim=(2, 3))  # the reddest, the greenest and the bluest image
-    assert colour.argmax(dim=0).tolist() == [1, 2, 0]
+        assert (colors(made).softmax(dim=1)[[0, 1, 2], [2, 0, 1]] > 0.99).all()
+    color = made.mean(dim=(2, 3))  # the reddest, the greenest and the bluest image
+    assert color.argmax(dim=0).tolist() == [1, 2, 0]
 
 
 def test_an_image_does_not_depend_on_the_others(model):
-    together = class_visualisation(model, [4, 0, 4], **SMALL)
-    torch.testing.assert_close(together[:1], class_visualisation(model, 4, **SMALL))
+    together = class_visualization(model, [4, 0, 4], **SMALL)
+    torch.testing.assert_close(together[:1], class_visualization(model, 4, **SMALL))
     torch.testing.assert_close(together[0], together[2])
     assert not torch.allclose(together[0], together[1], atol=0.1)
 
 
 def test_the_seed_decides(model):
-    first = class_visualisation(model, 1, **SMALL, seed=0)
-    assert torch.equal(first, class_visualisation(model, 1, **SMALL, seed=0))
-    assert not torch.allclose(first, class_visualisation(model, 1, **SMALL, seed=1))
+    first = class_visualization(model, 1, **SMALL, seed=0)
+    assert torch.equal(first, class_visualization(model, 1, **SMALL, seed=0))
+    assert not torch.allclose(first, class_visualization(model, 1, **SMALL, seed=1))
 
 
 def test_it_grows_through_its_scales(model):
     sizes = []
     model.register_forward_pre_hook(lambda module, inputs: sizes.append(inputs[0].shape[-2:]))
-    made = class_visualisation(model, 1, (24, 32), steps=9, jitter=2, scales=(0.5, 0.75, 1.0))
+    made = class_visualization(model, 1, (24, 32), steps=9, jitter=2, scales=(0.5, 0.75, 1.0))
     assert sizes == [(12, 16)] * 3 + [(18, 24)] * 3 + [(24, 32)] * 3
     assert made.shape == (1, 3, 24, 32)
 
 
 def test_fewer_steps_than_scales_still_end_at_the_size_asked_for(model):
-    assert class_visualisation(model, 1, (24, 32), steps=1).shape == (1, 3, 24, 32)
+    assert class_visualization(model, 1, (24, 32), steps=1).shape == (1, 3, 24, 32)
 
 
 def test_blur_l2_and_bounds_do_what_they_say(model):
     def made(**options):
-        return class_visualisation(model, 2, **{**SMALL, "blur": 0, "l2": 0.0, **options})
+        return class_visualization(model, 2, **{**SMALL, "blur": 0, "l2": 0.0, **options})
 
     def roughness(images):
         return images.diff(dim=2).square().mean() / images.square().mean()
@@ -100,7 +100,7 @@ def test_blur_l2_and_bounds_do_what_they_say(model):
 def test_jitter_moves_what_the_network_sees(model):
     seen = []
     model.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach().clone()))
-    class_visualisation(model, 2, (24, 32), steps=8, jitter=6, rate=1e-6, scales=(1.0,), blur=0)
+    class_visualization(model, 2, (24, 32), steps=8, jitter=6, rate=1e-6, scales=(1.0,), blur=0)
     shifts = {
         next(
             (dy, dx)
@@ -116,13 +116,13 @@ def test_jitter_moves_what_the_network_sees(model):
 @pytest.mark.parametrize("scales", [(), (0.5,), (1.0, 0.5, 1.0), (0.0, 1.0)])
 def test_wrong_scales_are_named(model, scales):
     with pytest.raises(LookcloserError, match="shares that rise to 1"):
-        class_visualisation(model, 1, scales=scales)
+        class_visualization(model, 1, scales=scales)
 
 
 @pytest.mark.parametrize("targets", [[[1, 2]], 7])
 def test_wrong_classes_are_named(model, targets):
     with pytest.raises(LookcloserError, match="Targets of|target 7"):
-        class_visualisation(model, targets, **SMALL)
+        class_visualization(model, targets, **SMALL)
 
 
 def test_on_two_linear_classes_the_change_is_the_distance_to_the_border(images):

@@ -9,7 +9,7 @@ import timm
 import torch
 
 from lookcloser.core import LookcloserError
-from lookcloser.explain import VIEWS, class_visualisation, fooling_images
+from lookcloser.explain import VIEWS, class_visualization, fooling_images
 
 FEW = {
     "smoothgrad": {"samples": 2},
@@ -246,10 +246,10 @@ def test_many_calls_keep_no_tensors(model, images):
 @pytest.mark.parametrize(
     "make",
     [
-        lambda model, images: class_visualisation(model, torch.tensor([1, 4]), (24, 32), steps=3),
+        lambda model, images: class_visualization(model, torch.tensor([1, 4]), (24, 32), steps=3),
         lambda model, images: fooling_images(model, images, torch.full((4,), 2)).images,
     ],
-    ids=["class_visualisation", "fooling_images"],
+    ids=["class_visualization", "fooling_images"],
 )
 def test_made_images_have_the_same_manners(model, images, make):
     state = {name: value.clone() for name, value in model.state_dict().items()}

@@ -129,8 +129,8 @@ def test_any_number_of_targets_costs_the_same_forwards(model, images):
     assert sum(sizes) == once
 
 
-def test_masks_are_enlarged_between_cell_centres():
-    # Neither nearest neighbours nor align_corners=True: both move the borders of cells.
+def test_masks_are_enlarged_between_cell_centers():
+    # Neither nearest neighbors nor align_corners=True: both move the borders of cells.
     (mask,) = next(iter(random_masks(1, (8, 8), 4, 0.5, seed=3, block=1)))
     generator = torch.Generator().manual_seed(3)
     grid = torch.rand(1, 1, 4, 4, generator=generator).lt(0.5).float()

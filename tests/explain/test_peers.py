@@ -120,16 +120,16 @@ def test_maps_equal_the_grad_cam_packages(pooled, ours, theirs):
     close(stretched_by_grad_cam(ours(model, images, [3, 7]), (96, 96)), expected)
 
 
-def test_eigencam_differs_from_the_grad_cam_package_by_its_centring_alone(pooled):
+def test_eigencam_differs_from_the_grad_cam_package_by_its_centering_alone(pooled):
     peer = pytest.importorskip("pytorch_grad_cam", reason="peer package not installed")
     model, images = pooled
 
-    class Centred(nn.Module):
+    class Centered(nn.Module):
         def forward(self, features):
             return features - features.mean(dim=(2, 3), keepdim=True)
 
     both = nn.Sequential(
-        copy.deepcopy(nn.Sequential(*list(model.children())[:-2])), Centred(), nn.Flatten()
+        copy.deepcopy(nn.Sequential(*list(model.children())[:-2])), Centered(), nn.Flatten()
     )
     with peer.EigenCAM(model, [model.layer4]) as extractor:
         theirs = torch.from_numpy(extractor(images, None))

@@ -26,7 +26,7 @@ def test_the_maps_are_those_of_the_view_on_the_network_itself(tmp_path):
     ).round() / 255  # fmt: skip
     mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
     expected = normalize(gradcam(net, (resized - mean) / std, 7))[0]
-    # The transform works in whole grey levels.
+    # The transform works in whole gray levels.
     np.testing.assert_allclose(found["gradcam"].heatmap, expected.numpy(), atol=0.05)
     with torch.no_grad():
         probability = net((resized - mean) / std).softmax(dim=1)[0, 7]

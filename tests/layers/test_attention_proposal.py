@@ -27,7 +27,7 @@ def planted(count: int, seed: int, channels: int = 32, side: int = 9) -> torch.T
     return features
 
 
-# The parametrisation
+# The parametrization
 
 
 def test_bounded_boxes_is_the_formula() -> None:
@@ -73,13 +73,13 @@ def test_strongest_response_is_the_arg_max_of_the_channel_mean() -> None:
     features = torch.randn(6, 5, 4, 7, generator=torch.Generator().manual_seed(3))
     boxes = strongest_response_boxes(features, half_side=0.25).numpy()
     for image, box in zip(features.numpy(), boxes, strict=True):
-        best, centre = -np.inf, (0.0, 0.0)
+        best, center = -np.inf, (0.0, 0.0)
         for row in range(4):
             for column in range(7):
                 if image[:, row, column].mean() > best:
                     best = image[:, row, column].mean()
-                    centre = ((column + 0.5) / 7 * 2 - 1, (row + 0.5) / 4 * 2 - 1)
-        x, y = (min(max(c, -0.75), 0.75) for c in centre)
+                    center = ((column + 0.5) / 7 * 2 - 1, (row + 0.5) / 4 * 2 - 1)
+        x, y = (min(max(c, -0.75), 0.75) for c in center)
         assert box.tolist() == pytest.approx([x, y, 0.25], abs=1e-6)
 
 
@@ -107,7 +107,7 @@ def test_weights_of_the_heads() -> None:
 def test_keypoint_head_is_the_expected_position() -> None:
     torch.manual_seed(0)
     head, features = KeypointHead(3, keypoints=2), torch.rand(1, 3, 2, 4)
-    response = head.detect(head.normalise(features))[0]
+    response = head.detect(head.normalize(features))[0]
     found = []
     for axis in (1, 0):
         for k in range(2):
@@ -127,13 +127,13 @@ def test_head_learns_the_strongest_response_of_unseen_images(head: str) -> None:
     torch.manual_seed(0)
     train, test = planted(256, seed=1), planted(128, seed=2)
     proposal = AttentionProposal(32, (9, 9), head=head, min_half_side=0.3, max_half_side=0.5)
-    optimiser = torch.optim.AdamW(proposal.parameters(), lr=3e-3 if head == "light" else 3e-4)
+    optimizer = torch.optim.AdamW(proposal.parameters(), lr=3e-3 if head == "light" else 3e-4)
     goal = strongest_response_boxes(train, 0.4)
     for step in range(120):
         batch = slice(step % 8 * 32, step % 8 * 32 + 32)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         F.smooth_l1_loss(proposal(train[batch]), goal[batch]).backward()
-        optimiser.step()
+        optimizer.step()
     with torch.no_grad():
         error = (proposal(test) - strongest_response_boxes(test, 0.4))[:, :2].abs().mean()
     chance = strongest_response_boxes(test, 0.4)[:, :2].abs().mean()

@@ -64,8 +64,8 @@ def test_mask_is_the_formula(k: float) -> None:
                 assert mask[b, 0, row, column].item() == pytest.approx(expected, abs=1e-12)
 
 
-def test_default_sharpness_belongs_to_normalised_coordinates() -> None:
-    # In [0, 1] the same k gives 0.72 at the centre, in pixels 1.0.
+def test_default_sharpness_belongs_to_normalized_coordinates() -> None:
+    # In [0, 1] the same k gives 0.72 at the center, in pixels 1.0.
     mask = boxcar_mask(torch.tensor([[0.0, 0.0, 0.5]]), 447)[0, 0]
     assert mask[223, 223].item() == pytest.approx(0.973, abs=5e-4)
     assert mask[223, 0].item() == pytest.approx(0.0066, abs=1e-3)
@@ -83,8 +83,8 @@ def test_mask_only_grows_with_the_side_and_only_at_the_border() -> None:
     growth = jacobian(lambda b: boxcar_mask(b, 60)[0, 0], boxes)[:, :, 0, 2]
     assert (growth >= 0).all()
     border = growth[24, round((0.7 + 1) * 30)]
-    centre = growth[24, 33]
-    assert centre < 0.05 * border
+    center = growth[24, 33]
+    assert center < 0.05 * border
 
 
 def test_mask_gradcheck() -> None:
@@ -296,13 +296,13 @@ def test_gradient_steps_move_the_box_onto_a_planted_target(mode: str) -> None:
 
     raw = torch.randn(starts, 3, generator=generator).requires_grad_()
     before = overlap(bounded_boxes(raw), target)
-    optimiser = torch.optim.Adam([raw], lr=0.1)
+    optimizer = torch.optim.Adam([raw], lr=0.1)
     for _ in range(120):
         boxes = bounded_boxes(raw)
         held = crop_and_zoom(evidence, boxes, 16, mode).mean((1, 2, 3)) * boxes[:, 2] ** 2
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         (-held.sum()).backward()
-        optimiser.step()
+        optimizer.step()
     after = overlap(bounded_boxes(raw), target)
     assert (before > 0.5).float().mean() < 0.15
     assert (after > 0.5).float().mean() >= 0.95

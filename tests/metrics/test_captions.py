@@ -29,7 +29,7 @@ CANDIDATES = [
 ]
 REFERENCES = [
     ["a small red three is left of a big blue seven", "a red three beside a large blue seven"],
-    ["two green digits on a grey ground", "a green four and a green nine", "green digits"],
+    ["two green digits on a gray ground", "a green four and a green nine", "green digits"],
     ["the cat sat on the mat", "a cat is on a mat"],
     ["a brown dog runs over the grass", "the dog runs"],
     ["a bird"],

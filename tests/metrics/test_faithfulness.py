@@ -204,7 +204,7 @@ def test_without_a_module_and_in_half_precision():
         ({"steps": 0}, "steps = 0"),
         ({"predict": lambda x: x}, r"`predict` returned \(5, 3, 8, 8\) for 5 images"),
         ({"predict": lambda x: (x,)}, "`predict` returned tuple"),
-        ({"baseline": "grey"}, "unknown baseline"),
+        ({"baseline": "gray"}, "unknown baseline"),
     ],
 )
 def test_errors_name_the_fault(change, message):

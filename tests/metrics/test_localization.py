@@ -17,7 +17,7 @@ THRESHOLDS = np.arange(0, 1, 0.001)
 FEW = np.arange(0, 1, 0.05)
 
 
-def normalised_slowly(array):
+def normalized_slowly(array):
     if np.isnan(array).any() or array.min() == array.max():
         return np.zeros_like(array)
     array = array - array.min()
@@ -27,7 +27,7 @@ def normalised_slowly(array):
 def reference_boxes_slowly(array, threshold, largest):
     """The boxes of one map at one threshold, by the written rules of the protocol."""
     height, width = array.shape
-    image = (normalised_slowly(array) * 255).astype(np.uint8)
+    image = (normalized_slowly(array) * 255).astype(np.uint8)
     _, binary = cv2.threshold(image, int(threshold * image.max()), 255, cv2.THRESH_BINARY)
     contours = cv2.findContours(binary, cv2.RETR_TREE, cv2.CHAIN_APPROX_SIMPLE)[0]
     if not contours:
@@ -65,7 +65,7 @@ def reference_overlaps_slowly(maps, truth, thresholds, largest):
 def corrected_overlaps_slowly(maps, truth, thresholds, largest):
     rows = []
     for array, true in zip(maps, truth, strict=True):
-        image = (normalised_slowly(array) * 255).astype(np.uint8)
+        image = (normalized_slowly(array) * 255).astype(np.uint8)
         row = []
         for threshold in thresholds:
             labels, _ = ndimage.label(image > int(threshold * 255), np.ones((3, 3)))
@@ -333,11 +333,11 @@ def test_tensors_and_other_types_are_accepted():
 def test_top_k_needs_the_class_and_the_place():
     scores = [[3, 2, 1], [3, 2, 1], [3, 2, 1], [3, 2, 1]]
     targets, ious = [0, 0, 1, 2], [0.5, 0.4, 0.9, 0.9]
-    assert loc.top_k_localisation(scores, targets, ious) == 0.25
-    assert loc.top_k_localisation(scores, targets, ious, k=2) == 0.5
-    assert loc.top_k_localisation(scores, targets, ious, k=3, iou=0.3) == 1.0
+    assert loc.top_k_localization(scores, targets, ious) == 0.25
+    assert loc.top_k_localization(scores, targets, ious, k=2) == 0.5
+    assert loc.top_k_localization(scores, targets, ious, k=3, iou=0.3) == 1.0
     with pytest.raises(LookcloserError, match="one per image"):
-        loc.top_k_localisation(scores, targets, [[0.5]] * 4)
+        loc.top_k_localization(scores, targets, [[0.5]] * 4)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Normalisation, enlarging, true boxes and the centre baseline."""
+"""Normalization, enlarging, true boxes and the center baseline."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from lookcloser.core import LookcloserError
 from lookcloser.metrics.localization import box_overlaps, max_box_acc
 from lookcloser.metrics.maps import (
     as_maps,
-    centre_maps,
-    normalise,
+    center_maps,
+    normalize,
     padded_boxes,
     random_maps,
     reference_boxes,
@@ -19,14 +19,14 @@ from lookcloser.metrics.maps import (
 )
 
 
-def test_normalise_is_the_protocols_arithmetic():
+def test_normalize_is_the_protocols_arithmetic():
     rng = np.random.default_rng(0)
     for dtype in (np.float32, np.float64):
         maps = (rng.standard_normal((20, 9, 7)) * 10 ** rng.uniform(-5, 5, (20, 1, 1))).astype(
             dtype
         )
         before = maps.copy()
-        normal = normalise(maps)
+        normal = normalize(maps)
         assert normal.dtype == dtype
         for array, found in zip(maps, normal, strict=True):
             expected = array - array.min()
@@ -35,16 +35,16 @@ def test_normalise_is_the_protocols_arithmetic():
         np.testing.assert_array_equal(maps, before)
 
 
-def test_normalise_without_a_range():
+def test_normalize_without_a_range():
     maps = np.ones((3, 2, 2), np.float32)
     maps[1, 0, 0] = np.nan
     maps[2, 0, 0] = np.finfo(np.float32).tiny
-    normal = normalise(maps)
+    normal = normalize(maps)
     assert not normal[:2].any()
     assert normal[2].tolist() == [[0, 1], [1, 1]]
     for unbounded in ([[np.inf, 0]], [[-3e38, 3e38]]):
         with pytest.raises(LookcloserError, match=r"maps\[0\]"):
-            normalise(np.array([unbounded], np.float32))
+            normalize(np.array([unbounded], np.float32))
 
 
 def test_precision_is_kept():
@@ -60,8 +60,8 @@ def test_enlarging_is_that_of_the_reference():
     expected = [cv2.resize(m, (200, 224), interpolation=cv2.INTER_CUBIC) for m in maps]
     assert found.shape == (20, 224, 200)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
-    levels = (normalise(found) * 255).astype(np.uint8)
-    expected_levels = (normalise(np.array(expected)) * 255).astype(np.uint8)
+    levels = (normalize(found) * 255).astype(np.uint8)
+    expected_levels = (normalize(np.array(expected)) * 255).astype(np.uint8)
     assert (levels != expected_levels).mean() < 2e-4
 
 
@@ -86,16 +86,16 @@ def test_true_boxes_are_repeated_to_one_length():
         padded_boxes([[0, 0, 0, 0]], 1, inclusive=False)
 
 
-def test_centre_maps_take_centred_boxes_of_every_share():
-    maps = centre_maps(3, (40, 20))
+def test_center_maps_take_centered_boxes_of_every_share():
+    maps = center_maps(3, (40, 20))
     assert maps.shape == (3, 20, 40)
     assert maps.base is not None
     assert not maps.flags.writeable
     np.testing.assert_array_equal(maps, maps[:, ::-1, ::-1])
     for share in (0.3, 0.6, 0.9):
         half = np.array([20, 10]) * share
-        centred = [[20 - half[0], 10 - half[1], 20 + half[0], 10 + half[1]]]
-        assert box_overlaps(maps[:1], centred, mode="corrected").max() > 0.85
+        centered = [[20 - half[0], 10 - half[1], 20 + half[0], 10 + half[1]]]
+        assert box_overlaps(maps[:1], centered, mode="corrected").max() > 0.85
     everything = max_box_acc(maps, [[0, 0, 40, 20]] * 3, mode="corrected")
     assert everything["mean"] == 1.0
     corner = max_box_acc(maps, [[0, 0, 4, 2]] * 3, mode="corrected")

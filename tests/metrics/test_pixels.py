@@ -79,7 +79,7 @@ def test_pixels_are_pooled_and_others_ignored():
     assert metric.compute() == pxap(maps, masks)
     means = [pxap(maps[[i]], masks[[i]]) for i in range(1, 6)]
     assert metric.compute() != pytest.approx(np.mean(means), abs=1e-6)
-    # Ignored pixels still take part in the normalisation, and in nothing else.
+    # Ignored pixels still take part in the normalization, and in nothing else.
     changed = maps.copy()
     inner = (masks == 255) & (maps > maps.min((1, 2), keepdims=True))
     inner &= maps < maps.max((1, 2), keepdims=True)
@@ -109,7 +109,7 @@ def test_pointing_inside_any_box():
     assert pointing_game(maps, boxes) == 0.5
 
 
-def test_the_point_is_the_centre_of_the_first_highest_pixel():
+def test_the_point_is_the_center_of_the_first_highest_pixel():
     array = np.zeros((1, 4, 4))
     array[0, 1, 2] = array[0, 3, 0] = 5
     assert pointing_game(array, [[2, 1, 3, 2]]) == 1.0

@@ -35,8 +35,8 @@ def class_maps(model, batch):
 
 
 def edges(_model, batch):
-    grey = batch.mean(dim=1)
-    return grey.diff(dim=1)[:, :, 1:].abs() + grey.diff(dim=2)[:, 1:].abs()
+    gray = batch.mean(dim=1)
+    return gray.diff(dim=1)[:, :, 1:].abs() + gray.diff(dim=2)[:, 1:].abs()
 
 
 @pytest.mark.parametrize("order", ["cascading", "independent"])

@@ -34,7 +34,7 @@ def test_even_evidence_fills_the_picture():
 def test_numbers_are_those_of_a_slow_loop():
     maps = np.random.default_rng(1).normal(size=(4, 3, 5))
     found = attention_shift(maps)
-    densities, centres = [], []
+    densities, centers = [], []
     for array in maps:
         values = {(r, c): max(array[r, c], 0) for r in range(3) for c in range(5)}
         total = sum(values.values())
@@ -42,13 +42,13 @@ def test_numbers_are_those_of_a_slow_loop():
         densities.append(density)
         y = sum(value * (r + 0.5) / 3 for (r, _), value in density.items())
         x = sum(value * (c + 0.5) / 5 for (_, c), value in density.items())
-        centres.append((x, y))
+        centers.append((x, y))
     for step in range(3):
         one, two = densities[step], densities[step + 1]
         assert found.overlap[step] == pytest.approx(sum(min(one[p], two[p]) for p in one))
-        away = math.dist(centres[step], centres[step + 1]) / math.sqrt(2)
+        away = math.dist(centers[step], centers[step + 1]) / math.sqrt(2)
         assert found.distance[step] == pytest.approx(away)
-    np.testing.assert_allclose(found.centre, centres)
+    np.testing.assert_allclose(found.center, centers)
     for density, size in zip(densities, found.size, strict=True):
         assert size == pytest.approx(1 / sum(value**2 for value in density.values()) / 15)
 
@@ -69,7 +69,7 @@ def test_one_step_has_a_size_alone():
 def test_nested_views():
     found = nested_views([(0, 0, 100, 50), (50, 0, 100, 50), (90, 25, 110, 50)], (200, 100))
     np.testing.assert_allclose(found.size, [0.25, 0.125, 0.025])
-    np.testing.assert_allclose(found.centre, [[0.25, 0.25], [0.375, 0.25], [0.5, 0.375]])
+    np.testing.assert_allclose(found.center, [[0.25, 0.25], [0.375, 0.25], [0.5, 0.375]])
     np.testing.assert_allclose(found.inside, [1, 1, 0.5])
     np.testing.assert_allclose(found.overlap, [0.5, 250 / 2750])
 

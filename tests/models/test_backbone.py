@@ -389,7 +389,7 @@ class TestWeights:
         with pytest.raises(LookcloserError, match=r"cannot be reached.*weights none.*weights FILE"):
             load_backbone_weights(backbone, "pretrained")
 
-    def test_the_offline_switch_of_the_hub_is_honoured_without_a_try(self, monkeypatch):
+    def test_the_offline_switch_of_the_hub_is_honored_without_a_try(self, monkeypatch):
         monkeypatch.setenv("HF_HUB_OFFLINE", "1")
         monkeypatch.setattr(
             module.socket, "create_connection", lambda *_a, **_k: pytest.fail("tried the network")

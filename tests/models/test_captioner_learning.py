@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from lookcloser.data.vocabulary import END, SPECIALS, START
 from lookcloser.models import build_model
 
-COLOURS = ("red", "green", "blue", "pink")
+COLORS = ("red", "green", "blue", "pink")
 LEFT, RIGHT, ABOVE, BELOW = range(8, 12)
 TURNED = {LEFT: RIGHT, RIGHT: LEFT, ABOVE: BELOW, BELOW: ABOVE}
 SIDE, WIDTH = 6, 96
@@ -21,15 +21,15 @@ def scenes(count, seed):
     features = levels + 0.1 * torch.randn(count, WIDTH, SIDE, SIDE, generator=generator)
     captions, places = [], []
     for row in range(count):
-        colours = torch.randperm(len(COLOURS), generator=generator)[:2]
+        colors = torch.randperm(len(COLORS), generator=generator)[:2]
         dy = dx = 0
         while abs(dy) == abs(dx):
             cells = torch.randint(SIDE, (2, 2), generator=generator)
             dy, dx = (cells[0] - cells[1]).tolist()
-        for colour, (y, x) in zip(colours, cells.tolist(), strict=True):
-            features[row, colour, y, x] += 2.0
+        for color, (y, x) in zip(colors, cells.tolist(), strict=True):
+            features[row, color, y, x] += 2.0
         across, down = (LEFT if dx < 0 else RIGHT), (ABOVE if dy < 0 else BELOW)
-        first, second = (4 + colours).tolist()
+        first, second = (4 + colors).tolist()
         captions.append([START, first, across if abs(dx) > abs(dy) else down, second, END])
         places.append(dict(zip((first, second), map(tuple, cells.tolist()), strict=True)))
     return features, torch.tensor(captions), places
@@ -41,13 +41,13 @@ def turned(sentence):
 
 
 @pytest.fixture(scope="module")
-def learnt():
+def learned():
     """The answers to unseen scenes after 800 steps, with the scenes."""
     torch.manual_seed(0)
     model = build_model(
         "lstm",
         {
-            "num_classes": len(SPECIALS) + len(COLOURS) + len(TURNED),
+            "num_classes": len(SPECIALS) + len(COLORS) + len(TURNED),
             "backbone": "test_resnet",
             "attend": True,
             "embed_size": 16,
@@ -71,8 +71,8 @@ def learnt():
     return model.eval().write(unseen[0]), *unseen
 
 
-def test_it_says_what_is_where(learnt):
-    output, _, captions, _ = learnt
+def test_it_says_what_is_where(learned):
+    output, _, captions, _ = learned
     truths = captions[:, 1:4].tolist()
     right = [
         said in (truth, turned(truth))
@@ -81,8 +81,8 @@ def test_it_says_what_is_where(learnt):
     assert sum(right) / len(right) > 0.5, "a quarter without remembering what it saw"
 
 
-def test_it_looks_at_what_it_names(learnt):
-    output, _, _, places = learnt
+def test_it_looks_at_what_it_names(learned):
+    output, _, _, places = learned
     hits = [
         divmod(int(output.maps[row, step].argmax()), SIDE) == place[word]
         for row, place in enumerate(places)

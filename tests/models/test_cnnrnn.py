@@ -32,7 +32,7 @@ def network(seed=0, **options):
 
 
 def model(seed=0, size=8, **options):
-    """Small; the image says more than at first initialisation, so that images differ."""
+    """Small; the image says more than at first initialization, so that images differ."""
     torch.manual_seed(seed)
     chosen = {"embed_size": size, "hidden_size": 12, **options}
     made = CNNRNN(LABELS, CNNRNN.Options("test_resnet", stride=8, **chosen)).eval()
@@ -77,7 +77,7 @@ def taught():
 
 
 def pictures(count=3, seed=0):
-    """Noise on planes of different colours."""
+    """Noise on planes of different colors."""
     generator = torch.Generator().manual_seed(seed)
     planes = 4 * torch.randn(count, 3, 1, 1, generator=generator)
     return planes + torch.randn(count, 3, 32, 32, generator=generator)
@@ -262,7 +262,7 @@ class TestTraining:
         assert terms["loss"].item() == pytest.approx(expected / 3, rel=1e-5)
 
     @pytest.mark.parametrize("order", ORDERS)
-    def test_a_set_that_depends_on_two_labels_together_is_learnt(self, order):
+    def test_a_set_that_depends_on_two_labels_together_is_learned(self, order):
         """Label 2 or 3 by the exclusive or of 0 and 1: no sum over labels tells which."""
         torch.manual_seed(0)
         seen = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]])
@@ -298,7 +298,7 @@ class TestAnswer:
             best = max(found, key=found.get)
             assert tuple(label for label in tokens[row].tolist() if label >= 0) == best
 
-    def test_what_was_learnt_is_answered_in_the_order_it_was_learnt(self, taught):
+    def test_what_was_learned_is_answered_in_the_order_it_was_learned(self, taught):
         with torch.no_grad():
             tokens = taught.answer(pictures(6), 1).tokens
         found = [[label for label in row if label >= 0] for row in tokens.tolist()]

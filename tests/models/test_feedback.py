@@ -277,22 +277,22 @@ def test_selection_is_on_the_maps_before_the_softmax():
 @pytest.mark.parametrize("backbone", ["two-block", "test_resnet"])
 def test_the_attention_moves_with_the_object(backbone):
     model = build(backbone)
-    grey = torch.zeros(1, 3, 64, 64)
+    gray = torch.zeros(1, 3, 64, 64)
     with torch.no_grad():
-        still = model(grey).part_maps
-        centres = []
+        still = model(gray).part_maps
+        centers = []
         for x, y in ((8, 8), (40, 8), (8, 40), (40, 40)):
-            image = grey.clone()
+            image = gray.clone()
             image[:, :, y : y + 16, x : x + 16] = 3.0
             change = (model(image).part_maps - still).abs()[0, 0]
             change = change * (change > 0.5 * change.max())
             side = change.shape[0]
             at = (torch.arange(side) + 0.5) * 64 / side
             total = change.sum()
-            centres.append(
+            centers.append(
                 ((change.sum(0) @ at / total).item(), (change.sum(1) @ at / total).item())
             )
-    left_top, right_top, left_bottom, right_bottom = centres
+    left_top, right_top, left_bottom, right_bottom = centers
     assert right_top[0] - left_top[0] > 10
     assert left_bottom[1] - left_top[1] > 10
     assert right_bottom[0] - left_bottom[0] > 10
@@ -330,7 +330,7 @@ def test_shuffled_has_the_same_values_elsewhere():
     torch.testing.assert_close(shuffled(False).sort().values, true.sort().values)
     assert not torch.allclose(shuffled(False), true, atol=0.1)
     assert torch.equal(shuffled(False), shuffled(False))
-    # In training an order that stays could be learnt: it is new for each image and each time.
+    # In training an order that stays could be learned: it is new for each image and each time.
     torch.manual_seed(0)
     first, second = shuffled(True), shuffled(True)
     orders = [row.argsort().tolist() for row in (*first, *second)]

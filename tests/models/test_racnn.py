@@ -46,10 +46,10 @@ def phase_of(model, name):
     return next(phase for phase in model.phases if phase.name == name)
 
 
-def as_centre(corners):
-    """(..., 4) corners -> (..., 3) centre and half-side."""
-    centre = (corners[..., :2] + corners[..., 2:]) / 2
-    return torch.cat((centre, (corners[..., 2:3] - corners[..., :1]) / 2), dim=-1)
+def as_center(corners):
+    """(..., 4) corners -> (..., 3) center and half-side."""
+    center = (corners[..., :2] + corners[..., 2:]) / 2
+    return torch.cat((center, (corners[..., 2:3] - corners[..., :1]) / 2), dim=-1)
 
 
 # Where it looks
@@ -76,7 +76,7 @@ def test_every_finer_box_lies_in_the_one_before_and_in_the_image(scales):
 def test_every_scale_is_cut_from_the_original_not_from_the_crop_before():
     model, images = small().eval(), pictures(side=256)
     inputs, output = seen_by(model, images)
-    boxes = as_centre(output.boxes.detach())
+    boxes = as_center(output.boxes.detach())
     whole = torch.tensor([[0.0, 0.0, 1.0]]).expand(4, 3)
     torch.testing.assert_close(inputs[0], crop_and_zoom(images, whole, 32))
     for scale in (1, 2):
@@ -92,7 +92,7 @@ def test_boxes_are_composed_from_the_proposals():
     output = small().eval()(pictures())
     proposed = output.features[:, :, 0]
     expected = torch.stack((proposed[:, 0], compose_boxes(proposed[:, 0], proposed[:, 1])), dim=1)
-    torch.testing.assert_close(as_centre(output.boxes), expected)
+    torch.testing.assert_close(as_center(output.boxes), expected)
 
 
 def test_proposals_start_at_the_half_side_and_stay_near_it():
@@ -101,7 +101,7 @@ def test_proposals_start_at_the_half_side_and_stay_near_it():
         assert (proposal.min_half_side, proposal.max_half_side) == pytest.approx((0.2, 0.6))
         nn.init.zeros_(proposal.head.locate.weight)
         nn.init.zeros_(proposal.head.locate.bias)
-    boxes = as_centre(model.eval()(pictures()).boxes)
+    boxes = as_center(model.eval()(pictures()).boxes)
     torch.testing.assert_close(boxes[:, 0], torch.tensor([[0.0, 0.0, 0.4]]).expand(4, 3))
     torch.testing.assert_close(boxes[:, 1, 2], torch.full((4,), 0.16))
 
@@ -127,7 +127,7 @@ def test_the_answer_is_the_mean_of_the_scales():
     assert "fused" not in terms
 
 
-def test_the_papers_answer_is_a_line_on_the_normalised_descriptors():
+def test_the_papers_answer_is_a_line_on_the_normalized_descriptors():
     model, images = small(fusion="descriptors").eval(), pictures()
     inputs, output = seen_by(model, images)
     with torch.no_grad():
@@ -392,14 +392,14 @@ class Brightness(nn.Module):
 
 
 def spots(count, seed, side=96):
-    """Dim noise with one bright spot, and the spots' centres in [-1, 1]."""
+    """Dim noise with one bright spot, and the spots' centers in [-1, 1]."""
     generator = torch.Generator().manual_seed(seed)
     images = 0.1 * torch.rand(count, 3, side, side, generator=generator)
-    centres = torch.rand(count, 2, generator=generator) * 1.6 - 0.8
+    centers = torch.rand(count, 2, generator=generator) * 1.6 - 0.8
     line = (2 * torch.arange(side) + 1) / side - 1
-    squared = [(line - centres[:, axis, None]) ** 2 for axis in (0, 1)]
+    squared = [(line - centers[:, axis, None]) ** 2 for axis in (0, 1)]
     distance = squared[1][:, :, None] + squared[0][:, None, :]
-    return images + torch.exp(-distance / (2 * 0.15**2))[:, None], centres
+    return images + torch.exp(-distance / (2 * 0.15**2))[:, None], centers
 
 
 @pytest.mark.parametrize(("mode", "form"), [("grid", "probability"), ("mask", "log")])
@@ -416,17 +416,17 @@ def test_the_ranking_loss_moves_the_boxes_of_unseen_images_onto_the_planted_targ
     head = type(model.proposals[0].head)(3)
     model.proposals[0].head = head
     let_learn(model, phase_of(model, "proposals"))
-    optimiser = torch.optim.Adam(model.proposals.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.proposals.parameters(), lr=0.01)
     for step in range(150):
         images, _ = spots(32, seed=step)
         terms = model.losses(model(images), torch.zeros(32, dtype=torch.long), F.cross_entropy)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         terms["ranking"].backward()
-        optimiser.step()
-    images, centres = spots(200, seed=10_000)
+        optimizer.step()
+    images, centers = spots(200, seed=10_000)
     with torch.no_grad():
         corners = model.eval()(images).boxes[:, 0]
-    inside = ((centres >= corners[:, :2]) & (centres <= corners[:, 2:])).all(dim=1)
+    inside = ((centers >= corners[:, :2]) & (centers <= corners[:, 2:])).all(dim=1)
     assert inside.float().mean() >= 0.95
 
 

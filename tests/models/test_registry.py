@@ -81,7 +81,8 @@ def test_a_backbone_left_out_is_the_one_of_the_first_version(tmp_path):
 def test_arguments_that_no_method_takes_are_the_files_fault(change, message, tmp_path):
     path = tmp_path / "changed.safetensors"
     old_file(path, "cam", SHARED)
-    header = {"method": "cam", "arguments": SHARED | change, "task": "classification"}
+    header = {"format": 1, "method": "cam", "task": "classification"}
+    header["arguments"] = SHARED | change
     header |= {
         "names": ["a", "b", "c", "d"][: SHARED["num_classes"]],
         "preprocessing": {"size": [32, 32], "mean": [0.5] * 3},

@@ -32,7 +32,7 @@ def test_network_and_maps_are_those_of_cam():
 @pytest.mark.parametrize("threshold", [0.5, 0.3, 0.0])
 def test_the_answer_is_what_scores_above_the_threshold_best_first(threshold):
     made = model(threshold=threshold)
-    with torch.no_grad():  # centred, so that sets of several sizes do not hang on the draw
+    with torch.no_grad():  # centered, so that sets of several sizes do not hang on the draw
         made.head.bias -= made(pictures()).logits.mean()
         every, answer = made(pictures()), made.answer(pictures(), 1)
     scores = every.logits.sigmoid()

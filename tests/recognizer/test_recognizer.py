@@ -130,7 +130,7 @@ def test_predict_and_evaluate_agree(recognizer, squares):
         assert by_path[str(answer.prediction.path)] == answer.prediction.labels[0].name
 
 
-def test_localisation_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, squares):
+def test_localization_is_that_of_boxes_cut_at_the_chosen_threshold(recognizer, squares):
     found = recognizer.evaluation(squares)
     ious = [answer.iou for answer in found.answers]
     assert found.metrics["MaxBoxAcc@0.5"] == pytest.approx(np.mean([iou >= 0.5 for iou in ious]))
@@ -179,7 +179,7 @@ def recognizer_options(recognizer):
     return read_config(recognizer.folder)[1].to_dict()
 
 
-def test_data_without_boxes_has_no_localisation(recognizer, squares, tmp_path):
+def test_data_without_boxes_has_no_localization(recognizer, squares, tmp_path):
     without = shutil.copytree(squares, tmp_path / "data")
     (without / "boxes.csv").unlink()
     assert not any("Box" in name for name in recognizer.evaluate(without))

@@ -84,7 +84,7 @@ def test_a_training_that_fails_at_once_leaves_nothing(squares, quick, tmp_path):
 
 
 @pytest.mark.usefixtures("failing")
-def test_a_failed_training_leaves_its_neighbours_and_latest(squares, quick, tmp_path):
+def test_a_failed_training_leaves_its_neighbors_and_latest(squares, quick, tmp_path):
     (tmp_path / "before").mkdir()
     (tmp_path / "latest").symlink_to("before")
     with pytest.raises(MemoryError):

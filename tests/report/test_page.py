@@ -12,7 +12,7 @@ import pytest
 from lookcloser.core import Answer, Evaluation, Label, LookcloserError, Prediction, Region
 from lookcloser.core.scores import Score
 from lookcloser.report import write_report
-from lookcloser.report.page import breakable, colour_table
+from lookcloser.report.page import breakable, gallery_colors
 
 HISTORY = [{"epoch": i, "train_loss": 2.0 / (i + 1), "val_acc": 0.1 * i} for i in range(5)]
 ABOUT = {"method": "cam", "command": "lookcloser train birds/ --seed 0"}
@@ -51,7 +51,7 @@ class TestContents:
     def test_everything_is_there(self, write, evaluation):
         page = write(evaluation, history=HISTORY, about=ABOUT, title="Three animals")
         assert sections(page) == {
-            *("summary", "evidence", "confusion", "classes", "localisation"),
+            *("summary", "evidence", "confusion", "classes", "localization"),
             *("calibration", "learning", "data", "about", "limits"),
         }
         assert not page.open, "every tag is closed"
@@ -87,13 +87,13 @@ class TestContents:
         whole = sections(write(evaluation))
         assert whole - sections(write(dataclasses.replace(evaluation, **change))) == {missing}
 
-    def test_no_boxes_no_localisation_and_no_box_controls(self, write, evaluation):
+    def test_no_boxes_no_localization_and_no_box_controls(self, write, evaluation):
         answers = tuple(
             dataclasses.replace(answer, boxes=(), iou=None) for answer in evaluation.answers
         )
         scores = (Score("top1", 0.5, higher_is_better=True),)
         page = write(dataclasses.replace(evaluation, answers=answers, scores=scores))
-        assert "localisation" not in sections(page)
+        assert "localization" not in sections(page)
         assert not page.having(name="true_boxes")
         assert not page.having(value="misplaced")
 
@@ -156,11 +156,11 @@ class TestOtherTasks:
 
     def test_labels_nearby(self, write, photos):
         near = {"<b>dog</b>": (("cat", 0.91), ("sofa", -0.1)), "cat": ()}
-        evaluation = Evaluation("multilabel", "test", (), (), (), neighbours=near)
+        evaluation = Evaluation("multilabel", "test", (), (), (), neighbors=near)
         page = write(evaluation)
-        assert page.having(href="#neighbours")
+        assert page.having(href="#neighbors")
         assert "<b>dog</b> cat 0.91 sofa -0.10" in page.text
-        assert not write(dataclasses.replace(evaluation, neighbours={})).having(href="#neighbours")
+        assert not write(dataclasses.replace(evaluation, neighbors={})).having(href="#neighbors")
 
     def test_captions(self, write, photos):
         words = ("a", "small", "dog")
@@ -318,8 +318,8 @@ def test_names_break_after_their_joints_and_are_escaped():
     assert breakable("a_b-<i>") == "a_<wbr>b-<wbr>&lt;i&gt;"
 
 
-def test_colour_tables_are_those_of_matplotlib():
-    table = colour_table("viridis")
+def test_gallery_colorss_are_those_of_matplotlib():
+    table = gallery_colors("viridis")
     assert len(table) == 33
     assert table[0] == (68, 1, 84)
     assert table[-1] == (253, 231, 37)

@@ -15,7 +15,7 @@ from scipy import ndimage
 from lookcloser.core import boxes as box_geometry
 from lookcloser.report import write_report
 from lookcloser.report.cards import encode_grid
-from lookcloser.report.page import TEMPLATES, colour_table
+from lookcloser.report.page import TEMPLATES, gallery_colors
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NODE = shutil.which("node")
@@ -77,9 +77,9 @@ class TestHeat:
         expected = [box_geometry.iou(a[None], b[None])[0, 0] for a, b in boxes]
         np.testing.assert_allclose(found, expected, atol=1e-9)
 
-    def test_colours_are_interpolated(self):
-        table = colour_table("inferno")
-        found = node("[0, 1, 2, 0.5 / 32].map((v) => colourAt(table, v))", table=table)
+    def test_colors_are_interpolated(self):
+        table = gallery_colors("inferno")
+        found = node("[0, 1, 2, 0.5 / 32].map((v) => colorAt(table, v))", table=table)
         middle = [(a + b) / 2 for a, b in zip(table[0], table[1], strict=True)]
         assert found == [list(table[0]), list(table[-1]), list(table[-1]), middle]
 

@@ -112,8 +112,8 @@ def test_skipped_files_keep_their_reasons(evaluation, bare):
     assert tables.skipped_list(many)["more"] == 20
 
 
-def test_neighbours_are_rows_of_names_and_cosines(evaluation):
+def test_neighbors_are_rows_of_names_and_cosines(evaluation):
     near = {"cat": (("dog", 0.912), ("owl", -0.2)), "dog": (("cat", 0.9),), "owl": ()}
-    found = tables.neighbour_rows(dataclasses.replace(evaluation, neighbours=near))
+    found = tables.neighbor_rows(dataclasses.replace(evaluation, neighbors=near))
     assert found == [("cat", [("dog", "0.91"), ("owl", "-0.20")]), ("dog", [("cat", "0.90")])]
-    assert tables.neighbour_rows(evaluation) == []
+    assert tables.neighbor_rows(evaluation) == []

@@ -6,14 +6,14 @@ from PIL import Image
 import lookcloser as lc
 from lookcloser.core import LookcloserError
 
-GREY = np.full((20, 30, 3), 100, np.uint8)
+GRAY = np.full((20, 30, 3), 100, np.uint8)
 
 
 def test_no_evidence_leaves_the_image_and_much_evidence_colors_it():
     heatmap = np.zeros((2, 3))
     heatmap[0, 2] = 1
-    found = np.asarray(lc.overlay(GREY, heatmap, alpha=1.0))
-    assert found.shape == GREY.shape
+    found = np.asarray(lc.overlay(GRAY, heatmap, alpha=1.0))
+    assert found.shape == GRAY.shape
     assert (found[-1, 0] == 100).all()
     assert found[0, -1, 0] > 200, "bright at the strongest evidence"
 
@@ -21,15 +21,15 @@ def test_no_evidence_leaves_the_image_and_much_evidence_colors_it():
 def test_raw_maps_and_tensors_are_brought_into_range():
     raw = np.random.default_rng(0).standard_normal((4, 4)) * 9
     heatmap = np.maximum(raw, 0) / raw.max()
-    expected = np.asarray(lc.overlay(GREY, heatmap))
+    expected = np.asarray(lc.overlay(GRAY, heatmap))
     for given in (raw, torch.from_numpy(raw).requires_grad_()):
-        assert np.abs(np.asarray(lc.overlay(GREY, given)).astype(int) - expected).max() <= 1
+        assert np.abs(np.asarray(lc.overlay(GRAY, given)).astype(int) - expected).max() <= 1
 
 
 def test_the_callers_image_is_not_changed():
-    image = Image.fromarray(GREY)
+    image = Image.fromarray(GRAY)
     lc.overlay(image, np.ones((2, 2)))
-    assert (np.asarray(image) == GREY).all()
+    assert (np.asarray(image) == GRAY).all()
 
 
 @pytest.mark.parametrize(
@@ -44,4 +44,4 @@ def test_the_callers_image_is_not_changed():
 )
 def test_what_is_wrong_is_named(heatmap, options, words):
     with pytest.raises(LookcloserError, match=words):
-        lc.overlay(GREY, heatmap, **options)
+        lc.overlay(GRAY, heatmap, **options)

@@ -1,4 +1,4 @@
-"""The four shapes of sequence task of the example: their gradients, and what is learnt."""
+"""The four shapes of sequence task of the example: their gradients, and what is learned."""
 
 import importlib.util
 from pathlib import Path

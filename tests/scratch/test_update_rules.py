@@ -31,11 +31,11 @@ PEERS = [
 ]
 
 
-@pytest.mark.parametrize(("rule", "config", "optimiser", "options"), PEERS)
-def test_ten_steps_equal_torch(rng, rule, config, optimiser, options):
+@pytest.mark.parametrize(("rule", "config", "optimizer", "options"), PEERS)
+def test_ten_steps_equal_torch(rng, rule, config, optimizer, options):
     w = rng.normal(size=(4, 3))
     parameter = torch.nn.Parameter(torch.from_numpy(w.copy()))
-    peer = optimiser([parameter], **options)
+    peer = optimizer([parameter], **options)
     for _ in range(10):
         dw = rng.normal(size=w.shape)
         w, config = rule(w, dw, config)

@@ -140,7 +140,7 @@ def test_two_processes_stop_together_within_an_epoch_and_go_on(
     one, two = history_of(tmp_path / "whole"), history_of(tmp_path / "two")
     for alone, together in zip(one, two, strict=True):
         for name in ("train_loss", "val_loss"):
-            assert float(together[name]) == pytest.approx(float(alone[name]), rel=1e-9), name
+            assert float(together[name]) == pytest.approx(float(alone[name]), rel=1e-6), name
 
 
 def test_weights_without_a_part_in_the_loss_do_not_stop_several_processes(monkeypatch):

@@ -229,9 +229,9 @@ def test_nothing_of_the_current_folder_is_imported(squares, tmp_path, monkeypatc
 
 
 def test_a_step_must_be_shared_evenly():
-    with pytest.raises(LookcloserError, match="--batch-size 32.*multiple of the 3"):
+    with pytest.raises(LookcloserError, match="batch_size 32.*multiple of the 3"):
         make_options(devices=3)
-    with pytest.raises(LookcloserError, match="--devices 0"):
+    with pytest.raises(LookcloserError, match="devices 0"):
         make_options(devices=0)
 
 

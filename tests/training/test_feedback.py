@@ -27,7 +27,7 @@ def best_of(folder):
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_it_learns(squares, quick, tmp_path, precision):
     run(squares, quick, tmp_path / "run", epochs=8, precision=precision)
-    assert best_of(tmp_path / "run") >= 0.75  # three colours: chance is a third
+    assert best_of(tmp_path / "run") >= 0.75  # three colors: chance is a third
 
 
 def test_the_small_network_learns_and_answers_with_what_it_fed_back(squares, quick, tmp_path):
@@ -39,7 +39,7 @@ def test_the_small_network_learns_and_answers_with_what_it_fed_back(squares, qui
     assert not model.training
     answer = load(tmp_path / "run").predict(squares / "test" / "red" / "0.png")[0]
     (part,) = [region for region in answer.regions if region.kind == "part"]
-    assert part.heatmap.shape == (16, 16)
+    assert part.heatmap.shape == (13, 13)
     assert part.heatmap.max() == 1
 
 

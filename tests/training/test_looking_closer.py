@@ -15,7 +15,7 @@ NAMES = ("columns", "grid", "rows")
 
 
 def patterns():
-    """Stripes of four pixels a period: at a quarter of the size all three are one grey."""
+    """Stripes of four pixels a period: at a quarter of the size all three are one gray."""
     y, x = np.mgrid[:PATCH, :PATCH] // 2
     return {"columns": x % 2, "grid": (x + y) % 2, "rows": y % 2}
 

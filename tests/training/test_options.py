@@ -28,7 +28,7 @@ def test_every_option_has_a_line_of_help():
         ({"label_smoothing": 1.0}, "label_smoothing 1.0: not possible. Allowed: a number from 0"),
         ({"workers": -1}, "workers -1"),
         ({"mean": [0.5]}, r"mean \(0.5,\): not possible. Allowed: three finite numbers or null"),
-        ({"mean": "grey"}, "mean grey: not possible. Allowed: three"),
+        ({"mean": "gray"}, "mean gray: not possible. Allowed: three"),
         ({"std": [0, 1, 1]}, "std .* three finite numbers, each above 0"),
         ({"epochs": "many"}, "epochs many: not possible. Allowed: a whole number"),
         ({"epochs": 3.5}, "epochs 3.5: not possible. Allowed: a whole number"),

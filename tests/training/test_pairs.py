@@ -125,7 +125,7 @@ def test_it_learns_in_bfloat16_and_logs_the_terms(squares, tmp_path):
     for row in rows:
         assert row["train_loss"] == pytest.approx(sum(row[name] for name in terms), rel=1e-3)
     assert rows[-1]["train_ce"] < rows[0]["train_ce"]
-    assert max(row["val_acc"] for row in rows) >= 0.75  # three colours: chance is a third
+    assert max(row["val_acc"] for row in rows) >= 0.75  # three colors: chance is a third
 
 
 @pytest.mark.parametrize("mixing", ["mixup", "cutmix"])

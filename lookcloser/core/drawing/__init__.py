@@ -1,15 +1,15 @@
-"""Pictures of evidence: heatmap overlays, labelled boxes, contact sheets.
+"""Pictures of evidence: heatmap overlays, labeled boxes, contact sheets.
 
 Every function returns a new RGB image and leaves its arguments as they are. Boxes are
 ``(x0, y0, x1, y1)`` in pixels of the image that is drawn on, x1 and y1 exclusive.
 """
 
 from lookcloser.core.drawing.evidence import draw_region, plot_labels, plot_prediction, plot_views
-from lookcloser.core.drawing.marks import BOX_COLOUR, COLORMAP, draw_box, draw_move, overlay
+from lookcloser.core.drawing.marks import BOX_COLOR, COLORMAP, draw_box, draw_move, overlay
 from lookcloser.core.drawing.sheets import contact_sheet, picture_format, save_picture
 
 __all__ = [
-    "BOX_COLOUR",
+    "BOX_COLOR",
     "COLORMAP",
     "contact_sheet",
     "draw_box",

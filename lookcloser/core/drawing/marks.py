@@ -1,4 +1,4 @@
-"""What is drawn on a picture: heatmaps, labelled boxes, arrows."""
+"""What is drawn on a picture: heatmaps, labeled boxes, arrows."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from lookcloser.core.types import Box
 
-COLORMAP = "inferno"  # rises evenly in lightness, so it reads alike with every colour vision
-BOX_COLOUR = "#35d0ff"  # stands out from every colour of the map
+COLORMAP = "inferno"  # rises evenly in lightness, so it reads alike with every color vision
+BOX_COLOR = "#35d0ff"  # stands out from every color of the map
 FONT_SIZE = 15
 
 
@@ -27,7 +27,7 @@ def overlay(
 ) -> Image.Image:
     """``image`` with ``heatmap`` painted over it.
 
-    A value v is painted with opacity ``alpha * v``: what has no evidence keeps its own colours.
+    A value v is painted with opacity ``alpha * v``: what has no evidence keeps its own colors.
 
     Args:
         image: RGB picture.
@@ -38,13 +38,13 @@ def overlay(
     """
     small = Image.fromarray(np.clip(heatmap, 0.0, 1.0).astype(np.float32))
     values = np.asarray(small.resize(image.size, Image.Resampling.BILINEAR))
-    colours = color_table(colormap)[np.minimum(values * 256, 255).astype(int)]
+    colors = color_table(colormap)[np.minimum(values * 256, 255).astype(int)]
     opacity = alpha * values[..., None]
-    mixed = np.asarray(image.convert("RGB")) * (1.0 - opacity) + colours * opacity
+    mixed = np.asarray(image.convert("RGB")) * (1.0 - opacity) + colors * opacity
     return Image.fromarray(mixed.round().astype(np.uint8))
 
 
-def draw_box(image: Image.Image, box: Box, text: str = "", colour: str = BOX_COLOUR) -> Image.Image:
+def draw_box(image: Image.Image, box: Box, text: str = "", color: str = BOX_COLOR) -> Image.Image:
     """``image`` with one box and its text, which stays inside the picture.
 
     The line lies inside the box and has a dark inner edge, so that it shows on any picture.
@@ -57,14 +57,14 @@ def draw_box(image: Image.Image, box: Box, text: str = "", colour: str = BOX_COL
     for inset in range(line + 2):  # Pillow's own wide lines leave a thin rectangle
         inner = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
         if inner[0] <= inner[2] and inner[1] <= inner[3]:
-            draw.rectangle(inner, outline=colour if inset < line else "black")
+            draw.rectangle(inner, outline=color if inset < line else "black")
     if text:
-        _tag(draw, text, (x0, y0), image.size, colour)
+        _tag(draw, text, (x0, y0), image.size, color)
     return result
 
 
 def draw_move(
-    image: Image.Image, box: Box, move: tuple[float, float, float], colour: str = BOX_COLOUR
+    image: Image.Image, box: Box, move: tuple[float, float, float], color: str = BOX_COLOR
 ) -> Image.Image:
     """``image`` with arrows that say which way a box would go, of one length however strongly.
 
@@ -74,7 +74,7 @@ def draw_move(
         image: RGB picture.
         box: In its pixels.
         move: (x, y, half-side) as in `Region`.
-        colour: Of the arrows.
+        color: Of the arrows.
     """
     result = image.convert("RGB")
     draw = ImageDraw.Draw(result)
@@ -83,12 +83,12 @@ def draw_move(
     along = math.hypot(move[0], move[1])
     if along > 0:
         step = (move[0] / along * reach, move[1] / along * reach)
-        _arrow(draw, ((x0 + x1) / 2, (y0 + y1) / 2), step, colour)
+        _arrow(draw, ((x0 + x1) / 2, (y0 + y1) / 2), step, color)
     # From the edge outside where it grows, inside where it shrinks.
     outward = np.sign(move[2]) * reach / 2
     for x, right in ((x0, -1), (x1, 1)):
         for y, down in ((y0, -1), (y1, 1)):
-            _arrow(draw, (x, y), (right * outward, down * outward), colour)
+            _arrow(draw, (x, y), (right * outward, down * outward), color)
     return result
 
 
@@ -96,7 +96,7 @@ def _arrow(
     draw: ImageDraw.ImageDraw,
     start: tuple[float, float],
     step: tuple[float, float],
-    colour: str,
+    color: str,
 ) -> None:
     """A line with a head, on a darker one so that it shows on any picture; nothing below 3 px."""
     length = math.hypot(*step)
@@ -108,8 +108,8 @@ def _arrow(
     neck = (x + dx * base, y + dy * base)
     sides = [(neck[0] - sign * dy * head / 2, neck[1] + sign * dx * head / 2) for sign in (-1, 1)]
     draw.line((start, neck), fill="black", width=5)
-    draw.polygon((end, *sides), fill=colour, outline="black")
-    draw.line((start, neck), fill=colour, width=3)
+    draw.polygon((end, *sides), fill=color, outline="black")
+    draw.line((start, neck), fill=color, width=3)
 
 
 def _tag(
@@ -117,12 +117,12 @@ def _tag(
     text: str,
     corner: tuple[int, int],
     size: tuple[int, int],
-    colour: str,
+    color: str,
 ) -> None:
     """Text on a filled plate above the box; inside it, where there is no room above."""
     text = shorten(text, FONT_SIZE, size[0] - 8)
     width, height = math.ceil(text_width(text, FONT_SIZE)) + 8, FONT_SIZE + 6
     x = max(0, min(corner[0], size[0] - width))
     y = corner[1] - height if corner[1] >= height else corner[1]
-    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=colour)
+    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
     draw_text(draw, (x + 4, y + 1), text, "black", FONT_SIZE)

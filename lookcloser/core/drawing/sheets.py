@@ -25,7 +25,7 @@ PAPER, INK = "white", "#1b1f24"
 def contact_sheet(
     images: Sequence[Image.Image], titles: Sequence[str] = (), columns: int = 4
 ) -> Image.Image:
-    """``images`` in rows on white paper, each centred under its title.
+    """``images`` in rows on white paper, each centered under its title.
 
     Args:
         images: At least one picture, of any sizes; the cells are as large as the largest.

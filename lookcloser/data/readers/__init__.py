@@ -24,31 +24,31 @@ from lookcloser.data.readers import torchvision_sets as tv
 
 @dataclass(frozen=True)
 class Reader:
-    """How one layout is recognised and read.
+    """How one layout is recognized and read.
 
     Attributes:
         layout: Its name.
-        signs: What it is recognised by, in words.
-        recognises: Whether a path that exists has this layout; looks at names, opens no image.
+        signs: What it is recognized by, in words.
+        recognizes: Whether a path that exists has this layout; looks at names, opens no image.
         read: (root, skip_missing) -> catalog; splits may still be None.
     """
 
     layout: str
     signs: str
-    recognises: Callable[[Path], bool]
+    recognizes: Callable[[Path], bool]
     read: Callable[[Path, bool], Catalog]
 
 
 _RAW = "raw/train-images-idx3-ubyte"
 READERS = [
-    Reader("CUB-200-2011", "images.txt, image_class_labels.txt", cub.recognises, cub.read),
+    Reader("CUB-200-2011", "images.txt, image_class_labels.txt", cub.recognizes, cub.read),
     Reader(
-        "Stanford Dogs", "Images/, train_list.mat", stanford.recognises_dogs, stanford.read_dogs
+        "Stanford Dogs", "Images/, train_list.mat", stanford.recognizes_dogs, stanford.read_dogs
     ),
     Reader(
         "Stanford Cars",
         "cars_annos.mat or devkit/",
-        stanford.recognises_cars,
+        stanford.recognizes_cars,
         stanford.read_cars,
     ),
     Reader(
@@ -79,30 +79,30 @@ READERS = [
     Reader(
         "COCO",
         ".json of images, annotations and categories or captions",
-        coco.recognises,
+        coco.recognizes,
         coco.read,
     ),
-    Reader("PASCAL VOC", "Annotations/, JPEGImages/", voc.recognises, voc.read),
-    Reader("labelImg", "1.xml beside 1.jpg, or annotations/", labelimg.recognises, labelimg.read),
-    Reader("NUS-WIDE", "ImageList/, Groundtruth/", nus_wide.recognises, nus_wide.read),
+    Reader("PASCAL VOC", "Annotations/, JPEGImages/", voc.recognizes, voc.read),
+    Reader("labelImg", "1.xml beside 1.jpg, or annotations/", labelimg.recognizes, labelimg.read),
+    Reader("NUS-WIDE", "ImageList/, Groundtruth/", nus_wide.recognizes, nus_wide.read),
     Reader(
         "Karpathy captions",
         ".json of images with sentences",
-        karpathy.recognises,
+        karpathy.recognizes,
         karpathy.read,
     ),
     # Before tables: one of its forms is called results.csv.
     Reader(
         "Flickr captions",
         "Flickr8k.token.txt, results.csv or captions.txt",
-        flickr.recognises,
+        flickr.recognizes,
         flickr.read,
     ),
     Reader(
         "table",
         "a .csv with image and label, labels (tags) or caption",
-        tables.recognises,
+        tables.recognizes,
         tables.read,
     ),
-    Reader("class folders", "cat/1.jpg or train/cat/1.jpg", folders.recognises, folders.read),
+    Reader("class folders", "cat/1.jpg or train/cat/1.jpg", folders.recognizes, folders.read),
 ]

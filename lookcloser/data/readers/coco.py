@@ -56,7 +56,7 @@ class _Findings:
             yield f"{count(self.silent, 'image')} without captions left out"
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A JSON file of objects or captions, or a folder with some; the files are not parsed."""
     return bool(find_files(root))
 

@@ -17,7 +17,7 @@ _SPLITS, _BOXES = "train_test_split.txt", "bounding_boxes.txt"
 _TREE = "hierarchy.txt"
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A folder with images.txt, image_class_labels.txt and classes.txt."""
     return all((root / name).is_file() for name in (_IMAGES, _LABELS, _CLASSES))
 

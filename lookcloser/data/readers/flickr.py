@@ -47,7 +47,7 @@ _FORMS = (
 _SPLIT_FILE = re.compile(r".*(train|dev|val|test)images\.txt")
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A file of captions in one of the three published forms, or a folder with one."""
     return bool(_files(root))
 
@@ -121,7 +121,7 @@ def _is_captions(path: Path) -> bool:
 def _lines(path: Path) -> Iterator[tuple[str, str, str]]:
     """(place, image, caption) of every line that is not blank, without the header."""
     form = _form(path.name)
-    assert form is not None  # the file was recognised by it
+    assert form is not None  # the file was recognized by it
     # Not splitlines(): a caption may hold characters that it takes for the end of a line.
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip() or (number == 1 and form.header):

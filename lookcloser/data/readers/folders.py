@@ -41,7 +41,7 @@ _ROLES = frozenset(
 _DEEPEST = 6
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A folder whose subfolders hold images, or hold such class folders and are named as splits.
 
     Not one with more pictures directly in it than it has classes: that is a collection of pictures

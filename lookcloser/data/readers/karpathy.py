@@ -24,7 +24,7 @@ _SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}
 _SIGNS = frozenset({"images", "sentences", "raw", "filename", "split"})
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A JSON file of images with sentences, or a folder with one; the files are not parsed."""
     return bool(_files(root))
 

@@ -22,7 +22,7 @@ from lookcloser.data.readers.voc import Findings, objects_of
 _FOLDERS = frozenset({"annotations", "annotation", "xml", "xmls", "labels", "label", "anns"})
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A folder with annotations directly in it, in a folder of their own, or in its splits."""
     return root.is_dir() and any(True for _ in _places(root))
 

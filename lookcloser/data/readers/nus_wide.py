@@ -16,7 +16,7 @@ _LISTS = {"train": "TrainImagelist.txt", "test": "TestImagelist.txt"}
 _PLACES = ("ImageList", "Groundtruth", "TrainTestLabels", "AllLabels")
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A folder with the lists of images, in ImageList/ or not, and files Labels_CONCEPT….txt."""
     if not root.is_dir():
         return False

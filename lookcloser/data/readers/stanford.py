@@ -20,7 +20,7 @@ _CARS = "Stanford Cars"
 _CAR_FIELDS = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class")
 
 
-def recognises_dogs(root: Path) -> bool:
+def recognizes_dogs(root: Path) -> bool:
     """A folder with Images/ and train_list.mat, beside it or in lists/."""
     return (root / "Images").is_dir() and _dog_list(root, "train") is not None
 
@@ -60,7 +60,7 @@ def _dog_list(root: Path, split: str) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def recognises_cars(root: Path) -> bool:
+def recognizes_cars(root: Path) -> bool:
     """A folder with cars_annos.mat, or with devkit/cars_train_annos.mat."""
     return (root / "cars_annos.mat").is_file() or (root / "devkit/cars_train_annos.mat").is_file()
 

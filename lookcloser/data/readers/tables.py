@@ -70,7 +70,7 @@ class _Listing:
     split: str | None
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A table, or a folder with tables of images, one or one for each split.
 
     Beside several class folders, several tables decide nothing, and one whose columns have other

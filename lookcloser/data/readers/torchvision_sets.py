@@ -16,11 +16,11 @@ from lookcloser.data.readers.files import Row, inside, keep_present, read_text
 def is_folder(name: str, *inside: str) -> Callable[[Path], bool]:
     """Whether a folder is called ``name``, as torchvision calls it, and has ``inside`` in it."""
 
-    def recognises(root: Path) -> bool:
+    def recognizes(root: Path) -> bool:
         root = root.resolve()
         return root.name == name and all((root / entry).exists() for entry in inside)
 
-    return recognises
+    return recognizes
 
 
 def read_pets(root: Path, skip_missing: bool) -> Catalog:

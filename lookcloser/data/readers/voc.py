@@ -36,7 +36,7 @@ class Findings:
             yield f"{count(self.flat, 'object')} with a box without area: the tag is kept"
 
 
-def recognises(root: Path) -> bool:
+def recognizes(root: Path) -> bool:
     """A folder with Annotations/ and JPEGImages/, or VOCdevkit, or what holds it."""
     return bool(_years(root))
 

@@ -71,7 +71,7 @@ def compose(
         style: Size and clutter of the scene.
         split: Fragments of digits come from the samples of this split.
         generator: Decides everything random.
-        saturation: Of the background: 0 is grey.
+        saturation: Of the background: 0 is gray.
         accept: Whether the glyphs' boxes may stand like this; asked until it says yes.
 
     Returns:
@@ -94,10 +94,10 @@ def compose(
 
 
 def _background(size: int, saturation: float, generator: np.random.Generator) -> Pixels:
-    """A smooth field of dark to middling colours, (size, size, 3) in [0, 1]."""
+    """A smooth field of dark to middling colors, (size, size, 3) in [0, 1]."""
     grid = generator.uniform(0.15, 0.5, size=3) + generator.uniform(-0.2, 0.2, size=(4, 4, 3))
-    grey = grid.mean(axis=-1, keepdims=True)
-    coarse = np.clip(grey + saturation * (grid - grey), 0.08, 0.92) * 255
+    gray = grid.mean(axis=-1, keepdims=True)
+    coarse = np.clip(gray + saturation * (grid - gray), 0.08, 0.92) * 255
     image = Image.fromarray(coarse.astype(np.uint8))
     smooth = image.resize((size, size), Image.Resampling.BICUBIC)
     return np.asarray(smooth, dtype=np.float32) / np.float32(255)
@@ -147,7 +147,7 @@ def _clutter(style: Style, split: str, generator: np.random.Generator) -> Mask:
 def _free_corner(
     mask: Mask, boxes: Sequence[Box], size: int, generator: np.random.Generator
 ) -> tuple[int, int] | None:
-    """Where ``mask`` covers no digit; its centre is in the image. None if no try succeeds."""
+    """Where ``mask`` covers no digit; its center is in the image. None if no try succeeds."""
     h, w = mask.shape
     for _ in range(_PIECE_TRIES):
         x, y = (int(value) for value in generator.integers(0, size, size=2) - (w // 2, h // 2))

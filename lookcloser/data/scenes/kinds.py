@@ -84,7 +84,7 @@ def follower(leaders: Collection[int]) -> int:
 
 
 def captions(index: int, split: str, style: Style, generator: np.random.Generator) -> Scene:
-    """One or two digits with colour and size: "a small red seven above a large blue two".
+    """One or two digits with color and size: "a small red seven above a large blue two".
 
     Two digits stand clearly beside or clearly above each other. Nothing in the picture says which
     of them comes first, so there are two captions: "a large blue two below a small red seven" is

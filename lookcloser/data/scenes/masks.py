@@ -1,4 +1,4 @@
-"""Opacity masks: what is drawn on a scene, before it has a colour and a place.
+"""Opacity masks: what is drawn on a scene, before it has a color and a place.
 
 A mask is float32 (h, w) in [0, 1], 0 where nothing is drawn.
 """

@@ -78,7 +78,7 @@ def write_scenes(
     - ``tags``: several digits that occur together by a rule, some hardly visible;
       ``train/00013.png`` and ``labels.csv`` with columns image, labels, split, x0, y0, x1, y1, one
       row per digit.
-    - ``captions``: one or two digits with colour, size and relation; ``train/00013.png``,
+    - ``captions``: one or two digits with color, size and relation; ``train/00013.png``,
       ``captions.csv`` with columns image, caption, split (two digits have two captions, one from
       the side of each), and ``boxes.csv`` with columns image, word, x0, y0, x1, y1.
 

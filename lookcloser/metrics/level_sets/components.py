@@ -27,7 +27,7 @@ class Components(NamedTuple):
         step: (R,) index of the threshold.
         box: (R, 4) x0, y0, x1, y1: first and last columns and rows, all inclusive.
         area: (R,) where it was asked for, else 0: pixels, or twice the area of the polygon through
-            the centres of the border pixels.
+            the centers of the border pixels.
     """
 
     image: Ints
@@ -150,7 +150,7 @@ def _areas(landscape: Landscape, relief: Relief, levels: _Levels, area: Area) ->
 def _second_and_least(values: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The second lowest and the lowest value of every square of 2×2 pixels.
 
-    A polygon through pixel centres covers half of a square once three of its corners are in the
+    A polygon through pixel centers covers half of a square once three of its corners are in the
     component, and all of it with the fourth. All corners then belong to one component, and the
     upper left pixel to a basin of it: either that pixel itself is a corner in the component, or
     its row climbs from it to the upper right one, which is.

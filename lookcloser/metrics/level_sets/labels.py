@@ -58,7 +58,7 @@ def largest_box(mask: NDArray[np.bool_], area: Area = "pixels") -> Ints:
     Args:
         mask: (h, w) with at least one pixel set; without holes for the area of the polygon.
         area: "pixels": their number decides, and of equals the component that begins first in
-            reading order. "polygon": the area of the polygon through the centres of border pixels,
+            reading order. "polygon": the area of the polygon through the centers of border pixels,
             and of equals the one that begins last: as ``max`` by ``cv2.contourArea`` picks from the
             list of ``cv2.findContours``.
     """

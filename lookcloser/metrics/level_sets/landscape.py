@@ -6,16 +6,16 @@ is left falls apart into components. Three facts make all water levels together 
 - From every pixel one can climb, never descending, to a summit. The pixels that lead to the same
   summit form its basin, and the part of a basin above any level is connected. A component is
   therefore a set of basins.
-- Components only join at a pixel whose higher neighbours form two or more groups: a meeting.
-  The neighbours within a group touch each other already.
+- Components only join at a pixel whose higher neighbors form two or more groups: a meeting.
+  The neighbors within a group touch each other already.
 - The leftmost column of a component holds an outpost: a pixel that is higher than the one above it
-  and the one below it, and has no higher neighbour on its left. The same holds for each side.
+  and the one below it, and has no higher neighbor on its left. The same holds for each side.
 
 Components of land are 8-connected. Their holes are 4-connected lakes that do not reach the frame of
 the map, and the three facts hold for lakes upside down, with the frame as the lowest point.
 
 The maps of a batch lie in one flat array with a frame of minus infinity between them, so that a
-neighbour is a fixed step away and no border is a case of its own. Of two equal pixels the later one
+neighbor is a fixed step away and no border is a case of its own. Of two equal pixels the later one
 counts as higher. This makes the order strict, and plateaus harmless.
 """
 
@@ -32,7 +32,7 @@ Area = Literal["polygon", "pixels"]
 Ints = NDArray[np.int64]
 Maps = NDArray[np.floating[Any]]
 
-# Bit i of a pixel's code is set where neighbour i is higher; clockwise from the right.
+# Bit i of a pixel's code is set where neighbor i is higher; clockwise from the right.
 E, SE, S, SW, W, NW, N, NE = range(8)
 # Sides are left, top, right, bottom. A pixel is an outpost of land where none of these is higher,
 _LAND_SIDES: Final = ((N, S, W, NW, SW), (W, E, N, NW, NE), (N, S, E, NE, SE), (W, E, S, SW, SE))
@@ -81,7 +81,7 @@ class Landscape:
         self.inside(self.flat)[:] = maps
         forward = np.array([1, self.stride + 1, self.stride, self.stride - 1])
         self._ring = np.concatenate([forward, -forward])
-        self._codes = self._higher_neighbours()
+        self._codes = self._higher_neighbors()
         sites = np.flatnonzero(_tables().telling.take(self._codes))
         self.sites = sites[self.flat[sites] > -np.inf]
 
@@ -104,7 +104,7 @@ class Landscape:
         return rows
 
     def land(self) -> Relief:
-        """Where each pixel climbs to, by steps to any of its 8 neighbours."""
+        """Where each pixel climbs to, by steps to any of its 8 neighbors."""
         peaks, pits = self._turns
         runs = _runs(pits[:-1], int(pits[-1]))
         steps = _tables().climb[self._codes[peaks]]
@@ -114,7 +114,7 @@ class Landscape:
         return self._relief(seats, runs, of_run, _tables().land, sides=slice(0, 4))
 
     def lakes(self) -> Relief:
-        """Where each pixel drains to, by steps to any of its 4 neighbours."""
+        """Where each pixel drains to, by steps to any of its 4 neighbors."""
         peaks, pits = self._turns
         runs = _runs(np.concatenate([[0], peaks]), len(self.flat))
         # Pits outside the maps belong to run 0, and so to the frame.
@@ -126,7 +126,7 @@ class Landscape:
         of_run, roots = _basins(leads_to, first=0)
         return self._relief(pits[roots], runs, of_run, _tables().lakes, sides=slice(4, 8))
 
-    def _higher_neighbours(self) -> NDArray[np.uint8]:
+    def _higher_neighbors(self) -> NDArray[np.uint8]:
         """The code of every place."""
         codes = np.zeros(len(self.flat), dtype=np.uint8)
         scratch = np.empty_like(codes)
@@ -179,11 +179,11 @@ class _Tables(NamedTuple):
 
     Attributes:
         telling: (256,) whether a pixel of this code is a meeting or any outpost.
-        land: (256, 4) one member of each group of higher neighbours; -1 where there are fewer.
-        lakes: (256, 4) one member of each group of lower neighbours, 4-connected.
+        land: (256, 4) one member of each group of higher neighbors; -1 where there are fewer.
+        lakes: (256, 4) one member of each group of lower neighbors, 4-connected.
         sides: (8, 256) outposts of land on the left, top, right, bottom, and of lakes.
-        climb: (256,) a higher neighbour in the row above or below; -1 for none.
-        drain: (256,) a lower neighbour straight above or below; -1 for none.
+        climb: (256,) a higher neighbor in the row above or below; -1 for none.
+        drain: (256,) a lower neighbor straight above or below; -1 for none.
     """
 
     telling: NDArray[np.bool_]
@@ -215,7 +215,7 @@ def _tables() -> _Tables:
 
 
 def _touch_by_side(a: int, b: int) -> bool:
-    """Whether two neighbours of a pixel share a side: those next to each other on the ring do."""
+    """Whether two neighbors of a pixel share a side: those next to each other on the ring do."""
     return (a - b) % 8 in (1, 7)
 
 

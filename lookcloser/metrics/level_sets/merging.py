@@ -71,7 +71,7 @@ def join(count: int, first: Ints, second: Ints, levels: Ints) -> Tree:
     """The tree of ``count`` basins, from the pairs that meet and the levels at which they do.
 
     Only a maximum spanning tree of the meetings matters. Hung up at basin 0, to which all others
-    must be connected, it tells every basin the one neighbour through which it joins.
+    must be connected, it tells every basin the one neighbor through which it joins.
     """
     joins, head = np.full(count, -1), np.zeros(count, dtype=np.int64)
     if count == 1:
@@ -81,7 +81,7 @@ def join(count: int, first: Ints, second: Ints, levels: Ints) -> Tree:
     pairs, levels = np.divmod(np.sort(keys * _TOP + levels), _TOP)
     last = np.append(pairs[1:] > pairs[:-1], True)
     low, high = np.divmod(pairs[last], count)
-    # SciPy minimises, and reads a weight of 0 as no edge.
+    # SciPy minimizes, and reads a weight of 0 as no edge.
     rows = np.searchsorted(low, np.arange(count + 1)).astype(np.int32)
     weights = _TOP - levels[last].astype(np.float64)
     # SciPy before 1.15 takes graphs with 32-bit indices only.

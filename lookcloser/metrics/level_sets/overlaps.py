@@ -12,7 +12,7 @@ from lookcloser.core.boxes import Boxes
 from lookcloser.metrics.level_sets.components import Components, fill_lakes, lakes, land
 from lookcloser.metrics.level_sets.labels import largest_box
 from lookcloser.metrics.level_sets.landscape import Area, Ints, Landscape, Maps
-from lookcloser.metrics.maps import normalise
+from lookcloser.metrics.maps import normalize
 
 Choice = Literal["all", "largest"]
 Mode = Literal["reference", "corrected"]
@@ -85,7 +85,7 @@ def _landscapes(maps: Maps) -> Iterator[Landscape]:
     waiting = [maps[begin : begin + count] for begin in range(0, len(maps), count)][::-1]
     while waiting:
         part = waiting.pop()
-        landscape = Landscape(normalise(part) * 255)
+        landscape = Landscape(normalize(part) * 255)
         if len(part) > 1 and len(landscape.sites) > _SITES:
             half = len(part) // 2
             waiting += [part[half:], part[:half]]
@@ -129,7 +129,7 @@ def _largest(landscape: Landscape, thresholds: Ints, reference: bool) -> Compone
     winners = np.flatnonzero(found.area == largest[places])
     rivals = np.bincount(places[winners])
     alone = winners[rivals[places[winners]] == 1]
-    # Of several that are largest one is picked by labelling; this is rare but for noise.
+    # Of several that are largest one is picked by labeling; this is rare but for noise.
     image, step = np.divmod(np.flatnonzero(rivals > 1), len(thresholds))
     maps = landscape.inside(landscape.flat)
     picked = [

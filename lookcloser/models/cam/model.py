@@ -42,12 +42,12 @@ class CAM(Model, method=METHOD):
         """Logits and class maps of a batch.
 
         Args:
-            images: (B, 3, H, W), normalised as the backbone expects.
+            images: (B, 3, H, W), normalized as the backbone expects.
             targets: As in `Model.forward`. Few maps cost next to nothing.
             top: As there.
 
         Returns:
-            ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalised; ``tokens`` (B, K) the
+            ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalized; ``tokens`` (B, K) the
             classes of the maps, None where all are given; ``vector`` (B, D).
         """
         features = self._features(images)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lookcloser.layers.boxcar import pixel_centres
+from lookcloser.layers.boxcar import pixel_centers
 
 # Times the usual scores: the first weights already differ from place to place, so that features
 # learn where they are looked at instead of everywhere at once.
@@ -37,7 +37,7 @@ class SoftAttention(nn.Module):
     def places(self, features: Tensor) -> Tensor:
         """Features (B, D, h, w) -> places (B, h·w, D + 2), row by row."""
         height, width = features.shape[-2:]
-        y, x = (pixel_centres(count, features) for count in (height, width))
+        y, x = (pixel_centers(count, features) for count in (height, width))
         grid = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1).flip(-1).flatten(0, 1)
         seen = self.norm(features.flatten(2).transpose(1, 2))
         return torch.cat([seen, grid.expand(features.shape[0], -1, -1)], dim=-1)

@@ -97,7 +97,7 @@ class Captioner(Model):
         """Features, and the scores of the first word.
 
         Args:
-            images: (B, 3, H, W), normalised as the backbone expects.
+            images: (B, 3, H, W), normalized as the backbone expects.
             targets: Not used: evidence belongs to the words that `answer` writes.
             top: Not used.
 

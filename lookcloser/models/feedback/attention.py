@@ -59,7 +59,7 @@ def control_attention(
             over the classes of a softmax over the classes, divided by its sum along one axis: 1/h
             everywhere.
         fresh: Whether each image is shuffled anew, as in training, where one and the same order
-            could be learnt. Otherwise the order is always the same.
+            could be learned. Otherwise the order is always the same.
         rim: As there.
 
     Returns:

@@ -88,7 +88,7 @@ class FeedbackNet(Model, method=METHOD):
         """Logits and class maps of the second pass, and what was fed back.
 
         Args:
-            images: (B, 3, H, W), normalised as the backbone expects.
+            images: (B, 3, H, W), normalized as the backbone expects.
             targets: Whose maps; see `Model.forward`.
             top: As there.
 

@@ -71,7 +71,7 @@ class OSMENet(Model, method=METHOD):
         """Logits, class maps, and a map of each attention.
 
         Args:
-            images: (B, 3, H, W), normalised as the backbone expects.
+            images: (B, 3, H, W), normalized as the backbone expects.
             targets: Whose maps; see `Model.forward`.
             top: As there.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lookcloser.layers.boxcar import pixel_centres
+from lookcloser.layers.boxcar import pixel_centers
 
 
 def on_one_canvas(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
@@ -33,8 +33,8 @@ def on_one_canvas(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[i
 def _placed(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
     boxes = boxes.to(maps.dtype)
     half_side = boxes[:, 2:]
-    xs = (pixel_centres(size[1], boxes) - boxes[:, 0:1]) / half_side
-    ys = (pixel_centres(size[0], boxes) - boxes[:, 1:2]) / half_side
+    xs = (pixel_centers(size[1], boxes) - boxes[:, 0:1]) / half_side
+    ys = (pixel_centers(size[0], boxes) - boxes[:, 1:2]) / half_side
     columns, rows = xs[:, None, :].expand(-1, size[0], -1), ys[:, :, None].expand(-1, -1, size[1])
     grid = torch.stack((columns, rows), dim=-1)
     within = grid.abs() <= 1

@@ -75,7 +75,7 @@ class RACNN(Model, method=METHOD):
         """The first scale alone, its proposals by the strongest response, then as ``train_mode``.
 
         While the classifiers stand still, so do their batch norms. The rate rises again for the
-        pointing and for the finer classifiers, which have learnt nothing by then.
+        pointing and for the finer classifiers, which have learned nothing by then.
         """
         # From random weights the loss stands still at first: that is no reason to stop.
         first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.3, patience=1.0)
@@ -94,7 +94,7 @@ class RACNN(Model, method=METHOD):
     def slow_parts(self) -> tuple[nn.Module, ...]:
         """The backbones, and the proposals.
 
-        At the head's rate a few noisy gradients through the crops undo what pointing has learnt.
+        At the head's rate a few noisy gradients through the crops undo what pointing has learned.
         """
         return (*self.backbones, self.proposals)
 
@@ -119,7 +119,7 @@ class RACNN(Model, method=METHOD):
         """Logits of the fused answer and of every scale, with the boxes of the finer scales.
 
         Args:
-            images: (B, 3, H, W) at source resolution, normalised as the backbone expects.
+            images: (B, 3, H, W) at source resolution, normalized as the backbone expects.
             targets: As in `Model.forward`.
             top: As there.
 
@@ -157,7 +157,7 @@ class RACNN(Model, method=METHOD):
         """What the phase trains on; outside of phases everything, as in "joint".
 
         Cross-entropies of every scale and of a fused head train the classifiers; the ranking
-        of neighbouring scales and the area prior train the proposals, as does, in "joint", every
+        of neighboring scales and the area prior train the proposals, as does, in "joint", every
         cross-entropy of a finer scale.
         """
         assert output.scale_logits is not None  # this model always gives them

@@ -92,7 +92,7 @@ function readControls(form) {
   return {
     opacity: opacity / 100,
     threshold: threshold / 100,
-    colours: DATA.colormaps[field(form, "colormap")],
+    colors: DATA.colormaps[field(form, "colormap")],
     trueBoxes: ticked("true_boxes"),
     boxes: ticked("boxes"),
   };
@@ -153,7 +153,7 @@ function drawMap(context, map, mask, view) {
   const pixels = new ImageData(map.w, map.h);
   map.values.forEach((value, index) => {
     const edge = mask && isEdge(mask, index, map.w);
-    pixels.data.set(edge ? [255, 255, 255] : colourAt(view.colours, value), 4 * index);
+    pixels.data.set(edge ? [255, 255, 255] : colorAt(view.colors, value), 4 * index);
     pixels.data[4 * index + 3] = 255 * (edge ? 0.85 : view.opacity * value);
   });
   layer.getContext("2d").putImageData(pixels, 0, 0);
@@ -169,11 +169,11 @@ function isEdge(mask, index, w) {
     || mask[index - w] === 0 || mask[index + w] === 0;
 }
 
-function drawBox(context, box, colour, dashed, scale) {
+function drawBox(context, box, color, dashed, scale) {
   const { width, height } = context.canvas, inset = 1.5 * scale;
   const [x0, y0, x1, y1] = [box[0] * width, box[1] * height, box[2] * width, box[3] * height];
   const rectangle = [x0 + inset, y0 + inset, Math.max(x1 - x0 - 2 * inset, 1), Math.max(y1 - y0 - 2 * inset, 1)];
-  for (const [stroke, line] of [[CASING, 4], [colour, 2]]) {
+  for (const [stroke, line] of [[CASING, 4], [color, 2]]) {
     context.strokeStyle = stroke;
     context.lineWidth = line * scale;
     context.setLineDash(dashed ? [7 * scale, 4 * scale] : []);

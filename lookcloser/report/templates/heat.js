@@ -9,9 +9,9 @@ function decodeGrid(grid) {
   return { w: grid.w, h: grid.h, values };
 }
 
-// Bilinear, with the centres of the cells half a cell from the edge (align_corners=False).
+// Bilinear, with the centers of the cells half a cell from the edge (align_corners=False).
 function upsample(map, w, h) {
-  const columns = neighbours(map.w, w), rows = neighbours(map.h, h);
+  const columns = neighbors(map.w, w), rows = neighbors(map.h, h);
   const values = new Float32Array(w * h);
   for (let y = 0; y < h; y++) {
     const [above, below, down] = rows[y];
@@ -25,7 +25,7 @@ function upsample(map, w, h) {
   return { w, h, values };
 }
 
-function neighbours(from, to) {
+function neighbors(from, to) {
   return Array.from({ length: to }, (_, index) => {
     const at = Math.min(Math.max(((index + 0.5) * from) / to - 0.5, 0), from - 1);
     const low = Math.floor(at);
@@ -77,8 +77,8 @@ function overlap(a, b) {
   return union > 0 ? shared / union : 0;
 }
 
-// Red, green, blue of a value in [0, 1] from a table of evenly spaced colours.
-function colourAt(table, value) {
+// Red, green, blue of a value in [0, 1] from a table of evenly spaced colors.
+function colorAt(table, value) {
   const at = Math.min(Math.max(value, 0), 1) * (table.length - 1);
   const low = Math.min(Math.floor(at), table.length - 2);
   return table[low].map((part, channel) => mix(part, table[low + 1][channel], at - low));

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lookcloser.core import Label, LookcloserError, Prediction, Region
 from lookcloser.core.drawing import (
-    BOX_COLOUR,
+    BOX_COLOR,
     contact_sheet,
     draw_box,
     draw_move,
@@ -23,7 +23,7 @@ from lookcloser.core.drawing import (
 from lookcloser.core.drawing.evidence import LONGEST_SIDE
 from lookcloser.core.drawing.sheets import MARGIN
 
-CYAN = tuple(int(BOX_COLOUR[i : i + 2], 16) for i in (1, 3, 5))
+CYAN = tuple(int(BOX_COLOR[i : i + 2], 16) for i in (1, 3, 5))
 
 
 def noise(width, height, seed=0):
@@ -32,7 +32,7 @@ def noise(width, height, seed=0):
 
 
 def slow_bilinear(values, height, width):
-    """align_corners=False, written out: the centre of cell i lies at (i + 0.5) / n."""
+    """align_corners=False, written out: the center of cell i lies at (i + 0.5) / n."""
     rows, columns = values.shape
     result = np.zeros((height, width))
     for y in range(height):
@@ -54,23 +54,23 @@ def prediction(image, *regions, **kwargs):
 
 
 class TestOverlay:
-    def test_without_evidence_the_picture_keeps_its_colours(self):
+    def test_without_evidence_the_picture_keeps_its_colors(self):
         image = noise(20, 10)
         painted = overlay(image, np.zeros((2, 2), np.float32))
         np.testing.assert_array_equal(np.asarray(painted), np.asarray(image))
 
-    def test_the_strongest_place_gets_the_last_colour_with_opacity_alpha(self):
+    def test_the_strongest_place_gets_the_last_color_with_opacity_alpha(self):
         image = Image.new("RGB", (6, 4), (10, 200, 90))
         last = np.array(colormaps["cividis"](1.0)[:3]) * 255
         expected = np.array([10, 200, 90]) * 0.6 + last * 0.4
         painted = overlay(image, np.ones((3, 3), np.float32), alpha=0.4, colormap="cividis")
         np.testing.assert_array_equal(np.asarray(painted), np.tile(expected.round(), (4, 6, 1)))
 
-    def test_upsampling_is_bilinear_with_cell_centres(self):
+    def test_upsampling_is_bilinear_with_cell_centers(self):
         heatmap = np.random.default_rng(1).random((3, 5)).astype(np.float32)
         painted = overlay(Image.new("RGB", (35, 24), "black"), heatmap, 1.0, "gray")
         values = slow_bilinear(heatmap, 24, 35)
-        # On black, grey of value v at opacity v is 255 v²; the map has 256 steps.
+        # On black, gray of value v at opacity v is 255 v²; the map has 256 steps.
         np.testing.assert_allclose(np.asarray(painted)[..., 0], 255 * values**2, atol=1.6)
 
     def test_values_outside_the_range_are_cut(self):
@@ -79,7 +79,7 @@ class TestOverlay:
         tame = overlay(image, np.ones((2, 2), np.float32))
         np.testing.assert_array_equal(np.asarray(wild), np.asarray(tame))
 
-    def test_grey_pictures_become_rgb_and_the_argument_stays(self):
+    def test_gray_pictures_become_rgb_and_the_argument_stays(self):
         image = Image.new("L", (5, 5), 100)
         assert overlay(image, np.ones((1, 1), np.float32)).mode == "RGB"
         assert image.mode == "L"
@@ -118,18 +118,18 @@ class TestDrawBox:
 
 class TestContactSheet:
     def test_every_picture_lies_in_its_cell(self):
-        colours = ["red", "lime", "blue", "cyan", "magenta"]
-        images = [Image.new("RGB", (200, 100), colour) for colour in colours]
+        colors = ["red", "lime", "blue", "cyan", "magenta"]
+        images = [Image.new("RGB", (200, 100), color) for color in colors]
         sheet = contact_sheet(images, columns=2)
         assert sheet.size == (2 * 208 + MARGIN, 3 * 108 + MARGIN)
         for index, image in enumerate(images):
             row, column = divmod(index, 2)
             x, y = MARGIN + 208 * column, MARGIN + 108 * row
             cell = sheet.crop((x, y, x + 200, y + 100))
-            assert cell.tobytes() == image.tobytes(), colours[index]
+            assert cell.tobytes() == image.tobytes(), colors[index]
         assert sheet.getpixel((300, 300)) == (255, 255, 255)
 
-    def test_smaller_pictures_are_centred(self):
+    def test_smaller_pictures_are_centered(self):
         sheet = contact_sheet([Image.new("RGB", (300, 50)), Image.new("RGB", (100, 50))], columns=1)
         dark = np.nonzero(np.asarray(sheet)[MARGIN + 58 + 25, :, 0] == 0)[0]
         assert (dark.min(), dark.max()) == (MARGIN + 100, MARGIN + 199)
@@ -189,7 +189,7 @@ class TestPlot:
         assert plotted.tobytes() == expected.tobytes()
 
     def test_only_as_many_regions_as_asked(self):
-        regions = [Region("part", "cat", 0.5, step=i) for i in range(6)]
+        regions = [Region("step", "cat", 0.5, step=i) for i in range(6)]
         answer = prediction(noise(320, 320), *regions)
         assert plot_prediction(answer, 0).width == 320 + 2 * MARGIN
         assert plot_prediction(answer, 3).width == 4 * (320 + MARGIN) + MARGIN
@@ -287,7 +287,7 @@ class TestMove:
 
     @staticmethod
     def cyan(image):
-        """(x0, y0, x1, y1) of the pixels in the colour of the arrows, x1 and y1 exclusive."""
+        """(x0, y0, x1, y1) of the pixels in the color of the arrows, x1 and y1 exclusive."""
         rows, columns = np.nonzero((np.asarray(image) == CYAN).all(axis=2))
         return columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
 

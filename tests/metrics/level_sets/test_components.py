@@ -1,4 +1,4 @@
-"""Components at all thresholds against labelling each level set."""
+"""Components at all thresholds against labeling each level set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def maps_of(kind, seed, count=4):
 
 
 def boxes_of(labels):
-    """Sorted boxes, inclusive, of the labelled parts."""
+    """Sorted boxes, inclusive, of the labeled parts."""
     return sorted(
         (x.start, y.start, x.stop - 1, y.stop - 1) for y, x in ndimage.find_objects(labels)
     )

@@ -35,7 +35,7 @@ def test_layout():
     assert np.isinf(landscape.flat).sum() == len(landscape.flat) - 24
     found = places(landscape, everywhere(landscape).ravel())
     assert found == [(i, y, x) for i in range(2) for y in range(3) for x in range(4)]
-    # A step to any of the eight neighbours never leads into another map.
+    # A step to any of the eight neighbors never leads into another map.
     around = everywhere(landscape)[..., None] + landscape._ring
     for image, near in enumerate(around):
         inside = landscape.flat[near] > -np.inf

@@ -1,4 +1,4 @@
-"""Class visualisation: a picture that a network takes for a class."""
+"""Class visualization: a picture that a network takes for a class."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.pixels import pixel_slopes
 
 
-def class_visualisation(
+def class_visualization(
     model: nn.Module,
     targets: int | Sequence[int] | Tensor,
     size: tuple[int, int] = (224, 224),
@@ -45,7 +45,7 @@ def class_visualisation(
         scales: Sizes to pass through, as shares of ``size``, rising to 1. A network of one fixed
             input size wants ``(1.0,)``.
         bounds: Lowest and highest value of the network's input. The default is about the range of
-            images normalised with the mean and deviation of ImageNet.
+            images normalized with the mean and deviation of ImageNet.
         seed: Of the first noise and of the shifts; the global random state is not touched. An
             image does not depend on the others of the batch.
 
