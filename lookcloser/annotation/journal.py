@@ -42,7 +42,7 @@ class Journal:
         """
         wanted = json.loads(json.dumps(settings))
         if not self.settings:
-            check_folder(self.path.parent, "--out")
+            check_folder(self.path.parent, "--out", besides=(JOURNAL,))
             write_text(self.path, json.dumps(wanted) + "\n")
             self.settings = wanted
         different = [key for key in wanted if self.settings.get(key) != wanted[key]]

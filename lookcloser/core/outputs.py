@@ -97,16 +97,16 @@ def free_place(path: str | Path, taken: set[str] | None = None) -> Path:
     return place
 
 
-def check_folder(path: str | Path, option: str) -> Path:
+def check_folder(path: str | Path, option: str, besides: Collection[str] = ()) -> Path:
     """``path`` if it may be filled with results: it is not there, or empty.
 
-    What every disk has by itself (``lost+found``) does not count.
+    What every disk has by itself (``lost+found``) does not count, nor do the names ``besides``.
 
     Raises:
         LookcloserError: If there is anything in it, or it is no folder.
     """
     path = Path(path)
-    if os.path.lexists(path) and (not path.is_dir() or not is_empty(path)):
+    if os.path.lexists(path) and (not path.is_dir() or not is_empty(path, besides)):
         raise LookcloserError(
             f"{path}: exists already and is not empty", fix=f"Choose another {option}"
         )

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from lookcloser.models.captioner.model import GRU, LSTM, RNN, Captioner
     from lookcloser.models.cnnrnn.model import CNNRNN
     from lookcloser.models.feedback.model import FeedbackNet
-    from lookcloser.models.model_file import load_model_file, read_header, save_model_file
     from lookcloser.models.osme.model import OSMENet
+    from lookcloser.models.package import load_model_file, read_header, save_model_file
     from lookcloser.models.racnn.model import RACNN
     from lookcloser.models.sigmoid.model import Sigmoid
     from lookcloser.models.weights import load_backbone_weights, timm_classifier

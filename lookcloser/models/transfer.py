@@ -11,7 +11,7 @@ from torch import Tensor
 from lookcloser.core.errors import LookcloserError
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
-from lookcloser.models.model_file import read_header
+from lookcloser.models.package import read_header
 
 _INNER = ".net."  # between the place of a backbone in a model and timm's own names
 

@@ -40,7 +40,7 @@ from lookcloser.models import (
     save_model_file,
 )
 from lookcloser.models.backbone import in_channels_last, normalization
-from lookcloser.models.model_file import is_model_file
+from lookcloser.models.package import is_model_file
 from lookcloser.models.transfer import begin_from
 from lookcloser.training import processes
 from lookcloser.training.callbacks import EMA, ResumedOrder, RunWriter

@@ -10,7 +10,7 @@ import torch
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.models import Model, build_model, save_model_file
-from lookcloser.models.model_file import is_model_file
+from lookcloser.models.package import is_model_file
 from lookcloser.models.transfer import begin_from
 
 NAMES = ("a", "b", "c")

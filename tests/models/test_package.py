@@ -8,7 +8,7 @@ from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.models import build_model, load_model_file, read_header, save_model_file
-from lookcloser.models import model_file as module
+from lookcloser.models import package as module
 from lookcloser.version import __version__
 
 ARGUMENTS = {"num_classes": 3, "backbone": "test_resnet", "stride": 8}
