@@ -36,9 +36,9 @@ _HOME = {
     "Model": "base",
     "Phase": "base",
     "Captioner": "captioner.model",
-    "load_model_file": "model_file",
-    "read_header": "model_file",
-    "save_model_file": "model_file",
+    "load_model_file": "package",
+    "read_header": "package",
+    "save_model_file": "package",
     "load_backbone_weights": "weights",
     "timm_classifier": "weights",
 }
