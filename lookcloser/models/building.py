@@ -21,6 +21,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 _SMALL = 4096  # numbers up to this are no danger in any network
 # A network may make parts that it leaves out again, and parts without weights.
 _MORE, _PARTS, _SPARE = 4, 40, 2000
+# A backbone is made whole before it is cut at a stride: the file holds but the first stages.
+_SPARE_VALUES = 2 * 10**8
 
 
 def build_as(method: str, arguments: Mapping[str, Any], shapes: Shapes) -> Model:
@@ -90,7 +92,7 @@ def _bounded(shapes: Shapes) -> Iterator[None]:
     room = {
         "parts": _PARTS * len(shapes) + _SPARE,
         "tensors": _MORE * len(shapes) + _SPARE,
-        "values": _MORE * sum(_product(shape) for shape in shapes.values()) + 10**6,
+        "values": _MORE * sum(_product(shape) for shape in shapes.values()) + _SPARE_VALUES,
     }
 
     def spend(kind: str, amount: int) -> None:

@@ -168,3 +168,13 @@ def test_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
     save_model_file(saved, tensors, header)
     with pytest.raises(LookcloserError, match=r"not numbers \(NaN\).*lower --lr"):
         load_model_file(saved)
+
+
+@pytest.mark.parametrize(("backbone", "stride"), [("resnet18", 4), ("resnet18", 8)])
+def test_a_backbone_that_was_cut_early_is_built_again(backbone: str, stride: int) -> None:
+    """What is kept is a small part of the network that it is cut from."""
+    arguments = {"num_classes": 3, "backbone": backbone, "stride": stride}
+    model = build_model("cam", arguments)
+    kept = sum(value.numel() for value in model.state_dict().values())
+    assert kept < 10**6, "far less than the whole network's 11 million"
+    assert shapes_of(build_as("cam", arguments, shapes_of(model))) == shapes_of(model)
