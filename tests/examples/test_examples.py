@@ -56,8 +56,8 @@ def test_feedback(tmp_path):
     assert [line.split(" top-1")[0].strip() for line in said[:4]] == [
         "attention, noise 0",
         "control, noise 0",
-        "attention, noise 0.1",
-        "control, noise 0.1",
+        "attention, noise 127.5",
+        "control, noise 127.5",
     ]
     with Image.open(tmp_path / "feedback.png") as picture:
         assert picture.width > 400
