@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
-from lookcloser.core.types import Evaluation, Prediction, Region
+from lookcloser.core.types import Evaluation, Region
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
 from lookcloser.inference.devices import usable_device
@@ -23,7 +23,7 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
 from lookcloser.inference.stock import StockEngine
 from lookcloser.models import Model, save_model_file
-from lookcloser.runtime import Promise, stream
+from lookcloser.runtime import Answerer
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 STOCK = "timm:"
 
 
-class Recognizer:
+class Recognizer(Answerer):
     """A trained network with its names and preprocessing.
 
     Made by `load` and `train`. Calls may come from several threads; the network is not changed.
@@ -64,65 +64,12 @@ class Recognizer:
             return TorchEngine(self.model, self.header, self.device)
         return StockEngine(self.model, self.header, self.device)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Class names by index; of a captioner its vocabulary."""
-        return self.header.names
-
     def __repr__(self) -> str:
         named = "words" if self.header.task == "captioning" else "classes"
         return (
             f"Recognizer({self.header.method}, {self.header.arguments.get('backbone')}, "
             f"{len(self.names)} {named}, {self.device})"
         )
-
-    def predict(
-        self,
-        images: ImageSource | Iterable[ImageSource],
-        *,
-        top: int = 5,
-        batch_size: int = 16,
-        workers: int = 0,
-        coverage: float | None = None,
-        sets: str = "lac",
-    ) -> list[Prediction]:
-        """Answer images, with evidence, in order.
-
-        Args:
-            images: One or several of: a file, a folder (all images below it), a glob, an array
-                (H, W, 3) uint8 or float in [0, 1], a PIL image, the bytes of a file.
-            top: How many labels, and maps, each answer holds.
-            batch_size: Images per forward pass.
-            workers: Threads that decode images.
-            coverage: Also name, as ``candidates``, the classes that may be true, so that of images
-                like those of training this share has its class among them.
-            sets: Kind of these sets: "lac", the smallest, some may be empty; "aps", never empty.
-
-        Returns:
-            One `Prediction` per image. An image that cannot be read has ``error`` set and no
-            labels; the others are answered.
-
-        Raises:
-            LookcloserError: For a path that does not exist (near names are offered), a URL, and a
-                coverage that this model cannot promise.
-        """
-        how = {"top": top, "batch_size": batch_size, "workers": workers}
-        return list(self.stream(images, **how, coverage=coverage, sets=sets))
-
-    def stream(
-        self,
-        images: ImageSource | Iterable[ImageSource],
-        *,
-        top: int = 5,
-        batch_size: int = 16,
-        workers: int = 0,
-        coverage: float | None = None,
-        sets: str = "lac",
-    ) -> Iterator[Prediction]:
-        """As `predict`, one after the other, with two batches in memory at most."""
-        promise = None if coverage is None else Promise(coverage, sets)
-        how = {"top": top, "batch_size": batch_size, "workers": workers}
-        return stream(self.engine, images, **how, promise=promise)
 
     def evaluate(self, data: str | Path | Catalog, split: str = "test") -> dict[str, float]:
         """Scores on one split; see `evaluation` for names, conventions and errors."""
