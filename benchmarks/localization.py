@@ -20,7 +20,7 @@ from _harness import arguments, interleave, machine, report, summary
 from scipy import ndimage
 
 from lookcloser.metrics.localization import box_overlaps, max_box_acc
-from lookcloser.metrics.maps import normalize, upsample_maps
+from lookcloser.metrics.maps import min_max, upsample_maps
 from lookcloser.metrics.pixels import pxap
 
 SIDE = 224
@@ -52,7 +52,7 @@ def true_boxes(count: int) -> np.ndarray:
 
 
 def level_sets(maps: np.ndarray, thresholds: np.ndarray) -> Iterator[np.ndarray]:
-    for image in (normalize(maps) * 255).astype(np.uint8):
+    for image in (min_max(maps) * 255).astype(np.uint8):
         for threshold in thresholds:
             yield cv2.threshold(image, int(threshold * 255), 255, cv2.THRESH_BINARY)[1]
 
@@ -86,7 +86,7 @@ def histograms(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """The pooling of the reference's PxAP: (2, bins) pixels of the object and of the background."""
     edges = np.append(np.arange(0, 1, 0.001), [1.0, 2.0, 3.0])
     counts = np.zeros((2, len(edges) - 1))
-    for values, mask in zip(normalize(maps), masks, strict=True):
+    for values, mask in zip(min_max(maps), masks, strict=True):
         counts += [np.histogram(values[mask == kind], edges)[0] for kind in (1, 0)]
     return counts
 
@@ -94,7 +94,7 @@ def histograms(maps: np.ndarray, masks: np.ndarray) -> np.ndarray:
 def protocol_v2(maps: np.ndarray, boxes: np.ndarray, thresholds: np.ndarray) -> list[float]:
     """MaxBoxAccV2 at IoU 0.3, 0.5 and 0.7; one true box per map, ends inclusive."""
     hits = np.zeros((3, len(thresholds)))
-    for values, true in zip(normalize(maps), boxes, strict=True):
+    for values, true in zip(min_max(maps), boxes, strict=True):
         image = (values * 255).astype(np.uint8)
         found, counts = [], []
         for threshold in thresholds:
@@ -130,7 +130,7 @@ def looped_pxap(maps: np.ndarray, masks: np.ndarray) -> float:
     """The same with one comparison of all pixels per threshold."""
     edges = np.append(np.arange(0, 1, 0.001), 1.0)
     true, false = np.zeros((2, len(edges)))
-    for values, mask in zip(normalize(maps), masks, strict=True):
+    for values, mask in zip(min_max(maps), masks, strict=True):
         for step, edge in enumerate(edges):
             detected = values >= edge
             true[step] += np.count_nonzero(detected & (mask == 1))

@@ -24,7 +24,7 @@ from lookcloser.core.files import list_images
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
-from lookcloser.metrics.maps import normalize
+from lookcloser.metrics.maps import min_max
 from lookcloser.runtime import Engine
 from lookcloser.runtime.regions import upsample
 
@@ -242,7 +242,7 @@ def _record(
         return Record(sample.name, _source(sample), sample.split, (0, 0), error=reason)
     grid = header.preprocessing.size
     things = []
-    large = normalize(upsample(looked.maps, grid)) if len(looked.maps) else ()
+    large = min_max(upsample(looked.maps, grid)) if len(looked.maps) else ()
     for index, score, raw, array in zip(
         looked.classes, looked.scores, looked.maps, large, strict=True
     ):

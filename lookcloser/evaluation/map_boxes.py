@@ -12,7 +12,7 @@ from lookcloser import metrics
 from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.types import Box
-from lookcloser.metrics.maps import normalize
+from lookcloser.metrics.maps import min_max
 from lookcloser.metrics.thresholds import THRESHOLDS
 from lookcloser.runtime.regions import Size, upsample
 
@@ -106,7 +106,7 @@ def measure_center(places: Places) -> Measured:
     """
     height, width = places.grid
     maps = metrics.center_maps(1, (width, height))
-    levels = (normalize(maps)[0] * 255).astype(np.uint8)
+    levels = (min_max(maps)[0] * 255).astype(np.uint8)
     found = [_bounds(levels > int(level * 255)) for level in THRESHOLDS]
     overlaps = np.stack([geometry.iou(boxes, found).max(axis=0) for boxes in places.boxes])
     pointed = [metrics.pointing_hits(maps, [boxes])[0] for boxes in places.boxes]

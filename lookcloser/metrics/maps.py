@@ -30,7 +30,7 @@ def as_maps(maps: ArrayLike) -> Maps:
     return array.astype(np.float64 if array.dtype == np.float64 else np.float32, copy=False)
 
 
-def normalize(maps: Maps) -> Maps:
+def min_max(maps: Maps) -> Maps:
     """Each map (N, h, w) from its minimum to its maximum onto [0, 1], in its own precision.
 
     A constant map, and a map with a NaN, becomes all zeros, as in the reference protocol

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
 from lookcloser.metrics.class_localization import class_mean
-from lookcloser.metrics.maps import Maps, as_maps, normalize, padded_boxes
+from lookcloser.metrics.maps import Maps, as_maps, min_max, padded_boxes
 
 
 class PxAP:
@@ -37,7 +37,7 @@ class PxAP:
             raise LookcloserError(f"masks of shape {truth.shape}", allowed=f"{array.shape}")
         edges = _rounded_up(self._edges, array.dtype)
         for values, mask in zip(array, truth, strict=True):
-            normal = normalize(values[None])[0]
+            normal = min_max(values[None])[0]
             self._object += _at_least(normal[mask == 1], edges)
             self._background += _at_least(normal[mask == 0], edges)
 

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.stats import rankdata
 
 from lookcloser.core import LookcloserError
-from lookcloser.metrics.maps import Maps, as_maps, normalize
+from lookcloser.metrics.maps import Maps, as_maps, min_max
 
 Floats = NDArray[np.float64]
 
@@ -51,7 +51,7 @@ def structural_similarity(first: ArrayLike, second: ArrayLike) -> Floats:
     Source: Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity",
     IEEE TIP 2004.
     """
-    a, b = (normalize(maps.astype(np.float64)) for maps in _pair(first, second))
+    a, b = (min_max(maps.astype(np.float64)) for maps in _pair(first, second))
     mean_a, mean_b = _local_mean(a), _local_mean(b)
     variances = _local_mean(a**2) - mean_a**2 + _local_mean(b**2) - mean_b**2
     covariance = _local_mean(a * b) - mean_a * mean_b

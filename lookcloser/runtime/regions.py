@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lookcloser.core import boxes as geometry
 from lookcloser.core.types import Box, Kind, Label, Region
 from lookcloser.metrics.map_boxes import boxes_from_maps
-from lookcloser.metrics.maps import normalize, upsample_maps
+from lookcloser.metrics.maps import min_max, upsample_maps
 from lookcloser.runtime.outputs import ArrayOutput, Floats
 
 Size = tuple[int, int]
@@ -69,7 +69,7 @@ def map_regions(
     if by_pixel:
         found = np.full((len(maps), 4), np.nan)
     else:
-        found = boxes_from_maps(normalize(upsample(maps, grid)), threshold)
+        found = boxes_from_maps(min_max(upsample(maps, grid)), threshold)
         found[heatmaps.max(axis=(1, 2)) == 0] = np.nan
     return tuple(
         Region(

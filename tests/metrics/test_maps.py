@@ -11,7 +11,7 @@ from lookcloser.metrics.localization import box_overlaps, max_box_acc
 from lookcloser.metrics.maps import (
     as_maps,
     center_maps,
-    normalize,
+    min_max,
     padded_boxes,
     random_maps,
     reference_boxes,
@@ -26,7 +26,7 @@ def test_normalize_is_the_protocols_arithmetic():
             dtype
         )
         before = maps.copy()
-        normal = normalize(maps)
+        normal = min_max(maps)
         assert normal.dtype == dtype
         for array, found in zip(maps, normal, strict=True):
             expected = array - array.min()
@@ -39,12 +39,12 @@ def test_normalize_without_a_range():
     maps = np.ones((3, 2, 2), np.float32)
     maps[1, 0, 0] = np.nan
     maps[2, 0, 0] = np.finfo(np.float32).tiny
-    normal = normalize(maps)
+    normal = min_max(maps)
     assert not normal[:2].any()
     assert normal[2].tolist() == [[0, 1], [1, 1]]
     for unbounded in ([[np.inf, 0]], [[-3e38, 3e38]]):
         with pytest.raises(LookcloserError, match=r"maps\[0\]"):
-            normalize(np.array([unbounded], np.float32))
+            min_max(np.array([unbounded], np.float32))
 
 
 def test_precision_is_kept():
@@ -60,8 +60,8 @@ def test_enlarging_is_that_of_the_reference():
     expected = [cv2.resize(m, (200, 224), interpolation=cv2.INTER_CUBIC) for m in maps]
     assert found.shape == (20, 224, 200)
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
-    levels = (normalize(found) * 255).astype(np.uint8)
-    expected_levels = (normalize(np.array(expected)) * 255).astype(np.uint8)
+    levels = (min_max(found) * 255).astype(np.uint8)
+    expected_levels = (min_max(np.array(expected)) * 255).astype(np.uint8)
     assert (levels != expected_levels).mean() < 2e-4
 
 

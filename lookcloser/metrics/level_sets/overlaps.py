@@ -12,7 +12,7 @@ from lookcloser.core.boxes import Boxes
 from lookcloser.metrics.level_sets.components import Components, fill_lakes, lakes, land
 from lookcloser.metrics.level_sets.labels import largest_box
 from lookcloser.metrics.level_sets.landscape import Area, Ints, Landscape, Maps
-from lookcloser.metrics.maps import normalize
+from lookcloser.metrics.maps import min_max
 
 Choice = Literal["all", "largest"]
 Mode = Literal["reference", "corrected"]
@@ -85,7 +85,7 @@ def _landscapes(maps: Maps) -> Iterator[Landscape]:
     waiting = [maps[begin : begin + count] for begin in range(0, len(maps), count)][::-1]
     while waiting:
         part = waiting.pop()
-        landscape = Landscape(normalize(part) * 255)
+        landscape = Landscape(min_max(part) * 255)
         if len(part) > 1 and len(landscape.sites) > _SITES:
             half = len(part) // 2
             waiting += [part[half:], part[:half]]
