@@ -21,6 +21,7 @@ from lookcloser.cli import (
     info,
     methods,
     printing,
+    push,
     report,
     train,
 )
@@ -70,6 +71,7 @@ app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
 app.command("export")(export.export)
+app.command("push")(push.push)
 app.add_typer(data.app, name="data")
 app.command("imagine")(imagine.imagine)
 app.command("methods")(methods.methods)

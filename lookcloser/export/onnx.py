@@ -79,10 +79,9 @@ def build_onnx(model: Model, header: ModelHeader) -> onnx.ModelProto:
     """
     with evaluating(model):
         form = model.file_form()
-        settings = header.preprocessing
-        network = ImageGraph(form, header.task, settings.mean, settings.std).eval()
-        built = image_graph(network, settings.size)
-        graphs = _decoder(form, network, settings.size)
+        network, size = ImageGraph(form, header).eval(), header.preprocessing.size
+        built = image_graph(network, size)
+        graphs = _decoder(form, network, size)
     parts = _parts(form)
     texts = {
         KEY: header_text(header),

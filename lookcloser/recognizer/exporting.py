@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.data import Catalog, read_as_trained
+from lookcloser.data import Catalog
 from lookcloser.inference.engine import TorchEngine
-from lookcloser.recognizer.run import read_config
+from lookcloser.recognizer.run_data import data_of_run
 
 if TYPE_CHECKING:
     from lookcloser.export import Differences, Measured, Row
@@ -62,7 +62,7 @@ def export_run(
     if calibrate is not None and not int8:
         raise UsageError("--calibrate without --int8", fix="Give --int8 beside it")
     engine = _on_cpu(recognizer.trained_engine())
-    catalog = _data(recognizer)
+    catalog = data_of_run(recognizer)
     if int8:
         return _export_int8(engine, path, catalog, calibrate)
     from lookcloser.export import write_onnx
@@ -115,17 +115,6 @@ def _on_cpu(engine: TorchEngine) -> TorchEngine:
     if engine.device.type == "cpu":
         return engine
     return TorchEngine(copy.deepcopy(engine.model).cpu(), engine.header, torch.device("cpu"))
-
-
-def _data(recognizer: Recognizer) -> Catalog | None:
-    """The data that the run was trained on, where it is still there."""
-    if recognizer.folder is None:
-        return None
-    try:
-        catalog = read_as_trained(read_config(recognizer.folder)[0], recognizer.header)
-    except LookcloserError:
-        return None
-    return catalog if catalog.task == recognizer.header.task else None
 
 
 def _images(engine: TorchEngine, catalog: Catalog | None, most: int) -> Measured:

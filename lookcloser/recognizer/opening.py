@@ -10,6 +10,7 @@ import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.files import missing_path
+from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
 from lookcloser.models import load_model_file
@@ -36,6 +37,7 @@ def load_run(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, header, device=device)
+    path = fetched(path)
     if is_onnx(path):
         raise UsageError(
             f"{path}: an exported file, which can answer and annotate, and no more",
