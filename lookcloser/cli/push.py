@@ -55,8 +55,13 @@ def push(
     with printing.progress("Scoring") as progress:
         found = load_run(run).push(
             repository,
-            **{"data": data, "split": split, "image": False if no_image else image},
-            **{"license": license, "private": private, "dry_run": dry_run, "out": out},
+            data=data,
+            split=split,
+            image=False if no_image else image,
+            license=license,
+            private=private,
+            dry_run=dry_run,
+            out=out,
             progress=progress,
         )
     printing.say(f"Scores of {found.scored}")

@@ -89,7 +89,7 @@ def _head(header: ModelHeader, facts: CardFacts) -> dict[str, Any]:
     backbone = header.arguments.get("backbone")
     tags = ["lookcloser", header.method, *([printable(str(backbone))] if backbone else [])]
     task = PIPELINES[header.task]
-    head = {
+    head: dict[str, Any] = {
         "library_name": "lookcloser",
         "pipeline_tag": task,
         "license": facts.license,

@@ -355,8 +355,14 @@ class Recognizer(Answerer):
         return push_run(
             self,
             repository,
-            **{"data": data, "split": split, "image": image, "license": license, "out": out},
-            **{"private": private, "dry_run": dry_run, "progress": progress},
+            data=data,
+            split=split,
+            image=image,
+            license=license,
+            private=private,
+            dry_run=dry_run,
+            out=out,
+            progress=progress,
         )
 
     def save(self, path: str | Path) -> Path:
