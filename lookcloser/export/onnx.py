@@ -18,6 +18,7 @@ from lookcloser.core.hooks import evaluating
 from lookcloser.export.check import Differences, compare
 from lookcloser.export.graphs import FEATURES, ImageGraph, decoding_graphs, image_graph
 from lookcloser.export.model_api import model_info
+from lookcloser.export.stock import stock_form
 from lookcloser.models.base import Model
 from lookcloser.models.file_form import FileForm
 from lookcloser.runtime.onnx_engine import OnnxEngine
@@ -36,7 +37,7 @@ from lookcloser.version import __version__
 
 
 def write_onnx(
-    model: Model,
+    model: nn.Module,
     header: ModelHeader,
     path: str | Path,
     *,
@@ -46,7 +47,7 @@ def write_onnx(
     """Export ``model``, on the CPU, and check the file against it.
 
     Args:
-        model: The network.
+        model: The network: a `Model`, or any classifier.
         header: What belongs to it.
         path: The file to write, whole or not at all.
         reference: The same network, asked in torch.
@@ -67,19 +68,20 @@ def write_onnx(
     return found
 
 
-def build_onnx(model: Model, header: ModelHeader) -> onnx.ModelProto:
+def build_onnx(model: nn.Module, header: ModelHeader) -> onnx.ModelProto:
     """The ONNX model of ``model``, which stays as it is.
 
     Args:
-        model: The network, on the CPU.
+        model: The network, on the CPU: a `Model`, or any classifier.
         header: What belongs to it.
 
     Raises:
         LookcloserError: For a network that cannot be exported.
     """
     with evaluating(model):
-        form = model.file_form()
-        network, size = ImageGraph(form, header).eval(), header.preprocessing.size
+        size = header.preprocessing.size
+        form = model.file_form() if isinstance(model, Model) else stock_form(model, size)
+        network = ImageGraph(form, header).eval()
         built = image_graph(network, size)
         graphs = _decoder(form, network, size)
     parts = _parts(form)

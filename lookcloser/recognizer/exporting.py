@@ -61,7 +61,7 @@ def export_run(
     path = _path(recognizer, out)
     if calibrate is not None and not int8:
         raise UsageError("--calibrate without --int8", fix="Give --int8 beside it")
-    engine = _on_cpu(recognizer.trained_engine())
+    engine = _on_cpu(recognizer.engine)
     catalog = data_of_run(recognizer)
     if int8:
         return _export_int8(engine, path, catalog, calibrate)
@@ -111,10 +111,12 @@ def _path(recognizer: Recognizer, out: str | Path | None) -> Path:
     return path
 
 
-def _on_cpu(engine: TorchEngine) -> TorchEngine:
+def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-    return TorchEngine(copy.deepcopy(engine.model).cpu(), engine.header, torch.device("cpu"))
+    return replace(
+        engine, model=copy.deepcopy(engine.model).cpu(), device=torch.device("cpu")
+    )
 
 
 def _images(engine: TorchEngine, catalog: Catalog | None, most: int) -> Measured:
