@@ -23,6 +23,8 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from _harness import write
+
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing, normalized
 from lookcloser.data import read_data
@@ -238,8 +240,8 @@ def main() -> None:
     }
     out = Path(__file__).parent / "results" / f"export-{given.part}.json"
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+    write(out, result)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 from lookcloser.auditing.shares import Floats
 from lookcloser.core.audit import Level
 
-# Chosen on other seeds, that is other draws of classes, than those in docs/benchmarks.md.
+# Chosen on other seeds, that is other draws of classes, than those in docs/methods/audit.md.
 LIMITS = {
     "same detail": 0.1,
     "place": 0.05,
