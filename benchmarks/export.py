@@ -21,9 +21,8 @@ import onnx
 import onnxruntime
 import timm
 import torch
-from safetensors.torch import load_file
-
 from _harness import write
+from safetensors.torch import load_file
 
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing, normalized
