@@ -73,7 +73,7 @@ def report(
 
 
 def _say_next(evaluation: Evaluation, run: str, data: str) -> None:
-    """What the task allows: an audit of classes, boxes of tags, pictures for captions."""
+    """What the task allows: an audit of classes, boxes of tags, images for captions."""
     if evaluation.task == "classification":
         printing.next_step("audit", run, data, "--split", evaluation.split)
     elif evaluation.task == "multilabel":

@@ -129,7 +129,7 @@ class Recognizer(Answerer):
         """Whether views point at what the answers depend on, and depend on the weights themselves.
 
         Each image is explained for its best class; true answers are not used. The scores are those
-        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to a picture of its
+        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to an image of its
         own mean color, `road` at 4 shares, and `sanity_check` with all weights random. For each
         image and view this takes 50 forward passes, and 3 times the view itself.
 

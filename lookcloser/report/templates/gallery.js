@@ -1,5 +1,5 @@
 "use strict";
-// The cards: which are shown, and what is drawn over each picture.
+// The cards: which are shown, and what is drawn over each image.
 
 const DATA = JSON.parse(document.getElementById("page-data").textContent);
 const RASTER = 128; // longest side of the upsampled map
@@ -117,7 +117,7 @@ function drawCard(card, view) {
   const mask = map && view.threshold ? keep(map, view.threshold) : null;
   const box = boxOf(region, map, mask, view);
   const picture = element.querySelector("img");
-  // Printed canvases are opaque, so the picture is painted below its evidence too.
+  // Printed canvases are opaque, so the image is painted below its evidence too.
   if (picture && picture.complete) context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   if (map) drawMap(context, map, mask, view);
   if (view.trueBoxes) for (const truth of data.boxes) drawBox(context, truth, TRUE_BOX, false, scale);
