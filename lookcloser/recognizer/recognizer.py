@@ -333,9 +333,17 @@ class Recognizer(Answerer):
             fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
         )
 
-    def catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model; one of another task is refused."""
-        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
+    def catalog(self, data: str | Path | Catalog, *, columns: str | None = None) -> Catalog:
+        """A data set for the task of this model, read as `lookcloser.data.read_as_trained` does.
+
+        Raises:
+            LookcloserError: For one that cannot be read, or is for another task.
+        """
+        catalog = (
+            data
+            if isinstance(data, Catalog)
+            else read_as_trained(data, self.header, columns=columns)
+        )
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -102,7 +102,8 @@ def read(root: Path, skip_missing: bool, given: Mapping[str, str] = _NONE) -> Ca
     """
     if root.is_file():
         return _read_tables(root.parent, [(root, named_split(root.stem))], skip_missing, given)
-    tables = _tables(root) or [(path, None) for path in _all_tables(root)]
+    tables = _with_columns(root, given.values()) if given else []
+    tables = tables or _tables(root) or [(path, None) for path in _all_tables(root)]
     if not tables:
         raise LookcloserError(f"{root}: no table in this folder")
     if len(tables) == 1:
@@ -132,6 +133,31 @@ def _tables(root: Path) -> list[tuple[Path, str | None]]:
         if answered or perhaps:
             return answered or perhaps
     return [(path, split) for path, split in own if "image" in read_columns(path)]
+
+
+def has_columns(root: Path, names: Iterable[str]) -> bool:
+    """Whether ``root`` is a table, or a folder with tables, that has columns of all these names."""
+    if root.is_file():
+        return is_table_name(root) and _has(root, names)
+    return root.is_dir() and bool(_with_columns(root, names))
+
+
+def _with_columns(root: Path, names: Iterable[str]) -> list[tuple[Path, str | None]]:
+    """The tables in a folder that have columns of all these names, else those in its splits."""
+    below = subfolders(root)
+    splits = {name: folders.split_of(name, below) for name in below}
+    own = [(path, named_split(path.stem)) for path in _all_tables(root) if _has(path, names)]
+    return own or [
+        (path, split)
+        for name, split in splits.items()
+        if split
+        for path in _all_tables(root / name)
+        if _has(path, names)
+    ]
+
+
+def _has(table: Path, names: Iterable[str]) -> bool:
+    return {name.strip().lower() for name in names} <= set(read_columns(table))
 
 
 def _images_of(folder: Path, split: str | None) -> list[tuple[Path, str | None]]:
