@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import (
     SKIPPED,
     BatchSize,
@@ -17,8 +16,9 @@ from lookcloser.cli.answer import (
     columns_again,
     scored_split,
 )
-from lookcloser.cli.options import Columns, Device, DryRun, LoadingWorkers
-from lookcloser.core.audit import LEVELS
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
+from lookcloser.core.results.audit import LEVELS
 from lookcloser.core.wording import count
 
 _SHOWN = 10

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import (
     SKIPPED,
     THRESHOLD_FROM,
@@ -18,7 +17,8 @@ from lookcloser.cli.answer import (
     columns_again,
     scored_split,
 )
-from lookcloser.cli.options import Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ REFUSED: list[tuple[list[str], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "named"), REFUSED, ids=lambda v: str(v))
+@pytest.mark.parametrize(("words", "code", "named"), REFUSED, ids=str)
 def test_a_refusal_is_json_on_stdout(
     program: Program, words: list[str], code: int, named: str
 ) -> None:
