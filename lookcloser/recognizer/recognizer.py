@@ -170,8 +170,9 @@ class Recognizer(Answerer):
                 answer. `explain_labels` takes several.
 
         Returns:
-            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
-            "scale" region per box, with the way in which the derivatives would move it.
+            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives
+            two "scale" regions per box, with the way in which the derivatives of the class score
+            and of the ranking loss would move it.
 
         Raises:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
