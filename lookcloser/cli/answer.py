@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun, LoadingWorkers
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
@@ -140,6 +140,7 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -168,7 +169,7 @@ def evaluate(
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
     recognizer, rated = load_run(run, device=device), {}
-    catalog = recognizer.catalog(data)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
@@ -200,7 +201,7 @@ def evaluate(
         printing.print_views(rated)
     printing.print_settings(result.settings)
     printing.say_skipped(result.skipped)
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -210,6 +211,11 @@ def scored_split(catalog: Catalog, asked: str | None) -> str:
     if asked is None and catalog.scored != "test":
         printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
     return asked or catalog.scored
+
+
+def columns_again(columns: str | None) -> list[str]:
+    """The words that tell the next command of the columns, where this one was told."""
+    return [] if columns is None else ["--columns", columns]
 
 
 def known_data(run: str | Path) -> str:

@@ -93,8 +93,9 @@ class Region:
         heatmap: float32 (h, w) in [0, 1], covering the whole image, at the network's own
             resolution, or None. All zeros means that there is no positive evidence.
         step: The position in a sequence, or None.
-        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the answer
-            would move ``box``; right, down and larger are positive. None where nobody asked.
+        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the score
+            or of a loss would move ``box``; right, down and larger are positive. None where nobody
+            asked.
     """
 
     kind: Kind
