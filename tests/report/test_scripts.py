@@ -15,7 +15,7 @@ from scipy import ndimage
 from lookcloser.core import boxes as box_geometry
 from lookcloser.report import write_report
 from lookcloser.report.cards import encode_grid
-from lookcloser.report.page import TEMPLATES, gallery_colors
+from lookcloser.report.sources import gallery_colors, source
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NODE = shutil.which("node")
@@ -25,8 +25,9 @@ EIGHT = np.ones((3, 3))
 def node(expression, **values):
     """The value of a JavaScript expression after heat.js, with ``values`` as constants."""
     constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in values.items())
-    source = (TEMPLATES / "heat.js").read_text(encoding="utf-8")
-    program = f"{source}\n{constants}\nprocess.stdout.write(JSON.stringify({expression}));"
+    program = (
+        f"{source('heat.js')}\n{constants}\nprocess.stdout.write(JSON.stringify({expression}));"
+    )
     done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
