@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -132,8 +132,9 @@ def _card(
     loaded = sum(len(data) for data in (*models.values(), *(runtime.contents or {}).values()))
     search = file.parts.search
     # What `numpy.random.default_rng(0)` gives a batch of one image, for a decoder that draws.
-    drawing = search is not None and search.decoder == "sample"
-    draws = np.random.default_rng(0).random(search.longest + 1) if search and drawing else []
+    draws: Iterable[float] = ()
+    if search is not None and search.decoder == "sample":
+        draws = np.random.default_rng(0).random(search.longest + 1)
     return {
         "made by": _MADE_BY,
         "name": name,
