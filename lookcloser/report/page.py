@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from lookcloser.core import galleries
-from lookcloser.core.atomic import write_text
-from lookcloser.core.audit import Audit
 from lookcloser.core.drawing.colormaps import COLORMAPS
+from lookcloser.core.results import galleries
+from lookcloser.core.results.audit import Audit
+from lookcloser.core.storage.atomic import write_text
 from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
 from lookcloser.report import (
     audit_blocks,

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from lookcloser.core.atomic import refused
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.storage.atomic import refused
 from lookcloser.runtime.onnx_file import OnnxFile
 from lookcloser.web.ort import SCRIPT, WASM, OrtWeb, integrity
 from lookcloser.web.page import COMMON, WORKER, page_assets, text_of
