@@ -8,10 +8,10 @@ from pathlib import Path
 from lookcloser.core.results.audit import Audit
 from lookcloser.core.storage.atomic import write_text
 from lookcloser.report.audit_blocks import audit_blocks
-from lookcloser.report.page import environment, source
+from lookcloser.report.sources import environment, source
 from lookcloser.version import __version__
 
-STYLES = ("report.css", "audit.css")
+STYLES = ("base.css", "report.css", "audit.css")
 
 
 def write_audit(
