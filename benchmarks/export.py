@@ -22,6 +22,7 @@ import onnx
 import onnxruntime
 import timm
 import torch
+from _harness import write
 from safetensors.torch import load_file
 
 from lookcloser.core.calibration import Calibration
@@ -293,8 +294,8 @@ def main() -> None:
         kept = [row for row in before if (row["method"], row["backbone"]) not in new]
         result["rows"] = [*kept, *rows]
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+    write(out, result)
 
 
 if __name__ == "__main__":

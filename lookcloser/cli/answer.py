@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
-from lookcloser.cli.options import DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun, LoadingWorkers
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.showing import answer_line
+from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
-    from lookcloser.core.files import missing_path
+    from lookcloser.core.storage.files import missing_path
     from lookcloser.hub import is_hub, parse_address
 
     if run is None or run.startswith("timm:"):
@@ -73,7 +73,7 @@ def predict(
     run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
-    save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write images of the evidence here.")] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -103,8 +103,8 @@ def predict(
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
     `lookcloser predict runs/birds photos/ --coverage 0.95`
     """
-    from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
+    from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
 
     recognizer = load(run, device=device)
@@ -150,6 +150,7 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -178,7 +179,7 @@ def evaluate(
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
     recognizer, rated = load_run(run, device=device), {}
-    catalog = recognizer.catalog(data)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
@@ -210,7 +211,7 @@ def evaluate(
         printing.print_views(rated)
     printing.print_settings(result.settings)
     printing.say_skipped(result.skipped)
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -220,6 +221,11 @@ def scored_split(catalog: Catalog, asked: str | None) -> str:
     if asked is None and catalog.scored != "test":
         printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
     return asked or catalog.scored
+
+
+def columns_again(columns: str | None) -> list[str]:
+    """The words that tell the next command of the columns, where this one was told."""
+    return [] if columns is None else ["--columns", columns]
 
 
 def known_data(run: str | Path) -> str:
@@ -249,13 +255,13 @@ def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -
     if csv is not None:
         printing.say(f"{count(total, 'image')} in {csv}")
     if save is not None:
-        printing.say(f"{count(total - failed, 'picture')} in {save}")
+        printing.say(f"{count(total - failed, 'image')} in {save}")
     if failed:
         printing.say(f"{failed} of {count(total, 'image')} could not be read")
 
 
 def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
-    """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    """After images: a closer look at an image, or the report of captions, which have no views."""
     from lookcloser.runtime.onnx_file import is_onnx
 
     if is_onnx(run):
@@ -267,7 +273,7 @@ def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str |
 
 
 def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
-    """Save one answer as a picture, print it as a line."""
+    """Save one answer as an image, print it as a line."""
     if picture is not None:
         prediction.save(picture)
     if text:
@@ -279,8 +285,8 @@ def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
     """What writes the rows of each answer to a CSV file, which is there once all are."""
     from csv import DictWriter
 
-    from lookcloser.core.atomic import replacing
-    from lookcloser.core.showing import ROW_NAMES
+    from lookcloser.core.results.showing import ROW_NAMES
+    from lookcloser.core.storage.atomic import replacing
 
     if path is None:
         yield lambda _prediction: None

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED
+from lookcloser.cli.terminal import printing
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def check(
     decode: Annotated[bool, typer.Option(help="Decode every image.")] = True,
     columns: Annotated[
         str | None,
-        typer.Option(help="What columns of a table are: image=filename,label=species."),
+        typer.Option(help="What the columns of a table are: image=filename,label=species."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
@@ -128,7 +128,7 @@ def _print_tags(tags: TagStatistics, counts: dict[str, dict[str, int]]) -> None:
 
 
 def _print_captions(captions: CaptionStatistics) -> None:
-    from lookcloser.data.statistics import RARE_BELOW
+    from lookcloser.data.checking.statistics import RARE_BELOW
 
     def spread(least: int, mean: float, most: int) -> str:
         return f"{least} … {mean:.1f} … {most}"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import watching
 from lookcloser.core.types import Output
 from lookcloser.explain.heads import PooledHead, classifier_weight, pooled_head
 from lookcloser.models.file_form import FileForm
+from lookcloser.runtime.outputs import ArrayOutput, Engine
 
 
 def stock_form(model: nn.Module, size: tuple[int, int]) -> FileForm:
@@ -27,11 +32,6 @@ def stock_form(model: nn.Module, size: tuple[int, int]) -> FileForm:
     except LookcloserError:  # its other views are gradients, which no file holds
         return FileForm(_Answering(model))
     return FileForm(_Mapping(model, head))
-
-
-def has_class_maps(form: FileForm) -> bool:
-    """Whether a form of `stock_form` has evidence."""
-    return isinstance(form.image, _Mapping)
 
 
 class _Answering(nn.Module):
@@ -69,3 +69,27 @@ class _Mapping(nn.Module):
             assert weight is not None  # as it was found
             maps = torch.einsum("bdhw,cd->bchw", features, weight)
         return Output(logits, maps, vector=features.mean(dim=(2, 3)))
+
+
+@dataclass(frozen=True, eq=False)
+class WithoutMaps:
+    """An engine whose evidence is left out, to compare a file without it with."""
+
+    engine: Engine
+
+    @property
+    def header(self) -> ModelHeader:
+        """See `lookcloser.runtime.Engine`."""
+        return self.engine.header
+
+    def answer(self, pixels: NDArray[np.uint8], top: int) -> ArrayOutput:
+        """See `lookcloser.runtime.Engine`."""
+        return self.engine.answer(pixels, top)._replace(maps=None)
+
+    def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:
+        """See `lookcloser.runtime.Engine`."""
+        return self.engine.evidence(pixels, tokens)._replace(maps=None)
+
+    def fingerprint(self) -> str:
+        """See `lookcloser.runtime.Engine`."""
+        return self.engine.fingerprint()

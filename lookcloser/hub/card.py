@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.core.wording import count, printable
 from lookcloser.version import __version__
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.images import ImageSource
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
+from lookcloser.core.storage.atomic import replacing
 from lookcloser.core.types import Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.hub import check_repository

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 
 # Name -> title and what it measures, most telling first.
 KNOWN = {
@@ -16,7 +16,7 @@ KNOWN = {
     "mAP": ("mAP", "mean average precision of the labels"),
     "exact": ("Exact set", "every label right and none too many"),
     "C-F1": ("C-F1", "F1 of the mean precision and recall of the labels"),
-    "O-F1": ("O-F1", "F1 over all labels of all pictures together"),
+    "O-F1": ("O-F1", "F1 over all labels of all images together"),
     "C-F1 macro": ("C-F1, macro", "mean F1 of the labels"),
     "C-P": ("C-P", "mean precision of the labels"),
     "C-R": ("C-R", "mean recall of the labels"),
@@ -37,7 +37,7 @@ KNOWN = {
     "pointing": ("Pointing game", "strongest place lies in a true box"),
     "shift overlap": ("Evidence shared", "evidence of a step in common with the step before"),
     "shift distance": ("Evidence moved", "from step to step, as a share of the diagonal"),
-    "region size": ("Evidence size", "share of the picture that it would fill if it were even"),
+    "region size": ("Evidence size", "share of the image that it would fill if it were even"),
     "ece": ("Calibration error", "mean gap between confidence and accuracy"),
     "coverage@95%": ("Covered at 95 %", "the candidates hold the true class; promised: 95 %"),
     "set size@95%": ("Candidates at 95 %", "classes in such a set, on average"),

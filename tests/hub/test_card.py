@@ -12,7 +12,7 @@ from huggingface_hub import ModelCard
 from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.hub.card import CardFacts, escaped, model_card
 
 HEADER = ModelHeader(
