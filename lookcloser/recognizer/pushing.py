@@ -69,6 +69,8 @@ def push_run(
     _check_license(license)
     if out is not None and not dry_run:
         raise UsageError("--out without --dry-run", fix="Give --dry-run beside it")
+    if out is not None and Path(out).exists() and not _is_empty(Path(out)):
+        raise UsageError(f"{out}: not an empty folder", fix="Name one that is not there")
     engine = recognizer.trained_engine()
     catalog = data_of_run(recognizer) if data is None else recognizer.catalog(data)
     found = _Found.of(recognizer, catalog, split, progress)
@@ -171,6 +173,10 @@ def _check_license(license: str | None) -> None:
             f"{license}: not an identifier of a license",
             allowed="One of the hub, in small letters: apache-2.0, mit, cc-by-nc-4.0, other",
         )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _copy(folder: Path, files: Sequence[str], out: Path) -> None:
