@@ -37,9 +37,9 @@ class Annotation:
 
     Attributes:
         files: The files, or the folders of many files.
-        records: Every picture, in the order of the data.
+        records: Every image, in the order of the data.
         boxes: How many boxes.
-        resumed: How many pictures were done before.
+        resumed: How many images were done before.
         thresholds: Class -> where its maps are cut, between their minimum and maximum.
         notes: How it was done, in sentences.
     """
@@ -53,12 +53,12 @@ class Annotation:
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
-        """(name, reason) of the pictures that could not be read."""
+        """(name, reason) of the images that could not be read."""
         return tuple((record.name, record.error) for record in self.records if record.error)
 
     @property
     def empty(self) -> int:
-        """How many readable pictures have no box."""
+        """How many readable images have no box."""
         return sum(not record.things and not record.error for record in self.records)
 
 
@@ -77,16 +77,16 @@ def annotate(
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Annotation:
-    """Write pseudo-boxes for every picture of a folder or data set.
+    """Write pseudo-boxes for every image of a folder or data set.
 
-    Each label of a picture gets one box, around the largest part of its map; a picture without
+    Each label of an image gets one box, around the largest part of its map; an image without
     evidence for any label gets none. Thresholds come from boxes of the data's val split, where it
     has some (they are the only boxes that are used). What is finished is in ``journal.jsonl``: a
     killed run goes on there, and a finished one can be written in another format at once.
 
     Args:
         engine: A network for classes or tags.
-        data: A data set of any layout, a folder of pictures without labels, or a `Catalog`.
+        data: A data set of any layout, a folder of images without labels, or a `Catalog`.
         out: The folder to write to; nothing is written outside of it.
         form: A name in `FORMATS`.
         masks: Outlines for COCO and YOLO, run lengths for COCO; None writes boxes alone.
@@ -96,9 +96,9 @@ def annotate(
         split: One split of the data; None takes all.
         columns: Of a table; see `lookcloser.data.read_as_trained`.
         min_score: Leave out boxes whose class has a lower score.
-        batch_size: Pictures per forward pass.
+        batch_size: Images per forward pass.
         workers: Threads that decode images.
-        progress: Called with (done, total) pictures.
+        progress: Called with (done, total) images.
 
     Raises:
         LookcloserError: For data that cannot be read, unknown options, a captioner, a method
@@ -108,7 +108,7 @@ def annotate(
     _check(header, form, masks)
     samples, boxed, root, notes = _pictures(data, split, header, columns)
     if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
-        raise UsageError(f"{form}: needs pictures that are files", allowed="coco or csv")
+        raise UsageError(f"{form}: needs images that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
     settings = {"data": str(root.resolve()), "masks": masks, "labels": labels}
     settings["box rule"] = header.box_rule
@@ -211,7 +211,7 @@ def _pictures(
         names = list_images(root)
         if names:
             samples = [Sample(name, root / name) for name in names]
-            return samples, (), root, [f"{root}: {count(len(names), 'picture')} without labels"]
+            return samples, (), root, [f"{root}: {count(len(names), 'image')} without labels"]
     catalog = (
         data
         if isinstance(data, Catalog)

@@ -70,7 +70,7 @@ def predict(
     run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
-    save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write images of the evidence here.")] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -254,13 +254,13 @@ def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -
     if csv is not None:
         printing.say(f"{count(total, 'image')} in {csv}")
     if save is not None:
-        printing.say(f"{count(total - failed, 'picture')} in {save}")
+        printing.say(f"{count(total - failed, 'image')} in {save}")
     if failed:
         printing.say(f"{failed} of {count(total, 'image')} could not be read")
 
 
 def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
-    """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    """After images: a closer look at an image, or the report of captions, which have no views."""
     from lookcloser.runtime.onnx_file import is_onnx
 
     if is_onnx(run):
@@ -272,7 +272,7 @@ def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str |
 
 
 def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
-    """Save one answer as a picture, print it as a line."""
+    """Save one answer as an image, print it as a line."""
     if picture is not None:
         prediction.save(picture)
     if text:

@@ -25,13 +25,14 @@ from lookcloser.cli import (
 )
 from lookcloser.cli.answer import FAILED
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.panels import PanelCommand
+from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
 from lookcloser.core.wording import printable
 from lookcloser.version import __version__
 
 app = typer.Typer(
     name="lookcloser",
+    cls=PanelGroup,
     help="Train image recognizers from image-level labels, and see where they looked.",
     no_args_is_help=True,
     add_completion=True,
@@ -65,20 +66,20 @@ def root(
     """Train image recognizers from image-level labels, and see where they looked."""
 
 
-app.command("demo")(demo.demo)
+app.command("demo", cls=PanelCommand)(demo.demo)
 app.command("train", cls=PanelCommand)(train.train)
-app.command("add")(add.add)
-app.command("predict")(answer.predict)
-app.command("evaluate")(answer.evaluate)
-app.command("explain")(explain.explain)
-app.command("report")(report.report)
-app.command("annotate")(annotate.annotate)
-app.command("audit")(audit.audit)
-app.command("export")(export.export)
+app.command("add", cls=PanelCommand)(add.add)
+app.command("predict", cls=PanelCommand)(answer.predict)
+app.command("evaluate", cls=PanelCommand)(answer.evaluate)
+app.command("explain", cls=PanelCommand)(explain.explain)
+app.command("report", cls=PanelCommand)(report.report)
+app.command("annotate", cls=PanelCommand)(annotate.annotate)
+app.command("audit", cls=PanelCommand)(audit.audit)
+app.command("export", cls=PanelCommand)(export.export)
 app.add_typer(data.app, name="data")
-app.command("imagine")(imagine.imagine)
-app.command("methods")(methods.methods)
-app.command("info")(info.info)
+app.command("imagine", cls=PanelCommand)(imagine.imagine)
+app.command("methods", cls=PanelCommand)(methods.methods)
+app.command("info", cls=PanelCommand)(info.info)
 
 
 def run() -> None:

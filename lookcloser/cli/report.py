@@ -84,7 +84,7 @@ def report(
 
 
 def _say_next(evaluation: Evaluation, run: str, data: str, more: Sequence[str]) -> None:
-    """What the task allows: an audit of classes, boxes of tags, pictures for captions."""
+    """What the task allows: an audit of classes, boxes of tags, images for captions."""
     if evaluation.task == "classification":
         printing.next_step("audit", run, data, "--split", evaluation.split, *more)
     elif evaluation.task == "multilabel":

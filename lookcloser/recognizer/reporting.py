@@ -25,7 +25,7 @@ from lookcloser.report import write_audit, write_report
 from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
-MOST_SIGHTS = 4  # pictures whose derivatives are taken for a report
+MOST_SIGHTS = 4  # images whose derivatives are taken for a report
 MOVES_NOTE = (
     "The derivative map: the squared norm of a derivative at each pixel, averaged over small "
     "squares. The brighter a place, the more a change there would change what is derived. The "
@@ -174,7 +174,7 @@ def _derivatives(recognizer: Recognizer, evaluation: Evaluation) -> tuple[Sheet,
 def _sights(recognizer: Recognizer, predictions: Iterable[Prediction]) -> Iterator[Sight]:
     for prediction in predictions:
         source: Any = prediction.path or prediction.image
-        with suppress(LookcloserError):  # a picture that is gone since
+        with suppress(LookcloserError):  # an image that is gone since
             views = recognizer.explain(source, [VIEW], target=prediction.labels[0].name)
             del views[VIEW]  # in the others too, where it can be seen
             yield Sight(prediction, views)
