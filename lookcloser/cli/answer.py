@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import (
+    BoxRuleOption,
+    Columns,
+    DecodingWorkers,
+    Device,
+    DryRun,
+    LoadingWorkers,
+)
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
@@ -71,6 +78,7 @@ def predict(
         ),
     ] = None,
     json: Json = False,
+    box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 16,
     workers: DecodingWorkers = 0,
     device: Device = None,
@@ -97,7 +105,7 @@ def predict(
     from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
 
-    recognizer = load(run, device=device)
+    recognizer = load(run, device=device, box_rule=box_rule)
     failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
     pictures = _picture_names(sources, save)
@@ -153,6 +161,7 @@ def evaluate(
         int, typer.Option(min=1, help="Of --views: how many images, drawn from the split.")
     ] = 24,
     json: Json = False,
+    box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
@@ -168,7 +177,7 @@ def evaluate(
 
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, rated = load_run(run, device=device), {}
+    recognizer, rated = load_run(run, device=device, box_rule=box_rule), {}
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:

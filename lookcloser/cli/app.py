@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -96,6 +97,9 @@ def run() -> None:
     # No process that is started from here looks for modules in the current folder: it may be data.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     printing.print_anything()
+    # What Pillow has to say of a file with odd extra data; whether it can be read is said here.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"PIL\.")
     options = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
     try:
         _call(as_json="--json" in options)
