@@ -16,12 +16,12 @@ def add(
     run: Run,
     folder: Annotated[str, typer.Argument(help="Class folders, or a data set of any layout.")],
     out: Annotated[
-        Path | None, typer.Option(help="Write the model here instead of into the run.")
+        Path | None, typer.Option(help="Write the model to this file and leave the run as it is.")
     ] = None,
 ) -> None:
-    """Add images to a model in closed form: new classes, or more of known ones.
+    """Add images to a closed-form model: new classes, or more of known ones.
 
-    The images it has learned from are not needed; the result is that of training with all of them.
+    The old images are not needed. The result is the same as training on all of them.
 
     Example: `lookcloser add runs/birds new-birds/`
     """

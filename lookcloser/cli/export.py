@@ -14,17 +14,18 @@ from lookcloser.cli.answer import Run, known_data
 def export(
     run: Run,
     out: Annotated[
-        Path | None, typer.Option(help="The .onnx file; without it model.onnx in the run.")
+        Path | None, typer.Option(help="The .onnx file; default: model.onnx in the run.")
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Compute in 8 bits: smaller and faster, a little off.")
+        bool,
+        typer.Option("--int8", help="Compute in 8 bits: smaller and faster, slightly less exact."),
     ] = False,
     calibrate: Annotated[
         Path | None,
-        typer.Option(help="Of --int8: a folder of images to take ranges from, not the run's data."),
+        typer.Option(help="Images that --int8 takes its ranges from, instead of the run's data."),
     ] = None,
 ) -> None:
-    """One .onnx file that answers without torch, with its evidence, checked against the run.
+    """Write one .onnx file that answers without torch, evidence included, checked against the run.
 
     Example: `lookcloser export runs/birds --out birds.onnx`, or
     `lookcloser export runs/birds --out birds.onnx --int8`

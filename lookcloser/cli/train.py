@@ -49,10 +49,10 @@ def _train(
     context: typer.Context,
     data: Annotated[str | None, typer.Argument(help="A data set of any layout.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; without it runs/DATA-METHOD.")
+        Path | None, typer.Option(help="The run folder; default: runs/DATA-METHOD.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run; with --epochs N, to more epochs.")
+        Path | None, typer.Option(help="Continue this run; with --epochs N, for more epochs.")
     ] = None,
     config: Annotated[
         Path | None,
