@@ -20,8 +20,8 @@ from lookcloser.annotation.outlines import (
 )
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
-from lookcloser.core.files import list_images
 from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.storage.files import list_images
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import min_max
@@ -71,6 +71,7 @@ def annotate(
     masks: str | None = None,
     labels: str = "auto",
     split: str | None = None,
+    columns: str | None = None,
     min_score: float = 0.0,
     batch_size: int = 32,
     workers: int = 0,
@@ -93,6 +94,7 @@ def annotate(
             or for each image the given ones that the model knows, and where it has none the
             predicted ones ("auto").
         split: One split of the data; None takes all.
+        columns: Of a table; see `lookcloser.data.read_as_trained`.
         min_score: Leave out boxes whose class has a lower score.
         batch_size: Images per forward pass.
         workers: Threads that decode images.
@@ -104,7 +106,7 @@ def annotate(
     """
     header, folder = engine.header, Path(out).expanduser()
     _check(header, form, masks)
-    samples, boxed, root, notes = _pictures(data, split, header)
+    samples, boxed, root, notes = _pictures(data, split, header, columns)
     if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
         raise UsageError(f"{form}: needs images that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
@@ -148,6 +150,7 @@ def count_images(
     masks: str | None = None,
     labels: str = "auto",
     split: str | None = None,
+    columns: str | None = None,
 ) -> int:
     """How many images `annotate` would work on; these arguments are refused as there.
 
@@ -158,9 +161,10 @@ def count_images(
         masks: As there.
         labels: As there.
         split: As there.
+        columns: As there.
     """
     _check(header, form, masks)
-    samples, *_ = _pictures(data, split, header)
+    samples, *_ = _pictures(data, split, header, columns)
     _labels_of(samples, header, labels)
     return len(samples)
 
@@ -197,18 +201,20 @@ def _check(header: ModelHeader, form: str, masks: str | None) -> None:
 
 
 def _pictures(
-    data: str | Path | Catalog, split: str | None, header: ModelHeader
+    data: str | Path | Catalog, split: str | None, header: ModelHeader, columns: str | None
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
     root = data.root if isinstance(data, Catalog) else Path(data).expanduser()
-    plain = not isinstance(data, Catalog) and root.is_dir() and split is None
+    plain = not isinstance(data, Catalog) and root.is_dir() and split is None and not columns
     if plain and not any(r.recognizes(root) for r in READERS):
         names = list_images(root)
         if names:
             samples = [Sample(name, root / name) for name in names]
             return samples, (), root, [f"{root}: {count(len(names), 'image')} without labels"]
     catalog = (
-        data if isinstance(data, Catalog) else read_as_trained(root, header, skip_missing=True)
+        data
+        if isinstance(data, Catalog)
+        else read_as_trained(root, header, skip_missing=True, columns=columns)
     )
     boxed = [sample for sample in catalog.samples if sample.split == "val" and sample.boxes]
     notes = [f"left out: {name}: {reason}" for name, reason in catalog.skipped]

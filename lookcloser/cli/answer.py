@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
-from lookcloser.cli.options import DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun, LoadingWorkers
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.showing import answer_line
+from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
-    from lookcloser.core.files import missing_path
+    from lookcloser.core.storage.files import missing_path
 
     if run is None or run.startswith("timm:"):
         return run
@@ -98,8 +98,8 @@ def predict(
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
     `lookcloser predict runs/birds photos/ --coverage 0.95`
     """
-    from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
+    from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
 
     recognizer = load(run, device=device)
@@ -145,6 +145,7 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -173,7 +174,7 @@ def evaluate(
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
     recognizer, rated = load_run(run, device=device), {}
-    catalog = recognizer.catalog(data)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
@@ -205,7 +206,7 @@ def evaluate(
         printing.print_views(rated)
     printing.print_settings(result.settings)
     printing.say_skipped(result.skipped)
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -215,6 +216,11 @@ def scored_split(catalog: Catalog, asked: str | None) -> str:
     if asked is None and catalog.scored != "test":
         printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
     return asked or catalog.scored
+
+
+def columns_again(columns: str | None) -> list[str]:
+    """The words that tell the next command of the columns, where this one was told."""
+    return [] if columns is None else ["--columns", columns]
 
 
 def known_data(run: str | Path) -> str:
@@ -274,8 +280,8 @@ def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
     """What writes the rows of each answer to a CSV file, which is there once all are."""
     from csv import DictWriter
 
-    from lookcloser.core.atomic import replacing
-    from lookcloser.core.showing import ROW_NAMES
+    from lookcloser.core.results.showing import ROW_NAMES
+    from lookcloser.core.storage.atomic import replacing
 
     if path is None:
         yield lambda _prediction: None

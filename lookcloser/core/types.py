@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.scores import Score, Tally, flat_scores, tally_of
-from lookcloser.core.shifts import Shifts
-from lookcloser.core.showing import (
+from lookcloser.core.results.scores import Score, Tally, flat_scores, tally_of
+from lookcloser.core.results.shifts import Shifts
+from lookcloser.core.results.showing import (
     evaluation_dict,
     evaluation_html,
     evaluation_repr,
@@ -93,8 +93,9 @@ class Region:
         heatmap: float32 (h, w) in [0, 1], covering the whole image, at the network's own
             resolution, or None. All zeros means that there is no positive evidence.
         step: The position in a sequence, or None.
-        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the answer
-            would move ``box``; right, down and larger are positive. None where nobody asked.
+        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the score
+            or of a loss would move ``box``; right, down and larger are positive. None where nobody
+            asked.
     """
 
     kind: Kind

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from lookcloser.core import Answer, Evaluation, Label, LookcloserError, Prediction, Region
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.report import write_report
-from lookcloser.report.page import breakable, gallery_colors
+from lookcloser.report.sources import breakable, gallery_colors
 
 HISTORY = [{"epoch": i, "train_loss": 2.0 / (i + 1), "val_acc": 0.1 * i} for i in range(5)]
 ABOUT = {"method": "cam", "command": "lookcloser train birds/ --seed 0"}

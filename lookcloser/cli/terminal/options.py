@@ -1,0 +1,27 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Device = Annotated[
+    str | None,
+    typer.Option(help="cpu, cuda, cuda:1 or mps; default: a GPU if there is one."),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run", help="Check everything and say what would be done, without doing it."
+    ),
+]
+LoadingWorkers = Annotated[int, typer.Option(min=0, help="Loading processes.")]
+DecodingWorkers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What the columns of a table are: image=filename,label=species; without it as in "
+        "training, else by their names."
+    ),
+]
