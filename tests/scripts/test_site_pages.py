@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import os
 import re
 import subprocess
@@ -88,8 +89,10 @@ def test_every_public_name_is_in_the_reference(site: Path, script: ModuleType) -
         module = getattr(lookcloser, room) if room else lookcloser
         text = (site / "api" / (room or "lookcloser") / "index.html").read_text(encoding="utf-8")
         for name in module.__all__:
-            if callable(getattr(module, name)):
-                assert f'id="{name.lower()}"' in text, f"{module.__name__}.{name}"
+            value = getattr(module, name)
+            if inspect.isclass(value) or inspect.isfunction(value):
+                heading = rf'<h2 id="lookcloser[.\w]*\.{value.__qualname__}"'
+                assert re.search(heading, text), f"{module.__name__}.{name}"
     assert "MaxBoxAcc" in (site / "search" / "search_index.json").read_text(encoding="utf-8")
 
 
