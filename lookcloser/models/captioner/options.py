@@ -49,7 +49,7 @@ class CaptionerOptions(BackboneOptions):
         if self.top_p is not None and self.temperature == 0:
             raise UsageError(
                 f"{{}} {self.top_p}: not without a temperature",
-                fix="Give a temperature above 0 beside it",
+                fix="Give a temperature above 0 as well",
                 option="top_p",
             )
 
