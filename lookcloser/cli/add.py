@@ -32,7 +32,7 @@ def add(
     added = add_to(run, folder, out=out, columns=columns)
     printing.say_skipped(added.skipped.items())
     new = f", new: {', '.join(added.new)}" if added.new else ""
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in added.header.scores.items())
+    scores = ", ".join(f"{name} {value:z.4f}" for name, value in added.header.scores.items())
     printing.say(
         f"{count(added.images, 'image')} added{new}; {count(added.total, 'image')} in all"
         + (f" ({scores})" if scores else "")

@@ -83,7 +83,7 @@ def _train(
         return
     printing.say_skipped(result.skipped.items())
     scores = result.recognizer.header.scores
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    shown = ", ".join(f"{name} {value:z.4f}" for name, value in scores.items())
     printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")
     if result.interrupted:
         printing.next_step("train", "--resume", result.folder)
