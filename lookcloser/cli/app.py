@@ -34,7 +34,7 @@ from lookcloser.version import __version__
 app = typer.Typer(
     name="lookcloser",
     cls=PanelGroup,
-    help="Train image recognizers from image-level labels, and see where they looked.",
+    help="Classify, tag or caption images, and show where the model looked.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,

@@ -67,11 +67,11 @@ def export_run(
         raise unknown(form, "format", FORMS)
     _require_extra()
     if calibrate is not None and not int8:
-        raise UsageError("--calibrate without --int8", fix="Give --int8 beside it")
+        raise UsageError("--calibrate without --int8", fix="Give --int8 as well")
     if form == "web":
         return _export_web(recognizer, out, int8, calibrate, ort)
     if ort is not None:
-        raise UsageError("--ort without --format web", fix="Give --format web beside it")
+        raise UsageError("--ort without --format web", fix="Give --format web as well")
     return _export_file(recognizer, _path(recognizer, out), int8, calibrate)
 
 

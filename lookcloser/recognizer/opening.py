@@ -40,7 +40,7 @@ def load_run(
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
     if is_onnx(path):
         raise UsageError(
-            f"{path}: an exported file, which can answer and annotate, and no more",
+            f"{path}: an exported file, which can only answer and annotate",
             fix="Give the run that it was exported from",
         )
     path = Path(path).expanduser()
