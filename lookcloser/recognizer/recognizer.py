@@ -129,7 +129,7 @@ class Recognizer(Answerer):
         """Whether views point at what the answers depend on, and depend on the weights themselves.
 
         Each image is explained for its best class; true answers are not used. The scores are those
-        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to a picture of its
+        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to an image of its
         own mean color, `road` at 4 shares, and `sanity_check` with all weights random. For each
         image and view this takes 50 forward passes, and 3 times the view itself.
 
@@ -170,8 +170,9 @@ class Recognizer(Answerer):
                 answer. `explain_labels` takes several.
 
         Returns:
-            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
-            "scale" region per box, with the way in which the derivatives would move it.
+            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives
+            two "scale" regions per box, with the way in which the derivatives of the class score
+            and of the ranking loss would move it.
 
         Raises:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
@@ -340,9 +341,17 @@ class Recognizer(Answerer):
             fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
         )
 
-    def catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model; one of another task is refused."""
-        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
+    def catalog(self, data: str | Path | Catalog, *, columns: str | None = None) -> Catalog:
+        """A data set for the task of this model, read as `lookcloser.data.read_as_trained` does.
+
+        Raises:
+            LookcloserError: For one that cannot be read, or is for another task.
+        """
+        catalog = (
+            data
+            if isinstance(data, Catalog)
+            else read_as_trained(data, self.header, columns=columns)
+        )
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

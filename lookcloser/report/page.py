@@ -52,18 +52,18 @@ def write_report(
 
     Args:
         path: The file to write; written atomically, folders made.
-        evaluation: What was measured. Pictures are read again for their thumbnails; those that are
+        evaluation: What was measured. Images are read again for their thumbnails; those that are
             gone leave a blank card.
         history: Rows of the training log, e.g. ``{"epoch": 0, "train_loss": 2.1, "val_acc": 0.4}``.
         about: Method, backbone, data, seed, versions, in the order to show them; ``"command"`` is
             the line that reproduces the run.
         data: What a check of the data found: plain values, lists, and tables as mappings of
             mappings.
-        audit: Of the same model, for a section with its pictures and a gallery of the answers of
+        audit: Of the same model, for a section with its images and a gallery of the answers of
             flagged classes.
-        sheets: Further sections of pictures.
+        sheets: Further sections of images.
         title: Heading of the page.
-        max_images: Pictures in each gallery at most; one that is in several is stored once.
+        max_images: Images in each gallery at most; one that is in several is stored once.
 
     Returns:
         ``path``.

@@ -301,7 +301,7 @@ class TestFile:
             for answer in evaluation.answers
         )
         page = write(dataclasses.replace(evaluation, answers=answers))
-        assert page.text.count("picture not found") == 4
+        assert page.text.count("image not found") == 4
 
     def test_folders_are_made(self, tmp_path, bare):
         path = write_report(tmp_path / "new" / "folder" / "report.html", bare)

@@ -1,5 +1,5 @@
 "use strict";
-// The cards: which are shown, and what is drawn over each picture.
+// The cards: which are shown, and what is drawn over each image.
 
 const DATA = JSON.parse(document.getElementById("page-data").textContent);
 
