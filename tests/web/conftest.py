@@ -64,7 +64,9 @@ def onnx_file() -> OnnxFile:
         Preprocessing((48, 32)),
         provenance={"data": "secret/place"},
     )
-    return OnnxFile(Path("model.onnx"), b"the model", header, Parts(), {})
+    # The fields ir_version, graph and metadata_props of an ONNX file.
+    model = b"\x08\x0a" + b"\x3a\x03net" + b"\x72\x06secret"
+    return OnnxFile(Path("model.onnx"), model, header, Parts(), {})
 
 
 @pytest.fixture(scope="session")
