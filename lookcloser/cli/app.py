@@ -22,6 +22,7 @@ from lookcloser.cli import (
     methods,
     printing,
     report,
+    serve,
     train,
 )
 from lookcloser.cli.answer import FAILED
@@ -70,6 +71,7 @@ app.command("report")(report.report)
 app.command("annotate")(annotate.annotate)
 app.command("audit")(audit.audit)
 app.command("export")(export.export)
+app.command("serve")(serve.serve)
 app.add_typer(data.app, name="data")
 app.command("imagine")(imagine.imagine)
 app.command("methods")(methods.methods)
