@@ -13,33 +13,45 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        to = {"registry": self.registry}
+        to = self.registry
         self.requests = Counter(
-            "lookcloser_requests", "Answered requests.", ["route", "status"], **to
+            "lookcloser_requests", "Answered requests.", ["route", "status"], registry=to
         )
         self.seconds = Histogram(
             "lookcloser_request_seconds",
             "From the header of a request to the end of its answer.",
             ["route"],
             buckets=_SECONDS,
-            **to,
+            registry=to,
         )
-        self.images = Counter("lookcloser_images", "Images by outcome.", ["model", "outcome"], **to)
+        self.images = Counter(
+            "lookcloser_images", "Images by outcome.", ["model", "outcome"], registry=to
+        )
         self.batches = Histogram(
-            "lookcloser_batch_images", "Images of a forward pass.", ["model"], buckets=_SIZES, **to
+            "lookcloser_batch_images",
+            "Images of a forward pass.",
+            ["model"],
+            buckets=_SIZES,
+            registry=to,
         )
         self.waiting = Gauge(
-            "lookcloser_waiting_images", "Images that wait or are worked on.", ["model"], **to
+            "lookcloser_waiting_images",
+            "Images that wait or are worked on.",
+            ["model"],
+            registry=to,
         )
-        self.held = Gauge("lookcloser_held_bytes", "Bytes of bodies in memory.", **to)
+        self.held = Gauge("lookcloser_held_bytes", "Bytes of bodies in memory.", registry=to)
         self.reloads = Counter(
-            "lookcloser_reloads", "Replaced model files by outcome.", ["model", "outcome"], **to
+            "lookcloser_reloads",
+            "Replaced model files by outcome.",
+            ["model", "outcome"],
+            registry=to,
         )
         self.stale = Gauge(
             "lookcloser_model_stale",
             "1 where the file was replaced by one that cannot be loaded.",
             ["model"],
-            **to,
+            registry=to,
         )
 
     def text(self) -> bytes:

@@ -161,7 +161,7 @@ def _protocol(limits: Limits) -> type[H11Protocol]:
             problem = problem_response(400, "This is not HTTP, or its header is too large.")
             headers = [*problem.raw_headers, (b"connection", b"close")]
             start = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
-            for event in (start, h11.Data(data=problem.body), h11.EndOfMessage()):
+            for event in (start, h11.Data(data=bytes(problem.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 

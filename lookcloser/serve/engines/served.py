@@ -152,8 +152,8 @@ class Served:
             )
         self._batcher.admit(1)
         looked = self._decoders.submit(self._look, recognizer, upload, views, target)
-        (found,) = await self._within([looked])
-        return found
+        found: list[dict[str, Region]] = await self._within([looked])
+        return found[0]
 
     def look_for_replacement(self) -> None:
         """Load the file where it was replaced and is whole; called now and then.
