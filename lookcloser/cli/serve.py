@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
-from lookcloser.cli.options import Device
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Device
 from lookcloser.core.errors import LookcloserError, UsageError
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.files import missing_path
 from lookcloser.core.header import ModelHeader, parse_header
+from lookcloser.core.storage.files import missing_path
 from lookcloser.core.wording import printable
 from lookcloser.runtime.onnx_file import is_onnx, read_onnx
 
