@@ -181,7 +181,7 @@ def _about(served: Served, models: Mapping[str, Served]) -> dict[str, Any]:
         "engine": "onnx" if served.source.exported else "torch",
         "version": version.fingerprint,
         "input": list(header.preprocessing.size),
-        "labels": list(header.names),
+        "classes": list(header.names),
         "views": _views(served),
     }
 

@@ -70,7 +70,7 @@ class ModelSchema(BaseModel):
     engine: Literal["onnx", "torch"]
     version: str = Field(description="A fingerprint of its weights.")
     input: list[int] = Field(description="Height and width of its input.")
-    labels: list[str]
+    classes: list[str] = Field(description="Their names; of a captioner its words.")
     views: list[str] = Field(description="What /v1/explain can show; empty of exported files.")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,3 +129,38 @@ def insects(files: Models) -> Iterator[TestClient]:
     """A client of the exported file, shared by tests that change nothing."""
     with TestClient(Service(read_sources([str(files.onnx)]))) as client:
         yield client
+
+
+class Drawing:
+    """Images for requests."""
+
+    @staticmethod
+    def image(seed: int = 0, size: tuple[int, int] = (60, 40)) -> Image.Image:
+        """Soft blots."""
+        return drawn(seed, size)
+
+    @staticmethod
+    def file(seed: int = 0, size: tuple[int, int] = (60, 40), form: str = "PNG") -> bytes:
+        """The same as the bytes of a file."""
+        return file_of(drawn(seed, size), form)
+
+    @staticmethod
+    def url(seed: int = 0) -> str:
+        """The same as a data URL."""
+        return f"data:image/png;base64,{base64.b64encode(file_of(drawn(seed))).decode()}"
+
+    @staticmethod
+    def bomb(side: int) -> bytes:
+        """A PNG that says that it is ``side`` pixels wide and high, without them."""
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"\0" * 20)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    check = struct.pack(">I", zlib.crc32(kind + data))
+    return struct.pack(">I", len(data)) + kind + data + check
+
+
+@pytest.fixture(scope="session")
+def drawing() -> type[Drawing]:
+    return Drawing

@@ -152,6 +152,7 @@ class Served:
             )
         self._batcher.admit(1)
         looked = self._decoders.submit(self._look, recognizer, upload, views, target)
+        looked.add_done_callback(self._let_go)
         found: list[dict[str, Region]] = await self._within([looked])
         return found[0]
 
@@ -201,6 +202,10 @@ class Served:
         finally:
             for future in waiting:
                 future.cancel()
+
+    def _let_go(self, looked: Future[dict[str, Region]]) -> None:
+        if looked.cancelled():  # before it began
+            self._batcher.leave("dropped")
 
     def _prepare(self, upload: Upload, job: Job) -> None:
         """Decode an image and hand it on; its future gets whatever goes wrong."""
