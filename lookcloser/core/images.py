@@ -184,9 +184,7 @@ def _explained(name: str) -> Iterator[None]:
         ) from error
     except Image.DecompressionBombError as error:
         raise LookcloserError(
-            f"{name}: the image is too large",
-            allowed=f"at most {MAX_PIXELS:,} pixels",
-            fix="Make it smaller first",
+            f"{name}: the image is too large: {error}", fix="Make it smaller first"
         ) from error
     except Exception as error:
         # On broken data the format plugins raise whatever their parsing runs into.
