@@ -9,7 +9,7 @@ import typer
 
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun
+from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun
 from lookcloser.core.wording import count
 
 
@@ -32,6 +32,7 @@ def annotate(
         ),
     ] = "auto",
     split: Annotated[str | None, typer.Option(help="One split; without it all.")] = None,
+    columns: Columns = None,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
     ] = 0.0,
@@ -53,7 +54,13 @@ def annotate(
     recognizer = load(run, device=device)
     if dry_run:
         asked = count_images(
-            recognizer.header, data, form=form, masks=masks, labels=labels, split=split
+            recognizer.header,
+            data,
+            form=form,
+            masks=masks,
+            labels=labels,
+            split=split,
+            columns=columns,
         )
         printing.say_plan(f"annotate {count(asked, 'image')}", [out])
         return
@@ -66,6 +73,7 @@ def annotate(
             masks=masks,
             labels=labels,
             split=split,
+            columns=columns,
             min_score=min_score,
             batch_size=batch_size,
             workers=workers,

@@ -15,3 +15,10 @@ DryRun = Annotated[
 ]
 LoadingWorkers = Annotated[int, typer.Option(min=0, help="Loading processes.")]
 DecodingWorkers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What the columns of a table are: image=filename,label=species; without it as in "
+        "training, else by their names."
+    ),
+]

@@ -10,6 +10,8 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from starlette.responses import HTMLResponse, Response
 
+from lookcloser.web import Asset, server_page
+
 _DOCS = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -34,22 +36,30 @@ h2 { margin-top: 2.5rem; }
 
 
 def page_routes(api: FastAPI) -> APIRouter:
-    """The description of the API as a page.
+    """The page that answers images, and the description of the API.
 
     Args:
         api: What is described.
     """
-    router = APIRouter()
+    router = APIRouter(include_in_schema=False)
+    for name, asset in server_page().items():
+        _add_asset(router, "/" if name == "index.html" else f"/{name}", asset)
 
-    @router.get("/docs", include_in_schema=False)
+    @router.get("/docs")
     async def docs() -> Response:
         return HTMLResponse(docs_page(api.openapi()))
 
-    @router.get("/docs.css", include_in_schema=False)
+    @router.get("/docs.css")
     async def style() -> Response:
         return Response(_STYLE, media_type="text/css")
 
     return router
+
+
+def _add_asset(router: APIRouter, path: str, asset: Asset) -> None:
+    @router.get(path)
+    async def content() -> Response:
+        return Response(asset.content, media_type=asset.media_type)
 
 
 def docs_page(document: dict[str, Any]) -> str:
