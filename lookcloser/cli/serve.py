@@ -89,6 +89,7 @@ def serve(
         wait=batch_wait / 1000,
         decoders=workers,
         seconds=timeout,
+        header_seconds=min(Limits.header_seconds, timeout),
     )
     access = Access(
         key=_key(api_key, api_key_env),

@@ -20,6 +20,7 @@ _OPEN = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
 _CLOSED = ("/v1/", "/api/", "/metrics", "/predict", "/setup")
 _DRAINED = 64 * 2**20  # bytes that are read and dropped, so that a refusal is heard
 _DRAIN_SECONDS = 2.0
+_TOO_SLOW = 408
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -81,7 +82,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._mark(message, scope["path"])
-                if status >= 400 and not invited:
+                if status >= 400 and status != _TOO_SLOW and not invited:
                     await body.drop()
             await send(message)
 
@@ -161,7 +162,7 @@ class _Body:
                 message = await self._receive()
         except TimeoutError as error:
             raise Problem(
-                408, f"The body did not come within {self._limits.seconds:g} s."
+                _TOO_SLOW, f"The body did not come within {self._limits.seconds:g} s."
             ) from error
         self._ended = message["type"] != "http.request" or not message.get("more_body", False)
         size = len(message.get("body", b""))
