@@ -42,7 +42,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "Not answered.", "content": content} for status in statuses}
 
 
-BODY_PROBLEMS = problems(401, 403, 408, 413, 415, 421, 422, 429, 503, 504)
+BODY_PROBLEMS = problems(401, 403, 404, 408, 413, 415, 421, 422, 429, 503, 504)
 
 
 def _body(several: bool) -> dict[str, Any]:
@@ -131,12 +131,12 @@ def chosen(models: Mapping[str, Served], name: str | None) -> Served:
     """The model of that name, or the first.
 
     Raises:
-        Problem: 422 for another name.
+        Problem: 404 for another name.
     """
     if not name:
         return next(iter(models.values()))
     if name not in models:
-        raise Problem(422, f"There is no model of that name; there are: {', '.join(models)}.")
+        raise Problem(404, f"There is no model of that name; there are: {', '.join(models)}.")
     return models[name]
 
 

@@ -112,7 +112,7 @@ def test_several_models_by_name(serve, files, drawing):
 
     assert [task(""), task("?model=tags")] == ["classification", "multilabel"]
     refused = client.post("/v1/predict?model=nobody", content=drawing.file(), headers=PNG)
-    assert refused.status_code == 422
+    assert refused.status_code == 404
     assert "insects, tags" in refused.json()["detail"]
 
 
