@@ -57,7 +57,7 @@ def map_regions(
         size: (width, height) of the original image.
         grid: (height, width) at which boxes are cut out, the network's input.
         threshold: Where a map is cut between its minimum and its maximum; what lies above
-            belongs to the box. A map with nothing positive has no box.
+            belongs to the box. A map with nothing positive has no box, nor has an even one.
         kind: "map" for classes; "step" and "word" number their regions.
 
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
@@ -70,7 +70,9 @@ def map_regions(
         found = np.full((len(maps), 4), np.nan)
     else:
         found = boxes_from_maps(min_max(upsample(maps, grid)), threshold)
-        found[heatmaps.max(axis=(1, 2)) == 0] = np.nan
+        # Of an even map, enlarging would leave rounding alone, and a box around some of it.
+        even = maps.max(axis=(1, 2)) == maps.min(axis=(1, 2))
+        found[even | (heatmaps.max(axis=(1, 2)) == 0)] = np.nan
     return tuple(
         Region(
             kind,
