@@ -22,6 +22,7 @@ from lookcloser.cli import (
     info,
     methods,
     report,
+    serve,
     train,
 )
 from lookcloser.cli.answer import FAILED
@@ -77,6 +78,7 @@ app.command("report", cls=PanelCommand)(report.report)
 app.command("annotate", cls=PanelCommand)(annotate.annotate)
 app.command("audit", cls=PanelCommand)(audit.audit)
 app.command("export", cls=PanelCommand)(export.export)
+app.command("serve", cls=PanelCommand)(serve.serve)
 app.add_typer(data.app, name="data")
 app.command("imagine", cls=PanelCommand)(imagine.imagine)
 app.command("methods", cls=PanelCommand)(methods.methods)
