@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
     from lookcloser.core.storage.files import missing_path
+    from lookcloser.hub import is_hub, parse_address
 
     if run is None or run.startswith("timm:"):
+        return run
+    if is_hub(run):
+        parse_address(run)
         return run
     if not Path(run).expanduser().exists():
         raise missing_path(run, "run or model")
@@ -47,10 +51,16 @@ def _free_table(path: Path | None) -> Path | None:
     return None if path is None else check_place(path, "--csv")
 
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.", callback=existing)]
+Run = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .safetensors file, or hub:OWNER/NAME.", callback=existing),
+]
 AnyRun = Annotated[
     str,
-    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=existing),
+    typer.Argument(
+        help="A run, a .safetensors or an exported .onnx file, or hub:OWNER/NAME.",
+        callback=existing,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]

@@ -21,6 +21,7 @@ from lookcloser.cli import (
     imagine,
     info,
     methods,
+    push,
     report,
     serve,
     train,
@@ -79,6 +80,7 @@ app.command("annotate", cls=PanelCommand)(annotate.annotate)
 app.command("audit", cls=PanelCommand)(audit.audit)
 app.command("export", cls=PanelCommand)(export.export)
 app.command("serve", cls=PanelCommand)(serve.serve)
+app.command("push", cls=PanelCommand)(push.push)
 app.add_typer(data.app, name="data")
 app.command("imagine", cls=PanelCommand)(imagine.imagine)
 app.command("methods", cls=PanelCommand)(methods.methods)
