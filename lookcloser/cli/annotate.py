@@ -9,7 +9,7 @@ import typer
 
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun
+from lookcloser.cli.terminal.options import BoxRuleOption, Columns, DecodingWorkers, Device, DryRun
 from lookcloser.core.wording import count
 
 
@@ -33,6 +33,7 @@ def annotate(
     ] = "auto",
     split: Annotated[str | None, typer.Option(help="Only this split; default: all.")] = None,
     columns: Columns = None,
+    box_rule: BoxRuleOption = None,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out boxes with lower scores.")
     ] = 0.0,
@@ -51,7 +52,7 @@ def annotate(
     from lookcloser.recognizer import load
     from lookcloser.runtime.onnx_file import is_onnx
 
-    recognizer = load(run, device=device)
+    recognizer = load(run, device=device, box_rule=box_rule)
     if dry_run:
         asked = count_images(
             recognizer.header,

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns, DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import (
+    BoxRuleOption,
+    Columns,
+    DecodingWorkers,
+    Device,
+    DryRun,
+    LoadingWorkers,
+)
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
@@ -25,8 +32,12 @@ if TYPE_CHECKING:
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
     from lookcloser.core.storage.files import missing_path
+    from lookcloser.hub import is_hub, parse_address
 
     if run is None or run.startswith("timm:"):
+        return run
+    if is_hub(run):
+        parse_address(run)
         return run
     if not Path(run).expanduser().exists():
         raise missing_path(run, "run or model")
@@ -40,10 +51,16 @@ def _free_table(path: Path | None) -> Path | None:
     return None if path is None else check_place(path, "--csv")
 
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.", callback=existing)]
+Run = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .safetensors file, or hub:OWNER/NAME.", callback=existing),
+]
 AnyRun = Annotated[
     str,
-    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=existing),
+    typer.Argument(
+        help="A run, a .safetensors or an exported .onnx file, or hub:OWNER/NAME.",
+        callback=existing,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
@@ -74,6 +91,7 @@ def predict(
         ),
     ] = None,
     json: Json = False,
+    box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 16,
     workers: DecodingWorkers = 0,
     device: Device = None,
@@ -102,7 +120,7 @@ def predict(
     from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
 
-    recognizer = load(run, device=device)
+    recognizer = load(run, device=device, box_rule=box_rule)
     failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
     pictures = _picture_names(sources, save)
@@ -158,6 +176,7 @@ def evaluate(
         int, typer.Option(min=1, help="How many images of the split --views uses.")
     ] = 24,
     json: Json = False,
+    box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
@@ -173,7 +192,7 @@ def evaluate(
 
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, rated = load_run(run, device=device), {}
+    recognizer, rated = load_run(run, device=device, box_rule=box_rule), {}
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:

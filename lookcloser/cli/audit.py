@@ -72,14 +72,14 @@ def audit(
     if json:
         printing.print_json(found.to_dict())
     else:
-        columns = ["class", "images", "suspicion", "same detail", "place carried", "border carried"]
+        names = ["class", "images", "suspicion", "same detail", "place carried", "border carried"]
         rows = [
             [one.name, str(one.images), f"{one.suspicion:.2f}"]
-            + [f"{one.measures[name]:.2f}" for name in columns[3:]]
+            + [f"{one.measures[name]:.2f}" for name in names[3:]]
             for one in found.classes[:_SHOWN]
         ]
         title = f"Most suspicious of {count(len(found.classes), 'class')}"
-        printing.print_table(title, columns, rows)
+        printing.print_table(title, names, rows)
         typer.echo(page)
     for one in found.classes:
         for reason in one.reasons:

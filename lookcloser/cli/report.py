@@ -18,7 +18,7 @@ from lookcloser.cli.answer import (
     scored_split,
 )
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import BoxRuleOption, Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def report(
         Path | None, typer.Option(help="The file; default: report.html in the run.")
     ] = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
+    box_rule: BoxRuleOption = None,
     audit: Annotated[
         bool,
         typer.Option(
@@ -56,7 +57,7 @@ def report(
 
     if out is not None:
         check_place(out, "--out")
-    recognizer = load_run(run, device=device)
+    recognizer = load_run(run, device=device, box_rule=box_rule)
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.options import Declared, check, declared, option, read_value
 from lookcloser.core.types import Task
@@ -104,6 +105,11 @@ class TrainOptions(BackboneOptions):
     )
     workers: int | None = option(
         None, "Loading processes; None: as many as cores are free, at most 8.", least=0
+    )
+    box_rule: BoxRule = option(
+        "range",
+        "What the threshold of a box is a share of: range (from a map's minimum to its maximum) or "
+        "max (of its maximum, as in the CAM paper).",
     )
     val_share: float = option(
         0.1, "Share of train used for validation if the data has no val split.", least=0, below=1

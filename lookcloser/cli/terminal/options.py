@@ -25,3 +25,11 @@ Columns = Annotated[
         "training, else by their names."
     ),
 ]
+BoxRuleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--box-rule",
+        help="What the threshold of a box is a share of: range (from a map's minimum to its "
+        "maximum) or max (as in the CAM paper); without it as the model was trained.",
+    ),
+]
