@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import replacing
 from lookcloser.data import Catalog
+from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine
+from lookcloser.inference.stock import StockEngine
 from lookcloser.recognizer.run_data import data_of_run
 
 if TYPE_CHECKING:
@@ -67,11 +69,11 @@ def export_run(
         raise unknown(form, "format", FORMS)
     _require_extra()
     if calibrate is not None and not int8:
-        raise UsageError("--calibrate without --int8", fix="Give --int8 beside it")
+        raise UsageError("--calibrate without --int8", fix="Give --int8 as well")
     if form == "web":
         return _export_web(recognizer, out, int8, calibrate, ort)
     if ort is not None:
-        raise UsageError("--ort without --format web", fix="Give --format web beside it")
+        raise UsageError("--ort without --format web", fix="Give --format web as well")
     return _export_file(recognizer, _path(recognizer, out), int8, calibrate)
 
 
@@ -158,7 +160,10 @@ def _no_folder() -> UsageError:
 def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-    return replace(engine, model=copy.deepcopy(engine.model).cpu(), device=torch.device("cpu"))
+    cpu = torch.device("cpu")
+    if isinstance(engine, TorchEngine):
+        return TorchEngine(copy.deepcopy(engine.model).cpu(), engine.header, cpu)
+    return StockEngine(copy.deepcopy(engine.model).cpu(), engine.header, cpu)
 
 
 def _images(engine: AnyEngine, catalog: Catalog | None, most: int) -> Measured:

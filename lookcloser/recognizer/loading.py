@@ -24,6 +24,7 @@ def load(
     device: str | torch.device | None = None,
     weights: str = "pretrained",
     model_kwargs: Mapping[str, Any] | None = None,
+    box_rule: str | None = None,
 ) -> Recognizer | OnnxRecognizer:
     """Load a run folder, a .safetensors or exported .onnx file, a model of the hub or of timm.
 
@@ -35,6 +36,9 @@ def load(
         weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
             keys, classifier included.
         model_kwargs: Of a stock classifier: further arguments of the timm model.
+        box_rule: What the threshold of a box is a share of, "range" or "max" (the CAM paper); see
+            `lookcloser.metrics.boxes_from_maps`. None takes the rule and the threshold of the
+            model; another rule than the model's cuts at a share of 0.2.
 
     Raises:
         LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
@@ -45,7 +49,9 @@ def load(
     if is_onnx(path):
         if device is not None and str(device) != "cpu":
             raise UsageError(f"{device}: not for an exported file", allowed="cpu")
-        return load_onnx(path)
+        return load_onnx(path, box_rule=box_rule)
     from lookcloser.recognizer.opening import load_run
 
-    return load_run(path, device=device, weights=weights, model_kwargs=model_kwargs)
+    return load_run(
+        path, device=device, weights=weights, model_kwargs=model_kwargs, box_rule=box_rule
+    )
