@@ -1,6 +1,6 @@
 """The environment without torch: its size, the time to a first answer, and memory, beside torch's.
 
-    python benchmarks/deployment.py [--rounds 3]
+    python benchmarks/deployment.py [--rounds 3] [--environment DIR]
 
 Makes an environment as docs/how-to.md says, and a file of tf_efficientnet_lite0 (ImageNet weights,
 a random head of 50 classes, 224 px). A first answer is a new process that imports, loads, answers
@@ -40,12 +40,11 @@ ANSWER = (
 )
 
 
-def made_environment(folder: Path) -> Path:
+def make_environment(folder: Path) -> None:
     venv.create(folder, with_pip=True)
     program = folder / "bin" / "python"
     for given in (NEEDED, ("hatchling",), ("--no-deps", "--no-build-isolation", str(ROOT))):
         subprocess.run([program, "-m", "pip", "install", "-q", *given], check=True)
-    return program
 
 
 def made_models(folder: Path) -> tuple[Path, Path]:
@@ -83,11 +82,16 @@ _CHILDREN = ("children_user", "children_system")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--environment", type=Path, help="One that was made before.")
+    given = parser.parse_args()
+    rounds = given.rounds
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        program = made_environment(folder / "env")
-        size = sum(f.stat().st_size for f in (folder / "env").rglob("*") if f.is_file()) / 2**20
+        environment = given.environment or folder / "env"
+        program = environment / "bin" / "python"
+        if given.environment is None:
+            make_environment(environment)
+        size = sum(f.stat().st_size for f in environment.rglob("*") if f.is_file()) / 2**20
         onnx, safetensors = made_models(folder)
         image = folder / "photo.png"
         noise = np.random.default_rng(0).integers(0, 256, (480, 640, 3), dtype=np.uint8)
