@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookcloser.export import build_onnx, save
 from lookcloser.runtime.onnx import OnnxRecognizer, load
 from lookcloser.web import OrtWeb, write_folder
 
 from ..browser import CHROMIUM, Browser
-from ..export.conftest import make_engine
 from .conftest import EVIL, Serve
+from .networks import write_network
 
+pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 ANSWERED = """document.querySelectorAll(".past").length
@@ -35,20 +34,17 @@ SAVED = """(() => {
   return saved;
 })()"""
 
-Site = Callable[[str], tuple[Path, OnnxRecognizer]]
+Site = Callable[..., tuple[Path, OnnxRecognizer]]
 
 
 @pytest.fixture(scope="module")
 def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """By the name of a case of tests/export: its web folder, and its file as Python opens it."""
+    """A web folder, of a classifier or a captioner, and its file as Python opens it."""
     root = tmp_path_factory.mktemp("sites")
 
     @cache
-    def make(case: str) -> tuple[Path, OnnxRecognizer]:
-        engine = make_engine(case)
-        names = (EVIL, *engine.header.names[1:])
-        path = root / f"{case.replace(' ', '-')}.onnx"
-        save(build_onnx(engine.model, replace(engine.header, names=names)), path)
+    def make(words: bool = False) -> tuple[Path, OnnxRecognizer]:
+        path = write_network(root / f"{words}.onnx", words=words)
         recognizer = load(path, threads=1)
         write_folder(recognizer.engine.file, path.with_suffix(""), installed, EVIL)
         return path.with_suffix(""), recognizer
@@ -77,7 +73,7 @@ def photos(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def small_memory(tmp_path: Path) -> Iterator[Browser]:
     """A browser in which WebAssembly gets less memory than ONNX Runtime needs."""
-    opened = Browser(tmp_path / "small", "--js-flags=--wasm-max-mem-pages=300")
+    opened = Browser(tmp_path / "small", "--js-flags=--wasm-max-mem-pages=200")
     try:
         opened.open_page()
         yield opened
@@ -95,7 +91,7 @@ def give(browser: Browser, *paths: Path) -> str:
 def test_answers_are_those_of_python(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    folder, recognizer = site("racnn")
+    folder, recognizer = site()
     browser.open(serve(folder))
     assert give(browser, *photos) == ""
     found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
@@ -125,7 +121,7 @@ def test_answers_are_those_of_python(
 def test_images_stay_in_the_browser(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    address = serve(site("racnn")[0])
+    address = serve(site()[0])
     other = serve(photos[0].parent)
     browser.open(address)
     assert give(browser, photos[0]) == ""
@@ -150,7 +146,7 @@ def test_images_stay_in_the_browser(
 def test_captions_are_walked_through_by_keyboard(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    folder, recognizer = site("lstm attending")
+    folder, recognizer = site(words=True)
     browser.open(serve(folder))
     assert give(browser, photos[1]) == ""
     (wanted,) = recognizer.predict(photos[1])
@@ -173,7 +169,7 @@ def test_captions_are_walked_through_by_keyboard(
 def test_a_broken_file_costs_nothing_else(
     site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path
 ) -> None:
-    browser.open(serve(site("racnn")[0]))
+    browser.open(serve(site()[0]))
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(photos[1].read_bytes()[:900])
     (tmp_path / "words.png").write_text("<script>alert(1)</script>")
@@ -188,7 +184,7 @@ def test_a_broken_file_costs_nothing_else(
 def test_want_of_memory_is_said(
     site: Site, serve: Serve, small_memory: Browser, photos: list[Path]
 ) -> None:
-    small_memory.open(serve(site("racnn")[0]))
+    small_memory.open(serve(site()[0]))
     for _ in range(2):  # the second try starts afresh
         assert "not enough memory for this. Close other tabs." in give(small_memory, photos[0])
 
@@ -196,10 +192,10 @@ def test_want_of_memory_is_said(
 def test_a_tab_that_ended_says_so_when_it_comes_back(
     site: Site, serve: Serve, browser: Browser
 ) -> None:
-    address = serve(site("racnn")[0])
+    address = serve(site()[0])
     browser.open(address)
     browser.value("sessionStorage.setItem(AT_WORK, 'large.jpg')")
-    browser.send("Page.crash")
+    browser.crash()
     browser.open(address)
     assert "The tab ended while it worked on large.jpg" in browser.value(TROUBLE)
     browser.open(address)
@@ -212,8 +208,8 @@ def test_half_a_folder_is_said(
 ) -> None:
     folder = tmp_path / "half"
     folder.mkdir()
-    for path in site("racnn")[0].rglob("*.*"):
-        target = folder / path.relative_to(site("racnn")[0])
+    for path in site()[0].rglob("*.*"):
+        target = folder / path.relative_to(site()[0])
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(path.read_bytes())
     model = folder / "model.onnx"
