@@ -10,6 +10,7 @@ from onnx import numpy_helper, parser
 
 from lookcloser.core.header import ModelHeader, header_text
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.types import Kind, Task
 from lookcloser.decoding import Search
 from lookcloser.runtime.onnx_file import GRAPH_KEY, KEY, PARTS_KEY, Parts, graph_text, parts_text
 
@@ -18,6 +19,12 @@ from .conftest import EVIL
 NAMES = (EVIL, *(f"class {index}" for index in range(1, 9)))
 PLACES, WORDS = len(NAMES), len(NAMES) + 2
 END, START = PLACES, PLACES + 1
+
+TASKS: dict[str, tuple[Task, Kind]] = {
+    "racnn": ("classification", "map"),
+    "sigmoid": ("multilabel", "step"),
+    "lstm": ("captioning", "word"),
+}
 
 _HEAD = '<ir_version: 9, opset_import: ["" : 18]>\n'
 
@@ -66,8 +73,8 @@ def _model(text: str, **values: np.ndarray) -> onnx.ModelProto:
     return model
 
 
-def write_network(path: Path, *, words: bool = False) -> Path:
-    """A classifier with maps and two closer looks, or a captioner, at ``path``."""
+def write_network(path: Path, method: str = "racnn") -> Path:
+    """A classifier with maps and two closer looks, a tagger or a captioner, at ``path``."""
     rng = np.random.default_rng(0)
 
     def drawn(*shape: int, scale: float = 1.0) -> np.ndarray:
@@ -81,12 +88,11 @@ def write_network(path: Path, *, words: bool = False) -> Path:
         shape=np.array([0, 2, 5]),
         base=np.array([[-0.9, -0.8, 0.3, 0.6, 0.1], [-0.4, -0.2, 0.8, 0.9, 0.1]], np.float32),
     )
-    task, kind = ("captioning", "word") if words else ("classification", "map")
-    header = ModelHeader(
-        "lstm" if words else "racnn", {}, task, NAMES, Preprocessing((48, 48)), evidence_kind=kind
-    )
-    texts = {KEY: header_text(header), PARTS_KEY: parts_text(Parts())}
-    if words:
+    task, kind = TASKS[method]
+    header = ModelHeader(method, {}, task, NAMES, Preprocessing((48, 48)), evidence_kind=kind)
+    parts = Parts(threshold=0.5) if method == "sigmoid" else Parts()
+    texts = {KEY: header_text(header), PARTS_KEY: parts_text(parts)}
+    if method == "lstm":
         search = Search("beam", START, END, 4, beam=3)
         texts[PARTS_KEY] = parts_text(Parts(search=search, memory=0, longest=4))
         embedding = drawn(WORDS, PLACES)

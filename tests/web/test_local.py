@@ -39,12 +39,12 @@ Site = Callable[..., tuple[Path, OnnxRecognizer]]
 
 @pytest.fixture(scope="module")
 def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A web folder, of a classifier or a captioner, and its file as Python opens it."""
+    """By method: a web folder, and its file as Python opens it."""
     root = tmp_path_factory.mktemp("sites")
 
     @cache
-    def make(words: bool = False) -> tuple[Path, OnnxRecognizer]:
-        path = write_network(root / f"{words}.onnx", words=words)
+    def make(method: str = "racnn") -> tuple[Path, OnnxRecognizer]:
+        path = write_network(root / f"{method}.onnx", method)
         recognizer = load(path, threads=1)
         write_folder(recognizer.engine.file, path.with_suffix(""), installed, EVIL)
         return path.with_suffix(""), recognizer
@@ -118,6 +118,22 @@ def test_answers_are_those_of_python(
     assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
 
 
+def test_tags_are_those_of_python(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path]
+) -> None:
+    folder, recognizer = site("sigmoid")
+    browser.open(serve(folder))
+    assert give(browser, *photos) == ""
+    found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
+    for path in photos:
+        (wanted,) = recognizer.predict(path)
+        assert 0 < len(wanted.labels) < len(recognizer.names)
+        answer = found[path.name]
+        assert [item["name"] for item in answer["labels"]] == [item.name for item in wanted.labels]
+        steps = [(region["label"], region["step"]) for region in answer["regions"]]
+        assert steps[: len(wanted.labels)] == [(r.label, r.step) for r in wanted.regions]
+
+
 def test_images_stay_in_the_browser(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
@@ -146,7 +162,7 @@ def test_images_stay_in_the_browser(
 def test_captions_are_walked_through_by_keyboard(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    folder, recognizer = site(words=True)
+    folder, recognizer = site("lstm")
     browser.open(serve(folder))
     assert give(browser, photos[1]) == ""
     (wanted,) = recognizer.predict(photos[1])
