@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from lookcloser.runtime.onnx import OnnxRecognizer, load
 from lookcloser.web import OrtWeb, write_folder
 
 from ..browser import CHROMIUM, Browser
-from .conftest import EVIL, Serve
+from .conftest import EVIL, Quiet, Serve
 from .networks import write_network
 
 pytest.importorskip("onnxruntime")
@@ -218,16 +219,26 @@ def test_a_tab_that_ended_says_so_when_it_comes_back(
     assert browser.value(TROUBLE) == ""
 
 
+def test_a_page_whose_model_comes_late_answers_then(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "late"
+    shutil.copytree(site()[0], folder)
+    card = folder / "model.json"
+    card.rename(folder / "kept.json")
+    browser.open(serve(folder))
+    assert "model.json cannot be loaded (404)" in give(browser, photos[0])
+    (folder / "kept.json").rename(card)
+    assert give(browser, photos[1]) == ""
+    assert EVIL in browser.value("document.querySelector('.panel').textContent")
+
+
 @pytest.mark.parametrize("change", ["gone", "changed"])
 def test_half_a_folder_is_said(
     site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path, change: str
 ) -> None:
     folder = tmp_path / "half"
-    folder.mkdir()
-    for path in site()[0].rglob("*.*"):
-        target = folder / path.relative_to(site()[0])
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(path.read_bytes())
+    shutil.copytree(site()[0], folder)
     model = folder / "model.onnx"
     if change == "gone":
         model.unlink()
@@ -236,3 +247,34 @@ def test_half_a_folder_is_said(
     browser.open(serve(folder))
     assert "model.onnx" in (said := give(browser, photos[0]))
     assert "Upload the whole folder again" in said
+
+
+class Open(Quiet):
+    """Files that other pages may load too, as those of a content delivery network."""
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_runtime_may_come_from_another_host(
+    site: Site,
+    installed: OrtWeb,
+    serve: Serve,
+    browser: Browser,
+    photos: list[Path],
+    tmp_path: Path,
+    sound: bool,
+) -> None:
+    assert installed.contents is not None
+    (tmp_path / "host").mkdir()
+    for name, data in installed.contents.items():
+        (tmp_path / "host" / name).write_bytes(data if sound else data + b"\n")
+    address = serve(tmp_path / "host", Open)
+    runtime = OrtWeb(installed.version, installed.hashes, address=address)
+    write_folder(site()[1].engine.file, tmp_path / "page", runtime, "page")
+    browser.open(serve(tmp_path / "page"))
+    said = give(browser, photos[0])
+    assert (said == "") == sound
+    assert sound or "is not the file that was exported" in said

@@ -39,13 +39,14 @@ async function openNetwork({ card, base }) {
 }
 
 async function loadFile({ url, integrity }, base) {
+  const remedy = url.includes("://") ? "Is this device online?" : "Upload the whole folder again.";
   let answer;
   try {
     answer = await fetch(new URL(url, base), { integrity });
   } catch {
-    throw new Error(`${url} is not there, or is not the file that was exported. Upload the whole folder again.`);
+    throw new Error(`${url} is not there, or is not the file that was exported. ${remedy}`);
   }
-  if (!answer.ok) throw new Error(`${url} cannot be loaded (${answer.status}). Upload the whole folder again.`);
+  if (!answer.ok) throw new Error(`${url} cannot be loaded (${answer.status}). ${remedy}`);
   return answer.arrayBuffer();
 }
 
