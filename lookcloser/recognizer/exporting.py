@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import replacing
 from lookcloser.data import Catalog
-from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine
-from lookcloser.inference.stock import StockEngine
 from lookcloser.recognizer.run_data import data_of_run
 
 if TYPE_CHECKING:
@@ -160,10 +158,8 @@ def _no_folder() -> UsageError:
 def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-    cpu = torch.device("cpu")
-    if isinstance(engine, TorchEngine):
-        return TorchEngine(copy.deepcopy(engine.model).cpu(), engine.header, cpu)
-    return StockEngine(copy.deepcopy(engine.model).cpu(), engine.header, cpu)
+    model: Any = copy.deepcopy(engine.model).cpu()  # of the engine's own kind
+    return replace(engine, model=model, device=torch.device("cpu"))
 
 
 def _images(engine: AnyEngine, catalog: Catalog | None, most: int) -> Measured:
