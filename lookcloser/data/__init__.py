@@ -3,8 +3,9 @@
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.check import Balance, DataReport, Problem, check_data
 from lookcloser.data.inspection import Duplicate
-from lookcloser.data.read import parse_columns, read_as_trained, read_data
+from lookcloser.data.read import parse_columns, read_as_given, read_as_trained, read_data
 from lookcloser.data.readers import READERS, Reader
+from lookcloser.data.shards.writing import Shards, write_shards
 from lookcloser.data.splits import make_splits
 from lookcloser.data.statistics import CaptionStatistics, TagPair, TagStatistics
 from lookcloser.data.validation import validate_for_training
@@ -19,12 +20,15 @@ __all__ = [
     "Problem",
     "Reader",
     "Sample",
+    "Shards",
     "TagPair",
     "TagStatistics",
     "check_data",
     "make_splits",
     "parse_columns",
+    "read_as_given",
     "read_as_trained",
     "read_data",
     "validate_for_training",
+    "write_shards",
 ]
