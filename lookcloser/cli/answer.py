@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ import typer
 
 from lookcloser.cli import printing
 from lookcloser.cli.options import DecodingWorkers, Device, DryRun, LoadingWorkers
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError, flag
 from lookcloser.core.showing import answer_line
 from lookcloser.core.wording import count, printable
 
@@ -48,6 +48,7 @@ AnyRun = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
+MANY = "Many images (--out)"
 THRESHOLD_FROM = (
     "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
     "or split (the scored one, optimistic)."
@@ -61,7 +62,10 @@ ScoredSplit = Annotated[
 
 def predict(
     run: AnyRun,
-    images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders or globs; with --out also lists, tables and shards."),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
     csv: Annotated[
@@ -71,6 +75,43 @@ def predict(
         ),
     ] = None,
     json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answer any number of images into this folder; given again, it goes on.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="jsonl, csv or parquet.", rich_help_panel=MANY),
+    ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Write heatmaps, too.", rich_help_panel=MANY)
+    ] = False,
+    engine: Annotated[
+        str | None, typer.Option(help="plain or ray (a cluster).", rich_help_panel=MANY)
+    ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes, each with a network of its own.", rich_help_panel=MANY
+        ),
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Of a cluster that is there: auto, HOST:6379.", rich_help_panel=MANY),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer one share of the source, e.g. 2/4, into the folder of all.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    part_images: Annotated[
+        int | None, typer.Option(min=1, help="Images of a file.", rich_help_panel=MANY)
+    ] = None,
     batch_size: BatchSize = 16,
     workers: DecodingWorkers = 0,
     device: Device = None,
@@ -91,8 +132,26 @@ def predict(
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
-    `lookcloser predict runs/birds photos/ --coverage 0.95`
+    `lookcloser predict runs/birds photos/ --coverage 0.95`, or
+    `lookcloser predict runs/birds archive/ --out answers/`
     """
+    many = {
+        "engine": engine,
+        "processes": processes,
+        "ray_address": ray_address,
+        "shard": shard,
+        "part_images": part_images,
+    }
+    if out is not None:
+        _refuse("--out", {"--save": save, "--csv": csv, "--json": json})
+        from lookcloser.batch import How, Job
+        from lookcloser.cli.batch import answer_all
+
+        how = How(top, coverage, sets, maps, batch_size, workers)
+        answer_all(Job(run, out, form or "jsonl", how, device), images, dry_run=dry_run, **many)
+        return
+    asked = {flag(name): value for name, value in many.items()}
+    _refuse("predict without --out", {"--format": form, "--maps": maps, **asked})
     from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
     from lookcloser.recognizer import load
@@ -232,6 +291,13 @@ def view_names(text: str, option: str) -> list[str]:
         raise typer.BadParameter(f"{option} names no view. There are: {', '.join(VIEWS)}")
     check_views(names)
     return names
+
+
+def _refuse(what: str, options: Mapping[str, object]) -> None:
+    """Options that do not go with what was asked for are wrong usage, not left out in silence."""
+    for option, value in options.items():
+        if value not in {None, False}:
+            raise UsageError(f"{option}: does not go with {what}")
 
 
 def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -> None:
