@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 
 from lookcloser.batch.forms import Form
 from lookcloser.batch.sources import Part
-from lookcloser.core.atomic import make_folder, refused, replacing, write_text
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.locks import LOCK_FILE
 from lookcloser.core.outputs import check_folder
+from lookcloser.core.storage.atomic import make_folder, refused, replacing, write_text
+from lookcloser.core.storage.locks import LOCK_FILE
 
 SETTINGS = "batch.json"
 WORK = ".work"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.extras import needed
-from lookcloser.core.showing import ROW_NAMES
+from lookcloser.core.results.showing import ROW_NAMES
 from lookcloser.core.types import Prediction
 from lookcloser.core.wording import encodable
 

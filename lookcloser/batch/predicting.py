@@ -14,9 +14,9 @@ from lookcloser.batch.job import Job
 from lookcloser.batch.on_ray import check_ray, on_ray
 from lookcloser.batch.processes import in_processes, in_this_process
 from lookcloser.batch.sources import Part, parts
-from lookcloser.core.atomic import write_text
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
-from lookcloser.core.locks import LOCK_FILE, only_one
+from lookcloser.core.storage.atomic import write_text
+from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.runtime import Answerer
 
 ENGINES = ("plain", "ray")

@@ -20,8 +20,8 @@ from typing import Any
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.extras import needed
-from lookcloser.core.files import find_images, missing_path, refuse_url, walk_files
-from lookcloser.data.readers.columns import image_column
+from lookcloser.core.storage.files import find_images, missing_path, refuse_url, walk_files
+from lookcloser.data.readers.tables.columns import image_column
 from lookcloser.data.shards.form import SUFFIX, archives_in, is_photo_name
 from lookcloser.data.shards.reading import images_in
 

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import (
+from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
     find_images,

@@ -15,7 +15,7 @@ from typing import Any, get_args
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import HEIC_SUFFIXES, IMAGE_SUFFIXES
+from lookcloser.core.storage.files import HEIC_SUFFIXES, IMAGE_SUFFIXES
 from lookcloser.core.types import Box, Task
 from lookcloser.data.catalog import Sample
 

@@ -15,9 +15,9 @@ from typing import Any
 from PIL import Image
 
 from lookcloser.core.archives import LARGEST_MEMBER, Packed
-from lookcloser.core.atomic import make_folder, replacing, write_text
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.outputs import check_folder
+from lookcloser.core.storage.atomic import make_folder, replacing, write_text
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.shards.form import (
     FORMAT,

@@ -26,7 +26,7 @@ from lookcloser.data import (
 from lookcloser.data.scenes import write_scenes
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
-from lookcloser.training.record import record_of
+from lookcloser.training.callbacks.record import record_of
 
 
 @pytest.fixture(scope="module")
