@@ -26,9 +26,11 @@ class Form(ABC):
 
     Attributes:
         suffix: Of its files.
+        needs: The package that writes them, where it is none of Python's own.
     """
 
     suffix: str
+    needs: str | None = None
 
     def record(self, prediction: Prediction, maps: bool) -> Record:
         """What is kept of an answer, JSON-ready; heatmaps only where ``maps`` asks for them."""
@@ -37,6 +39,11 @@ class Form(ABC):
             for region in values["regions"]:
                 region["heatmap"] = None
         return values
+
+    def check(self) -> None:
+        """Raise a `LookcloserError` where what writes this is not installed."""
+        if self.needs is not None:
+            needed(self.needs, f"--format {self.suffix[1:]}")
 
     @abstractmethod
     def write(self, path: Path, lines: Sequence[str]) -> None:
@@ -93,7 +100,7 @@ class Csv(Form):
 class Parquet(Form):
     """A row for each image, its labels and regions as lists of structures."""
 
-    suffix = ".parquet"
+    suffix, needs = ".parquet", "pyarrow"
 
     def write(self, path: Path, lines: Sequence[str]) -> None:
         """See `Form`."""

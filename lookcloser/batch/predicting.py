@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from lookcloser.batch.answering import Tell
 from lookcloser.batch.folder import Finished, Folder, Manifest
 from lookcloser.batch.job import Job
@@ -98,6 +100,7 @@ def predict_source(
     """
     _check(job, engine, processes, share, part_images)
     answerer = job.answerer()
+    _try(job, answerer)
     folder = Folder(job.out.expanduser(), job.writer)
     folder.begin(_settings(job, answerer, sources, part_images))
     name = f"{share.number}-of-{share.of}"
@@ -143,6 +146,7 @@ def _answered(
 def _check(job: Job, engine: str, processes: int | None, share: Share, part_images: int) -> None:
     if engine not in ENGINES:
         raise unknown(engine, "engine", ENGINES)
+    job.writer.check()
     if engine == "ray":
         check_ray(job.form)
     for option, value in (("processes", processes), ("part_images", part_images)):
@@ -154,6 +158,12 @@ def _check(job: Job, engine: str, processes: int | None, share: Share, part_imag
             allowed="1/4 to 4/4 for four processes",
             option="shard",
         )
+
+
+def _try(job: Job, answerer: Answerer) -> None:
+    """Answer one gray image: what the network cannot do is said before the folder is begun."""
+    gray = np.full((8, 8, 3), 127, np.uint8)
+    answerer.predict(gray, top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
 
 
 def _settings(

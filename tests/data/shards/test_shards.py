@@ -24,9 +24,9 @@ from lookcloser.data import (
     write_shards,
 )
 from lookcloser.data.scenes import write_scenes
+from lookcloser.training.callbacks.record import record_of
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
-from lookcloser.training.callbacks.record import record_of
 
 
 @pytest.fixture(scope="module")
