@@ -62,7 +62,7 @@ def test_a_part_that_ends_every_process_is_named(photos, job, monkeypatch):
 def test_what_a_process_cannot_do_is_said_in_its_words(photos, job, monkeypatch):
     real = processes._start
     monkeypatch.setattr(processes, "_start", lambda own: real(replace(own, run="gone.onnx")))
-    with pytest.raises(LookcloserError, match="gone.onnx: no such file"):
+    with pytest.raises(LookcloserError, match="gone.onnx: no such model file"):
         predict_source(job(), [str(photos)], part_images=40, processes=2)
 
 
