@@ -28,9 +28,20 @@ class PartAnswerer:
 
     Args:
         job: A line of `Job.to_json`.
+        folder: The current one of the driver, which relative paths begin from.
+
+    Raises:
+        LookcloserError: As `lookcloser.load`, and where this machine does not have the folder.
     """
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str, folder: str) -> None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise LookcloserError(
+                f"{folder}: this folder is not on the machine of an actor",
+                fix="Run in a folder that all machines share, as they do the images and --out",
+            ) from error
         self.job = Job.from_json(job)
         self.answerer = self.job.answerer()
 
@@ -85,7 +96,7 @@ def on_ray(
         context.enable_progress_bars = False
         done = data.from_items(parts, override_num_blocks=len(parts)).map_batches(
             PartAnswerer,
-            fn_constructor_args=(own.to_json(),),
+            fn_constructor_args=(own.to_json(), os.getcwd()),
             batch_size=1,
             compute=data.ActorPoolStrategy(size=actors),
             num_gpus=1 if on_gpus else 0,
