@@ -33,10 +33,10 @@ def in_this_process(
 def in_processes(job: Job, count: int, todo: Iterator[Part], tell: Tell) -> Iterator[Finished]:
     """Answer the parts in ``count`` processes, each with a network of its own.
 
-    A process that dies is replaced, and its part is gone on with; one part may cost three.
+    A process that dies is replaced, and its part is gone on with.
 
     Raises:
-        LookcloserError: What a process could not do, and where a part has ended three of them.
+        LookcloserError: What a process could not do, and where three in a row died of a part.
     """
     # A line for what is done, how much of it, and what went wrong, from the thread of each process.
     news: queue.SimpleQueue[Finished | int | BaseException | None] = queue.SimpleQueue()
@@ -128,12 +128,10 @@ class _Member:
                     stream.close()  # type: ignore[union-attr]  # pipes, as asked for
 
     def _answered(self, part: Part) -> Finished:
-        told = 0
-        for _ in range(ATTEMPTS):
-            process = self._started()
-            done = _ask(process, part)
-            for words in done:
-                kind, *values = words
+        told = vain = 0
+        while vain < ATTEMPTS:
+            before, process = told, self._started()
+            for kind, *values in _ask(process, part):
                 if kind == "done":
                     return Finished(*values)
                 if kind == "failed":
@@ -143,12 +141,11 @@ class _Member:
                 self._news.put(new)
             code = process.wait()
             self.end()
-            if self._stop.is_set():
-                break
+            vain = vain + 1 if told == before else 0
         first, last = part.items[0], part.items[-1]
         raise LookcloserError(
             f"part {part.number} (images {first.index:,} to {last.index:,}) ended its process "
-            f"{ATTEMPTS} times (exit code {code})",
+            f"{vain} times in a row without an answer (exit code {code})",
             fix=f"One image from {first.source} to {last.source} is more than the program or the "
             "memory can take; leave it out, or use fewer --processes. The same command goes on",
         )
