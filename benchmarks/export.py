@@ -21,6 +21,7 @@ import onnx
 import onnxruntime
 import timm
 import torch
+from _harness import write
 from safetensors.torch import load_file
 
 from lookcloser.core.header import ModelHeader
@@ -238,8 +239,8 @@ def main() -> None:
     }
     out = Path(__file__).parent / "results" / f"export-{given.part}.json"
     out.parent.mkdir(exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
+    write(out, result)
 
 
 if __name__ == "__main__":

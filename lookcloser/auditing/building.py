@@ -58,7 +58,7 @@ def build(
     verdict: Verdict,
     mark: Zones,
 ) -> AuditedClass:
-    """The class ``index`` with its pictures; arguments as `measure`, ``samples`` by row."""
+    """The class ``index`` with its images; arguments as `measure`, ``samples`` by row."""
     rows = np.flatnonzero(found.classes == index)
     kinds = clusters(density[rows])
     measures["kinds"] = float(len(kinds))

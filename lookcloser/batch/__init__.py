@@ -6,5 +6,6 @@ what is not there is done again, and it does not matter who died.
 
 from lookcloser.batch.job import FORMATS, How, Job
 from lookcloser.batch.predicting import BatchResult, predict_source
+from lookcloser.batch.spreading import RaySpread
 
-__all__ = ["FORMATS", "BatchResult", "How", "Job", "predict_source"]
+__all__ = ["FORMATS", "BatchResult", "How", "Job", "RaySpread", "predict_source"]

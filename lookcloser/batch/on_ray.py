@@ -23,8 +23,8 @@ _STORE = 256 << 20  # bytes of Ray's store: lists of paths go through it, no ima
 _ATTEMPTS = 5
 
 
-class PartAnswerer:
-    """An actor: a network, loaded once, that answers the parts it is given.
+class Actor:
+    """A network, loaded once, where Ray starts it.
 
     Args:
         job: A line of `Job.to_json`.
@@ -44,6 +44,10 @@ class PartAnswerer:
             ) from error
         self.job = Job.from_json(job)
         self.answerer = self.job.answerer()
+
+
+class PartAnswerer(Actor):
+    """An actor that answers the parts it is given."""
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[int]]:
         """Answer and write the parts of a batch of Ray.
@@ -81,30 +85,54 @@ def on_ray(
     Raises:
         LookcloserError: Where there is no such cluster, and what an actor could not do.
     """
-    ray = needed("ray", "--engine ray")
-    data = needed("ray.data", "--engine ray")
     parts = [{"part": part.to_json()} for part in todo]
-    if not parts:
+    for row in acted(PartAnswerer, job, parts, count, address):
+        yield Finished(*(int(row[name]) for name in Finished._fields))
+
+
+def acted(
+    actor: Any,
+    job: Job,
+    rows: list[dict[str, Any]],
+    count: int | None,
+    address: str | None,
+    *,
+    in_order: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """What actors make of rows; one row is given to an actor at a time.
+
+    Args:
+        actor: A class like `PartAnswerer`.
+        job: What each actor is told; its device and threads are chosen here.
+        rows: Of values that Ray can hold.
+        count: How many actors; None: see `on_ray`.
+        address: Of a cluster that is there; None starts one on this machine.
+        in_order: Whether what is made comes in the order of the rows, else as soon as it is there.
+
+    Raises:
+        LookcloserError: As `on_ray`.
+    """
+    if not rows:
         return
+    ray, data = needed("ray", "--engine ray"), needed("ray.data", "--engine ray")
     with _connected(ray, address, count):
         resources = ray.cluster_resources()
         on_gpus = resources.get("GPU", 0) >= 1 and job.device in {None, "cuda"}
         most = int(resources.get("GPU" if on_gpus else "CPU", 1))
-        actors = max(1, min(count or most, len(parts)))
         own = job.on("cuda" if on_gpus else job.device, 0 if on_gpus else 1)
         context = data.DataContext.get_current()
         context.enable_progress_bars = False
-        done = data.from_items(parts, override_num_blocks=len(parts)).map_batches(
-            PartAnswerer,
+        context.execution_options.preserve_order = in_order
+        done = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+            actor,
             fn_constructor_args=(own.to_json(), os.getcwd()),
             batch_size=1,
-            compute=data.ActorPoolStrategy(size=actors),
+            compute=data.ActorPoolStrategy(size=max(1, min(count or most, len(rows)))),
             num_gpus=1 if on_gpus else 0,
             num_cpus=1,
         )
         try:
-            for row in done.iter_rows():
-                yield Finished(*(int(row[name]) for name in Finished._fields))
+            yield from done.iter_rows()
         except ray.exceptions.RayError as error:
             raise _said(error) from error
 

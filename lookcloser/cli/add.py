@@ -9,12 +9,14 @@ import typer
 
 from lookcloser.cli.answer import SKIPPED, Run
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Columns
 from lookcloser.core.wording import count
 
 
 def add(
     run: Run,
     folder: Annotated[str, typer.Argument(help="Class folders, or a data set of any layout.")],
+    columns: Columns = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the model here instead of into the run.")
     ] = None,
@@ -27,7 +29,7 @@ def add(
     """
     from lookcloser.recognizer import add as add_to
 
-    added = add_to(run, folder, out=out)
+    added = add_to(run, folder, out=out, columns=columns)
     printing.say_skipped(added.skipped.items())
     new = f", new: {', '.join(added.new)}" if added.new else ""
     scores = ", ".join(f"{name} {value:.4f}" for name, value in added.header.scores.items())

@@ -9,7 +9,16 @@ import typer
 
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun
+from lookcloser.cli.terminal.batch import read_spread
+from lookcloser.cli.terminal.options import (
+    Columns,
+    DecodingWorkers,
+    Device,
+    DryRun,
+    Engine,
+    Processes,
+    RayAddress,
+)
 from lookcloser.core.wording import count
 
 
@@ -32,12 +41,16 @@ def annotate(
         ),
     ] = "auto",
     split: Annotated[str | None, typer.Option(help="One split; without it all.")] = None,
+    columns: Columns = None,
     min_score: Annotated[
         float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
     ] = 0.0,
     batch_size: BatchSize = 32,
     workers: DecodingWorkers = 0,
     device: Device = None,
+    engine: Engine = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
 ) -> None:
     """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
@@ -50,10 +63,17 @@ def annotate(
     from lookcloser.recognizer import load
     from lookcloser.runtime.onnx_file import is_onnx
 
+    spread = read_spread(run, engine, processes, ray_address, device)
     recognizer = load(run, device=device)
     if dry_run:
         asked = count_images(
-            recognizer.header, data, form=form, masks=masks, labels=labels, split=split
+            recognizer.header,
+            data,
+            form=form,
+            masks=masks,
+            labels=labels,
+            split=split,
+            columns=columns,
         )
         printing.say_plan(f"annotate {count(asked, 'image')}", [out])
         return
@@ -66,10 +86,12 @@ def annotate(
             masks=masks,
             labels=labels,
             split=split,
+            columns=columns,
             min_score=min_score,
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            spread=spread,
         )
     for note in found.notes:
         printing.say(note)

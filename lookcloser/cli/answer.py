@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.batch import read_spread
+from lookcloser.cli.terminal.options import (
+    Columns,
+    DecodingWorkers,
+    Device,
+    DryRun,
+    Engine,
+    LoadingWorkers,
+    Processes,
+    RayAddress,
+)
 from lookcloser.core.errors import LookcloserError, UsageError, flag
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
@@ -67,7 +77,7 @@ def predict(
         typer.Argument(help="Images, folders or globs; with --out also lists, tables and shards."),
     ],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
-    save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write images of the evidence here.")] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
@@ -89,19 +99,9 @@ def predict(
     maps: Annotated[
         bool, typer.Option("--maps", help="Write heatmaps, too.", rich_help_panel=MANY)
     ] = False,
-    engine: Annotated[
-        str | None, typer.Option(help="plain or ray (a cluster).", rich_help_panel=MANY)
-    ] = None,
-    processes: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Processes, each with a network of its own.", rich_help_panel=MANY
-        ),
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(help="Of a cluster that is there: auto, HOST:6379.", rich_help_panel=MANY),
-    ] = None,
+    engine: Engine = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     shard: Annotated[
         str | None,
         typer.Option(
@@ -199,6 +199,7 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
@@ -214,6 +215,9 @@ def evaluate(
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
+    engine: Engine = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
 ) -> None:
     """Score a model on a split: its answers and, where the data has boxes, its evidence.
@@ -226,8 +230,9 @@ def evaluate(
 
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
+    spread = read_spread(run, engine, processes, ray_address, device)
     recognizer, rated = load_run(run, device=device), {}
-    catalog = recognizer.catalog(data)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
@@ -246,6 +251,7 @@ def evaluate(
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            spread=spread,
         )
     if json:
         each = {name: scores._asdict() for name, scores in rated.items()}
@@ -259,7 +265,7 @@ def evaluate(
         printing.print_views(rated)
     printing.print_settings(result.settings)
     printing.say_skipped(result.skipped)
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -269,6 +275,11 @@ def scored_split(catalog: Catalog, asked: str | None) -> str:
     if asked is None and catalog.scored != "test":
         printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
     return asked or catalog.scored
+
+
+def columns_again(columns: str | None) -> list[str]:
+    """The words that tell the next command of the columns, where this one was told."""
+    return [] if columns is None else ["--columns", columns]
 
 
 def known_data(run: str | Path) -> str:
@@ -305,13 +316,13 @@ def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -
     if csv is not None:
         printing.say(f"{count(total, 'image')} in {csv}")
     if save is not None:
-        printing.say(f"{count(total - failed, 'picture')} in {save}")
+        printing.say(f"{count(total - failed, 'image')} in {save}")
     if failed:
         printing.say(f"{failed} of {count(total, 'image')} could not be read")
 
 
 def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
-    """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    """After images: a closer look at an image, or the report of captions, which have no views."""
     from lookcloser.runtime.onnx_file import is_onnx
 
     if is_onnx(run):
@@ -323,7 +334,7 @@ def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str |
 
 
 def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
-    """Save one answer as a picture, print it as a line."""
+    """Save one answer as an image, print it as a line."""
     if picture is not None:
         prediction.save(picture)
     if text:

@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run, ScoredSplit, scored_split
+from lookcloser.cli.answer import (
+    SKIPPED,
+    BatchSize,
+    Json,
+    Run,
+    ScoredSplit,
+    columns_again,
+    scored_split,
+)
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.results.audit import LEVELS
 from lookcloser.core.wording import count
 
@@ -20,6 +28,7 @@ def audit(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     out: Annotated[
         Path | None, typer.Option(help="The page; without it audit.html in the run.")
     ] = None,
@@ -43,7 +52,7 @@ def audit(
     if out is not None:
         check_place(out, "--out")
     recognizer = load_run(run, device=device)
-    catalog = recognizer.catalog(data)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, AUDIT_FILE)
@@ -77,6 +86,6 @@ def audit(
         printing.say("No class is flagged")
     printing.say_skipped(found.skipped)
     printing.say(f"Open {page} in a browser")
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if found.skipped:
         raise typer.Exit(SKIPPED)

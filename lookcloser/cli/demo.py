@@ -11,7 +11,7 @@ import typer
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.interrupts import INTERRUPTED
 
-# A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/benchmarks.md
+# A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/methods/cam.md
 # has what it reaches and what else was tried.
 SCENES: dict[str, Any] = {"train": 6000, "val": 500, "test": 600, "size": 96}
 RECIPE: dict[str, Any] = {

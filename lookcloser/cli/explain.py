@@ -44,10 +44,10 @@ def explain(
         ),
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="The picture to write; without it explanation.png.")
+        Path | None, typer.Option(help="The image to write; without it explanation.png.")
     ] = None,
     each_view: Annotated[
-        Path | None, typer.Option(help="A folder for a picture of each view as well.")
+        Path | None, typer.Option(help="A folder for an image of each view as well.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Instead of the first argument, e.g. timm:resnet50.")
@@ -113,7 +113,7 @@ def explain(
 
 
 def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
-    """The picture that was written, and what of."""
+    """The image that was written, and what of."""
     typer.echo(picture)
     named = ", ".join(f"{region.label} {region.score:.1%}" for region in labels)
     printing.say(f"{named} by {', '.join(views)}")

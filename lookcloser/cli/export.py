@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,8 @@ from lookcloser.cli.terminal import printing
 def export(
     run: Run,
     out: Annotated[
-        Path | None, typer.Option(help="The .onnx file; without it model.onnx in the run.")
+        Path | None,
+        typer.Option(help="The file, or the web folder; without it model.onnx or web/ in the run."),
     ] = None,
     int8: Annotated[
         bool, typer.Option("--int8", help="Compute in 8 bits: smaller and faster, a little off.")
@@ -23,16 +25,24 @@ def export(
         Path | None,
         typer.Option(help="Of --int8: a folder of images to take ranges from, not the run's data."),
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="onnx, or web: a folder that answers in the browser.")
+    ] = "onnx",
+    ort: Annotated[
+        str | None,
+        typer.Option(help="Of --format web: the folder of npm's onnxruntime-web, or cdn."),
+    ] = None,
 ) -> None:
     """One .onnx file that answers without torch, with its evidence, checked against the run.
 
     Example: `lookcloser export runs/birds --out birds.onnx`, or
-    `lookcloser export runs/birds --out birds.onnx --int8`
+    `lookcloser export runs/birds --out birds.onnx --int8`, or
+    `lookcloser export runs/birds --out page/ --format web --ort node_modules/onnxruntime-web`
     """
     from lookcloser.recognizer import load_run
 
     printing.say("Exporting takes a minute")
-    found = load_run(run).export(out, int8=int8, calibrate=calibrate)
+    found = load_run(run).export(out, int8=int8, calibrate=calibrate, form=form, ort=ort)
     printing.say(f"Largest differences on {found.images}: {found.differences.text()}")
     if found.rows:
         printing.print_table(
@@ -41,4 +51,8 @@ def export(
             [row.texts() for row in found.rows],
         )
     typer.echo(found.path)
-    printing.next_step("predict", found.path, known_data(run), "--save", "evidence/")
+    if form == "web":
+        server = shlex.join(["python", "-m", "http.server", "--directory", str(found.path)])
+        printing.say(f"{found.size / 1e6:.0f} MB. To see it: {server}, then http://localhost:8000")
+    else:
+        printing.next_step("predict", found.path, known_data(run), "--save", "evidence/")

@@ -23,7 +23,7 @@ def imagine(
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="The picture to write; without it imagined.png.")
+        Path | None, typer.Option(help="The image to write; without it imagined.png.")
     ] = None,
     steps: Annotated[
         int | None,
@@ -35,7 +35,7 @@ def imagine(
     ] = "pretrained",
     device: Device = None,
 ) -> None:
-    """A picture that the network takes for a class: from noise, or an image that fools it.
+    """An image that the network takes for a class: from noise, or an image that fools it.
 
     Example: `lookcloser imagine runs/birds wren`, or
     `lookcloser imagine runs/birds wren --from robin.jpg --save fooled.png`

@@ -24,6 +24,7 @@ from lookcloser.inference.explaining import AnyEngine, explain_image, explain_la
 from lookcloser.inference.stock import StockEngine
 from lookcloser.models import Model, save_model_file
 from lookcloser.runtime import Answerer
+from lookcloser.runtime.spread import Spread
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
@@ -85,6 +86,7 @@ class Recognizer(Answerer):
         batch_size: int = 32,
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        spread: Spread | None = None,
     ) -> Evaluation:
         """Everything measured on one split: scores, intervals, and each answer with its evidence.
 
@@ -101,6 +103,8 @@ class Recognizer(Answerer):
             batch_size: Images per forward pass.
             workers: Loading processes.
             progress: Told (done, total) images after each batch.
+            spread: Runs the network elsewhere, such as `lookcloser.batch.RaySpread`; scores are
+                made here.
 
         Raises:
             LookcloserError: For data that cannot be read, a split or a class that is not there.
@@ -114,6 +118,7 @@ class Recognizer(Answerer):
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            spread=spread,
         )
 
     def rate_views(
@@ -129,7 +134,7 @@ class Recognizer(Answerer):
         """Whether views point at what the answers depend on, and depend on the weights themselves.
 
         Each image is explained for its best class; true answers are not used. The scores are those
-        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to a picture of its
+        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to an image of its
         own mean color, `road` at 4 shares, and `sanity_check` with all weights random. For each
         image and view this takes 50 forward passes, and 3 times the view itself.
 
@@ -170,8 +175,9 @@ class Recognizer(Answerer):
                 answer. `explain_labels` takes several.
 
         Returns:
-            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
-            "scale" region per box, with the way in which the derivatives would move it.
+            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives
+            two "scale" regions per box, with the way in which the derivatives of the class score
+            and of the ranking loss would move it.
 
         Raises:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
@@ -296,6 +302,8 @@ class Recognizer(Answerer):
         *,
         int8: bool = False,
         calibrate: str | Path | None = None,
+        form: str = "onnx",
+        ort: str | Path | None = None,
     ) -> ExportResult:
         """Write one .onnx file that answers without torch, evidence included, and check it.
 
@@ -303,20 +311,25 @@ class Recognizer(Answerer):
         images of the run's data, where that is still there, else on drawn ones.
 
         Args:
-            out: The file; None writes model.onnx into the run.
+            out: The file, or the folder of a web page; None writes model.onnx or web/ into the run.
             int8: Whether the network computes in 8 bits: smaller, several times as fast, and a
                 little less exact; the result says by how much.
             calibrate: Of ``int8``: a folder of images like those of the training; None takes 128
                 of the run's training data.
+            form: "onnx", or "web" for a folder that any static host serves and that answers in
+                the browser, which images never leave.
+            ort: Of "web": the folder of the npm package onnxruntime-web; "cdn" to load it from a
+                pinned address; None looks in the current folder.
 
         Raises:
             LookcloserError: For a network that cannot be exported, or whose file answers otherwise
-                (it is not kept); where the extra "export" is not installed; for a model from a
-                single file without ``out``.
+                (it is not kept); where the extra "export" or onnxruntime-web is not installed; for
+                a model from a single file without ``out``; for a folder in which there is anything
+                but an earlier export.
         """
         from lookcloser.recognizer.exporting import export_run
 
-        return export_run(self, out, int8=int8, calibrate=calibrate)
+        return export_run(self, out, int8=int8, calibrate=calibrate, form=form, ort=ort)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
@@ -333,9 +346,17 @@ class Recognizer(Answerer):
             fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
         )
 
-    def catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model; one of another task is refused."""
-        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
+    def catalog(self, data: str | Path | Catalog, *, columns: str | None = None) -> Catalog:
+        """A data set for the task of this model, read as `lookcloser.data.read_as_trained` does.
+
+        Raises:
+            LookcloserError: For one that cannot be read, or is for another task.
+        """
+        catalog = (
+            data
+            if isinstance(data, Catalog)
+            else read_as_trained(data, self.header, columns=columns)
+        )
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

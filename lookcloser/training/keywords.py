@@ -51,6 +51,7 @@ class TrainKeywords(TypedDict, total=False):
     workers: int | None
     val_share: float
     test_share: float
+    columns: str | None
     skip_missing: bool
     save_every: int
     seed: int

@@ -113,6 +113,9 @@ class TrainOptions(BackboneOptions):
     test_share: float = option(
         0.2, "Share for the test split where the data has no split.", least=0, below=1
     )
+    columns: str | None = option(
+        None, "What the columns of a table are, e.g. image=filename,label=species."
+    )
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
     save_every: int = option(
         0,
@@ -125,6 +128,10 @@ class TrainOptions(BackboneOptions):
     def check_together(self) -> None:
         """Devices share the batch, and the options of a method go with it."""
         self.share(self.devices)
+        if self.columns is not None:
+            from lookcloser.data import parse_columns  # here: seldom needed, and NumPy takes time
+
+            parse_columns(self.columns)
         for name, value in self.own.items():
             check(own_options()[name], value)
             if self.method is not None and name not in method_named(self.method).own:

@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +34,8 @@ class FakeData:
             self.size = size
 
     class DataContext:
+        execution_options = SimpleNamespace()
+
         @classmethod
         def get_current(cls):
             return cls()

@@ -33,7 +33,7 @@ def test_predict_proposes_pictures_then_a_closer_look(
     assert words(first)[1:] == ["predict", str(run_folder), str(image), "--save", "evidence/"]
     second = program(*words(first)[1:])
     assert words(second) == ["lookcloser", "explain", str(run_folder), str(image)]
-    assert "1 picture in evidence" in second.err
+    assert "1 image in evidence" in second.err
 
 
 def test_skips_do_not_hide_what_comes_next(

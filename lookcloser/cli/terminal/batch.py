@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
-    from lookcloser.batch import Job
+    from lookcloser.batch import Job, RaySpread
     from lookcloser.batch.predicting import Share
 
 EVERY = 30.0  # seconds between two lines where there is no terminal
@@ -69,6 +69,28 @@ def answer_all(
     typer.echo(printable(str(result.out)))
     if result.failed:
         raise typer.Exit(SKIPPED)
+
+
+def read_spread(
+    run: str, engine: str | None, processes: int | None, ray_address: str | None, device: str | None
+) -> RaySpread | None:
+    """Where `evaluate` and `annotate` run the network; None is here.
+
+    Raises:
+        UsageError: For an unknown engine, and what belongs to Ray without it.
+        LookcloserError: Where Ray Data is not installed.
+    """
+    from lookcloser.batch import RaySpread
+    from lookcloser.batch.predicting import ENGINES
+
+    if engine not in {None, *ENGINES}:
+        raise unknown(str(engine), "engine", ENGINES)
+    if engine == "ray":
+        return RaySpread(run, device, processes, ray_address)
+    for option, value in (("--processes", processes), ("--ray-address", ray_address)):
+        if value is not None:
+            raise UsageError(f"{option} {value}: needs --engine ray")
+    return None
 
 
 def read_share(text: str) -> Share:

@@ -15,3 +15,31 @@ DryRun = Annotated[
 ]
 LoadingWorkers = Annotated[int, typer.Option(min=0, help="Loading processes.")]
 DecodingWorkers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What the columns of a table are: image=filename,label=species; without it as in "
+        "training, else by their names."
+    ),
+]
+_CLUSTER = "Cluster"
+Engine = Annotated[
+    str | None,
+    typer.Option(help="plain or ray (Ray Data: a cluster).", rich_help_panel=_CLUSTER),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes, each with a network of its own; without it 1, with Ray one for each core "
+        "or GPU.",
+        rich_help_panel=_CLUSTER,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a cluster of Ray that is there: auto, HOST:6379; without it this machine.",
+        rich_help_panel=_CLUSTER,
+    ),
+]

@@ -19,6 +19,7 @@ from lookcloser.core.storage.atomic import make_folder, replacing
 from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
+from lookcloser.data.read import SPLITS
 from lookcloser.models import load_model_file, read_header, save_model_file
 from lookcloser.models.cam.model import CAM
 from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE
@@ -151,8 +152,10 @@ def _solved(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> Solve
         part = Memory.of(features.values[of_train], features.labels[of_train])
         own = head if not with_val else solve(part, task, balanced=balanced)
         validation = _accuracy(own, features, ~of_train, task), int((~of_train).sum())
-    if balanced:
-        header = replace(header, provenance={**header.provenance, "balanced": True})
+    # Whoever reads the data again must find no val that was learned from.
+    splits = {**header.provenance[SPLITS], "val_share": 0.0}
+    said = {"balanced": True} if balanced else {}
+    header = replace(header, provenance={**header.provenance, SPLITS: splits, **said})
     model, header = with_head(model, header, memory, head, names)
     return Solved(model, header, features, memory, validation)
 
