@@ -9,6 +9,7 @@ stretches less.
 
 from __future__ import annotations
 
+import json
 import os
 import statistics
 import tempfile
@@ -25,10 +26,12 @@ from PIL import Image
 
 from lookcloser.batch import How, Job, predict_source
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.images import load_image
+from lookcloser.core.preprocessing import Preprocessing, input_pixels
 from lookcloser.export import write_onnx
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.models import build_model
+from lookcloser.runtime import predictions
 from lookcloser.runtime.onnx import load as load_onnx
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -119,6 +122,45 @@ def ours(network: Path, source: Path, out: Path, **how: Any) -> Spent:
     return watch.spent()
 
 
+def costs(network: Path, source: Path) -> list[dict[str, Any]]:
+    """Processor time of one image by what it goes to, in one thread."""
+    job = Job(str(network), Path(), how=How(batch_size=BATCH), threads=1)
+    engine = job.answerer().engine
+    files = sorted(source.iterdir())[: 4 * BATCH]
+    spent = dict.fromkeys(("reading the file", "decoding", "resizing", "network", "answer"), 0.0)
+
+    def timed(name: str, call: Callable[[], Any]) -> Any:
+        start = time.process_time()
+        result = call()
+        spent[name] += time.process_time() - start
+        return result
+
+    for at in range(0, len(files), BATCH):
+        pixels, sizes = [], []
+        for file in files[at : at + BATCH]:
+            content = timed("reading the file", file.read_bytes)
+            image = timed("decoding", lambda content=content: load_image(content))
+            sizes.append(image.size)
+            pixels.append(
+                timed(
+                    "resizing",
+                    lambda image=image: input_pixels(image, engine.header.preprocessing),
+                )
+            )
+        stacked = np.stack(pixels)
+        output = timed("network", lambda stacked=stacked: engine.answer(stacked, 5))
+        timed(
+            "answer",
+            lambda output=output, sizes=sizes: [
+                json.dumps(job.writer.record(one, False))
+                for one in predictions(output, engine.header, sizes, 5)
+            ],
+        )
+    return [
+        {"of one image": name, "CPU ms": 1000 * value / len(files)} for name, value in spent.items()
+    ]
+
+
 def main() -> None:
     parser = arguments("batch", __doc__)
     parser.add_argument("--images", type=int, default=480)
@@ -151,6 +193,8 @@ def main() -> None:
                 print(label, spent[label][-1], flush=True)
         rows = []
         for label, values in spent.items():
+            if not values:
+                break
             pairs = list(zip(values, spent["bare loop"], strict=True))
             rows.append(
                 {
@@ -161,8 +205,9 @@ def main() -> None:
                     "bare over ours (CPU)": statistics.median(b.cpu / v.cpu for v, b in pairs),
                 }
             )
+        shares = costs(network, source)
     about = machine("onnxruntime", "ray") | {"load": os.getloadavg()}
-    report(options.json, about, {f"{options.backbone}, {options.size} px": rows})
+    report(options.json, about, {f"{options.backbone}, {options.size} px": rows, "costs": shares})
 
 
 if __name__ == "__main__":

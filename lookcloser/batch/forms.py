@@ -10,6 +10,7 @@ import csv
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,10 @@ class Form(ABC):
 
     def record(self, prediction: Prediction, maps: bool) -> Record:
         """What is kept of an answer, JSON-ready; heatmaps only where ``maps`` asks for them."""
-        values = prediction.to_dict()
         if not maps:
-            for region in values["regions"]:
-                region["heatmap"] = None
-        return values
+            regions = tuple(replace(region, heatmap=None) for region in prediction.regions)
+            prediction = replace(prediction, regions=regions)
+        return prediction.to_dict()
 
     def check(self) -> None:
         """Raise a `LookcloserError` where what writes this is not installed."""
