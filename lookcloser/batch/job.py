@@ -24,6 +24,7 @@ class How:
         coverage: See `lookcloser.runtime.Promise`; None names no candidates.
         sets: Kind of these sets.
         maps: Whether heatmaps are written.
+        box_rule: What the threshold of a box is a share of; None: as the model was trained.
         batch_size: Images per forward pass.
         workers: Threads that decode images, in each process.
     """
@@ -32,6 +33,7 @@ class How:
     coverage: float | None = None
     sets: str = "lac"
     maps: bool = False
+    box_rule: str | None = None
     batch_size: int = 16
     workers: int = 0
 
@@ -43,7 +45,9 @@ class How:
     @property
     def answers(self) -> dict[str, Any]:
         """What the answers depend on."""
-        return {name: getattr(self, name) for name in ("top", "coverage", "sets", "maps")}
+        return {
+            name: getattr(self, name) for name in ("top", "coverage", "sets", "maps", "box_rule")
+        }
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ class Job:
         if is_onnx(self.run) and self.device in {None, "cpu"}:
             from lookcloser.runtime.onnx import load as load_onnx
 
-            return load_onnx(self.run, threads=self.threads)
-        return load(self.run, device=self.device)
+            return load_onnx(self.run, threads=self.threads, box_rule=self.how.box_rule)
+        return load(self.run, device=self.device, box_rule=self.how.box_rule)
 
     def on(self, device: str | None, threads: int) -> Job:
         """The same on another device, with other threads."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -28,6 +28,7 @@ from lookcloser.runtime.spread import Spread
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
+    from lookcloser.recognizer.pushing import Pushed
     from lookcloser.recognizer.reporting import AuditPage, ReportPage
 
 STOCK = "timm:"
@@ -60,7 +61,7 @@ class Recognizer(Answerer):
 
     @property
     def engine(self) -> AnyEngine:
-        """What runs the network; batches that one engine runs share what `Model.session` says."""
+        """What runs the network; its batches share what `Model.session` keeps."""
         if isinstance(self.model, Model):
             return TorchEngine(self.model, self.header, self.device)
         return StockEngine(self.model, self.header, self.device)
@@ -131,7 +132,7 @@ class Recognizer(Answerer):
         seed: int = 0,
         batch_size: int = 32,
     ) -> dict[str, ViewScores]:
-        """Whether views point at what the answers depend on, and depend on the weights themselves.
+        """Rate views: whether they point at what the answers depend on, and depend on the weights.
 
         Each image is explained for its best class; true answers are not used. The scores are those
         of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to an image of its
@@ -165,7 +166,7 @@ class Recognizer(Answerer):
         *,
         target: str | None = None,
     ) -> dict[str, Region]:
-        """Look at one image in several ways.
+        """Explain one image by several views.
 
         Args:
             image: As in `predict`, one.
@@ -192,7 +193,7 @@ class Recognizer(Answerer):
         *,
         labels: Sequence[str] | None = None,
     ) -> dict[str, tuple[Region, ...]]:
-        """Look at one image in several ways, for several labels at once.
+        """Explain one image by several views, for several labels at once.
 
         Of a sequence of labels each is seen at its own step, so that the evidence is seen to shift
         from one to the next; see `Model.following`.
@@ -225,7 +226,7 @@ class Recognizer(Answerer):
         return annotate(self.engine, data, out, **options)
 
     def audit(self, data: str | Path | Catalog, split: str = "test", **options: Any) -> Audit:
-        """Look for classes that are recognized by what is beside the thing.
+        """Find classes that are right for the wrong reason: a mark, a background, a frame.
 
         Args:
             data: A data set of any layout, or a `Catalog`. No box of it is used.
@@ -330,6 +331,52 @@ class Recognizer(Answerer):
         from lookcloser.recognizer.exporting import export_run
 
         return export_run(self, out, int8=int8, calibrate=calibrate, form=form, ort=ort)
+
+    def push(
+        self,
+        repository: str,
+        *,
+        data: str | Path | Catalog | None = None,
+        split: str | None = None,
+        image: ImageSource | Literal[False] | None = None,
+        license: str | None = None,
+        private: bool = False,
+        dry_run: bool = False,
+        out: str | Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Pushed:
+        """Send the model to the Hugging Face hub, with a model card; `load` takes it from there.
+
+        Args:
+            repository: "OWNER/NAME"; made where it is not there.
+            data: What the scores of the card are measured on; None takes the run's data, where it
+                is still there, else the card has the scores of the training.
+            split: Which part of it; None takes test, else val, and never what was trained on.
+            image: What the card shows with its evidence; None takes one of the scored images,
+                which is then public too; False shows none.
+            license: An identifier of the hub, e.g. "apache-2.0"; None says that there is none.
+            private: Whether nobody else shall see it.
+            dry_run: Whether to make everything and send nothing.
+            out: Of ``dry_run``: a folder for the files.
+            progress: Told (done, total) images while they are scored.
+
+        Raises:
+            LookcloserError: As `evaluation`; without a token or network; for a stock classifier.
+        """
+        from lookcloser.recognizer.pushing import push_run
+
+        return push_run(
+            self,
+            repository,
+            data=data,
+            split=split,
+            image=image,
+            license=license,
+            private=private,
+            dry_run=dry_run,
+            out=out,
+            progress=progress,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

@@ -153,6 +153,7 @@ def test_another_model_option_or_source_is_refused(photos, job, tmp_path):
 
     refused("another top", job(top=1))
     refused("another maps", job(maps=True))
+    refused("another box_rule", job(box_rule="max"))
     refused("another format", job("csv"))
     refused("another source", job(), photos / "0")
     refused("another images of a part", job(), size=7)
