@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -152,7 +152,7 @@ def predict(
     `lookcloser predict runs/birds photos/ --coverage 0.95`, or
     `lookcloser predict runs/birds archive/ --out answers/`
     """
-    many = {
+    many: dict[str, Any] = {
         "engine": engine,
         "processes": processes,
         "ray_address": ray_address,
@@ -164,8 +164,9 @@ def predict(
         from lookcloser.batch import How, Job
         from lookcloser.cli.terminal.batch import answer_all
 
-        how = How(top, coverage, sets, maps, box_rule, batch_size, workers)
-        answer_all(Job(run, out, form or "jsonl", how, device), images, dry_run=dry_run, **many)
+        answering = How(top, coverage, sets, maps, box_rule, batch_size, workers)
+        job = Job(run, out, form or "jsonl", answering, device)
+        answer_all(job, images, dry_run=dry_run, **many)
         return
     asked = {flag(name): value for name, value in many.items()}
     _refuse("predict without --out", {"--format": form, "--maps": maps, **asked})
