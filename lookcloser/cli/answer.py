@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.batch import read_spread
+from lookcloser.cli.terminal.batch import answer_all, read_spread, refuse
 from lookcloser.cli.terminal.options import (
     BoxRuleOption,
     Columns,
@@ -22,7 +22,7 @@ from lookcloser.cli.terminal.options import (
     Processes,
     RayAddress,
 )
-from lookcloser.core.errors import LookcloserError, UsageError, flag
+from lookcloser.core.errors import LookcloserError, flag
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
 
@@ -160,16 +160,15 @@ def predict(
         "part_images": part_images,
     }
     if out is not None:
-        _refuse("--out", {"--save": save, "--csv": csv, "--json": json})
+        refuse("--out", {"--save": save, "--csv": csv, "--json": json})
         from lookcloser.batch import How, Job
-        from lookcloser.cli.terminal.batch import answer_all
 
         answering = How(top, coverage, sets, maps, box_rule, batch_size, workers)
         job = Job(run, out, form or "jsonl", answering, device)
         answer_all(job, images, dry_run=dry_run, **many)
         return
     asked = {flag(name): value for name, value in many.items()}
-    _refuse("predict without --out", {"--format": form, "--maps": maps, **asked})
+    refuse("predict without --out", {"--format": form, "--maps": maps, **asked})
     from lookcloser.core.images import find_images
     from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
@@ -321,13 +320,6 @@ def view_names(text: str, option: str) -> list[str]:
         raise typer.BadParameter(f"{option} names no view. There are: {', '.join(VIEWS)}")
     check_views(names)
     return names
-
-
-def _refuse(what: str, options: Mapping[str, object]) -> None:
-    """Options that do not go with what was asked for are wrong usage, not left out in silence."""
-    for option, value in options.items():
-        if value not in {None, False}:
-            raise UsageError(f"{option}: does not go with {what}")
 
 
 def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -> None:

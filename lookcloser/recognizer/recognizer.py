@@ -111,16 +111,10 @@ class Recognizer(Answerer):
             LookcloserError: For data that cannot be read, a split or a class that is not there.
         """
         return evaluate_data(
-            self.trained_engine(),
-            self.catalog(data),
-            split,
-            threshold_from=threshold_from,
-            evidence=evidence,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
+            self.trained_engine(), self.catalog(data), split, threshold_from=threshold_from,
+            evidence=evidence, batch_size=batch_size, workers=workers, progress=progress,
             spread=spread,
-        )
+        )  # fmt: skip
 
     def rate_views(
         self,
@@ -366,17 +360,9 @@ class Recognizer(Answerer):
         from lookcloser.recognizer.pushing import push_run
 
         return push_run(
-            self,
-            repository,
-            data=data,
-            split=split,
-            image=image,
-            license=license,
-            private=private,
-            dry_run=dry_run,
-            out=out,
-            progress=progress,
-        )
+            self, repository, data=data, split=split, image=image, license=license,
+            private=private, dry_run=dry_run, out=out, progress=progress,
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -91,6 +91,13 @@ def read_spread(
         if value is not None:
             raise UsageError(f"{option} {value}: needs --engine ray")
     return None
+
+
+def refuse(what: str, options: Mapping[str, object]) -> None:
+    """Options that do not go with what was asked for are wrong usage, not left out in silence."""
+    for option, value in options.items():
+        if value not in {None, False}:
+            raise UsageError(f"{option}: does not go with {what}")
 
 
 def read_share(text: str) -> Share:
