@@ -45,7 +45,9 @@ def test_malformed_requests_are_no_fault_of_the_server(serve, files, malformed):
 
 
 def test_the_same_seed_gives_the_same_requests(malformed):
-    first, second, other = (list(malformed.requests(len(malformed.KINDS), seed)) for seed in (0, 0, 1))
+    first, second, other = (
+        list(malformed.requests(len(malformed.KINDS), seed)) for seed in (0, 0, 1)
+    )
     assert first == second
     assert first != other
     assert {odd.kind for odd in first} == set(malformed.KINDS)
