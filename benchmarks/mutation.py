@@ -30,7 +30,7 @@ from _harness import arguments, machine, report
 ROOT = Path(__file__).parents[1]
 # Room -> the modules that are changed, and the tests that are asked.
 ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "runtime": ("runtime", ("runtime", "inference", "annotation")),
+    "runtime": ("runtime", ("runtime", "export")),
     "metrics": ("metrics", ("metrics",)),
     "decoding": ("decoding", ("decoding",)),
     "losses": ("losses", ("losses",)),

@@ -24,7 +24,7 @@ from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.storage.files import list_images
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
-from lookcloser.metrics.maps import min_max
+from lookcloser.metrics.maps import relative
 from lookcloser.runtime import Engine
 from lookcloser.runtime.regions import upsample
 
@@ -111,6 +111,7 @@ def annotate(
         raise UsageError(f"{form}: needs images that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
     settings = {"data": str(root.resolve()), "masks": masks, "labels": labels}
+    settings["box rule"] = header.box_rule
     journal = Journal(folder)
     thresholds, used = _begin(journal, engine, boxed, settings)
     missing = [sample for sample in samples if _undone(journal, sample)]
@@ -248,7 +249,7 @@ def _record(
         return Record(sample.name, _source(sample), sample.split, (0, 0), error=reason)
     grid = header.preprocessing.size
     things = []
-    large = min_max(upsample(looked.maps, grid)) if len(looked.maps) else ()
+    large = relative(upsample(looked.maps, grid), header.box_rule) if len(looked.maps) else ()
     for index, score, raw, array in zip(
         looked.classes, looked.scores, looked.maps, large, strict=True
     ):

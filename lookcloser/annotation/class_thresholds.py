@@ -69,6 +69,8 @@ def _score(
             continue
         true = geometry.scale(boxes, looked.size, (grid[1], grid[0]))
         large = upsample(looked.maps[row : row + 1], grid)
-        found = metrics.box_overlaps(large, [true], "largest", "corrected", THRESHOLDS)
+        found = metrics.box_overlaps(
+            large, [true], "largest", "corrected", THRESHOLDS, header.box_rule
+        )
         classes.append(index)
         overlaps.append(found[0])

@@ -72,6 +72,7 @@ def build(
             found.sizes[row],
             header.preprocessing.size,
             _CUT,
+            "range",
         )
         mean = density[rows[kind.members]].mean(axis=0)
         picture = samples[found.rows[row]].source

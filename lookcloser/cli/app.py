@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import Annotated, Any
 
 import typer
@@ -20,6 +21,7 @@ from lookcloser.cli import (
     imagine,
     info,
     methods,
+    push,
     report,
     serve,
     train,
@@ -34,7 +36,7 @@ from lookcloser.version import __version__
 app = typer.Typer(
     name="lookcloser",
     cls=PanelGroup,
-    help="Train image recognizers from image-level labels, and see where they looked.",
+    help="Classify, tag or caption images, and show where the model looked.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -78,6 +80,7 @@ app.command("annotate", cls=PanelCommand)(annotate.annotate)
 app.command("audit", cls=PanelCommand)(audit.audit)
 app.command("export", cls=PanelCommand)(export.export)
 app.command("serve", cls=PanelCommand)(serve.serve)
+app.command("push", cls=PanelCommand)(push.push)
 app.add_typer(data.app, name="data")
 app.command("imagine", cls=PanelCommand)(imagine.imagine)
 app.command("methods", cls=PanelCommand)(methods.methods)
@@ -98,6 +101,9 @@ def run() -> None:
     # No process that is started from here looks for modules in the current folder: it may be data.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     printing.print_anything()
+    # What Pillow has to say of a file with odd extra data; whether it can be read is said here.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"PIL\.")
     options = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
     try:
         _call(as_json="--json" in options)

@@ -141,5 +141,6 @@ class _Asked:
             self.picture.size,
             header.preprocessing.size,
             header.box_threshold,
+            header.box_rule,
             kind=kind,
         )

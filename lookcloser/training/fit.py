@@ -135,6 +135,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         task,
         names,
         preprocessing,
+        box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
         provenance=provenance,
     )

@@ -49,6 +49,7 @@ class TrainKeywords(TypedDict, total=False):
     channels_last: bool
     devices: int
     workers: int | None
+    box_rule: Literal["max", "range"]
     val_share: float
     test_share: float
     columns: str | None
