@@ -124,3 +124,10 @@ def test_an_answer_that_takes_too_long_is_given_up(serve, files, drawing, monkey
     served._batcher.leave("dropped")
     assert answer.status_code == 504
     assert "No answer within 0.2 s" in answer.json()["detail"]
+
+
+def test_no_answer_sends_elsewhere(insects):
+    for path in ("/v1/predict/", "/docs/", "//evil.example/"):
+        answer = insects.get(path, headers={"host": "evil.example"}, follow_redirects=False)
+        assert answer.status_code == 404
+        assert "location" not in answer.headers
