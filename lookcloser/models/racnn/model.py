@@ -15,7 +15,7 @@ from lookcloser.layers.attention_proposal import strongest_response_boxes
 from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
 from lookcloser.models.base import Criterion, Model, Phase, make_backbone
-from lookcloser.models.racnn.maps import on_one_canvas
+from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.models.racnn.options import METHOD, RACNNOptions
 
 WARM_UP, POINTING = "warm-up", "pointing"
