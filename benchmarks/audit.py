@@ -27,8 +27,8 @@ from _harness import arguments, machine, report
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from lookcloser.core.audit import Audit
 from lookcloser.core.images import load_image
+from lookcloser.core.results.audit import Audit
 from lookcloser.data import Catalog, Sample, read_data
 from lookcloser.models import load_model_file
 from lookcloser.recognizer import Recognizer

@@ -24,13 +24,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from lookcloser.closed_form import Head, Memory, fit_discriminant
-from lookcloser.core.files import walk_images
+from lookcloser.core.storage.files import walk_images
 from lookcloser.data import Catalog, Sample, read_data
 from lookcloser.metrics import expected_calibration_error
-from lookcloser.training.closed_form import rooted
-from lookcloser.training.features import collect_features
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import make_options
+from lookcloser.training.recipes.closed_form import rooted
+from lookcloser.training.recipes.features import collect_features
 from lookcloser.uncertainty import candidate_sets, refusals, softmax
 
 SIZES = (5, 10, 30)

@@ -20,8 +20,8 @@ from torch.nn import functional as F
 
 from lookcloser.data import Catalog, read_data
 from lookcloser.training.fit import fit, prepare_model
-from lookcloser.training.module import parameter_groups
 from lookcloser.training.options import TrainOptions, make_options
+from lookcloser.training.tasks.module import parameter_groups
 
 
 def write_pictures(folder: Path, count: int, side: int = 256) -> Path:

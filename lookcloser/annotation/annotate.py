@@ -20,8 +20,8 @@ from lookcloser.annotation.outlines import (
 )
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
-from lookcloser.core.files import list_images
 from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.storage.files import list_images
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import min_max

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
-from lookcloser.core.atomic import write_text
+from lookcloser.core.storage.atomic import write_text
 
 
 def write_cvat(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:

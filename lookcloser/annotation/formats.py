@@ -22,7 +22,7 @@ from lookcloser.annotation.image_files import place_image, safe_names
 from lookcloser.annotation.label_studio import write_label_studio
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
-from lookcloser.core.atomic import write_text
+from lookcloser.core.storage.atomic import write_text
 
 Writer = Callable[[Path, Sequence[Record], Sequence[str]], list[Path]]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from lookcloser.core.atomic import replacing
-from lookcloser.core.files import is_image_name
 from lookcloser.core.images import is_turned, load_image
+from lookcloser.core.storage.atomic import replacing
+from lookcloser.core.storage.files import is_image_name
 
 _LONGEST = 120  # characters; systems allow 255 bytes
 _QUALITY = 95

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.annotation.records import Record
-from lookcloser.core.atomic import refused, write_text
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.outputs import check_folder
+from lookcloser.core.storage.atomic import refused, write_text
 
 JOURNAL = "journal.jsonl"
 

@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
-from lookcloser.core.atomic import write_text
+from lookcloser.core.storage.atomic import write_text
 
 _LOCAL_FILES = "/data/local-files/?d="
 _BOXES, _POLYGONS = "label", "polygon"

@@ -14,8 +14,8 @@ from lookcloser.auditing.collect import Collected
 from lookcloser.auditing.sameness import ring
 from lookcloser.auditing.scoring import EXPLAINED, Verdict, lead
 from lookcloser.auditing.shares import Floats, border_lift, corner_lift, lift
-from lookcloser.core.audit import AuditedClass, Look
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.results.audit import AuditedClass, Look
 from lookcloser.core.types import Label
 from lookcloser.data import Sample
 from lookcloser.runtime.regions import map_regions

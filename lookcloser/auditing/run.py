@@ -16,9 +16,9 @@ from lookcloser.auditing.retest import retest
 from lookcloser.auditing.sameness import ring
 from lookcloser.auditing.scoring import EXPLAINED, LIMITS, judge
 from lookcloser.auditing.shares import Floats, densities
-from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.results.audit import Audit
 from lookcloser.data import Catalog, Sample, read_as_trained
 from lookcloser.data.targets import ClassTargets
 from lookcloser.inference.engine import TorchEngine

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lookcloser.auditing.shares import Floats
-from lookcloser.core.audit import Level
+from lookcloser.core.results.audit import Level
 
 # Chosen on other seeds, that is other draws of classes, than those in docs/benchmarks.md.
 LIMITS = {

@@ -1,6 +1,6 @@
 """The command line: only parsing, progress and printing."""
 
-from lookcloser.cli.interrupts import ending_by_ctrl_c
+from lookcloser.cli.terminal.interrupts import ending_by_ctrl_c
 
 __all__ = ["main"]
 

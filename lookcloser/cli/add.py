@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, Run
+from lookcloser.cli.terminal import printing
 from lookcloser.core.wording import count
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
-from lookcloser.cli.options import DecodingWorkers, Device, DryRun
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun
 from lookcloser.core.wording import count
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
-from lookcloser.cli.options import DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun, LoadingWorkers
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.showing import answer_line
+from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
-    from lookcloser.core.files import missing_path
+    from lookcloser.core.storage.files import missing_path
 
     if run is None or run.startswith("timm:"):
         return run
@@ -93,8 +93,8 @@ def predict(
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
     `lookcloser predict runs/birds photos/ --coverage 0.95`
     """
-    from lookcloser.core.atomic import make_folder
     from lookcloser.core.images import find_images
+    from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
 
     recognizer = load(run, device=device)
@@ -269,8 +269,8 @@ def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
     """What writes the rows of each answer to a CSV file, which is there once all are."""
     from csv import DictWriter
 
-    from lookcloser.core.atomic import replacing
-    from lookcloser.core.showing import ROW_NAMES
+    from lookcloser.core.results.showing import ROW_NAMES
+    from lookcloser.core.storage.atomic import replacing
 
     if path is None:
         yield lambda _prediction: None

@@ -20,12 +20,12 @@ from lookcloser.cli import (
     imagine,
     info,
     methods,
-    printing,
     report,
     train,
 )
 from lookcloser.cli.answer import FAILED
-from lookcloser.cli.panels import PanelCommand
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.panels import PanelCommand
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
 from lookcloser.version import __version__
 

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run, ScoredSplit, scored_split
-from lookcloser.cli.options import Device, DryRun, LoadingWorkers
-from lookcloser.core.audit import LEVELS
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Device, DryRun, LoadingWorkers
+from lookcloser.core.results.audit import LEVELS
 from lookcloser.core.wording import count
 
 _SHOWN = 10

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED
+from lookcloser.cli.terminal import printing
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _print_tags(tags: TagStatistics, counts: dict[str, dict[str, int]]) -> None:
 
 
 def _print_captions(captions: CaptionStatistics) -> None:
-    from lookcloser.data.statistics import RARE_BELOW
+    from lookcloser.data.checking.statistics import RARE_BELOW
 
     def spread(least: int, mean: float, most: int) -> str:
         return f"{least} … {mean:.1f} … {most}"

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from lookcloser.cli import printing
-from lookcloser.cli.interrupts import INTERRUPTED
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.interrupts import INTERRUPTED
 
 # A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/benchmarks.md
 # has what it reaches and what else was tried.

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import existing, view_names
-from lookcloser.cli.options import Device
-from lookcloser.cli.pairs import read_pairs
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Device
+from lookcloser.cli.terminal.pairs import read_pairs
 
 if TYPE_CHECKING:
     from lookcloser.core import Region

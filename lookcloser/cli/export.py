@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import Run, known_data
+from lookcloser.cli.terminal import printing
 
 
 def export(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli import printing
-from lookcloser.cli.options import Device
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Device
 
 
 def imagine(

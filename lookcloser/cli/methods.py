@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lookcloser.cli import printing
+from lookcloser.cli.terminal import printing
 from lookcloser.core.options import Declared
 from lookcloser.models.options import Method
 from lookcloser.models.registry import METHODS

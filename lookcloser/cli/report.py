@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, BatchSize, Run, ScoredSplit, scored_split
-from lookcloser.cli.options import Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:

@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 import typer
 
-from lookcloser.cli import printing
 from lookcloser.cli.answer import SKIPPED, known_data
-from lookcloser.cli.interrupts import INTERRUPTED
-from lookcloser.cli.pairs import read_pairs
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.interrupts import INTERRUPTED
+from lookcloser.cli.terminal.pairs import read_pairs
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.files import missing_path
 from lookcloser.core.options import Declared, declared
+from lookcloser.core.storage.files import missing_path
 from lookcloser.models.registry import METHODS, methods_with
 from lookcloser.training.options import TrainOptions, make_options, own_options
 
@@ -76,7 +76,7 @@ def _train(
 
     # Only now, as loading the libraries takes seconds.
     from lookcloser.recognizer import run_training
-    from lookcloser.training import processes
+    from lookcloser.training.parallel import processes
 
     result = run_training(data, out=out, resume=resume, **options)
     if processes.rank() > 0:  # under torchrun, the first speaks for all

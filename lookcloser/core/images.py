@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import (
+from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
     find_images,

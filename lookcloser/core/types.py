@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lookcloser.core.errors import LookcloserError, unknown
-from lookcloser.core.scores import Score, Tally, flat_scores, tally_of
-from lookcloser.core.shifts import Shifts
-from lookcloser.core.showing import (
+from lookcloser.core.results.scores import Score, Tally, flat_scores, tally_of
+from lookcloser.core.results.shifts import Shifts
+from lookcloser.core.results.showing import (
     evaluation_dict,
     evaluation_html,
     evaluation_repr,

@@ -1,13 +1,13 @@
 """Data sets as people have them: recognized, split and checked. Imports no torch."""
 
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.check import Balance, DataReport, Problem, check_data
-from lookcloser.data.inspection import Duplicate
+from lookcloser.data.checking.check import Balance, DataReport, Problem, check_data
+from lookcloser.data.checking.inspection import Duplicate
+from lookcloser.data.checking.statistics import CaptionStatistics, TagPair, TagStatistics
+from lookcloser.data.checking.validation import validate_for_training
 from lookcloser.data.read import parse_columns, read_as_trained, read_data
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.splits import make_splits
-from lookcloser.data.statistics import CaptionStatistics, TagPair, TagStatistics
-from lookcloser.data.validation import validate_for_training
 
 __all__ = [
     "READERS",

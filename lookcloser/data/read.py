@@ -7,14 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.files import missing_path, refuse_url
 from lookcloser.core.header import ModelHeader
-from lookcloser.data.advice import first_reader, unknown_layout
+from lookcloser.core.storage.files import missing_path, refuse_url
 from lookcloser.data.catalog import Catalog
+from lookcloser.data.checking.advice import first_reader, unknown_layout
 from lookcloser.data.names import tidy
-from lookcloser.data.readers import tables
-from lookcloser.data.readers.delimited import TABLE_SUFFIXES
 from lookcloser.data.readers.files import is_regular
+from lookcloser.data.readers.tables import table as tables
+from lookcloser.data.readers.tables.delimited import TABLE_SUFFIXES
 from lookcloser.data.splits import make_splits
 
 # Where a model's header has how its data was split, and what.

@@ -16,7 +16,7 @@ from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.scores import CENTER_BOX, Score
+from lookcloser.core.results.scores import CENTER_BOX, Score
 from lookcloser.core.types import Answer, Evaluation, Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import CaptionTargets

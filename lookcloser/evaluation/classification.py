@@ -13,13 +13,16 @@ from numpy.typing import NDArray
 from lookcloser import metrics
 from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader, check_known
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.core.types import Answer, Box, Evaluation
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import ClassTargets
 from lookcloser.evaluation.answers import placed
 from lookcloser.evaluation.kept import KeptAnswers
-from lookcloser.evaluation.localization import (
+from lookcloser.evaluation.localization.map_boxes import Places, find_places
+from lookcloser.evaluation.localization.mask_scores import MaskTally
+from lookcloser.evaluation.localization.scale_boxes import ScaleBoxTally
+from lookcloser.evaluation.localization.scoring import (
     BoxTally,
     Thresholds,
     image_means,
@@ -27,9 +30,6 @@ from lookcloser.evaluation.localization import (
     score_top_k,
 )
 from lookcloser.evaluation.loop import Columns, Loop
-from lookcloser.evaluation.map_boxes import Places, find_places
-from lookcloser.evaluation.mask_scores import MaskTally
-from lookcloser.evaluation.scale_boxes import ScaleBoxTally
 from lookcloser.evaluation.shifts import ShiftTally
 from lookcloser.evaluation.threshold_source import supervise
 from lookcloser.inference.engine import as_arrays

@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lookcloser.core.galleries import places
-from lookcloser.core.scores import Tally
+from lookcloser.core.results.galleries import places
+from lookcloser.core.results.scores import Tally
 from lookcloser.core.types import Answer
 
 Floats = NDArray[np.float64]
@@ -18,12 +18,12 @@ Floats = NDArray[np.float64]
 class KeptAnswers:
     """Answers that come batch by batch, of which those stay that a gallery would show.
 
-    Which galleries there are is in `lookcloser.core.galleries`. What stays is what `choose` would
-    take of all answers, for any limit up to this one.
+    Which galleries there are is in `lookcloser.core.results.galleries`. What stays is what `choose`
+    would take of all answers, for any limit up to this one.
 
     Args:
         limit: How many of each gallery; None keeps every answer, 0 none.
-        flagged: As in `lookcloser.core.galleries.choose`.
+        flagged: As in `lookcloser.core.results.galleries.choose`.
     """
 
     def __init__(self, limit: int | None, flagged: Sequence[str] = ()) -> None:

@@ -11,11 +11,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser import metrics
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.core.types import Evaluation
 from lookcloser.data import Catalog
 from lookcloser.evaluation.kept import KeptAnswers
-from lookcloser.evaluation.localization import BoxTally, Thresholds, image_means, score_boxes
+from lookcloser.evaluation.localization.scoring import (
+    BoxTally,
+    Thresholds,
+    image_means,
+    score_boxes,
+)
 from lookcloser.evaluation.loop import Columns, Loop
 from lookcloser.evaluation.shifts import ShiftTally
 from lookcloser.evaluation.tag_sets import TagBatch, tag_batches, tag_places

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lookcloser.core.scores import Score
-from lookcloser.core.shifts import (
+from lookcloser.core.results.scores import Score
+from lookcloser.core.results.shifts import (
     ARROWS,
     STEPS,
     ScaleShift,

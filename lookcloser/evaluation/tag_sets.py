@@ -18,8 +18,8 @@ from lookcloser.core.types import Answer
 from lookcloser.data import Sample
 from lookcloser.data.targets import TagTargets
 from lookcloser.evaluation.answers import placed
+from lookcloser.evaluation.localization.map_boxes import Places, find_places
 from lookcloser.evaluation.loop import Loop
-from lookcloser.evaluation.map_boxes import Places, find_places
 from lookcloser.inference.engine import TorchEngine, as_arrays
 from lookcloser.inference.split_loop import Skipped, SplitBatch
 from lookcloser.losses import label_sets, ordered_paths

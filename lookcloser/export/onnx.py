@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader, header_text
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.storage.atomic import replacing
 from lookcloser.export.check import Differences, compare
 from lookcloser.export.graphs import FEATURES, ImageGraph, decoding_graphs, image_graph
 from lookcloser.export.model_api import model_info

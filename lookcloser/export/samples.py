@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import find_images
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.storage.files import find_images
 from lookcloser.data import Catalog, Sample
 from lookcloser.export.measure import Measured
 from lookcloser.runtime.inputs import load_batches

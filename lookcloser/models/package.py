@@ -11,9 +11,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader, header_text, parse_header
+from lookcloser.core.storage.atomic import replacing
 from lookcloser.models.base import Model
 from lookcloser.models.building import Shapes, build_as
 from lookcloser.models.registry import evidence_kind

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import missing_path
+from lookcloser.core.storage.files import missing_path
 from lookcloser.data import Catalog, read_data
 from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
-    from lookcloser.training.adding import Added
+    from lookcloser.training.recipes.adding import Added
 
 
 def add(run: str | Path, data: str | Path | Catalog, *, out: str | Path | None = None) -> Added:
@@ -31,7 +31,7 @@ def add(run: str | Path, data: str | Path | Catalog, *, out: str | Path | None =
     Raises:
         LookcloserError: For a model that was not solved in closed form, and data that does not fit.
     """
-    from lookcloser.training.adding import add_images
+    from lookcloser.training.recipes.adding import add_images
 
     path = Path(run).expanduser()
     if not path.exists():

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lookcloser.core.atomic import replacing
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.storage.atomic import replacing
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.recognizer.run import read_config

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.files import missing_path
+from lookcloser.core.storage.files import missing_path
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
 from lookcloser.models import load_model_file

@@ -11,10 +11,10 @@ from torch import nn
 
 from lookcloser.annotation import Annotation, annotate
 from lookcloser.auditing import audit
-from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
+from lookcloser.core.results.audit import Audit
 from lookcloser.core.types import Evaluation, Region
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lookcloser.core import galleries
-from lookcloser.core.audit import Audit
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.results import galleries
+from lookcloser.core.results.audit import Audit
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_as_trained
 from lookcloser.evaluation import evaluate_data

@@ -15,8 +15,14 @@ from lookcloser.evaluation import measured_on_val
 from lookcloser.models import read_header
 from lookcloser.recognizer.opening import load_run
 from lookcloser.recognizer.recognizer import Recognizer
-from lookcloser.training import processes
 from lookcloser.training.asked import check_new, check_resumed
+from lookcloser.training.callbacks.record import (
+    Record,
+    compare,
+    read_record,
+    record_of,
+    write_record,
+)
 from lookcloser.training.files import MODEL_FILE
 from lookcloser.training.folder import (
     new_run,
@@ -29,7 +35,7 @@ from lookcloser.training.folder import (
 )
 from lookcloser.training.keywords import TrainKeywords
 from lookcloser.training.options import TrainOptions, make_options
-from lookcloser.training.record import Record, compare, read_record, record_of, write_record
+from lookcloser.training.parallel import processes
 
 __all__ = ["TrainResult", "read_command", "read_config", "run_training", "train"]
 
@@ -95,7 +101,7 @@ def run_training(
     **options: Unpack[TrainKeywords],
 ) -> TrainResult:
     """As `train`, with how it went."""
-    from lookcloser.training.launch import outer_group
+    from lookcloser.training.parallel.launch import outer_group
 
     with outer_group():
         return _run_training(data, out=out, resume=resume, quiet=quiet, **options)
@@ -120,7 +126,7 @@ def _run_training(
     catalog = _read(data, chosen, 0.0 if chosen.recipe == "closed-form" else chosen.val_share)
     validate_for_training(catalog)
     # From here on the method has its name, also in config.yaml.
-    from lookcloser.training.recipes import default_method
+    from lookcloser.training.recipes.choice import default_method
 
     chosen = replace(chosen, method=chosen.method or default_method(chosen, catalog.task))
     with ExitStack() as held:
@@ -162,7 +168,7 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> TrainResult:
-    from lookcloser.training.recipes import learn
+    from lookcloser.training.recipes.choice import learn
 
     record = record_of(catalog)
     notes = compare(folder, _record_before(folder, record), record) if resume else []

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lookcloser.core.audit import LEVELS, Audit, AuditedClass, Look
 from lookcloser.core.drawing import BOX_COLOR, draw_box, overlay
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.results.audit import LEVELS, Audit, AuditedClass, Look
 from lookcloser.report.scores import number, percent
 
 SHOWN = 6  # classes with pictures, where fewer are flagged

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lookcloser.core.atomic import write_text
-from lookcloser.core.audit import Audit
+from lookcloser.core.results.audit import Audit
+from lookcloser.core.storage.atomic import write_text
 from lookcloser.report.audit_blocks import audit_blocks
 from lookcloser.report.page import environment, source
 from lookcloser.version import __version__

@@ -13,10 +13,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from lookcloser.core import galleries
-from lookcloser.core.atomic import write_text
-from lookcloser.core.audit import Audit
 from lookcloser.core.drawing.colormaps import COLORMAPS, color_table
+from lookcloser.core.results import galleries
+from lookcloser.core.results.audit import Audit
+from lookcloser.core.storage.atomic import write_text
 from lookcloser.core.types import SUPERVISION, Evaluation, Sheet
 from lookcloser.report import (
     audit_blocks,

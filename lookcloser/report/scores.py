@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 
 # Name -> title and what it measures, most telling first.
 KNOWN = {

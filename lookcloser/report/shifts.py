@@ -14,7 +14,7 @@ from PIL import Image
 
 from lookcloser.core.drawing import COLORMAP
 from lookcloser.core.drawing.colormaps import color_table
-from lookcloser.core.shifts import ScaleShift, StepShift
+from lookcloser.core.results.shifts import ScaleShift, StepShift
 from lookcloser.core.types import Evaluation
 from lookcloser.report.charts import histogram
 from lookcloser.report.scores import percent

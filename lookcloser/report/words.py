@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lookcloser.core.scores import CENTER_BOX
+from lookcloser.core.results.scores import CENTER_BOX
 from lookcloser.core.types import Evaluation
 from lookcloser.report.scores import Row, number, percent
 from lookcloser.report.tables import confused_pairs

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import missing_path
 from lookcloser.core.header import ModelHeader, parse_header
+from lookcloser.core.storage.files import missing_path
 from lookcloser.decoding import Search
 
 KEY = "lookcloser"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import UsageError, flag
-from lookcloser.core.files import missing_path, refuse_url
+from lookcloser.core.storage.files import missing_path, refuse_url
 from lookcloser.training.folder import read_config, refuse_used
 from lookcloser.training.options import TrainOptions, make_options
 

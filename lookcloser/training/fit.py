@@ -22,11 +22,11 @@ from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from torch import Tensor
 
-from lookcloser.core.atomic import make_folder
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.storage.atomic import make_folder
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.read import SPLIT_OPTIONS, SPLITS
@@ -42,20 +42,20 @@ from lookcloser.models import (
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
 from lookcloser.models.transfer import begin_from
-from lookcloser.training import processes
-from lookcloser.training.callbacks import EMA, ResumedOrder, RunWriter
-from lookcloser.training.captioning import CaptioningModule
-from lookcloser.training.checkpoints import AtomicCheckpointIO
-from lookcloser.training.classification import ClassificationModule
+from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
+from lookcloser.training.callbacks.progress import Display
+from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
+from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
-from lookcloser.training.launch import Joined, own_group
 from lookcloser.training.loaders import make_loaders
-from lookcloser.training.module import TrainingModule, diverged
-from lookcloser.training.multilabel import MultilabelModule
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
-from lookcloser.training.progress import Display
+from lookcloser.training.parallel import processes
+from lookcloser.training.parallel.launch import Joined, own_group
 from lookcloser.training.reading import DataWatch, check_readable
-from lookcloser.training.stopping import GracefulStop, Patience, TrainingInterruptedError
+from lookcloser.training.tasks.captioning import CaptioningModule
+from lookcloser.training.tasks.classification import ClassificationModule
+from lookcloser.training.tasks.module import TrainingModule, diverged
+from lookcloser.training.tasks.multilabel import MultilabelModule
 
 MODULES: dict[Task, type[TrainingModule]] = {
     "classification": ClassificationModule,

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import yaml
 
-from lookcloser.core.atomic import make_folder, refused, write_text
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import missing_path
-from lookcloser.core.locks import LOCK_FILE, only_one
 from lookcloser.core.outputs import is_empty
+from lookcloser.core.storage.atomic import make_folder, refused, write_text
+from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import TrainOptions, make_options
 from lookcloser.version import __version__

@@ -27,8 +27,8 @@ from lookcloser.data.transforms import (
     training_transform,
 )
 from lookcloser.data.vocabulary import longest_caption
-from lookcloser.training import processes
 from lookcloser.training.options import TrainOptions
+from lookcloser.training.parallel import processes
 
 PAIR = 2  # images of each class in a batch for losses that compare images; the paper's number
 

@@ -15,7 +15,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.dataset import Batch, ImageDataset, Item
-from lookcloser.training import processes
+from lookcloser.training.parallel import processes
 
 _LOST = 0.1  # share of an epoch's images that may get lost on the way, as single files do
 

@@ -15,7 +15,7 @@ from lookcloser import metrics
 from lookcloser.cli.app import app
 from lookcloser.core import LookcloserError
 from lookcloser.core.preprocessing import input_pixels
-from lookcloser.core.scores import flat_scores
+from lookcloser.core.results.scores import flat_scores
 from lookcloser.core.types import Prediction, Region
 from lookcloser.data import Sample, read_data
 from lookcloser.data.scenes import write_scenes

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core import Answer, Label, Prediction
-from lookcloser.core.galleries import choose
+from lookcloser.core.results.galleries import choose
 from lookcloser.evaluation.kept import KeptAnswers
 
 COUNT, LEVELS = 200, 3

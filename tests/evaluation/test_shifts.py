@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core import Prediction, Region
-from lookcloser.core.shifts import ARROWS, STEPS
+from lookcloser.core.results.shifts import ARROWS, STEPS
 from lookcloser.evaluation.shifts import ShiftTally
 
 

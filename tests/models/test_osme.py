@@ -5,8 +5,8 @@ from torch.nn import functional as F
 from lookcloser.core import LookcloserError
 from lookcloser.losses import mamc_terms
 from lookcloser.models import OSMENet
-from lookcloser.training.module import parameter_groups
 from lookcloser.training.options import make_options
+from lookcloser.training.tasks.module import parameter_groups
 
 LABELS = torch.tensor([2, 0, 2, 1, 0, 1])
 

@@ -10,9 +10,9 @@ from torch.nn import functional as F
 from lookcloser.core import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.layers import compose_boxes, crop_and_zoom
-from lookcloser.models import RACNN
 from lookcloser.layers.canvas import on_one_canvas
-from lookcloser.training.phases import let_learn
+from lookcloser.models import RACNN
+from lookcloser.training.callbacks.phases import let_learn
 
 TARGETS = torch.tensor([0, 2, 1, 2])
 

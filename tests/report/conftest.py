@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from lookcloser.core import Answer, Evaluation, Label, Prediction, Region
-from lookcloser.core.audit import Audit, AuditedClass, Look
-from lookcloser.core.scores import Score
+from lookcloser.core.results.audit import Audit, AuditedClass, Look
+from lookcloser.core.results.scores import Score
 
 EVIL = '<script>alert(1)</script> & "quotes"'
 EXPLAINED = {"score": "its score", "border attention": "its lift", "kinds": "how many"}

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image
 
-from lookcloser.core.audit import LEVELS, Look
+from lookcloser.core.results.audit import LEVELS, Look
 from lookcloser.report import write_audit
 from lookcloser.report.audit_blocks import SHOWN, outlined, verdict
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core import Answer, Evaluation, Label, LookcloserError, Prediction, Region
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.report import write_report
 from lookcloser.report.page import breakable, gallery_colors
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from lookcloser.core.scores import Score
+from lookcloser.core.results.scores import Score
 from lookcloser.report.scores import (
     KNOWN,
     TILES,

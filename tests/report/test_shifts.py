@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from lookcloser.core import Answer, Evaluation, Prediction
-from lookcloser.core.scores import Score
-from lookcloser.core.shifts import ScaleShift, Shifts, StepShift
+from lookcloser.core.results.scores import Score
+from lookcloser.core.results.shifts import ScaleShift, Shifts, StepShift
 from lookcloser.report import write_report
 from lookcloser.report.shifts import POINTS, shifts, step_rows, view_rows
 

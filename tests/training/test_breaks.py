@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 
 from lookcloser.data import read_data
 from lookcloser.training import fit as fitting
-from lookcloser.training import processes
-from lookcloser.training.callbacks import RunWriter
-from lookcloser.training.checkpoints import AtomicCheckpointIO
+from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
+from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
+from lookcloser.training.parallel import processes
 
 SMALL = {
     "backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 2,

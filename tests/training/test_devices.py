@@ -18,7 +18,7 @@ from torch.distributed import TCPStore
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 from lookcloser.training import launch, processes
-from lookcloser.training.callbacks import RunWriter
+from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
 
@@ -90,7 +90,7 @@ def test_phases_and_a_step_without_images(squares, tmp_path):
 PROCESS = """
 import json, os, sys
 from lookcloser.training import fit
-from lookcloser.training.callbacks import RunWriter
+from lookcloser.training.callbacks.run_files import RunWriter
 import lookcloser
 
 data, options, note = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]

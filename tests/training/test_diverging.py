@@ -8,11 +8,11 @@ import torch
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 from lookcloser.models import load_model_file
-from lookcloser.training import module as steps
-from lookcloser.training.callbacks import RunWriter
+from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
 from lookcloser.training.reading import check_readable
+from lookcloser.training.tasks import module as steps
 
 
 def run(data, options, folder, **arguments):

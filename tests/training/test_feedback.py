@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from lookcloser.data import read_data
 from lookcloser.models import load_model_file
 from lookcloser.recognizer import load
-from lookcloser.training.callbacks import RunWriter
+from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
 

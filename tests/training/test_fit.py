@@ -18,9 +18,9 @@ from lookcloser.core import LookcloserError
 from lookcloser.core.errors import UsageError
 from lookcloser.data import read_data
 from lookcloser.models import read_header
-from lookcloser.training import checkpoints
-from lookcloser.training.callbacks import RunWriter
-from lookcloser.training.checkpoints import AtomicCheckpointIO
+from lookcloser.training.callbacks import checkpoints
+from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
+from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.options import make_options
 
@@ -163,7 +163,7 @@ KILLED = """
     import os, signal
     from pathlib import Path
     from lookcloser.data import read_data
-    from lookcloser.training.callbacks import RunWriter
+    from lookcloser.training.callbacks.run_files import RunWriter
     from lookcloser.training.fit import fit
     from lookcloser.training.options import make_options
 

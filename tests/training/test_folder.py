@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.locks import LOCK_FILE, only_one
+from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.training.files import CONFIG_FILE
 from lookcloser.training.folder import (
     new_run,
@@ -26,7 +26,7 @@ from lookcloser.training.options import make_options
 HOLDS = """
 import sys
 from pathlib import Path
-from lookcloser.core.locks import only_one
+from lookcloser.core.storage.locks import only_one
 with only_one(Path(sys.argv[1]), "another training"):
     print("held", flush=True)
     sys.stdin.read()

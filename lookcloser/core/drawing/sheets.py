@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-from lookcloser.core.atomic import replacing
 from lookcloser.core.drawing.text import draw_text, wrap
 from lookcloser.core.errors import UsageError
 from lookcloser.core.outputs import mark
+from lookcloser.core.storage.atomic import replacing
 
 if TYPE_CHECKING:
     pass

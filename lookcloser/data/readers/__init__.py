@@ -16,10 +16,10 @@ from lookcloser.data.readers import (
     labelimg,
     nus_wide,
     stanford,
-    tables,
     voc,
 )
 from lookcloser.data.readers import torchvision_sets as tv
+from lookcloser.data.readers.tables import table
 
 
 @dataclass(frozen=True)
@@ -101,8 +101,8 @@ READERS = [
     Reader(
         "table",
         "a .csv with image and label, labels (tags) or caption",
-        tables.recognizes,
-        tables.read,
+        table.recognizes,
+        table.read,
     ),
     Reader("class folders", "cat/1.jpg or train/cat/1.jpg", folders.recognizes, folders.read),
 ]

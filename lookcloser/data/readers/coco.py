@@ -17,7 +17,7 @@ from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.coco_files import CocoFile, base_folder, find_files, preferred
 from lookcloser.data.readers.files import Row, inside, keep_present
 from lookcloser.data.readers.json_files import id_of, read_json, records, text_of
-from lookcloser.data.readers.places import image_folder
+from lookcloser.data.readers.tables.places import image_folder
 
 _LAYOUT = "COCO"
 _KEYS = frozenset(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lookcloser.core.types import Task
 from lookcloser.data.readers.json_files import is_json_name, json_files, mentioned
-from lookcloser.data.readers.places import named_split, without_split
+from lookcloser.data.readers.tables.places import named_split, without_split
 from lookcloser.data.splits import SPLIT_OF
 
 _ANNOTATIONS = "annotations"

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import walk_images
+from lookcloser.core.storage.files import walk_images
 from lookcloser.core.types import Box
 from lookcloser.data.catalog import Sample
 from lookcloser.data.readers import mat

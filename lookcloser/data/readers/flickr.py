@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import leads_to_folder
+from lookcloser.core.storage.files import leads_to_folder
 from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, inside, keep_present, read_head, read_text
-from lookcloser.data.readers.places import image_folder
+from lookcloser.data.readers.tables.places import image_folder
 from lookcloser.data.splits import SPLIT_OF
 
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import (
+from lookcloser.core.storage.files import (
     is_image_name,
     leads_to_folder,
     list_images,
@@ -24,7 +24,7 @@ from lookcloser.core.files import (
 )
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.readers.places import named_split, without_split
+from lookcloser.data.readers.tables.places import named_split, without_split
 from lookcloser.data.splits import SPLIT_OF
 
 MASKS = "masks"  # a folder that repeats the others, with a mask for each image

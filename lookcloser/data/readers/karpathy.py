@@ -17,7 +17,7 @@ from lookcloser.data.readers.json_files import (
     records,
     text_of,
 )
-from lookcloser.data.readers.places import image_folder
+from lookcloser.data.readers.tables.places import image_folder
 
 # "restval": images of COCO's val that are trained on.
 _SPLITS = {"train": "train", "restval": "train", "val": "val", "test": "test"}

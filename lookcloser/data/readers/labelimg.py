@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import is_image_name, subfolders
+from lookcloser.core.storage.files import is_image_name, subfolders
 from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, keep_present, read_head
 from lookcloser.data.readers.folders import split_of
-from lookcloser.data.readers.lookup import ImageFinder
+from lookcloser.data.readers.tables.lookup import ImageFinder
 from lookcloser.data.readers.voc import Findings, objects_of
 
 _FOLDERS = frozenset({"annotations", "annotation", "xml", "xmls", "labels", "label", "anns"})

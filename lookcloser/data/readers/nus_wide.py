@@ -6,11 +6,11 @@ import posixpath
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import walk_files
+from lookcloser.core.storage.files import walk_files
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, inside, keep_present, read_text
-from lookcloser.data.readers.lookup import ImageFinder
+from lookcloser.data.readers.tables.lookup import ImageFinder
 
 _LISTS = {"train": "TrainImagelist.txt", "test": "TestImagelist.txt"}
 _PLACES = ("ImageList", "Groundtruth", "TrainTestLabels", "AllLabels")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.files import is_image_name
+from lookcloser.core.storage.files import is_image_name
 from lookcloser.core.types import Box
 from lookcloser.core.wording import count, some
 from lookcloser.data.catalog import Catalog, Sample

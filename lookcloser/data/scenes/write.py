@@ -14,8 +14,8 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image
 
-from lookcloser.core.atomic import refused
 from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.storage.atomic import refused
 from lookcloser.data.scenes.canvas import Style
 from lookcloser.data.scenes.kinds import KINDS, Kind, Scene
 from lookcloser.data.scenes.tables import COLUMNS, table_rows

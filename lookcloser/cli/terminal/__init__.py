@@ -1,0 +1,1 @@
+"""What the verbs share: words on the terminal, signals and options."""

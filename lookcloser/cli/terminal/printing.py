@@ -1,0 +1,144 @@
+"""How the verbs print: tables on stdout, hints on stderr, JSON for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from lookcloser.core.results.scores import Score
+from lookcloser.core.results.shifts import Shifts, measures_of
+from lookcloser.core.wording import count, printable
+
+if TYPE_CHECKING:
+    from lookcloser.evaluation import ViewScores
+
+
+def print_anything() -> None:
+    """Let stdout and stderr take every sign: what their encoding lacks is written as an escape.
+
+    An answer is not lost to its printing, and two names stay two names.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def say(text: str) -> None:
+    """A line on stderr, where progress and hints go; names in it cannot command the terminal."""
+    typer.echo("\n".join(map(printable, text.split("\n"))), err=True)
+
+
+def say_skipped(skipped: Iterable[tuple[str, str]]) -> None:
+    """The images that could not be read, a line each; reasons that hold the name say it once."""
+    for name, reason in skipped:
+        say(f"skipped: {reason if name in reason else f'{name}: {reason}'}")
+
+
+def next_step(*words: object) -> None:
+    """The command that people usually type next, ready to be pasted into a shell."""
+    say(f"Next: {shlex.join(['lookcloser', *map(str, words)])}")
+
+
+def say_plan(work: str, files: Sequence[object] = ()) -> None:
+    """What --dry-run says instead of doing it: the work, and each file that it would write."""
+    say(f"Would {work}")
+    for file in files:
+        typer.echo(printable(f"would write {file}"))
+
+
+@contextmanager
+def progress(title: str, shown: bool = True) -> Iterator[Callable[[int, int], None]]:
+    """A bar on stderr that is told (done, total).
+
+    Nothing at all where stderr is no terminal, or it is not to be ``shown``.
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    if not (shown and console.is_terminal):
+        yield lambda _done, _total: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout; in plain ASCII, which means the same, where stdout cannot hold the rest."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2)
+    typer.echo(text)
+
+
+def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
+    """A table on stdout, its first ``texts`` columns words, the others numbers.
+
+    The text of cells is never read as markup.
+    """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
+    # By itself, because rich breaks the title of a table to the table's width.
+    console.print(printable(title), markup=False, highlight=False, soft_wrap=True)
+    table = Table()
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index < texts else "right")
+    for row in rows:
+        table.add_row(*(escape(printable(cell)) for cell in row))
+    console.print(table)
+
+
+def print_scores(title: str, scores: Sequence[Score], shifts: Shifts) -> None:
+    """Scores with their 95 % intervals and baselines, then tables of single steps and scales."""
+    bases = list(dict.fromkeys(base for score in scores for base in score.baselines))
+    rows = []
+    for score in scores:
+        interval = "" if score.interval is None else "{:.4f} … {:.4f}".format(*score.interval)
+        others = [f"{score.baselines[b]:.4f}" if b in score.baselines else "" for b in bases]
+        rows.append([score.name, f"{score.value:.4f}", interval, *others])
+    print_table(title, ["score", "value", "95 % interval", *bases], rows)
+    for kind, table in shifts.tables.items():
+        columns = measures_of(table)
+        cells = [
+            [str(number), *(f"{row[name]:.4g}" if name in row else "" for name in columns)]
+            for number, row in table.items()
+        ]
+        print_table(f"How the evidence moves, by {kind}", [kind, *columns], cells)
+
+
+def print_views(rated: Mapping[str, ViewScores]) -> None:
+    """How far views can be trusted, a row each; nothing where none was rated."""
+    if not rated:
+        return
+    rows = []
+    for name, scores in rated.items():
+        means = scores.deletion, scores.insertion, scores.road
+        left = "" if scores.left is None else f"{scores.left:.4f}"
+        flag = "does not depend on the weights" if scores.insensitive else ""
+        rows.append([name, *(f"{mean:.4f}" for mean in means), left, flag])
+    columns = ["view", "deletion ↓", "insertion ↑", "ROAD ↑", "random weights ↓", ""]
+    if not any(row[-1] for row in rows):
+        columns.pop()
+        rows = [row[:-1] for row in rows]
+    images = next(iter(rated.values())).images
+    print_table(f"Views of the answers to {count(images, 'image')}", columns, rows)
+
+
+def print_settings(settings: Mapping[str, str]) -> None:
+    """How the scores were taken, on stderr."""
+    for name, value in settings.items():
+        say(f"{name}: {value}")

@@ -1,0 +1,1 @@
+"""What an evaluation and an audit found, and how it is shown."""

@@ -1,0 +1,1 @@
+"""Files: found, written whole or not at all, and locked."""

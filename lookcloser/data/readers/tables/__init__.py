@@ -1,0 +1,1 @@
+"""Tables of images, whatever their columns are called."""

@@ -1,0 +1,151 @@
+"""What stands in the cells of a table: splits, tags and boxes, in the forms that people write."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.images import image_size
+from lookcloser.core.types import Box
+from lookcloser.data.readers.tables.columns import Columns
+from lookcloser.data.splits import SPLIT_OF
+
+BoxKind = Literal["corners", "size"]
+_MOST_SIZES = 200
+_NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|-?\.\d+|nan|inf", re.IGNORECASE)
+
+
+def split_cell(where: str, text: str) -> str | None:
+    """The split that a cell names; None for an empty one.
+
+    Raises:
+        LookcloserError: For any other word.
+    """
+    if text and text.lower() not in SPLIT_OF:
+        raise LookcloserError(f"{where}: '{text}' is not a split", allowed=f"{', '.join(SPLIT_OF)}")
+    return SPLIT_OF[text.lower()] if text else None
+
+
+def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str | None]:
+    """How the tags of a column are told apart, by all of its cells; and a note where it is a guess.
+
+    By ";" or "|" where one of them occurs, else as lists ``['a', 'b']``, else by commas, else by
+    blanks where the words of the longer cells stand alone in others.
+    """
+    if any(re.search(r"[;|]", cell) for cell in cells):
+        return _by(r"[;|]"), None
+    filled = [cell for cell in cells if cell]
+    if filled and all(cell[0] in "[(" and cell[-1] in "])" for cell in filled):
+        return _listed, "Tags are lists"
+    if any("," in cell for cell in filled):
+        return _by(","), "Tags are separated by ','"
+    alone = {cell for cell in filled if " " not in cell}
+    joined = [cell.split() for cell in filled if " " in cell]
+    if joined and all(alone.intersection(words) for words in joined):
+        return _by(r"\s+"), "Tags are separated by blanks"
+    return _by(r"[;|]"), None
+
+
+def _by(separator: str) -> Callable[[str], list[str]]:
+    return lambda cell: [tag for tag in map(str.strip, re.split(separator, cell)) if tag]
+
+
+def _listed(cell: str) -> list[str]:
+    try:
+        values = ast.literal_eval(cell) if cell else []
+        return [str(value).strip() for value in values if str(value).strip()]
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        # [a, b] without quotes
+        return [tag for tag in map(str.strip, cell.strip("[]()").split(",")) if tag]
+
+
+def boxes_as(
+    columns: Columns, rows: Sequence[tuple[Path, Mapping[str, str]]]
+) -> tuple[BoxKind | None, str | None]:
+    """Whether four numbers are corners or a corner and a size; None where they cannot be read.
+
+    Of a column ``bbox`` the numbers decide: corners grow, and sizes stay inside of the image. Where
+    both hold they are sizes, as in COCO. Shares of the image (all numbers in 0…1) are not read.
+
+    Args:
+        columns: Of the table.
+        rows: (file, cells) of each row.
+
+    Raises:
+        LookcloserError: If the numbers can be neither.
+    """
+    if not columns.box:
+        return None, None
+    boxes = [
+        (file, values)
+        for file, cells in rows
+        for values in _quadruples([cells[column] for column in columns.box])
+    ]
+    if boxes and all(0 <= v <= 1 for _, values in boxes for v in values):
+        return None, f"Boxes in shares of the image ({', '.join(columns.box)}) are not read"
+    if columns.box_kind != "list":
+        return columns.box_kind, None
+    as_corners = all(x0 < x1 and y0 < y1 for _, (x0, y0, x1, y1) in boxes)
+    as_sizes = not as_corners or all(islice(_inside_as_sizes(boxes), _MOST_SIZES))
+    if not as_corners and not all(islice(_inside_as_sizes(boxes), _MOST_SIZES)):
+        raise LookcloserError(
+            f"'{columns.box[0]}' holds boxes that are neither x0, y0, x1, y1 nor x, y, width, "
+            "height inside of their images",
+            fix="Write them into four columns x0, y0, x1, y1",
+        )
+    said = "x, y, width, height" if as_sizes else "x0, y0, x1, y1"
+    return "size" if as_sizes else "corners", f"'{columns.box[0]}' is read as {said}"
+
+
+def _inside_as_sizes(boxes: Sequence[tuple[Path, Box]]) -> Iterator[bool]:
+    """Whether each box is inside of its image if it is x, y, width, height."""
+    for file, (x, y, width, height) in boxes:
+        try:
+            size = image_size(file)
+        except LookcloserError:
+            continue
+        yield x + width <= size[0] + 1 and y + height <= size[1] + 1
+
+
+def _quadruples(texts: Sequence[str]) -> list[Box]:
+    numbers = [float(found) for text in texts for found in _NUMBER.findall(text)]
+    return [
+        (numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3])
+        for i in range(0, len(numbers) - 3, 4)
+    ]
+
+
+def read_boxes(
+    where: str, cells: Mapping[str, str], columns: Sequence[str], kind: BoxKind | None
+) -> list[Box]:
+    """The boxes of a row: none, one in four columns, or any number in one column.
+
+    Raises:
+        LookcloserError: For numbers that are no box.
+    """
+    texts = [cells.get(column, "") for column in columns]
+    if kind is None or not any(text.strip("[]() ") for text in texts):
+        return []
+    boxes = _quadruples(texts)
+    complete = len(texts) == 1 or all(_NUMBER.fullmatch(text) for text in texts)
+    if kind == "size":
+        boxes = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    # Written so that NaN fails too.
+    sound = all(
+        -math.inf < x0 < x1 < math.inf and -math.inf < y0 < y1 < math.inf
+        for x0, y0, x1, y1 in boxes
+    )
+    if not boxes or not complete or not sound:
+        raise LookcloserError(
+            f"{where}: {', '.join(texts)} is not a box",
+            allowed="Numbers x0 < x1 and y0 < y1"
+            if kind == "corners"
+            else "Numbers x, y, width, height, the last two above 0",
+        )
+    return boxes

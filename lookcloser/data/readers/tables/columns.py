@@ -1,0 +1,269 @@
+"""Which column of a table says what: the usual names, one column a class, and the user's word.
+
+What is not clear is refused with a sentence that names the columns: a table that is read wrongly
+trains on the wrong classes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.types import Task
+from lookcloser.core.wording import named
+from lookcloser.data.readers.tables.delimited import Table
+from lookcloser.data.splits import SPLIT_OF
+
+ROLES = ("image", "label", "labels", "caption", "split", "x0", "y0", "x1", "y1", "bbox")
+TASKS: dict[str, Task] = {
+    "label": "classification",
+    "labels": "multilabel",
+    "tags": "multilabel",
+    "caption": "captioning",
+}
+CORNERS = ("x0", "y0", "x1", "y1")
+_ANSWERS = "'label', 'labels' (or 'tags') or 'caption'"
+# Names without blanks, dashes and underscores, the clearest first.
+_IMAGE = (
+    *("image", "filename", "filepath", "imagepath", "imgpath", "imagefile", "imagefilename"),
+    *("imagename", "imgname", "imgfile", "file", "path", "img", "picture", "photo", "imageid"),
+    *("imgid", "imageindex", "id"),
+)
+_LABEL = (
+    *("label", "class", "category", "species", "breed", "classname", "categoryname", "labelname"),
+    *("target", "diagnosis", "dx", "variety", "classid", "categoryid", "labelid"),
+)
+_LABELS = ("labels", "tags", "keywords", "categories", "classes", "findinglabels")
+_CAPTION = ("caption", "text", "description", "sentence")
+_SPLIT = ("split", "set", "subset", "partition", "phase", "usage", "dataset")
+_BOXES: dict[tuple[str, ...], Literal["corners", "size"]] = {
+    CORNERS: "corners",
+    ("xmin", "ymin", "xmax", "ymax"): "corners",
+    ("x1", "y1", "x2", "y2"): "corners",
+    ("left", "top", "right", "bottom"): "corners",
+    ("bboxx1", "bboxy1", "bboxx2", "bboxy2"): "corners",
+    ("bboxxmin", "bboxymin", "bboxxmax", "bboxymax"): "corners",
+    ("x", "y", "w", "h"): "size",
+    ("x", "y", "width", "height"): "size",
+    ("left", "top", "width", "height"): "size",
+    ("bboxx", "bboxy", "bboxw", "bboxh"): "size",
+    ("bboxx", "bboxy", "bboxwidth", "bboxheight"): "size",
+}
+_LISTS = ("bbox", "box", "boundingbox", "bboxes", "boxes")
+_ON, _OFF = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false", "-1", "-1.0"})
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What the columns of a table are, by their keys in its rows.
+
+    Attributes:
+        image: The file.
+        answer: "label", "labels", "caption", or "one-hot" where every class has a column.
+        values: The column of the answer, or those of the classes, by the name of the class.
+        split: The split, where there is one.
+        box: Four columns of a box, or one that lists it; () without boxes.
+        box_kind: What ``box`` holds.
+        notes: What was not plain, in sentences.
+    """
+
+    image: str
+    answer: Literal["label", "labels", "caption", "one-hot"]
+    values: Mapping[str, str]
+    split: str | None
+    box: tuple[str, ...]
+    box_kind: Literal["corners", "size", "list"] | None
+    notes: tuple[str, ...]
+
+
+def image_column(columns: Sequence[str]) -> str | None:
+    """The column that names the file; the clearest of the usual names."""
+    return _usual(columns, _IMAGE, 1)[0] if _usual(columns, _IMAGE, 1) else None
+
+
+def has_answer(columns: Sequence[str]) -> bool:
+    """Whether a column is called as a label, tags or a caption usually are."""
+    return bool(_usual(columns, (*_LABEL, *_LABELS, *_CAPTION)))
+
+
+def understand(table: Table, given: Mapping[str, str]) -> Columns:
+    """Find out what the columns are.
+
+    Args:
+        table: With its rows.
+        given: Role (see `ROLES`) -> column, as the user says; it wins over every name.
+
+    Raises:
+        LookcloserError: If the image or the answer is not clear; names the columns and how to tell.
+    """
+    chosen = _given(table, given)
+    found = f"columns found: {', '.join(table.columns)}"
+    image = chosen.get("image") or image_column(table.columns)
+    if image is None:
+        raise LookcloserError(
+            f"{table.path}: no column 'image'; {found}",
+            allowed=f"A table has 'image' and {_ANSWERS}.",
+            fix="Say which it is: --columns image=NAME,label=NAME",
+        )
+    split, split_note = _split_column(table, chosen)
+    box, kind = _box_columns(table, chosen)
+    known = {image, split, *box}
+    answer, values = _answer(table, chosen, known, found)
+    unread = [c for c in table.columns if c and c not in known and c not in values.values()]
+    notes = [*table.notes, *_said(table, image, answer, values, box)]
+    notes += [split_note] if split_note else []
+    notes += [f"{table.path.name}: columns not read: {named(unread)}"] if unread else []
+    return Columns(image, answer, values, split, box, kind, tuple(notes))
+
+
+def _given(table: Table, given: Mapping[str, str]) -> dict[str, str]:
+    chosen = {}
+    for role, name in given.items():
+        if role not in ROLES:
+            raise UsageError(f"{role}: unknown role of a column", allowed=", ".join(ROLES))
+        if name.strip().lower() not in table.columns:
+            raise UsageError(
+                f"{table.path}: no column '{name}'", fix=f"There are: {', '.join(table.headers)}"
+            )
+        chosen[role] = name.strip().lower()
+    return chosen
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]+", "", name.lower())
+
+
+def _usual(columns: Sequence[str], names: Sequence[str], most: int | None = None) -> list[str]:
+    """The columns with one of the usual names, in the order of ``names``."""
+    by_name: dict[str, str] = {}
+    for column in columns:
+        by_name.setdefault(_plain(column), column)
+    return [by_name[name] for name in names if name in by_name][:most]
+
+
+def _answer(
+    table: Table, chosen: Mapping[str, str], known: Collection[str | None], found: str
+) -> tuple[Literal["label", "labels", "caption", "one-hot"], dict[str, str]]:
+    rest = [column for column in table.columns if column and column not in known]
+    answers = {role: chosen[role] for role in ("label", "labels", "caption") if role in chosen}
+    if not answers:
+        exact = [column for column in TASKS if column in rest]
+        if len(exact) > 1:
+            both = " and ".join(f"'{column}'" for column in exact)
+            raise LookcloserError(
+                f"{table.path}: columns {both}; the task follows from one",
+                fix=f"Keep one of them, or say which: --columns {exact[0]}={exact[0]}",
+            )
+        usual = {"label": _LABEL, "labels": _LABELS, "caption": _CAPTION}
+        several = {role: _usual(rest, names) for role, names in usual.items()}
+        if exact:
+            role = "labels" if exact[0] == "tags" else exact[0]
+            several = {role: exact}
+        answers = {role: _one(table, columns) for role, columns in several.items() if columns}
+    if len(answers) > 1:
+        raise LookcloserError(
+            f"{table.path}: columns {named(list(answers.values()))} may be the answer; the task "
+            "follows from one",
+            fix="Say which: " + " or ".join(f"--columns {r}={c}" for r, c in answers.items()),
+        )
+    for role, column in answers.items():
+        return role, {column: column}  # type: ignore[return-value]
+    classes = _one_hot(table, rest)
+    if classes:
+        return "one-hot", classes
+    likely = rest[0] if rest else "NAME"
+    raise LookcloserError(
+        f"{table.path}: no column {_ANSWERS}; {found}",
+        allowed=f"A table has 'image' and {_ANSWERS}.",
+        fix=f"Say which it is, such as --columns label={likely}",
+    )
+
+
+def _one(table: Table, columns: Sequence[str]) -> str:
+    """Of several columns that may be the label the one in words, if they say the same."""
+    if len(columns) == 1:
+        return columns[0]
+    first, *others = columns
+    for other in others:
+        pairs = {(cells[first], cells[other]) for _, cells in table.rows}
+        if not len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs}):
+            raise LookcloserError(
+                f"{table.path}: columns {named(columns)} may be the label, and differ",
+                fix=f"Say which: --columns label={first}",
+            )
+    words = (c for c in columns if not all(_is_number(cells[c]) for _, cells in table.rows))
+    return next(words, first)
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"-?\d+(\.\d*)?", text) is not None
+
+
+def _one_hot(table: Table, rest: Sequence[str]) -> dict[str, str]:
+    """Class -> column where at least two columns, and all of them, say yes or no on every row."""
+    used = {column: {cells[column].lower() for _, cells in table.rows} for column in rest}
+    both = all(values <= _ON | _OFF for values in used.values())
+    signs = {value.removesuffix(".0") for values in used.values() for value in values}
+    if len(rest) < 2 or not table.rows or not both or not signs & _ON:
+        return {}
+    if {"0", "-1"} <= signs:
+        raise LookcloserError(
+            f"{table.path}: 0, 1 and -1 below the classes: -1 may mean 'not known'",
+            fix="Replace -1 by 0 or 1",
+        )
+    return {
+        header: column
+        for header, column in zip(table.headers, table.columns, strict=True)
+        if column in rest
+    }
+
+
+def is_on(cell: str) -> bool:
+    """Whether a cell below a class says that the image is of it."""
+    return cell.lower() in _ON
+
+
+def _split_column(table: Table, chosen: Mapping[str, str]) -> tuple[str | None, str | None]:
+    if "split" in chosen or "split" in table.columns:
+        return chosen.get("split", "split"), None
+    for column in _usual(table.columns, _SPLIT):
+        values = {cells[column].lower() for _, cells in table.rows}
+        if values and values <= set(SPLIT_OF):
+            return column, f"{table.path.name}: '{column}' is the split"
+    return None, None
+
+
+def _box_columns(
+    table: Table, chosen: Mapping[str, str]
+) -> tuple[tuple[str, ...], Literal["corners", "size", "list"] | None]:
+    if "bbox" in chosen:
+        return (chosen["bbox"],), "list"
+    if set(CORNERS) & set(chosen):
+        return tuple(chosen.get(name, name) for name in CORNERS), "corners"
+    for names, kind in _BOXES.items():
+        columns = _usual(table.columns, names)
+        if len(columns) == len(names):
+            return tuple(columns), kind
+    if set(CORNERS) & set(table.columns):
+        raise LookcloserError(
+            f"{table.path}: a box needs columns {', '.join(CORNERS)}; "
+            f"columns found: {', '.join(table.columns)}"
+        )
+    lists = _usual(table.columns, _LISTS, 1)
+    return (tuple(lists), "list") if lists else ((), None)
+
+
+def _said(
+    table: Table, image: str, answer: str, values: Mapping[str, str], box: tuple[str, ...]
+) -> list[str]:
+    """What was taken for what, where the names are not the plain ones."""
+    said = [f"'{image}' is the image"] if image != "image" else []
+    if answer == "one-hot":
+        said.append(f"{len(values)} columns are classes")
+    elif next(iter(values)) not in TASKS:
+        said.append(f"'{next(iter(values))}' is the {answer}")
+    said += [f"{', '.join(box)} are boxes"] if box and box != CORNERS else []
+    return [f"{table.path.name}: {', '.join(said)}"] if said else []

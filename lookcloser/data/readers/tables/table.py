@@ -1,0 +1,357 @@
+"""A table of images: ``image`` with ``label``, ``labels`` or ``caption``.
+
+Optional columns: ``split`` (train, val, test) and ``x0, y0, x1, y1`` (a box in pixels of the image,
+x1 and y1 exclusive; several rows of one image give several boxes). Tags in ``labels``, which may
+be called ``tags`` too, are separated by ";" or "|". Paths are relative to the folder of the table.
+Other usual names of columns, one column a class, and one table a split are read too; see
+`columns`. Beside captions there may be tables of the boxes of their words: ``image``, ``word``,
+``x0, y0, x1, y1``.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import MappingProxyType
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import subfolders
+from lookcloser.core.types import Box, Task
+from lookcloser.core.wording import named
+from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.readers import folders
+from lookcloser.data.readers.files import Row, inside, is_regular, keep_present
+from lookcloser.data.readers.tables.cells import boxes_as, read_boxes, split_cell, tag_splitter
+from lookcloser.data.readers.tables.columns import (
+    CORNERS,
+    TASKS,
+    Columns,
+    has_answer,
+    image_column,
+    is_on,
+    understand,
+)
+from lookcloser.data.readers.tables.delimited import (
+    TABLE_SUFFIXES,
+    Table,
+    is_table_name,
+    read_columns,
+    read_table,
+)
+from lookcloser.data.readers.tables.lookup import ImageFinder
+from lookcloser.data.readers.tables.places import named_split
+
+_NONE: Mapping[str, str] = MappingProxyType({})
+_PROBES = 20
+_FORM = re.compile(r"sample.?submission|submission", re.IGNORECASE)
+
+
+@dataclass
+class _Draft:
+    """What the rows of one image have said so far."""
+
+    where: str
+    split: str | None
+    labels: dict[str, None] = field(default_factory=dict)
+    captions: list[str] = field(default_factory=list)
+    boxes: list[tuple[str | None, Box]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """A table with what its columns are, and the split that its name or folder says."""
+
+    table: Table
+    columns: Columns
+    split: str | None
+
+
+def recognizes(root: Path) -> bool:
+    """A table, or a folder with tables of images, one or one for each split.
+
+    Beside several class folders, several tables decide nothing, and one whose columns have other
+    names than those above decides only if it leads to images. Elsewhere any table with a column
+    ``image`` counts: reading it says what is wrong with it.
+    """
+    if root.is_file():
+        return is_table_name(root)
+    tables = [path for path, _ in _tables(root)]
+    if len(folders.class_names(root)) < 2:
+        return bool(tables)
+    return len(tables) == 1 and (_is_plain(tables[0]) or _leads_to_images(tables[0]))
+
+
+def read(root: Path, skip_missing: bool, given: Mapping[str, str] = _NONE) -> Catalog:
+    """Read the table ``root``, or those of images in the folder ``root``.
+
+    Where the images are in class folders too and the table lists some of them with the same labels,
+    the folders give labels and splits, and the table the boxes.
+
+    Args:
+        root: A table, or a folder.
+        skip_missing: Leave out images that are not there.
+        given: What columns are, where their names do not say it; see `columns.ROLES`.
+
+    Raises:
+        LookcloserError: If there are several tables that are not of one split each, a column is not
+            clear, or a row is wrong; the message names the line.
+    """
+    if root.is_file():
+        return _read_tables(root.parent, [(root, named_split(root.stem))], skip_missing, given)
+    tables = _tables(root) or [(path, None) for path in _all_tables(root)]
+    if not tables:
+        raise LookcloserError(f"{root}: no table in this folder")
+    if len(tables) == 1:
+        tables = [(tables[0][0], tables[0][1] if tables[0][1] == "train" else None)]
+    elif len({split for _, split in tables} - {None}) < len(tables):
+        names = ", ".join(path.relative_to(root).as_posix() for path, _ in tables)
+        raise LookcloserError(f"{root}: several tables of images ({names})", fix="Give one of them")
+    listed = _read_tables(root, tables, skip_missing, given)
+    if given or listed.task != "classification" or len(folders.class_names(root)) < 2:
+        return listed
+    return _join(folders.read(root, skip_missing), listed, tables[0][0].name)
+
+
+def _tables(root: Path) -> list[tuple[Path, str | None]]:
+    """The tables of images in a folder with the split in their name, else those in its splits.
+
+    Those with an answer, else those that may have a column for each class, else those of images.
+    """
+    names = subfolders(root)
+    splits = {name: folders.split_of(name, names) for name in names}
+    own = _images_of(root, None)
+    below = [found for name, split in splits.items() if split
+             for found in _images_of(root / name, split)]  # fmt: skip
+    for level in (own, below):
+        answered = [(path, split) for path, split in level if _is_clear(read_columns(path))]
+        perhaps = [(path, split) for path, split in level if _may_be_one_hot(path)]
+        if answered or perhaps:
+            return answered or perhaps
+    return [(path, split) for path, split in own if "image" in read_columns(path)]
+
+
+def _images_of(folder: Path, split: str | None) -> list[tuple[Path, str | None]]:
+    """The tables in a folder with a column of images, and the split that they are of."""
+    tables = (path for path in _all_tables(folder) if image_column(read_columns(path)))
+    return [(path, split or named_split(path.stem)) for path in tables]
+
+
+def _all_tables(folder: Path) -> list[Path]:
+    """Every table but the forms for answers that competitions hand out."""
+    with os.scandir(folder) as entries:  # of which most are images
+        names = sorted(e.name for e in entries if e.name.lower().endswith(TABLE_SUFFIXES))
+    paths = (folder / name for name in names if not _FORM.search(name))
+    return [path for path in paths if is_table_name(path) and is_regular(path)]
+
+
+def _is_clear(columns: tuple[str, ...]) -> bool:
+    image = image_column(columns)
+    return has_answer([column for column in columns if column != image])
+
+
+def _is_plain(path: Path) -> bool:
+    columns = read_columns(path)
+    return "image" in columns and not set(TASKS).isdisjoint(columns)
+
+
+def _may_be_one_hot(path: Path) -> bool:
+    try:
+        return understand(read_table(path), _NONE).answer == "one-hot"
+    except LookcloserError:
+        return False
+
+
+def _leads_to_images(path: Path) -> bool:
+    """Whether half of a sample of the rows name images that are there."""
+    try:
+        table = read_table(path)
+        column = understand(table, _NONE).image
+        listed = [cells[column] for _, cells in table.rows[:: max(1, len(table.rows) // _PROBES)]]
+        names = [inside(path.parent, name, "")[0] for name in filter(None, listed)]
+        found = ImageFinder(path.parent).find(names, named_split(path.stem), "")
+    except LookcloserError:
+        return False
+    return 2 * sum((path.parent / name).is_file() for name in found.values()) >= max(1, len(names))
+
+
+def _join(folder: Catalog, listed: Catalog, table: str) -> Catalog:
+    """The table where it covers the images or says something else than the folders do."""
+    rows = {sample.name: sample for sample in listed.samples}
+    labels = {sample.name: sample.labels for sample in folder.samples}
+    differs = any(labels.get(name) != sample.labels for name, sample in rows.items())
+    if differs or len(rows) == len(labels):
+        return listed
+    note = (
+        f"{table} lists {len(rows)} of {len(labels)} images: "
+        "labels and splits are those of the folders, boxes those of the table"
+    )
+    samples = tuple(
+        replace(sample, boxes=rows[sample.name].boxes) if sample.name in rows else sample
+        for sample in folder.samples
+    )
+    return replace(folder, samples=samples, notes=(*folder.notes, note))
+
+
+def _read_tables(
+    root: Path,
+    tables: list[tuple[Path, str | None]],
+    skip_missing: bool,
+    given: Mapping[str, str],
+) -> Catalog:
+    listings = [
+        _Listing(table, understand(table, given), split)
+        for table, split in ((read_table(path), split) for path, split in tables)
+    ]
+    answers = {listing.columns.answer for listing in listings}
+    if len(answers) > 1:
+        names = ", ".join(path.name for path, _ in tables)
+        raise LookcloserError(f"{root}: the tables {names} have other columns", fix="Give one")
+    drafts: dict[str, _Draft] = {}
+    notes: list[str] = []
+    for listing in listings:
+        notes += _fill(drafts, listing, root)
+    if answers == {"caption"}:
+        _add_words(drafts, root)
+    undecided = [draft.where for draft in drafts.values() if draft.split is None]
+    if undecided and len(undecided) < len(drafts):
+        raise LookcloserError(f"{undecided[0]}: 'split' is empty", fix="Fill it in on every line")
+    task = _task(listings[0], drafts, notes)
+    rows = (
+        Row(
+            draft.where,
+            Sample(
+                name=name,
+                source=root / name,
+                labels=tuple(draft.labels),
+                captions=tuple(draft.captions),
+                boxes=tuple(draft.boxes),
+                split=draft.split,
+            ),
+        )
+        for name, draft in drafts.items()
+    )
+    samples, skipped = keep_present(rows, skip_missing, root) if drafts else ((), ())
+    classes = tuple(sorted({label for sample in samples for label in sample.labels}))
+    return Catalog(root, "table", task, classes, samples, skipped, tuple(dict.fromkeys(notes)))
+
+
+def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> Task:
+    """Of one column a class: classification where every image has one; see `_add` for labels."""
+    answer = listing.columns.answer
+    several = next((d for d in drafts.values() if len(d.labels) > 1), None)
+    if answer == "one-hot":
+        single = all(len(draft.labels) == 1 for draft in drafts.values())
+        notes.append(f"{'One class' if single else 'Several or no classes'} an image")
+        return "classification" if single else "multilabel"
+    if answer == "label" and several is not None:
+        notes.append(f"Objects of several classes in one image ({several.where}): read as tags")
+        return "multilabel"
+    odd = [label for draft in drafts.values() for label in draft.labels if re.search("[;|]", label)]
+    if answer == "label" and odd:
+        notes.append(f"{named(list(dict.fromkeys(odd)))} is one class; tags stand under 'labels'")
+    return TASKS[answer]
+
+
+def _fill(drafts: dict[str, _Draft], listing: _Listing, root: Path) -> Iterator[str]:
+    """Add the rows of a table to the drafts of their images; yields what is to be noted."""
+    table, columns = listing.table, listing.columns
+    base = table.path.parent
+    entries = list(_entries(listing, base))
+    paths, finder = dict[tuple[str | None, str], str](), ImageFinder(base)
+    for split in dict.fromkeys(split for _, _, _, split in entries):
+        names = list(dict.fromkeys(name for _, _, name, own in entries if own == split))
+        meant = finder.find(names, split or named_split(table.path.stem), table.path.name)
+        paths |= {(split, name): path for name, path in meant.items()}
+    prefix = "" if base == root else base.relative_to(root).as_posix()
+    tags = [cells[next(iter(columns.values))] for _, cells, _, _ in entries
+            if columns.answer == "labels"]  # fmt: skip
+    split_tags, tag_note = tag_splitter(tags)
+    named_files = [(base / paths[split, name], cells) for _, cells, name, split in entries]
+    box_kind, box_note = boxes_as(columns, named_files)
+    for where, cells, name, split in entries:
+        path = posixpath.join(prefix, paths[split, name])
+        labels = _labels(where, cells, columns, split_tags)
+        draft = drafts.setdefault(path, _Draft(where, split))
+        _add(draft, where, path, split, labels, columns)
+        if columns.answer == "caption":
+            draft.captions.append(_filled(where, cells, next(iter(columns.values))))
+        for box in read_boxes(where, cells, columns.box, box_kind):
+            draft.boxes.append((labels[0] if len(labels) == 1 else None, box))
+    yield from columns.notes
+    yield from finder.notes()
+    yield from filter(None, (tag_note, box_note))
+
+
+def _entries(
+    listing: _Listing, base: Path
+) -> Iterator[tuple[str, dict[str, str], str, str | None]]:
+    """(place, cells, name below ``base``, split) of every row."""
+    columns = listing.columns
+    for line, cells in listing.table.rows:
+        where = listing.table.where(line)
+        name, _ = inside(base, _filled(where, cells, columns.image), where)
+        own = split_cell(where, cells.get(columns.split or "", ""))
+        yield where, cells, name, own if columns.split else listing.split
+
+
+def _labels(
+    where: str, cells: dict[str, str], columns: Columns, split_tags: object
+) -> tuple[str, ...]:
+    if columns.answer == "one-hot":
+        return tuple(name for name, column in columns.values.items() if is_on(cells[column]))
+    column = next(iter(columns.values))
+    if columns.answer == "labels":
+        assert callable(split_tags)
+        return tuple(dict.fromkeys(split_tags(cells[column])))
+    return (_filled(where, cells, column),) if columns.answer == "label" else ()
+
+
+def _add(
+    draft: _Draft,
+    where: str,
+    name: str,
+    split: str | None,
+    labels: tuple[str, ...],
+    columns: Columns,
+) -> None:
+    """Add the labels of one row to the draft of its image."""
+    if draft.split != split:
+        raise LookcloserError(
+            f"{where}: '{name}' is in another split than at {draft.where}", fix="Keep one of them"
+        )
+    one = columns.answer == "label" and not columns.box
+    if one and draft.labels and labels[0] not in draft.labels:
+        raise LookcloserError(
+            f"{where}: '{name}' is '{labels[0]}' here, '{next(iter(draft.labels))}' at "
+            f"{draft.where}",
+            fix="Keep one of them, or put both as 'a;b' into a column 'labels'",
+        )
+    draft.labels.update(dict.fromkeys(labels))
+
+
+def _add_words(drafts: dict[str, _Draft], root: Path) -> None:
+    """Add the boxes of words from the tables beside the captions."""
+    for file in _all_tables(root):
+        if not {"image", "word", *CORNERS} <= set(read_columns(file)):
+            continue
+        table = read_table(file)
+        listed = [(table.where(line), cells) for line, cells in table.rows]
+        names = [inside(root, _filled(where, cells, "image"), where)[0] for where, cells in listed]
+        paths = ImageFinder(root).find(list(dict.fromkeys(names)), None, file.name)
+        for (where, cells), name in zip(listed, names, strict=True):
+            if paths[name] not in drafts:
+                raise LookcloserError(
+                    f"{where}: '{name}' has no caption", fix="Add one, or remove the row"
+                )
+            for box in read_boxes(where, cells, CORNERS, "corners"):
+                drafts[paths[name]].boxes.append((_filled(where, cells, "word"), box))
+
+
+def _filled(where: str, cells: dict[str, str], column: str) -> str:
+    if not cells[column]:
+        raise LookcloserError(f"{where}: '{column}' is empty")
+    return cells[column]

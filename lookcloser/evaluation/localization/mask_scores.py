@@ -1,0 +1,113 @@
+"""Scores of maps against masks of the object, read one by one and for scoring only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookcloser import metrics
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.images import open_image
+from lookcloser.core.results.scores import BASELINES, CENTER_BOX, RANDOM_MAP, Score
+from lookcloser.data import Sample
+from lookcloser.data.readers.folders import MASKS
+from lookcloser.evaluation.localization.map_boxes import RANDOM_SEED
+from lookcloser.runtime.regions import Size, upsample
+
+IGNORED = 255  # a pixel of neither
+_GRAY = ("1", "L", "P", "I", "I;16")
+
+
+def find_masks(root: Path, samples: Sequence[Sample]) -> dict[int, Path]:
+    """The mask of each image that has one: ``masks/NAME.png`` below ``root``, by its row."""
+    if not (root / MASKS).is_dir():
+        return {}
+    files = {
+        row: root / MASKS / PurePosixPath(sample.name).with_suffix(".png")
+        for row, sample in enumerate(samples)
+    }
+    return {row: file for row, file in files.items() if file.is_file()}
+
+
+def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
+    """The mask of an image of ``size`` (width, height) at ``grid`` (height, width), nearest pixel.
+
+    Returns:
+        (H, W): 0 for the background, 1 for the object, `IGNORED` for what does not count. In the
+        file every value between 1 and 254 is the object.
+
+    Raises:
+        LookcloserError: For a file that cannot be read, one with colors, and one of another size.
+    """
+    with open_image(file) as opened:
+        image = opened.copy()
+    if image.mode not in _GRAY:
+        raise LookcloserError(
+            f"{file}: a picture of mode {image.mode}",
+            allowed=f"One value a pixel: 0 for background, {IGNORED} for ignored, else the object",
+        )
+    if image.size != size:
+        raise LookcloserError(f"{file}: {image.size} pixels", allowed=f"{size}, as its image")
+    values = np.asarray(image.resize((grid[1], grid[0]), Image.Resampling.NEAREST)).astype(int)
+    return np.where(values == IGNORED, IGNORED, values > 0).astype(np.uint8)
+
+
+class MaskTally:
+    """PxAP of maps that come batch by batch, of centered maps, and of random ones.
+
+    Args:
+        root: Of the data set; masks are found as `find_masks` does.
+        grid: (height, width) at which pixels are compared, the network's input.
+    """
+
+    def __init__(self, root: Path, grid: Size) -> None:
+        self.root, self.grid, self.count = root, grid, 0
+        self._own, self._noise = metrics.PxAP(), np.random.default_rng(RANDOM_SEED)
+        self._guesses = {name: metrics.PxAP() for name in BASELINES}
+
+    def add(
+        self, maps: NDArray[np.float32], samples: Sequence[Sample], sizes: Sequence[Size]
+    ) -> None:
+        """Count the images of a batch that have a mask.
+
+        Args:
+            maps: (B, h, w) of the true classes, raw.
+            samples: The B images.
+            sizes: (width, height) of each.
+
+        Raises:
+            LookcloserError: As `read_mask`.
+        """
+        files = find_masks(self.root, samples)
+        if not files:
+            return
+        rows = sorted(files)
+        truth = np.stack([read_mask(files[row], sizes[row], self.grid) for row in rows])
+        noise = self._noise.random((len(rows), *maps.shape[1:]), dtype=np.float32)
+        center = metrics.center_maps(len(rows), (self.grid[1], self.grid[0]))
+        self._own.update(upsample(maps[rows], self.grid), truth)
+        self._guesses[CENTER_BOX].update(center, truth)
+        self._guesses[RANDOM_MAP].update(upsample(noise, self.grid), truth)
+        self.count += len(rows)
+
+    def scores(self) -> tuple[Score, ...]:
+        """The score "PxAP", where any image had a mask.
+
+        Raises:
+            LookcloserError: For masks without any object.
+        """
+        if not self.count:
+            return ()
+        try:
+            guesses = {name: scorer.compute() for name, scorer in self._guesses.items()}
+            value = self._own.compute()
+        except LookcloserError as error:
+            raise LookcloserError(
+                f"{self.root / MASKS}: no mask has a pixel of an object",
+                allowed=f"0 is background, {IGNORED} is ignored, every other value is the object",
+            ) from error
+        return (Score("PxAP", value, None, guesses, higher_is_better=True, of_evidence=True),)

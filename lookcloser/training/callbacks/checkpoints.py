@@ -1,0 +1,65 @@
+"""last.ckpt: written whole or not at all, and read without running code of it."""
+
+from __future__ import annotations
+
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from lightning.fabric.plugins.io import TorchCheckpointIO
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.atomic import replacing
+from lookcloser.training.files import MODEL_FILE
+
+CHECKPOINT_FORMAT = 1
+_FORMAT_KEY = "lookcloser_format"
+_WRITER = "RunWriter"  # the callback by which its checkpoints are known
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all, read without running code of theirs."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write to a temporary file, then rename."""
+        del storage_options  # of remote file systems
+        with replacing(path) as temporary:
+            try:
+                torch.save({**checkpoint, _FORMAT_KEY: CHECKPOINT_FORMAT}, temporary)
+            except RuntimeError as error:  # how torch's zip writer reports a full disk
+                raise OSError(str(error).splitlines()[0]) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        """Tensors and plain values only, whatever the caller asks: a checkpoint may be foreign.
+
+        Raises:
+            LookcloserError: For a file that is damaged, foreign or of a newer lookcloser.
+        """
+        del weights_only
+        try:
+            loaded = torch.load(path, map_location=map_location, weights_only=True)
+        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+            raise _unusable(path, "not a readable checkpoint") from error
+        callbacks = loaded.get("callbacks") if isinstance(loaded, dict) else None
+        if not isinstance(callbacks, dict) or _WRITER not in callbacks:
+            raise _unusable(path, "a checkpoint that lookcloser did not write")
+        written = loaded.get(_FORMAT_KEY, CHECKPOINT_FORMAT)
+        if written > CHECKPOINT_FORMAT:
+            raise LookcloserError(
+                f"{path}: written by a newer lookcloser, in format {written}",
+                allowed=f"Formats up to {CHECKPOINT_FORMAT}",
+                fix="Update lookcloser",
+            )
+        checkpoint: dict[str, Any] = loaded
+        return checkpoint
+
+
+def _unusable(path: Any, why: str) -> LookcloserError:
+    return LookcloserError(
+        f"{path}: {why}",
+        fix=f"{MODEL_FILE} beside it may still be good; to train again, choose another --out",
+    )

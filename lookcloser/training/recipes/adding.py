@@ -1,0 +1,104 @@
+"""More images, and new classes, for a closed-form model, without the images it has learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lookcloser.closed_form import Memory
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.wording import named
+from lookcloser.data.catalog import Catalog
+from lookcloser.models import load_model_file, save_model_file
+from lookcloser.models.cam.model import CAM
+from lookcloser.training.recipes.closed_form import solve, with_head
+from lookcloser.training.recipes.features import collect_features
+
+
+@dataclass(frozen=True)
+class Added:
+    """What was added to a model.
+
+    Attributes:
+        images: How many, of the train split.
+        new: Names that the model did not know.
+        total: All images that the model has learned from.
+        skipped: Images that could not be read: name -> reason.
+        header: The new header.
+    """
+
+    images: int
+    new: tuple[str, ...]
+    total: int
+    skipped: dict[str, str]
+    header: ModelHeader
+
+
+def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
+    """Solve a model's head anew with more images, and write it.
+
+    The result is that of a training with all images at once.
+
+    Args:
+        file: A model that was solved in closed form.
+        catalog: Its train split is added; labels may be known or new.
+        out: Where the model is written; may be ``file``.
+
+    Raises:
+        LookcloserError: For a model without a closed form, data for another task or without a
+            train split, and where no image can be read.
+    """
+    model, header = load_model_file(file)
+    if not isinstance(model, CAM) or model.solution is None:
+        raise LookcloserError(
+            f"{file}: a trained head, to which nothing can be added",
+            fix="Only a model of `lookcloser train --recipe closed-form` remembers its images",
+        )
+    if catalog.task != header.task:
+        raise LookcloserError(
+            f"{catalog.root}: a data set for {catalog.task}",
+            allowed=f"This model answers {header.task}.",
+        )
+    before = model.solution.memory()
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = model.to(memory_format=torch.channels_last)
+    samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
+    known = sorted({label for sample in samples for label in sample.labels})
+    names = joined_names(header.names, known)
+    new = tuple(name for name in known if name not in set(header.names))
+    found = collect_features(model, samples, known, catalog.task, header.preprocessing)
+    memory = before.added(
+        Memory.of(found.values, found.labels),
+        _columns(header.names, names),
+        _columns(known, names),
+    )
+    missing = [name for name, images in zip(names, memory.per_label, strict=True) if not images]
+    if missing and catalog.task == "classification":
+        raise LookcloserError(f"{catalog.root}: no image of {named(missing)} can be read")
+    balanced = bool(header.provenance.get("balanced", False))
+    head = solve(memory, header.task, balanced=balanced)
+    model, header = with_head(model, header, memory, head, names)
+    save_model_file(out, model.state_dict(), header)
+    return Added(len(found.values), new, memory.count, found.skipped, header)
+
+
+def joined_names(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
+    """The names of both, in the order in which one training with all of them would have them.
+
+    Sorted where ``before`` is, as the names of folders and tables are; new ones at the end where
+    another order came with the data.
+    """
+    new = [name for name in more if name not in set(before)]
+    joined = [*before, *sorted(new)]
+    return tuple(sorted(joined)) if list(before) == sorted(before) else tuple(joined)
+
+
+def _columns(names: Sequence[str], joined: Sequence[str]) -> NDArray[np.int64]:
+    index = {name: number for number, name in enumerate(joined)}
+    return np.array([index[name] for name in names], dtype=np.int64)

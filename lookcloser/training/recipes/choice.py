@@ -1,0 +1,237 @@
+"""Which way a run learns: a head in closed form, fine-tuning, or the better of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from lookcloser.closed_form import Head, Memory
+from lookcloser.core.errors import UsageError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.storage.atomic import make_folder, replacing
+from lookcloser.core.types import Task
+from lookcloser.core.wording import count
+from lookcloser.data.catalog import Catalog
+from lookcloser.models import load_model_file, read_header, save_model_file
+from lookcloser.models.cam.model import CAM
+from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE
+from lookcloser.training.fit import FitResult, fit, prepare_model
+from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.parallel import processes
+from lookcloser.training.recipes.closed_form import METHODS, rooted, solve, with_head
+from lookcloser.training.recipes.features import Features, collect_features
+
+Recipe = Literal["closed-form", "fine-tune", "auto"]
+
+FEWEST = 20  # val images by which two recipes are compared
+_STEP = 3.5  # an image forth and back, with its random transform, in passes of evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Solved:
+    """A run's closed form, before it is written.
+
+    Attributes:
+        model: With the head of all images.
+        header: Its header.
+        features: Of all images.
+        memory: What the head was solved from.
+        validation: Accuracy on val of a head that has not seen it, and the number of its images.
+    """
+
+    model: CAM
+    header: ModelHeader
+    features: Features
+    memory: Memory
+    validation: tuple[float, int]
+
+
+def default_method(options: TrainOptions, task: Task) -> str:
+    """The method of a run that names none: by the task, and by what its recipe can do."""
+    if options.recipe == "closed-form" and task in METHODS:
+        return METHODS[task]
+    return DEFAULT_METHODS[task]
+
+
+def planned_recipe(options: TrainOptions, task: Task) -> Recipe:
+    """The recipe of a run, "auto" where there are two to choose from.
+
+    Raises:
+        UsageError: For a closed form of a method that has none, or on several devices.
+    """
+    method = options.method or default_method(options, task)
+    several = options.devices > 1 or processes.world_size() > 1
+    if options.recipe == "closed-form":
+        if method != METHODS.get(task):
+            raise UsageError(
+                f"{{}} closed-form: the method {method} has none",
+                allowed=f"The method {' or '.join(METHODS.values())}.",
+                option="recipe",
+            )
+        if several:
+            raise UsageError(
+                "{} closed-form: works on one device",
+                fix="Take `--recipe fine-tune` for several",
+                option="recipe",
+            )
+        return "closed-form"
+    possible = method == METHODS.get(task) and options.weights != "none" and not several
+    return "auto" if options.recipe == "auto" and possible else "fine-tune"
+
+
+def learn(
+    catalog: Catalog,
+    options: TrainOptions,
+    folder: Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    on_start: Callable[[], None] = lambda: None,
+    val_is_made: Callable[[], bool] = lambda: True,
+) -> FitResult:
+    """Fill a run folder by the recipe of the options; arguments as of `fit`.
+
+    Args:
+        catalog: The data.
+        options: How to learn.
+        folder: The run.
+        resume: Continue a run.
+        quiet: No words on stderr.
+        on_start: Called once data and model are good and the folder is there.
+        val_is_made: Whether val was carved out of train here: a closed form, whose images rate it
+            one by one, then learns from val, too.
+
+    Raises:
+        LookcloserError: As `fit`.
+    """
+    recipe = planned_recipe(options, catalog.task)
+    if recipe == "fine-tune":
+        return fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
+    console = Console(stderr=True, quiet=quiet)
+    solved = _solved(catalog, options, with_val=recipe == "auto" and val_is_made())
+    make_folder(folder)
+    on_start()
+    _say_solved(console, solved)
+    doubt = None if recipe == "auto" else "asked for"
+    doubt = doubt or _against_fine_tuning(solved, catalog, options)
+    if doubt is not None:
+        _write(folder, solved, doubt)
+        console.print(f"closed form: {doubt}", highlight=False, soft_wrap=True)
+        return FitResult(False, 0, solved.features.skipped, 0.0)
+    return _better(catalog, options, folder, solved, console, resume=resume, quiet=quiet)
+
+
+def _solved(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> Solved:
+    task, names = catalog.task, catalog.names
+    model, header = prepare_model(options, catalog)
+    assert isinstance(model, CAM)  # as planned
+    model, header = rooted(model, header)
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    if options.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    wanted = {"train", "val"} if "val" in catalog.splits else {"train"}
+    samples = sorted((s for s in catalog.samples if s.split in wanted), key=lambda s: s.name)
+    features = collect_features(
+        model, samples, names, task, header.preprocessing, workers=options.workers
+    )
+    of_train = np.array([samples[row].split == "train" for row in features.rows])
+    used = np.ones_like(of_train) if with_val else of_train
+    memory = Memory.of(features.values[used], features.labels[used])
+    balanced = options.balance != "none"
+    head = solve(memory, task, balanced=balanced)
+    validation = float("nan"), 0
+    if options.recipe == "auto" and not of_train.all():
+        part = Memory.of(features.values[of_train], features.labels[of_train])
+        own = head if not with_val else solve(part, task, balanced=balanced)
+        validation = _accuracy(own, features, ~of_train, task), int((~of_train).sum())
+    if balanced:
+        header = replace(header, provenance={**header.provenance, "balanced": True})
+    model, header = with_head(model, header, memory, head, names)
+    return Solved(model, header, features, memory, validation)
+
+
+def _accuracy(head: Head, features: Features, rows: NDArray[np.bool_], task: Task) -> float:
+    """The share of right answers; of tags of right decisions."""
+    logits, truth = features.values[rows] @ head.weight.T + head.bias, features.labels[rows]
+    if task == "multilabel":
+        return float(((logits > 0) == truth).mean())
+    return float(truth[np.arange(len(truth)), logits.argmax(axis=1)].mean())
+
+
+def _against_fine_tuning(solved: Solved, catalog: Catalog, options: TrainOptions) -> str | None:
+    """Why fine-tuning is not tried, in words; None where it is worth the try."""
+    images = len(catalog.split("train"))
+    minutes = solved.features.seconds * images * options.epochs * _STEP / 60
+    if catalog.task != "classification":
+        return "fine-tuning of tags is not compared with it; --recipe fine-tune does it"
+    if solved.validation[1] < FEWEST:
+        return (
+            f"{count(solved.validation[1], 'image')} of val cannot tell whether fine-tuning would "
+            f"be better (fewer than {FEWEST}); --recipe fine-tune does it"
+        )
+    if minutes > options.budget:
+        return (
+            f"fine-tuning would take about {minutes:.0f} min, more than --budget "
+            f"{options.budget:g}; --recipe fine-tune does it all the same"
+        )
+    return None
+
+
+def _better(
+    catalog: Catalog,
+    options: TrainOptions,
+    folder: Path,
+    solved: Solved,
+    console: Console,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> FitResult:
+    """Both recipes; the closed form is there as long as fine-tuning has not won."""
+    _write(folder, solved, "fine-tuning is not finished")
+    own = folder / FINE_TUNED_FOLDER
+    result = fit(catalog, options, own, resume=resume, quiet=quiet)
+    tuned = float(read_header(own / MODEL_FILE).scores.get("val_acc", 0.0))
+    ours, images = solved.validation
+    if result.interrupted:
+        return result
+    both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
+    if tuned > ours:
+        _take_over(own, folder, both)
+    else:
+        _write(folder, solved, both)
+    console.print(f"chosen: {both}", highlight=False, soft_wrap=True)
+    return result
+
+
+def _take_over(own: Path, folder: Path, why: str) -> None:
+    """The fine-tuned model becomes the run's; its own folder stays, to be resumed from."""
+    model, header = load_model_file(own / MODEL_FILE)
+    provenance = {**header.provenance, "recipe": "fine-tune", "why this recipe": why}
+    save_model_file(folder / MODEL_FILE, model.state_dict(), replace(header, provenance=provenance))
+    with replacing(folder / HISTORY_FILE) as temporary:
+        temporary.write_bytes((own / HISTORY_FILE).read_bytes())
+
+
+def _write(folder: Path, solved: Solved, why: str) -> None:
+    provenance = {**solved.header.provenance, "why this recipe": why}
+    header = replace(solved.header, provenance=provenance)
+    save_model_file(folder / MODEL_FILE, solved.model.state_dict(), header)
+
+
+def _say_solved(console: Console, solved: Solved) -> None:
+    found = solved.features
+    line = (
+        f"closed form of {count(solved.memory.count, 'image')}, {found.seconds * 1000:.0f} ms each"
+    )
+    known = solved.header.scores
+    if "left_out_acc" in known:
+        line += f"; left out one by one {known['left_out_acc']:.1%} are right"
+    console.print(line, highlight=False, soft_wrap=True)

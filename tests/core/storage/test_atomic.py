@@ -1,0 +1,87 @@
+import errno
+import os
+
+import pytest
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.atomic import make_folder, replacing, write_text
+
+
+def test_writes_and_makes_folders(tmp_path):
+    target = tmp_path / "a" / "b.txt"
+    write_text(target, "grün")
+    assert target.read_text(encoding="utf-8") == "grün"
+    assert os.listdir(target.parent) == ["b.txt"]
+
+
+def test_an_exception_keeps_the_old_file_and_leaves_nothing_behind(tmp_path):
+    target = tmp_path / "b.txt"
+    write_text(target, "old")
+    with pytest.raises(KeyboardInterrupt), replacing(target) as temporary:  # noqa: PT012
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "old"
+    assert os.listdir(tmp_path) == ["b.txt"]
+
+
+def test_a_full_disk_is_a_clear_error_and_keeps_the_old_file(tmp_path):
+    target = tmp_path / "b.txt"
+    write_text(target, "old")
+    with (
+        pytest.raises(LookcloserError, match=r"b\.txt.*No space left.*kept.*Free space"),
+        replacing(target),
+    ):
+        raise OSError(28, os.strerror(28))
+    assert target.read_text() == "old"
+
+
+def test_a_file_where_a_folder_is_needed_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = rf"could not be written \(there is a file {tmp_path}/file in its place\).*Move it"
+    with pytest.raises(LookcloserError, match=message):
+        write_text(tmp_path / "file" / "b.txt", "x")
+    with pytest.raises(LookcloserError, match=message):
+        make_folder(tmp_path / "file")
+
+
+def test_a_folder_where_a_file_is_to_be_written_is_named(tmp_path):
+    (tmp_path / "b.txt").mkdir()
+    with pytest.raises(LookcloserError, match=r"there is a folder .*b\.txt in its place"):
+        write_text(tmp_path / "b.txt", "x")
+    assert os.listdir(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS])
+def test_what_is_not_writable_has_nothing_to_do_with_space(tmp_path, number):
+    with (
+        pytest.raises(LookcloserError, match="not writable: .*permissions") as caught,
+        replacing(tmp_path / "b.txt"),
+    ):
+        raise OSError(number, os.strerror(number))
+    assert "space" not in str(caught.value)
+
+
+def test_without_a_number_the_usual_reasons_are_named(tmp_path):
+    with (
+        pytest.raises(LookcloserError, match=r"\(I/O error\).*disk is full or the place read-only"),
+        replacing(tmp_path / "b.txt"),
+    ):
+        raise OSError("I/O error")
+
+
+def test_the_data_is_synced_before_the_rename(tmp_path, monkeypatch):
+    events = []
+    real_fsync, real_replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (events.append("fsync"), real_fsync(handle))[1])
+    monkeypatch.setattr(
+        "pathlib.Path.replace",
+        lambda self, target: (events.append("rename"), real_replace(self, target))[1],
+    )
+    write_text(tmp_path / "b.txt", "x")
+    assert events[:2] == ["fsync", "rename"]
+
+
+def test_permissions_are_those_of_an_ordinary_new_file(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_text(tmp_path / "ours", "x")
+    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode

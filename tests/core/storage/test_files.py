@@ -1,0 +1,173 @@
+from pathlib import Path
+
+import pytest
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.storage.files import find_images, is_image_name, list_images, missing_path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    names = ["b.jpg", "a.PNG", "sub/c.jpeg", "sub/deep/d.webp", "notes.txt", ".hidden.jpg"]
+    names += ["sub/._c.jpeg", ".cache/e.jpg", "jpg"]
+    for name in names:
+        path = tmp_path / "Pets" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return tmp_path / "Pets"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("a.jpg", True),
+        ("A.JPEG", True),
+        ("archive.tar.png", True),
+        ("jpg", False),
+        ("a.jpg.txt", False),
+        (".jpg", False),
+        ("._a.jpg", False),
+        ("a.", False),
+        ("", False),
+    ],
+)
+def test_image_names(name: str, expected: bool) -> None:
+    assert is_image_name(name) is expected
+
+
+def test_a_folder_is_listed_to_the_bottom_sorted_without_hidden_names(folder: Path) -> None:
+    assert list_images(folder) == ["a.PNG", "b.jpg", "sub/c.jpeg", "sub/deep/d.webp"]
+    assert find_images(folder) == [folder / name for name in list_images(folder)]
+
+
+def test_a_link_to_a_folder_is_followed_and_a_loop_is_not(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "z.jpg").write_bytes(b"x")
+    (folder / "linked").symlink_to(other)
+    (folder / "sub" / "loop").symlink_to(folder)
+    (folder / "again").symlink_to(folder / "sub" / "deep")
+    assert list_images(folder) == [
+        "a.PNG",
+        "again/d.webp",
+        "b.jpg",
+        "linked/z.jpg",
+        "sub/c.jpeg",
+        "sub/deep/d.webp",
+    ]
+
+
+def test_a_broken_link_is_listed_so_that_it_can_be_reported(folder: Path) -> None:
+    (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
+    assert "gone.jpg" in list_images(folder)
+
+
+def test_files_folders_and_globs_in_the_order_given_each_file_once(folder: Path) -> None:
+    found = find_images([folder / "sub", str(folder / "*.jpg"), folder / "b.jpg", folder / "a.PNG"])
+    assert [path.name for path in found] == ["c.jpeg", "d.webp", "b.jpg", "a.PNG"]
+
+
+def test_a_glob_of_two_stars_goes_to_the_bottom(folder: Path) -> None:
+    found = find_images(str(folder / "**" / "*.*"))
+    assert [path.name for path in found] == ["a.PNG", "b.jpg", "c.jpeg", "d.webp"]
+
+
+def test_a_file_is_taken_whatever_its_ending_and_whatever_signs_are_in_it(folder: Path) -> None:
+    odd = folder / "a[1]*.dat"
+    odd.write_bytes(b"x")
+    assert find_images(str(odd)) == [odd]
+
+
+@pytest.mark.parametrize("url", ["https://example.org/a.jpg", "s3://bucket/a.jpg", "FILE:///a"])
+def test_urls_are_refused(url: str) -> None:
+    with pytest.raises(LookcloserError, match=r"URLs are not read\. Download it first"):
+        find_images([url])
+
+
+def test_what_is_not_there_comes_with_a_near_name(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(LookcloserError) as caught:
+        find_images(tmp_path / "pets")
+    expected = f"{tmp_path}/pets: no such file or folder. Did you mean '{tmp_path}/Pets'?"
+    assert str(caught.value) == expected
+    with pytest.raises(LookcloserError, match=r"Did you mean '.*/Pets/b\.jpg'\?"):
+        find_images(folder / "bb.jpg")
+
+
+def test_a_near_name_may_be_further_up(folder: Path, tmp_path: Path) -> None:
+    error = missing_path(tmp_path / "Pts" / "sub" / "c.jpeg")
+    assert str(error).endswith(f"Did you mean '{folder}'?")
+
+
+def test_relative_names_stay_relative(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert str(missing_path("pets")) == "pets: no such file or folder. Did you mean 'Pets'?"
+
+
+def test_without_anything_near_nothing_is_offered(tmp_path: Path) -> None:
+    assert str(missing_path(tmp_path / "x", "file")) == f"{tmp_path}/x: no such file."
+
+
+def test_a_folder_without_images_names_the_endings(tmp_path: Path) -> None:
+    with pytest.raises(
+        LookcloserError, match=r"no images in this folder. Allowed: files that end in .*\.jpg"
+    ):
+        find_images(tmp_path)
+
+
+def test_a_glob_without_a_match_is_an_error(folder: Path) -> None:
+    with pytest.raises(LookcloserError, match="no image matches"):
+        find_images(str(folder / "*.bmp"))
+    with pytest.raises(LookcloserError, match="no image matches"):
+        find_images(str(folder / "*.txt"))
+
+
+def test_folders_that_link_to_each_other_end(tmp_path: Path) -> None:
+    folders = [tmp_path / f"d{i}" for i in range(9)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "x.png").write_bytes(b"x")
+    for folder in folders:
+        for other in folders:
+            if other != folder:
+                (folder / f"to-{other.name}").symlink_to(other)
+    found = list_images(tmp_path)
+    # Each really, and at most once more through a link.
+    assert {f"d{i}/x.png" for i in range(9)} <= set(found)
+    assert len(found) <= 18
+
+
+def test_a_link_that_leads_nowhere_is_said_not_proposed(tmp_path: Path) -> None:
+    link = tmp_path / "z.jpg"
+    link.symlink_to("/no/where.jpg")
+    assert find_images(link) == [link]
+    message = str(missing_path(link))
+    assert message == f"{link}: a broken link, there is no '/no/where.jpg'. Remove it."
+    assert "Did you mean" not in message
+
+
+def test_a_link_to_itself_is_a_broken_one(tmp_path: Path) -> None:
+    loop = tmp_path / "loop.png"
+    loop.symlink_to("loop.png")
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert list_images(tmp_path) == ["a.png", "loop.png"]
+    assert "a broken link" in str(missing_path(loop))
+
+
+def test_a_near_name_is_never_the_name_itself(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    assert "Did you mean" not in str(missing_path(tmp_path / "a" / "b"))
+
+
+def test_what_other_programs_leave_is_passed_over(tmp_path: Path) -> None:
+    for name in ("a/1.jpg", "a/@eaDir/1.jpg", "__MACOSX/a/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list_images(tmp_path) == ["a/1.jpg"]
+
+
+def test_photos_of_phones_are_found_so_that_reading_can_say_what_they_need(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert [path.name for path in find_images(tmp_path)] == ["IMG_1.HEIC", "a.jpg"]
