@@ -1,4 +1,4 @@
-"""Birds laid into photographs: small objects in large images, as an ordinary data set with boxes."""
+"""Birds laid into photographs: small objects in large images, an ordinary data set with boxes."""
 
 from __future__ import annotations
 

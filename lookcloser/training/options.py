@@ -45,7 +45,14 @@ class TrainOptions(BackboneOptions):
         "closed-form (features once, the head solved: seconds), fine-tune, or auto: closed-form, "
         "and fine-tune beside it where --budget allows; the better on val stays.",
     )
-    budget: float = option(10.0, "Minutes that the recipe auto may take for fine-tuning.", least=0)
+    budget: float = option(
+        10.0, "Minutes that auto may take: the recipe for fine-tuning, zoom for its trial.", least=0
+    )
+    zoom: Literal["auto", "off", "1", "2", "3", "4", "5"] = option(
+        "auto",
+        "Look again, in closed form: at so many places of an image, each cut from the source; off; "
+        "or auto: at 3 where images have the pixels and those left out say that it pays.",
+    )
     weights: str = option(
         "pretrained",
         "First weights: pretrained, none, a .safetensors FILE, or a RUN of yours.",

@@ -1,23 +1,174 @@
-"""A second look: where a first look points, cut from the image and seen again."""
+"""A second look of a classifier: the best places of an image, cut out and seen again."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookcloser.layers import crop_and_zoom
 from lookcloser.layers.boxcar import pixel_centers
+from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import ClassHead
-from lookcloser.models.solved import RootedChannels
+from lookcloser.models.solved import RootedChannels, rooted
+
+_SHARPNESS = 10.0  # by how much a surer place counts more
 
 
-class Places(NamedTuple):
-    """Where to look again in the images of a batch.
+class Seen(NamedTuple):
+    """What a second look found, the place that counts most first.
 
     Attributes:
-        boxes: (B, K, 3), ``(cx, cy, half-side)`` in [-1, 1].
+        boxes: (B, K, 3), ``(cx, cy, half-side)`` in [-1, 1] of the image.
+        weights: (B, K) how much each place counts; they sum to 1.
+        logits: (B, K, C) of each place alone.
+        features: (B, K, D, h, w) rooted features of the crops.
+        vectors: (B, K, D) their means.
     """
 
     boxes: Tensor
+    weights: Tensor
+    logits: Tensor
+    features: Tensor
+    vectors: Tensor
+
+
+class SecondLook(nn.Module):
+    """Finds the best places of an image with the head of its crops, and sees each of them again.
+
+    The head, solved from crops, is laid over the features of the whole image: averaged over
+    windows of a crop's size and rooted, they are nearly those of the crop. The places where it is
+    surest of any class are cut from the image and seen through the backbone at the size of an
+    ordinary input. The answer is the mean of their logits, weighted by how sure each is.
+
+    Args:
+        width: D of the backbone.
+        num_classes: C.
+        places: K.
+        share: Side of a crop as a share of the image's.
+        view: Side of the input at which a crop is seen.
+    """
+
+    def __init__(self, width: int, num_classes: int, places: int, share: float, view: int) -> None:
+        super().__init__()
+        self.count, self.share, self.view = places, share, view
+        self.root = RootedChannels()
+        # Its logits are at their own temperature, so that softmax says how sure it is.
+        self.head = ClassHead(width, num_classes)
+        self.temperature: Tensor
+        self.register_buffer("temperature", torch.ones(()))
+
+    def places(self, features: Tensor) -> Tensor:
+        """Where to look in images with the backbone's features (B, D, h, w): boxes (B, K, 3)."""
+        return best_places(sureness(features, self.head, self.share), self.count, self.share)
+
+    def forward(
+        self, images: Tensor, features: Tensor, backbone: Callable[[Tensor], Tensor]
+    ) -> Seen:
+        """Look again.
+
+        Args:
+            images: (B, 3, H, W).
+            features: Of the backbone for them, (B, D, h, w).
+            backbone: Images -> features.
+        """
+        boxes = self.places(features)
+        found = self.root(backbone(cut(images, boxes, self.view)))
+        vectors = found.mean(dim=(2, 3))
+        rows = len(images), self.count
+        return self.ranked(
+            boxes,
+            self.head(vectors).unflatten(0, rows),
+            found.unflatten(0, rows),
+            vectors.unflatten(0, rows),
+        )
+
+    def ranked(self, boxes: Tensor, logits: Tensor, features: Tensor, vectors: Tensor) -> Seen:
+        """The places by how much each counts; arguments as in `Seen`."""
+        weights = place_weights(logits)
+        order = weights.argsort(dim=1, descending=True, stable=True)
+        found = (
+            value.gather(1, order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value))
+            for value in (boxes, weights, logits, features, vectors)
+        )
+        return Seen(*found)
+
+    def combined(self, seen: Seen) -> Tensor:
+        """(B, C) the logits of the answer: those of the places, by how much each counts."""
+        return (seen.weights[:, :, None] * seen.logits).sum(dim=1)
+
+    def maps(self, seen: Seen, tokens: Tensor | None, size: tuple[int, int]) -> Tensor:
+        """The class maps of the answer on the whole image: those of the crops where they were cut.
+
+        Args:
+            seen: What was found.
+            tokens: (B, K) whose maps; None: of every class.
+            size: (height, width) of the result.
+
+        Returns:
+            (B, C or K, height, width), whose mean is the logit less the bias up to interpolation.
+        """
+        places = zip(seen.features.unbind(1), seen.weights.unbind(1), strict=True)
+        each = [
+            weight[:, None, None, None] * self.head.maps(features, tokens)
+            for features, weight in places
+        ]
+        return on_one_canvas(each, seen.boxes.unbind(1), size)
+
+
+def sureness(features: Tensor, head: ClassHead, share: float) -> Tensor:
+    """(B, h, w) how probable the likeliest class is at each place of features (B, D, h, w).
+
+    Args:
+        features: Of the backbone for whole images.
+        head: Of crops, at its temperature.
+        share: Side of a crop as a share of the image's.
+    """
+    return window_logits(features, head, share).softmax(dim=1).amax(dim=1)
+
+
+def window_logits(features: Tensor, head: ClassHead, share: float) -> Tensor:
+    """Logits (B, C, h, w) of the window around each place of features (B, D, h, w)."""
+    sides = [2 * round((share * side - 1) / 2) + 1 for side in features.shape[-2:]]
+    height, width = (max(side, 1) for side in sides)
+    padding = (height // 2, width // 2)
+    means = F.avg_pool2d(features, (height, width), 1, padding, count_include_pad=False)
+    bias = head.bias.to(means.dtype)[:, None, None]
+    return head.maps(rooted(means)) + bias
+
+
+def best_places(scores: Tensor, count: int, share: float) -> Tensor:
+    """Boxes (B, count, 3) around the highest scores (B, h, w), moved inside the image.
+
+    Each is at least half a side away from those before it, along x or y.
+    """
+    height, width = scores.shape[-2:]
+    ys, xs = pixel_centers(height, scores), pixel_centers(width, scores)
+    half = torch.full_like(scores[:, 0, :1], share)
+    left, found = scores, []
+    for _ in range(count):
+        index = left.flatten(1).argmax(dim=1)
+        y, x = ys[index // width][:, None], xs[index % width][:, None]
+        found.append(torch.cat([_inside(x, share), _inside(y, share), half], dim=1))
+        near = ((ys - y).abs() < share)[:, :, None] & ((xs - x).abs() < share)[:, None, :]
+        left = left.masked_fill(near, float("-inf"))
+    return torch.stack(found, dim=1)
+
+
+def _inside(center: Tensor, half_side: float) -> Tensor:
+    return center.clamp(half_side - 1, 1 - half_side)
+
+
+def cut(images: Tensor, boxes: Tensor, view: int) -> Tensor:
+    """Crops (B K, 3, view, view) of images (B, 3, H, W) at boxes (B, K, 3)."""
+    several = images[:, None].expand(-1, boxes.shape[1], -1, -1, -1).flatten(0, 1)
+    return crop_and_zoom(several, boxes.flatten(0, 1), view)
+
+
+def place_weights(logits: Tensor) -> Tensor:
+    """(B, K) how much each place counts, from logits (B, K, C) at their temperature."""
+    sure = logits.softmax(dim=2).amax(dim=2)
+    return (_SHARPNESS * sure).softmax(dim=1)

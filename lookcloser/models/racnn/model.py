@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
+from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
 from lookcloser.models.base import Criterion, Model, Phase, make_backbone
-from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.models.racnn.options import METHOD, RACNNOptions
 
 WARM_UP, POINTING = "warm-up", "pointing"

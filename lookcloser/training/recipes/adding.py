@@ -55,6 +55,11 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
             train split, and where no image can be read.
     """
     model, header = load_model_file(file)
+    if isinstance(model, CAM) and model.closer is not None:
+        raise LookcloserError(
+            f"{file}: looks twice, and keeps no features to which more could be added",
+            fix="Train it anew with all images, or keep one that looks once: `--zoom off`",
+        )
     if not isinstance(model, CAM) or model.solution is None:
         raise LookcloserError(
             f"{file}: a trained head, to which nothing can be added",

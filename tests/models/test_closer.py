@@ -1,0 +1,171 @@
+"""A classifier that looks again at the best places of an image."""
+
+import pytest
+import torch
+
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.layers import crop_and_zoom
+from lookcloser.layers.class_head import ClassHead
+from lookcloser.models import build_model, load_model_file, save_model_file
+from lookcloser.models.cam.closer import (
+    best_places,
+    cut,
+    place_weights,
+    sureness,
+    window_logits,
+)
+
+CLASSES, VIEW = 3, 32
+ARGUMENTS = {
+    "num_classes": CLASSES, "backbone": "test_resnet", "rooted": True, "rank": 2,
+    "places": 2, "share": 0.4, "view": VIEW,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    made = build_model("cam", ARGUMENTS).eval()
+    for head in (made.head, made.closer.head):
+        torch.nn.init.normal_(head.weight)
+        torch.nn.init.normal_(head.bias)
+    return made
+
+
+@pytest.fixture(scope="module")
+def images():
+    return torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+class TestBestPlaces:
+    def test_the_highest_comes_first_and_others_are_far_from_it(self):
+        scores = torch.zeros(1, 10, 10)
+        scores[0, 5, 5], scores[0, 5, 6], scores[0, 2, 7] = 0.9, 0.8, 0.7
+        boxes = best_places(scores, 2, 0.3)
+        torch.testing.assert_close(boxes[0], torch.tensor([[0.1, 0.1, 0.3], [0.5, -0.5, 0.3]]))
+
+    def test_boxes_are_moved_inside(self):
+        scores = torch.zeros(2, 5, 8)
+        scores[0, 0, 0], scores[1, 4, 7] = 1, 1
+        boxes = best_places(scores, 1, 0.5)[:, 0]
+        torch.testing.assert_close(boxes, torch.tensor([[-0.5, -0.5, 0.5], [0.5, 0.5, 0.5]]))
+
+    def test_more_places_than_there_are(self):
+        boxes = best_places(torch.rand(1, 2, 2), 5, 0.9)
+        assert boxes.shape == (1, 5, 3)
+        assert torch.isfinite(boxes).all()
+
+    def test_scores_of_any_sign(self):
+        scores = torch.full((1, 6, 6), -5.0)
+        scores[0, 1, 1], scores[0, 4, 4] = -1, -2
+        first, second = best_places(scores, 2, 0.2)[0]
+        assert first[0] < 0 < second[0]
+
+
+class TestWindows:
+    def head(self):
+        torch.manual_seed(0)
+        head = ClassHead(6, CLASSES).double()
+        torch.nn.init.normal_(head.weight)
+        return head
+
+    def test_a_window_says_what_the_head_says_of_its_mean(self):
+        features = torch.randn(2, 6, 7, 9, dtype=torch.float64)
+        head = self.head()
+        found = window_logits(features, head, 3 / 8)
+        for y, x in ((0, 0), (3, 4), (6, 8), (2, 8)):
+            part = features[:, :, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+            mean = part.mean(dim=(2, 3))
+            expected = head(mean / (mean.abs() + 1e-4).sqrt())
+            torch.testing.assert_close(found[:, :, y, x], expected)
+
+    def test_a_share_smaller_than_a_place_is_the_place(self):
+        features = torch.randn(1, 6, 4, 4, dtype=torch.float64)
+        head = self.head()
+        rooted = features / (features.abs() + 1e-4).sqrt()
+        expected = head(rooted.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+        torch.testing.assert_close(window_logits(features, head, 0.01), expected)
+
+    def test_sureness_is_the_probability_of_the_likeliest_class(self):
+        features, head = torch.randn(1, 6, 4, 4, dtype=torch.float64), self.head()
+        sure = sureness(features, head, 0.3)
+        best = window_logits(features, head, 0.3).softmax(dim=1).max(dim=1).values
+        torch.testing.assert_close(sure, best)
+
+
+def test_crops_are_those_of_each_image(images):
+    boxes = torch.tensor([[[0.0, 0.0, 1.0], [0.3, -0.2, 0.4]]]).expand(3, -1, -1)
+    crops = cut(images, boxes, VIEW).unflatten(0, (3, 2))
+    for image in range(3):
+        for place in range(2):
+            alone = crop_and_zoom(images[image : image + 1], boxes[image, place][None], VIEW)
+            torch.testing.assert_close(crops[image, place], alone[0])
+
+
+def test_the_surest_place_counts_most():
+    logits = torch.tensor([[[5.0, 0, 0], [0.1, 0, 0]], [[0, 0, 0], [0, 9.0, 0]]])
+    weights = place_weights(logits)
+    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
+    assert weights.argmax(dim=1).tolist() == [0, 1]
+
+
+class TestModel:
+    def test_what_it_gives(self, model, images):
+        with torch.no_grad():
+            output = model(images, top=2)
+        assert output.logits.shape == (3, CLASSES)
+        assert output.boxes.shape == (3, 2, 4)
+        assert output.boxes.abs().max() <= 1 + 1e-6
+        assert output.scale_logits.shape == (3, 3, CLASSES)
+        assert output.maps.shape[:2] == (3, 2)
+        assert output.distances.shape == (3,)
+
+    def test_the_answer_is_that_of_the_places(self, model, images):
+        with torch.no_grad():
+            output = model(images)
+            each = output.scale_logits[:, 1:]
+        weights = place_weights(each)
+        assert (weights[:, 0] >= weights[:, 1]).all(), "the one that counts most comes first"
+        torch.testing.assert_close(output.logits, (weights[:, :, None] * each).sum(dim=1))
+
+    def test_each_place_is_seen_where_its_box_is(self, model, images):
+        with torch.no_grad():
+            output = model(images)
+            x0, y0, x1, y1 = output.boxes[:, 0].unbind(dim=1)
+            box = torch.stack([(x0 + x1) / 2, (y0 + y1) / 2, (x1 - x0) / 2], dim=1)
+            seen = model.rooted(model.backbone(crop_and_zoom(images, box, VIEW)))
+            expected = model.closer.head(seen.mean(dim=(2, 3)))
+        torch.testing.assert_close(output.scale_logits[:, 1], expected, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(output.vector, seen.mean(dim=(2, 3)), rtol=1e-3, atol=1e-3)
+
+    def test_maps_lie_where_the_places_are(self, model, images):
+        with torch.no_grad():
+            output = model(images, top=1)
+        height, width = output.maps.shape[-2:]
+        for maps, boxes in zip(output.maps[:, 0], output.boxes, strict=True):
+            covered = torch.zeros(height, width, dtype=torch.bool)
+            for x0, y0, x1, y1 in boxes.tolist():
+                xs = (2 * torch.arange(width) + 1) / width - 1
+                ys = (2 * torch.arange(height) + 1) / height - 1
+                inside = ((ys >= y0) & (ys <= y1))[:, None] & ((xs >= x0) & (xs <= x1))[None]
+                covered |= inside
+            assert maps[~covered].abs().max() == 0
+            assert maps[covered].abs().max() > 0
+
+    def test_targets_choose_the_maps(self, model, images):
+        with torch.no_grad():
+            every = model(images).maps
+            chosen = model(images, targets=torch.tensor([[2], [0], [1]])).maps
+        for row, target in enumerate((2, 0, 1)):
+            torch.testing.assert_close(chosen[row, 0], every[row, target])
+
+    def test_saved_and_loaded(self, model, images, tmp_path):
+        header = ModelHeader(
+            "cam", ARGUMENTS, "classification", ("a", "b", "c"), Preprocessing((64, 64))
+        )
+        path = save_model_file(tmp_path / "m.safetensors", model.state_dict(), header)
+        loaded, again = load_model_file(path)
+        assert again.arguments["places"] == 2
+        with torch.no_grad():
+            torch.testing.assert_close(loaded(images).logits, model(images).logits)
