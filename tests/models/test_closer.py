@@ -12,8 +12,8 @@ from lookcloser.models.cam.closer import (
     best_places,
     cut,
     place_weights,
-    sureness,
-    window_logits,
+    presence,
+    window_means,
 )
 
 CLASSES, VIEW = 3, 32
@@ -27,7 +27,7 @@ ARGUMENTS = {
 def model():
     torch.manual_seed(0)
     made = build_model("cam", ARGUMENTS).eval()
-    for head in (made.head, made.closer.head):
+    for head in (made.head, made.closer.head, made.closer.finder):
         torch.nn.init.normal_(head.weight)
         torch.nn.init.normal_(head.bias)
     return made
@@ -64,34 +64,29 @@ class TestBestPlaces:
 
 
 class TestWindows:
-    def head(self):
-        torch.manual_seed(0)
-        head = ClassHead(6, CLASSES).double()
-        torch.nn.init.normal_(head.weight)
-        return head
-
-    def test_a_window_says_what_the_head_says_of_its_mean(self):
+    def test_a_window_is_the_root_of_its_mean(self):
         features = torch.randn(2, 6, 7, 9, dtype=torch.float64)
-        head = self.head()
-        found = window_logits(features, head, 3 / 8)
+        found = window_means(features, 0.6)
         for y, x in ((0, 0), (3, 4), (6, 8), (2, 8)):
             part = features[:, :, max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
             mean = part.mean(dim=(2, 3))
-            expected = head(mean / (mean.abs() + 1e-4).sqrt())
+            expected = mean / (mean.abs() + 1e-4).sqrt()
             torch.testing.assert_close(found[:, :, y, x], expected)
 
     def test_a_share_smaller_than_a_place_is_the_place(self):
         features = torch.randn(1, 6, 4, 4, dtype=torch.float64)
-        head = self.head()
         rooted = features / (features.abs() + 1e-4).sqrt()
-        expected = head(rooted.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        torch.testing.assert_close(window_logits(features, head, 0.01), expected)
+        torch.testing.assert_close(window_means(features, 0.01), rooted)
 
-    def test_sureness_is_the_probability_of_the_likeliest_class(self):
-        features, head = torch.randn(1, 6, 4, 4, dtype=torch.float64), self.head()
-        sure = sureness(features, head, 0.3)
-        best = window_logits(features, head, 0.3).softmax(dim=1).max(dim=1).values
-        torch.testing.assert_close(sure, best)
+    def test_presence_is_the_log_odds_against_elsewhere(self):
+        torch.manual_seed(0)
+        finder = ClassHead(6, CLASSES + 1).double()
+        torch.nn.init.normal_(finder.weight)
+        features = torch.randn(1, 6, 4, 4, dtype=torch.float64)
+        found = presence(features, finder, 0.3)
+        shares = finder(window_means(features, 0.3).permute(0, 2, 3, 1)).softmax(dim=-1)
+        elsewhere = shares[..., -1]
+        torch.testing.assert_close(found, torch.log((1 - elsewhere) / elsewhere))
 
 
 def test_crops_are_those_of_each_image(images):

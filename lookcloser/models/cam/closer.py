@@ -16,6 +16,7 @@ from lookcloser.layers.class_head import ClassHead
 from lookcloser.models.solved import RootedChannels, rooted
 
 _SHARPNESS = 10.0  # by how much a surer place counts more
+_WINDOW = 2 / 3
 
 
 class Seen(NamedTuple):
@@ -37,12 +38,13 @@ class Seen(NamedTuple):
 
 
 class SecondLook(nn.Module):
-    """Finds the best places of an image with the head of its crops, and sees each of them again.
+    """Finds the best places of an image, and sees each of them again.
 
-    The head, solved from crops, is laid over the features of the whole image: averaged over
-    windows of a crop's size and rooted, they are nearly those of the crop. The places where it is
-    surest of any class are cut from the image and seen through the backbone at the size of an
-    ordinary input. The answer is the mean of their logits, weighted by how sure each is.
+    One head, the finder, is laid over the features of the whole image, averaged over windows and
+    rooted. Beside the classes it knows "elsewhere": windows where no class was seen. The places
+    that are least like elsewhere are cut from the image and seen through the backbone at the size
+    of an ordinary input, by a head of their own. The answer is the mean of its logits there,
+    weighted by how sure it is.
 
     Args:
         width: D of the backbone.
@@ -56,14 +58,15 @@ class SecondLook(nn.Module):
         super().__init__()
         self.count, self.share, self.view = places, share, view
         self.root = RootedChannels()
-        # Its logits are at their own temperature, so that softmax says how sure it is.
+        # Their logits are at their own temperature, so that softmax says how sure they are.
+        self.finder = ClassHead(width, num_classes + 1)
         self.head = ClassHead(width, num_classes)
         self.temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
 
     def places(self, features: Tensor) -> Tensor:
         """Where to look in images with the backbone's features (B, D, h, w): boxes (B, K, 3)."""
-        return best_places(sureness(features, self.head, self.share), self.count, self.share)
+        return best_places(presence(features, self.finder, self.share), self.count, self.share)
 
     def forward(
         self, images: Tensor, features: Tensor, backbone: Callable[[Tensor], Tensor]
@@ -119,25 +122,28 @@ class SecondLook(nn.Module):
         return on_one_canvas(each, seen.boxes.unbind(1), size)
 
 
-def sureness(features: Tensor, head: ClassHead, share: float) -> Tensor:
-    """(B, h, w) how probable the likeliest class is at each place of features (B, D, h, w).
+def presence(features: Tensor, finder: ClassHead, share: float) -> Tensor:
+    """(B, h, w) log-odds of any class against elsewhere at each place of features (B, D, h, w).
 
     Args:
         features: Of the backbone for whole images.
-        head: Of crops, at its temperature.
+        finder: Its last class is elsewhere.
         share: Side of a crop as a share of the image's.
     """
-    return window_logits(features, head, share).softmax(dim=1).amax(dim=1)
+    means = window_means(features, share)
+    logits = finder.maps(means) + finder.bias.to(means.dtype)[:, None, None]
+    return logits[:, :-1].logsumexp(dim=1) - logits[:, -1]
 
 
-def window_logits(features: Tensor, head: ClassHead, share: float) -> Tensor:
-    """Logits (B, C, h, w) of the window around each place of features (B, D, h, w)."""
-    sides = [2 * round((share * side - 1) / 2) + 1 for side in features.shape[-2:]]
+def window_means(features: Tensor, share: float) -> Tensor:
+    """(B, D, h, w) rooted means of the windows around each place, two thirds of a crop wide.
+
+    What is looked for is smaller than the crop that holds it, and a window has whole places.
+    """
+    sides = [2 * round((_WINDOW * share * side - 1) / 2) + 1 for side in features.shape[-2:]]
     height, width = (max(side, 1) for side in sides)
     padding = (height // 2, width // 2)
-    means = F.avg_pool2d(features, (height, width), 1, padding, count_include_pad=False)
-    bias = head.bias.to(means.dtype)[:, None, None]
-    return head.maps(rooted(means)) + bias
+    return rooted(F.avg_pool2d(features, (height, width), 1, padding, count_include_pad=False))
 
 
 def best_places(scores: Tensor, count: int, share: float) -> Tensor:

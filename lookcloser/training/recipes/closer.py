@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
 from lookcloser.closed_form import Head, Memory
 from lookcloser.core.calibration import Calibration
@@ -19,9 +17,15 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
 from lookcloser.data.catalog import Sample
 from lookcloser.layers.class_head import ClassHead
-from lookcloser.models.cam.closer import SecondLook, best_places, cut
+from lookcloser.models.cam.closer import SecondLook, cut
 from lookcloser.models.cam.model import CAM
 from lookcloser.training.recipes.closed_form import rebuilt, solve
+from lookcloser.training.recipes.finding import (
+    Windows,
+    collect_windows,
+    first_vectors,
+    true_places,
+)
 from lookcloser.training.recipes.looks import Looks, Part, collect_looks
 from lookcloser.uncertainty import calibrate, cross_entropy, fit_temperature
 
@@ -30,25 +34,26 @@ PLACES = 3  # where nobody says how many
 FACTOR = 2  # side of the first look over that of the second
 TRIED = 400  # images at most that are looked at by heads solved without them
 _FOLDS = 5
-_SMOOTH = 3  # places of a map that are averaged before its peak counts
 
 
 @dataclass(frozen=True, eq=False)
 class Closer:
-    """Both heads of a model that looks twice, and what is known of its answers.
+    """The heads of a model that looks twice, and what is known of its answers.
 
     Attributes:
         first: Of whole images at the resolution of the source.
+        finder: Of windows; its last class is elsewhere.
         second: Of crops.
         places: That are looked at again.
         share: Side of a crop as a share of the image's.
-        calibration: From images whose second head was solved without them.
+        calibration: From images whose finder and second head were solved without them.
         accuracy: The share of them that is answered right.
         loss: Their cross-entropy, in nats.
-        images: That both heads were solved from.
+        images: That the heads were solved from.
     """
 
     first: Head
+    finder: Head
     second: Head
     places: int
     share: float
@@ -67,7 +72,7 @@ def solve_closer(
     balanced: bool = False,
     enough: float = 0.0,
 ) -> Closer | float:
-    """Solve both heads of a model that looks twice.
+    """Solve the heads of a model that looks twice.
 
     Args:
         model: With rooted features, on the device where it shall run.
@@ -88,7 +93,7 @@ def solve_closer(
         source = source_of(header).preprocessing
         looks = collect_looks(model, samples, header.names, source, Path(folder))
         view = header.preprocessing.size[0]
-        first = solve(Memory.of(_first_vectors(looks), looks.labels), "classification",
+        first = solve(Memory.of(first_vectors(looks), looks.labels), "classification",
                       balanced=balanced)  # fmt: skip
         tried = {share: _crops(looks, first, share, view) for share in SHARES}
         heads = {
@@ -99,11 +104,15 @@ def solve_closer(
         second = heads[share]
         if not second.accuracy > enough:
             return second.accuracy
-        found = _Folds(looks, tried[share], places, share, view, balanced).answers()
+        windows = collect_windows(looks, first, share)
+        shape = places, share, view
+        found = _Folds(looks, tried[share], windows, shape, balanced).answers()
+        finder = windows.solved(looks)
     calibration = calibrate(found.logits, found.classes, found.temperature, found.distances)
     right = found.logits.argmax(axis=1) == found.classes
     loss = cross_entropy(found.logits / found.temperature, found.classes)
-    return Closer(first, second, places, share, calibration, float(right.mean()), loss, len(looks))
+    accuracy = float(right.mean())
+    return Closer(first, finder, second, places, share, calibration, accuracy, loss, len(looks))
 
 
 def source_of(header: ModelHeader) -> ModelHeader:
@@ -130,7 +139,7 @@ def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, M
     assert new.solution is not None
     assert new.closer is not None  # as its arguments say
     fill(new.head, closer.first)
-    fill_look(new.closer, closer.second)
+    fill_look(new.closer, closer.finder, closer.second)
     width, classes = new.backbone.width, len(header.names)
     nothing = np.zeros((0, width), np.float32), np.zeros((0, classes), np.bool_)
     new.solution.fill(Memory(*nothing), metric)
@@ -153,8 +162,9 @@ def fill(layer: ClassHead, head: Head) -> None:
         layer.bias.copy_(torch.from_numpy(head.bias / head.calibration.temperature))
 
 
-def fill_look(look: SecondLook, head: Head) -> None:
-    """Take over the head of crops."""
+def fill_look(look: SecondLook, finder: Head, head: Head) -> None:
+    """Take over the finder, and the head of crops."""
+    fill(look.finder, finder)
     fill(look.head, head)
     with torch.no_grad():
         look.temperature.fill_(head.calibration.temperature)
@@ -178,14 +188,13 @@ class _Answers:
 class _Folds:
     """The second look at images left out, a fold at a time.
 
-    The first look needs no fold: its head has no say in an answer.
+    The first head needs no fold: it has no say in an answer.
     """
 
     looks: Looks
     vectors: NDArray[np.float32]
-    places: int
-    share: float
-    view: int
+    windows: Windows
+    shape: tuple[int, float, int]
     balanced: bool
 
     def answers(self) -> _Answers:
@@ -198,8 +207,9 @@ class _Folds:
             held_out = np.sort(tried[folds[tried] == number])
             if not len(held_out):
                 continue
-            head = self._head(folds != number)
-            look = self._look(head)
+            kept = folds != number
+            head = self._head(kept)
+            look = self._look(self.windows.solved(self.looks, kept), head)
             assert head.metric is not None  # as of every discriminant
             for part in self.looks.parts(held_out):
                 combined, first, vectors = self._seen(look, part)
@@ -217,10 +227,10 @@ class _Folds:
         memory = Memory.of(self.vectors[kept], self.looks.labels[kept])
         return solve(memory, "classification", balanced=self.balanced)
 
-    def _look(self, head: Head) -> SecondLook:
+    def _look(self, finder: Head, head: Head) -> SecondLook:
         width = self.looks.model.backbone.width
-        look = SecondLook(width, self.looks.num_classes, self.places, self.share, self.view)
-        fill_look(look, head)
+        look = SecondLook(width, self.looks.num_classes, *self.shape)
+        fill_look(look, finder, head)
         return look.to(next(self.looks.model.parameters()).device)
 
     def _seen(self, look: SecondLook, part: Part) -> tuple[NDArray[np.float32], ...]:
@@ -230,23 +240,6 @@ class _Folds:
             seen = look(part.images, part.features, model.backbone)
             values = look.combined(seen), seen.logits[:, 0], seen.vectors[:, 0]
         return tuple(value.float().cpu().numpy() for value in values)
-
-
-def fold_numbers(classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(N,) which fold each image is left out in, classes spread evenly; -1 for an only image."""
-    folds = np.full(len(classes), -1, dtype=np.int64)
-    for number in np.unique(classes):
-        own = np.flatnonzero(classes == number)
-        if len(own) > 1:
-            folds[own] = np.arange(len(own)) % _FOLDS
-    return folds
-
-
-def _first_vectors(looks: Looks) -> NDArray[np.float32]:
-    """(N, D) pooled, rooted features of the whole images."""
-    parts = [looks.model.rooted(part.features).mean(dim=(2, 3)) for part in looks.parts()]
-    vectors: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
-    return vectors
 
 
 def _crops(looks: Looks, first: Head, share: float, view: int) -> NDArray[np.float32]:
@@ -262,8 +255,11 @@ def _crops(looks: Looks, first: Head, share: float, view: int) -> NDArray[np.flo
     return np.concatenate(found)
 
 
-def true_places(features: Tensor, weights: Tensor, share: float) -> Tensor:
-    """Boxes (B, 1, 3) at the peaks of maps, features (B, D, h, w) times weights (B, D)."""
-    maps = torch.einsum("bdhw,bd->bhw", features, weights)
-    smooth = F.avg_pool2d(maps[:, None], _SMOOTH, 1, _SMOOTH // 2, count_include_pad=False)[:, 0]
-    return best_places(smooth, 1, share)
+def fold_numbers(classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(N,) which fold each image is left out in, classes spread evenly; -1 for an only image."""
+    folds = np.full(len(classes), -1, dtype=np.int64)
+    for number in np.unique(classes):
+        own = np.flatnonzero(classes == number)
+        if len(own) > 1:
+            folds[own] = np.arange(len(own)) % _FOLDS
+    return folds

@@ -12,7 +12,8 @@ from lookcloser.recognizer import add, run_training
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes import zooming
 from lookcloser.training.recipes.choice import planned_recipe
-from lookcloser.training.recipes.closer import fold_numbers, true_places
+from lookcloser.training.recipes.closer import fold_numbers
+from lookcloser.training.recipes.finding import far_places, true_places
 from tests.conftest import COLORS, paint
 
 
@@ -161,12 +162,14 @@ class TestWishes:
 
     def test_one_image_a_class(self, small_squares, tmp_path):
         for name in COLORS:
-            folder = tmp_path / "data" / "train" / name
-            folder.mkdir(parents=True)
-            source = small_squares / "train" / name / "0.png"
-            (folder / "0.png").write_bytes(source.read_bytes())
-        with pytest.raises(LookcloserError, match="no class has two images"):
-            run_training(tmp_path / "data", out=tmp_path / "run", quiet=True, zoom="1", **OPTIONS)
+            for split in ("train", "test"):
+                source = small_squares / split / name / "0.png"
+                folder = tmp_path / "data" / split / name
+                folder.mkdir(parents=True)
+                (folder / "0.png").write_bytes(source.read_bytes())
+        options = {**OPTIONS, "zoom": "1"}
+        with pytest.raises(LookcloserError, match="o class has two images"):
+            run_training(tmp_path / "data", out=tmp_path / "run", quiet=True, **options)
 
 
 def test_folds_spread_every_class():
@@ -186,3 +189,14 @@ def test_the_true_place_is_the_peak_of_the_true_map():
     # The peak of the smoothed map is the place or one beside it.
     assert (xs - torch.tensor([4 / 9, -2 / 9])).abs().max() <= 2 / 9 + 1e-6
     assert (ys - torch.tensor([-4 / 9, 6 / 9])).abs().max() <= 2 / 9 + 1e-6
+
+
+class TestElsewhere:
+    def test_it_is_no_part_of_a_crop_around_the_peak(self):
+        places = far_places(5 * 10 + 5, (10, 10), 0.4)
+        rows, columns = places // 10, places % 10
+        assert (np.maximum(abs(rows - 5), abs(columns - 5)) > 3).all()
+        assert len(places) == 100 - 49
+
+    def test_a_grid_without_a_far_place_has_its_corners(self):
+        assert far_places(0, (2, 2), 0.9).tolist() == [1, 2, 3]
