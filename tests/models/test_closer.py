@@ -42,24 +42,26 @@ class TestBestPlaces:
     def test_the_highest_comes_first_and_others_are_far_from_it(self):
         scores = torch.zeros(1, 10, 10)
         scores[0, 5, 5], scores[0, 5, 6], scores[0, 2, 7] = 0.9, 0.8, 0.7
-        boxes = best_places(scores, 2, 0.3)
+        boxes, found = best_places(scores, 2, 0.3)
+        torch.testing.assert_close(found, torch.tensor([[0.9, 0.7]]))
         torch.testing.assert_close(boxes[0], torch.tensor([[0.1, 0.1, 0.3], [0.5, -0.5, 0.3]]))
 
     def test_boxes_are_moved_inside(self):
         scores = torch.zeros(2, 5, 8)
         scores[0, 0, 0], scores[1, 4, 7] = 1, 1
-        boxes = best_places(scores, 1, 0.5)[:, 0]
+        boxes = best_places(scores, 1, 0.5)[0][:, 0]
         torch.testing.assert_close(boxes, torch.tensor([[-0.5, -0.5, 0.5], [0.5, 0.5, 0.5]]))
 
     def test_more_places_than_there_are(self):
-        boxes = best_places(torch.rand(1, 2, 2), 5, 0.9)
+        boxes, found = best_places(torch.rand(1, 2, 2), 5, 0.9)
         assert boxes.shape == (1, 5, 3)
         assert torch.isfinite(boxes).all()
+        assert torch.isfinite(found.softmax(dim=1)).all()
 
     def test_scores_of_any_sign(self):
         scores = torch.full((1, 6, 6), -5.0)
         scores[0, 1, 1], scores[0, 4, 4] = -1, -2
-        first, second = best_places(scores, 2, 0.2)[0]
+        first, second = best_places(scores, 2, 0.2)[0][0]
         assert first[0] < 0 < second[0]
 
 
@@ -98,11 +100,23 @@ def test_crops_are_those_of_each_image(images):
             torch.testing.assert_close(crops[image, place], alone[0])
 
 
-def test_the_surest_place_counts_most():
-    logits = torch.tensor([[[5.0, 0, 0], [0.1, 0, 0]], [[0, 0, 0], [0, 9.0, 0]]])
-    weights = place_weights(logits)
-    torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
-    assert weights.argmax(dim=1).tolist() == [0, 1]
+class TestWeights:
+    def test_what_is_surest_counts_most(self):
+        logits = torch.tensor([[[5.0, 0, 0], [0.1, 0, 0]], [[0, 0, 0], [0, 9.0, 0]]])
+        weights = place_weights(logits, torch.zeros(2, 2))
+        torch.testing.assert_close(weights.sum(dim=1), torch.ones(2))
+        assert weights.argmax(dim=1).tolist() == [0, 1]
+
+    def test_both_looks_count_alike(self):
+        logits = torch.tensor([[[3.0, 0, 0], [0, 0, 0]]])
+        weights = place_weights(logits, torch.tensor([[0.0, 2.0]]))
+        torch.testing.assert_close(weights, torch.tensor([[0.5, 0.5]]))
+
+    def test_what_all_classes_have_in_common_says_nothing(self):
+        logits, present = torch.randn(4, 3, 5), torch.randn(4, 3)
+        torch.testing.assert_close(
+            place_weights(logits, present), place_weights(logits + torch.randn(4, 3, 1), present)
+        )
 
 
 class TestModel:
@@ -120,9 +134,11 @@ class TestModel:
         with torch.no_grad():
             output = model(images)
             each = output.scale_logits[:, 1:]
-        weights = place_weights(each)
-        assert (weights[:, 0] >= weights[:, 1]).all(), "the one that counts most comes first"
-        torch.testing.assert_close(output.logits, (weights[:, :, None] * each).sum(dim=1))
+            features = model.backbone(images)
+            seen = model.closer(images, features, model.backbone)
+        assert (seen.weights[:, 0] >= seen.weights[:, 1]).all(), "what counts most comes first"
+        torch.testing.assert_close(seen.logits, each)
+        torch.testing.assert_close(output.logits, (seen.weights[:, :, None] * each).sum(dim=1))
 
     def test_each_place_is_seen_where_its_box_is(self, model, images):
         with torch.no_grad():
@@ -132,7 +148,6 @@ class TestModel:
             seen = model.rooted(model.backbone(crop_and_zoom(images, box, VIEW)))
             expected = model.closer.head(seen.mean(dim=(2, 3)))
         torch.testing.assert_close(output.scale_logits[:, 1], expected, rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(output.vector, seen.mean(dim=(2, 3)), rtol=1e-3, atol=1e-3)
 
     def test_maps_lie_where_the_places_are(self, model, images):
         with torch.no_grad():

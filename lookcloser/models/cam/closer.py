@@ -15,7 +15,7 @@ from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models.solved import RootedChannels, rooted
 
-_SHARPNESS = 10.0  # by how much a surer place counts more
+_ABSENT = -1e4  # log-odds of a place that there is not
 _WINDOW = 2 / 3
 
 
@@ -44,7 +44,7 @@ class SecondLook(nn.Module):
     rooted. Beside the classes it knows "elsewhere": windows where no class was seen. The places
     that are least like elsewhere are cut from the image and seen through the backbone at the size
     of an ordinary input, by a head of their own. The answer is the mean of its logits there,
-    weighted by how sure it is.
+    weighted by how sure both looks are that there is something.
 
     Args:
         width: D of the backbone.
@@ -64,8 +64,12 @@ class SecondLook(nn.Module):
         self.temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
 
-    def places(self, features: Tensor) -> Tensor:
-        """Where to look in images with the backbone's features (B, D, h, w): boxes (B, K, 3)."""
+    def places(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Where to look in images with the backbone's features (B, D, h, w).
+
+        Returns:
+            Boxes (B, K, 3), and how present any class is in them (B, K), in log-odds.
+        """
         return best_places(presence(features, self.finder, self.share), self.count, self.share)
 
     def forward(
@@ -78,26 +82,15 @@ class SecondLook(nn.Module):
             features: Of the backbone for them, (B, D, h, w).
             backbone: Images -> features.
         """
-        boxes = self.places(features)
+        boxes, present = self.places(features)
         found = self.root(backbone(cut(images, boxes, self.view)))
         vectors = found.mean(dim=(2, 3))
-        rows = len(images), self.count
-        return self.ranked(
-            boxes,
-            self.head(vectors).unflatten(0, rows),
-            found.unflatten(0, rows),
-            vectors.unflatten(0, rows),
-        )
-
-    def ranked(self, boxes: Tensor, logits: Tensor, features: Tensor, vectors: Tensor) -> Seen:
-        """The places by how much each counts; arguments as in `Seen`."""
-        weights = place_weights(logits)
-        order = weights.argsort(dim=1, descending=True, stable=True)
-        found = (
-            value.gather(1, order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand_as(value))
-            for value in (boxes, weights, logits, features, vectors)
-        )
-        return Seen(*found)
+        rows = -1, self.count
+        logits = self.head(vectors).unflatten(0, rows)
+        weights = place_weights(logits, present)
+        order = weights.topk(self.count, dim=1).indices
+        values = boxes, weights, logits, found.unflatten(0, rows), vectors.unflatten(0, rows)
+        return Seen(*(_ranked(value, order) for value in values))
 
     def combined(self, seen: Seen) -> Tensor:
         """(B, C) the logits of the answer: those of the places, by how much each counts."""
@@ -146,22 +139,25 @@ def window_means(features: Tensor, share: float) -> Tensor:
     return rooted(F.avg_pool2d(features, (height, width), 1, padding, count_include_pad=False))
 
 
-def best_places(scores: Tensor, count: int, share: float) -> Tensor:
-    """Boxes (B, count, 3) around the highest scores (B, h, w), moved inside the image.
+def best_places(scores: Tensor, count: int, share: float) -> tuple[Tensor, Tensor]:
+    """The places of the highest scores (B, h, w), each half a side away from those before it.
 
-    Each is at least half a side away from those before it, along x or y.
+    Returns:
+        Boxes (B, count, 3) around them, moved inside the image, and their scores (B, count).
     """
     height, width = scores.shape[-2:]
     ys, xs = pixel_centers(height, scores), pixel_centers(width, scores)
     half = torch.full_like(scores[:, 0, :1], share)
-    left, found = scores, []
+    left, found, highest = scores, [], []
     for _ in range(count):
-        index = left.flatten(1).argmax(dim=1)
+        value, index = left.flatten(1).max(dim=1)
+        highest.append(value)
         y, x = ys[index // width][:, None], xs[index % width][:, None]
         found.append(torch.cat([_inside(x, share), _inside(y, share), half], dim=1))
         near = ((ys - y).abs() < share)[:, :, None] & ((xs - x).abs() < share)[:, None, :]
         left = left.masked_fill(near, float("-inf"))
-    return torch.stack(found, dim=1)
+    # Where there are fewer places than asked for, the rest has no score.
+    return torch.stack(found, dim=1), torch.stack(highest, dim=1).clamp(min=_ABSENT)
 
 
 def _inside(center: Tensor, half_side: float) -> Tensor:
@@ -174,7 +170,19 @@ def cut(images: Tensor, boxes: Tensor, view: int) -> Tensor:
     return crop_and_zoom(several, boxes.flatten(0, 1), view)
 
 
-def place_weights(logits: Tensor) -> Tensor:
-    """(B, K) how much each place counts, from logits (B, K, C) at their temperature."""
-    sure = logits.softmax(dim=2).amax(dim=2)
-    return (_SHARPNESS * sure).softmax(dim=1)
+def place_weights(logits: Tensor, present: Tensor) -> Tensor:
+    """(B, K) how much each place counts: by both looks, whose log-odds add up.
+
+    Args:
+        logits: (B, K, C) of the second look, at their temperature. By how much the highest is
+            above the mean says whether there is any class, as in `uncertainty.evidence`.
+        present: (B, K) the log-odds of the first look.
+    """
+    above = logits.amax(dim=2) - logits.mean(dim=2)
+    return (above + present.to(above.dtype)).softmax(dim=1)
+
+
+def _ranked(values: Tensor, order: Tensor) -> Tensor:
+    """Values (B, K, …) in an order (B, K)."""
+    index = order.reshape(*order.shape, *[1] * (values.ndim - 2))
+    return values.gather(1, index.expand_as(values))

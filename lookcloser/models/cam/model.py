@@ -84,10 +84,10 @@ class CAM(Model, method=METHOD):
         logits = closer.combined(seen)
         tokens = chosen_classes(logits, targets, top)
         canvas = (_FINER * features.shape[-2], _FINER * features.shape[-1])
-        vector, distances = seen.vectors[:, 0], None
+        distances = None
         if self.solution is not None:
             best = seen.logits[:, 0] * closer.temperature
-            distances = self.solution.distances(vector, best)
+            distances = self.solution.distances(seen.vectors[:, 0], best)
         return Output(
             logits=logits,
             maps=closer.maps(seen, tokens, canvas),
@@ -95,7 +95,8 @@ class CAM(Model, method=METHOD):
             tokens=tokens,
             scale_logits=torch.cat([first[:, None], seen.logits], dim=1),
             distances=distances,
-            vector=vector,
+            # Readers of exported files take five outputs at most.
+            vector=seen.vectors[:, 0] if distances is None else None,
         )
 
     def pooled(self, images: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ from lookcloser.training.recipes.finding import (
 from lookcloser.training.recipes.looks import Looks, Part, collect_looks
 from lookcloser.uncertainty import calibrate, cross_entropy, fit_temperature
 
-SHARES = (0.32, 0.4)  # sides of a crop that are tried, as shares of the image's
+SHARES = (0.2, 0.26, 0.34, 0.44)  # sides of a crop, as shares of the image's
+_START = 2  # the share that is tried first
 PLACES = 3  # where nobody says how many
 FACTOR = 2  # side of the first look over that of the second
 TRIED = 400  # images at most that are looked at by heads solved without them
@@ -95,18 +96,12 @@ def solve_closer(
         view = header.preprocessing.size[0]
         first = solve(Memory.of(first_vectors(looks), looks.labels), "classification",
                       balanced=balanced)  # fmt: skip
-        tried = {share: _crops(looks, first, share, view) for share in SHARES}
-        heads = {
-            share: solve(Memory.of(vectors, looks.labels), "classification", balanced=balanced)
-            for share, vectors in tried.items()
-        }
-        share = max(SHARES, key=lambda own: (heads[own].accuracy, -heads[own].loss))
-        second = heads[share]
+        share, vectors, second = _best_share(looks, first, view, balanced=balanced)
         if not second.accuracy > enough:
             return second.accuracy
         windows = collect_windows(looks, first, share)
         shape = places, share, view
-        found = _Folds(looks, tried[share], windows, shape, balanced).answers()
+        found = _Folds(looks, vectors, windows, shape, balanced).answers()
         finder = windows.solved(looks)
     calibration = calibrate(found.logits, found.classes, found.temperature, found.distances)
     right = found.logits.argmax(axis=1) == found.classes
@@ -240,6 +235,29 @@ class _Folds:
             seen = look(part.images, part.features, model.backbone)
             values = look.combined(seen), seen.logits[:, 0], seen.vectors[:, 0]
         return tuple(value.float().cpu().numpy() for value in values)
+
+
+def _best_share(
+    looks: Looks, first: Head, view: int, *, balanced: bool
+) -> tuple[float, NDArray[np.float32], Head]:
+    """The size of a crop by images left out, its neighbors being worse; its vectors and head."""
+
+    def tried(number: int) -> tuple[float, NDArray[np.float32], Head]:
+        vectors = _crops(looks, first, SHARES[number], view)
+        memory = Memory.of(vectors, looks.labels)
+        return SHARES[number], vectors, solve(memory, "classification", balanced=balanced)
+
+    best = tried(_START)
+    for numbers in (range(_START - 1, -1, -1), range(_START + 1, len(SHARES))):
+        before = best
+        for number in numbers:
+            found = tried(number)
+            if not found[2].accuracy > best[2].accuracy:
+                break
+            best = found
+        if best is not before:
+            break
+    return best
 
 
 def _crops(looks: Looks, first: Head, share: float, view: int) -> NDArray[np.float32]:

@@ -29,7 +29,7 @@ def first_vectors(looks: Looks) -> NDArray[np.float32]:
 
 def true_places(features: Tensor, weights: Tensor, share: float) -> Tensor:
     """Boxes (B, 1, 3) at the peaks of maps, features (B, D, h, w) times weights (B, D)."""
-    return best_places(_true_maps(features, weights), 1, share)
+    return best_places(_true_maps(features, weights), 1, share)[0]
 
 
 def _true_maps(features: Tensor, weights: Tensor) -> Tensor:

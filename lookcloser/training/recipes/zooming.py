@@ -107,7 +107,7 @@ def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
     if not plain < 1 - _GAIN:
         return f"zoom: not tried; {plain:.1%} of images left out are right without"
     images = len(solved.samples)
-    passes = images * (FACTOR**2 + len(SHARES)) + min(images, TRIED) * PLACES
+    passes = images * (FACTOR**2 + len(SHARES) - 1) + min(images, TRIED) * PLACES
     minutes = solved.features.seconds * passes / 60
     if minutes > options.budget:
         return (
