@@ -119,9 +119,29 @@ def arguments(name: str, doc: str | None) -> argparse.ArgumentParser:
 
 
 def report(path: Path, about: dict[str, Any], tables: Mapping[str, list[dict[str, Any]]]) -> None:
-    """Print the machine and every table, and write both as JSON to ``path``."""
+    """Print the machine and every table, and write both as JSON to ``path``.
+
+    What the file says for docs/benchmarks.md, ``about`` and ``table``, is kept: see `for_the_page`.
+    """
     print(json.dumps(about, indent=1))
     for title, rows in tables.items():
         print(f"\n{title}\n\n{table(rows)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"machine": about, **tables}, indent=1) + "\n", encoding="utf-8")
+    write(path, {"machine": about, **tables})
+
+
+def write(path: Path, content: Mapping[str, Any]) -> None:
+    """Write results as JSON, after what the file has `for_the_page`."""
+    content = {**for_the_page(path), **content}
+    text = json.dumps(content, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8")
+    if "table" in content:
+        print(f"\nBring 'table' in {path} up to date, then run scripts/write_benchmarks.py.")
+
+
+def for_the_page(path: Path) -> dict[str, Any]:
+    """What a file of results holds for docs/benchmarks.md: promises, written by hand."""
+    if not path.exists():
+        return {}
+    old = json.loads(path.read_text(encoding="utf-8"))
+    return {key: old[key] for key in ("about", "table") if key in old}

@@ -23,12 +23,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.core.boxes import iou
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.images import load_image
 from lookcloser.data.scenes import write_scenes
 from lookcloser.data.transforms import Preprocessing, evaluation_transform
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.metrics import boxes_from_maps, upsample_maps
-from lookcloser.metrics.map_boxes import BoxRule
 from lookcloser.models import CAM, Backbone, load_backbone_weights
 
 THRESHOLDS = np.arange(1, 20) / 20

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import random
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from .browser import Browser
 
 # Tests run in as many processes as there are cores; threads beside them would only get in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -87,3 +89,14 @@ def shared_data() -> Callable[[str], Path]:
         return root / name
 
     return find
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Browser]:
+    """A `Browser` of its own for the test."""
+    opened = Browser(tmp_path / "profile")
+    try:
+        opened.open_page()
+        yield opened
+    finally:
+        opened.close()

@@ -24,7 +24,7 @@ from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.storage.files import list_images
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
-from lookcloser.metrics.maps import min_max
+from lookcloser.metrics.maps import relative
 from lookcloser.runtime import Engine
 from lookcloser.runtime.regions import upsample
 
@@ -37,9 +37,9 @@ class Annotation:
 
     Attributes:
         files: The files, or the folders of many files.
-        records: Every picture, in the order of the data.
+        records: Every image, in the order of the data.
         boxes: How many boxes.
-        resumed: How many pictures were done before.
+        resumed: How many images were done before.
         thresholds: Class -> where its maps are cut, between their minimum and maximum.
         notes: How it was done, in sentences.
     """
@@ -53,12 +53,12 @@ class Annotation:
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
-        """(name, reason) of the pictures that could not be read."""
+        """(name, reason) of the images that could not be read."""
         return tuple((record.name, record.error) for record in self.records if record.error)
 
     @property
     def empty(self) -> int:
-        """How many readable pictures have no box."""
+        """How many readable images have no box."""
         return sum(not record.things and not record.error for record in self.records)
 
 
@@ -71,21 +71,22 @@ def annotate(
     masks: str | None = None,
     labels: str = "auto",
     split: str | None = None,
+    columns: str | None = None,
     min_score: float = 0.0,
     batch_size: int = 32,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Annotation:
-    """Write pseudo-boxes for every picture of a folder or data set.
+    """Write pseudo-boxes for every image of a folder or data set.
 
-    Each label of a picture gets one box, around the largest part of its map; a picture without
+    Each label of an image gets one box, around the largest part of its map; an image without
     evidence for any label gets none. Thresholds come from boxes of the data's val split, where it
     has some (they are the only boxes that are used). What is finished is in ``journal.jsonl``: a
     killed run goes on there, and a finished one can be written in another format at once.
 
     Args:
         engine: A network for classes or tags.
-        data: A data set of any layout, a folder of pictures without labels, or a `Catalog`.
+        data: A data set of any layout, a folder of images without labels, or a `Catalog`.
         out: The folder to write to; nothing is written outside of it.
         form: A name in `FORMATS`.
         masks: Outlines for COCO and YOLO, run lengths for COCO; None writes boxes alone.
@@ -93,10 +94,11 @@ def annotate(
             or for each image the given ones that the model knows, and where it has none the
             predicted ones ("auto").
         split: One split of the data; None takes all.
+        columns: Of a table; see `lookcloser.data.read_as_trained`.
         min_score: Leave out boxes whose class has a lower score.
-        batch_size: Pictures per forward pass.
+        batch_size: Images per forward pass.
         workers: Threads that decode images.
-        progress: Called with (done, total) pictures.
+        progress: Called with (done, total) images.
 
     Raises:
         LookcloserError: For data that cannot be read, unknown options, a captioner, a method
@@ -104,11 +106,12 @@ def annotate(
     """
     header, folder = engine.header, Path(out).expanduser()
     _check(header, form, masks)
-    samples, boxed, root, notes = _pictures(data, split, header)
+    samples, boxed, root, notes = _pictures(data, split, header, columns)
     if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
-        raise UsageError(f"{form}: needs pictures that are files", allowed="coco or csv")
+        raise UsageError(f"{form}: needs images that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
     settings = {"data": str(root.resolve()), "masks": masks, "labels": labels}
+    settings["box rule"] = header.box_rule
     journal = Journal(folder)
     thresholds, used = _begin(journal, engine, boxed, settings)
     missing = [sample for sample in samples if _undone(journal, sample)]
@@ -148,6 +151,7 @@ def count_images(
     masks: str | None = None,
     labels: str = "auto",
     split: str | None = None,
+    columns: str | None = None,
 ) -> int:
     """How many images `annotate` would work on; these arguments are refused as there.
 
@@ -158,9 +162,10 @@ def count_images(
         masks: As there.
         labels: As there.
         split: As there.
+        columns: As there.
     """
     _check(header, form, masks)
-    samples, *_ = _pictures(data, split, header)
+    samples, *_ = _pictures(data, split, header, columns)
     _labels_of(samples, header, labels)
     return len(samples)
 
@@ -197,18 +202,20 @@ def _check(header: ModelHeader, form: str, masks: str | None) -> None:
 
 
 def _pictures(
-    data: str | Path | Catalog, split: str | None, header: ModelHeader
+    data: str | Path | Catalog, split: str | None, header: ModelHeader, columns: str | None
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
     root = data.root if isinstance(data, Catalog) else Path(data).expanduser()
-    plain = not isinstance(data, Catalog) and root.is_dir() and split is None
+    plain = not isinstance(data, Catalog) and root.is_dir() and split is None and not columns
     if plain and not any(r.recognizes(root) for r in READERS):
         names = list_images(root)
         if names:
             samples = [Sample(name, root / name) for name in names]
-            return samples, (), root, [f"{root}: {count(len(names), 'picture')} without labels"]
+            return samples, (), root, [f"{root}: {count(len(names), 'image')} without labels"]
     catalog = (
-        data if isinstance(data, Catalog) else read_as_trained(root, header, skip_missing=True)
+        data
+        if isinstance(data, Catalog)
+        else read_as_trained(root, header, skip_missing=True, columns=columns)
     )
     boxed = [sample for sample in catalog.samples if sample.split == "val" and sample.boxes]
     notes = [f"left out: {name}: {reason}" for name, reason in catalog.skipped]
@@ -242,7 +249,7 @@ def _record(
         return Record(sample.name, _source(sample), sample.split, (0, 0), error=reason)
     grid = header.preprocessing.size
     things = []
-    large = min_max(upsample(looked.maps, grid)) if len(looked.maps) else ()
+    large = relative(upsample(looked.maps, grid), header.box_rule) if len(looked.maps) else ()
     for index, score, raw, array in zip(
         looked.classes, looked.scores, looked.maps, large, strict=True
     ):

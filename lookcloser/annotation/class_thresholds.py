@@ -21,9 +21,9 @@ TRUSTED = 20
 
 
 def class_thresholds(engine: Engine, samples: Sequence[Sample]) -> tuple[dict[str, float], int]:
-    """The best cut of each class on pictures with boxes, all labels known, and how many were used.
+    """The best cut of each class on images with boxes, all labels known, and how many were used.
 
-    A class's own pictures weigh against all others' as their number against `TRUSTED`, so that a
+    A class's own images weigh against all others' as their number against `TRUSTED`, so that a
     class with three boxes does not get a threshold of its own by chance. Without any boxes every
     class has the model's.
     """
@@ -69,6 +69,8 @@ def _score(
             continue
         true = geometry.scale(boxes, looked.size, (grid[1], grid[0]))
         large = upsample(looked.maps[row : row + 1], grid)
-        found = metrics.box_overlaps(large, [true], "largest", "corrected", THRESHOLDS)
+        found = metrics.box_overlaps(
+            large, [true], "largest", "corrected", THRESHOLDS, header.box_rule
+        )
         classes.append(index)
         overlaps.append(found[0])

@@ -1,7 +1,7 @@
 """Records in the formats that detectors train on; the writers know records only.
 
 Every file is written whole or not at all, and lies in the folder that was asked for, whatever the
-pictures are called.
+images are called.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from lookcloser.core.storage.atomic import write_text
 Writer = Callable[[Path, Sequence[Record], Sequence[str]], list[Path]]
 
 COLUMNS = ("image", "label", "score", "split", "x0", "y0", "x1", "y1")
-_ABOUT = "Pseudo-boxes by lookcloser, found from image-level labels; pixels of the upright picture"
+_ABOUT = "Pseudo-boxes by lookcloser, found from image-level labels; pixels of the upright image"
 
 
 def write_coco(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:
@@ -70,7 +70,7 @@ def write_coco(folder: Path, records: Sequence[Record], names: Sequence[str]) ->
 def write_voc(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:
     """``VOCdevkit/VOC2012`` with Annotations, ImageSets/Main and copies of the images.
 
-    Corners are whole pixels counted from 1, all inclusive, as in VOC's own files. Every picture is
+    Corners are whole pixels counted from 1, all inclusive, as in VOC's own files. Every image is
     called ``.jpg``, whatever it is: that is the name that readers look for.
     """
     del names
@@ -92,7 +92,7 @@ def write_yolo(folder: Path, records: Sequence[Record], names: Sequence[str]) ->
     """``data.yaml``, ``labels/SPLIT/*.txt`` and copies in ``images/SPLIT``; scores in a table.
 
     A line is the class and the center, width and height of the box, or the corners of the outline
-    where there are polygons, as shares of the picture. A score is not allowed there, so
+    where there are polygons, as shares of the image. A score is not allowed there, so
     ``boxes.csv`` lies beside.
     """
     index = {name: number for number, name in enumerate(names)}
@@ -183,7 +183,7 @@ def _voc_xml(record: Record, filename: str) -> str:
 
 
 def _whole_pixels(thing: Thing, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Counted from 1, ends inclusive, inside the picture and at least one pixel wide and high."""
+    """Counted from 1, ends inclusive, inside the image and at least one pixel wide and high."""
     x0, y0 = (min(round(v), most - 1) for v, most in zip(thing.box[:2], size, strict=True))
     x1, y1 = (round(value) for value in thing.box[2:])
     return x0 + 1, y0 + 1, max(x1, x0 + 1), max(y1, y0 + 1)

@@ -29,7 +29,7 @@ def safe_names(names: Iterable[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in names:
         stem = os.path.splitext(name)[0] if is_image_name(os.path.basename(name)) else name
-        plain = re.sub(r"[^\w.-]+", "_", stem).strip("._-") or "picture"
+        plain = re.sub(r"[^\w.-]+", "_", stem).strip("._-") or "image"
         if len(plain) > _LONGEST:
             digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:12]
             plain = f"{plain[: _LONGEST - 13]}_{digest}"

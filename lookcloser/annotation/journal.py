@@ -17,7 +17,7 @@ JOURNAL = "journal.jsonl"
 
 
 class Journal:
-    """A file with the settings on its first line and one line for each finished picture.
+    """A file with the settings on its first line and one line for each finished image.
 
     Lines are added whole batches at a time and reach the disk before `add` returns. What a kill
     leaves of a line at the end is cut off when the file is opened again, and done again.
@@ -53,7 +53,7 @@ class Journal:
             )
 
     def add(self, records: Iterable[Record]) -> None:
-        """Append finished pictures.
+        """Append finished images.
 
         Raises:
             LookcloserError: When the operating system refuses, e.g. because the disk is full.

@@ -47,18 +47,18 @@ def bounds(mask: Mask) -> tuple[int, int, int, int]:
 
 
 def scaled_box(box: Box, grid: tuple[int, int], size: tuple[int, int]) -> Box:
-    """A box on a grid (height, width) in pixels of a picture (width, height), to a hundredth."""
+    """A box on a grid (height, width) in pixels of an image (width, height), to a hundredth."""
     x, y = size[0] / grid[1], size[1] / grid[0]
     x0, y0, x1, y1 = box
     return round(x0 * x, 2), round(y0 * y, 2), round(x1 * x, 2), round(y1 * y, 2)
 
 
 def segmentation(mask: Mask, size: tuple[int, int], form: str) -> Segmentation:
-    """A mask on the network's grid in pixels of the original picture, in one of COCO's forms.
+    """A mask on the network's grid in pixels of the original image, in one of COCO's forms.
 
     Args:
         mask: (h, w) as `largest_part` gives it.
-        size: (width, height) of the picture.
+        size: (width, height) of the image.
         form: "polygons": one outline of few corners, for a person to edit; "rle": run lengths of
             the image's own pixels, each of which takes the value of the grid at its center.
     """

@@ -1,4 +1,4 @@
-"""What is known of one picture after it was annotated; one line of the journal."""
+"""What is known of one image after it was annotated; one line of the journal."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Thing:
 
     Attributes:
         label: The class.
-        score: Of the class in the whole picture, in [0, 1].
-        box: (x0, y0, x1, y1) in pixels of the original picture, x1 and y1 exclusive.
-        area: Of the mask, in square pixels of the original picture.
+        score: Of the class in the whole image, in [0, 1].
+        box: (x0, y0, x1, y1) in pixels of the original image, x1 and y1 exclusive.
+        area: Of the mask, in square pixels of the original image.
         mask: In the same pixels; None where none was asked for.
     """
 
@@ -33,15 +33,15 @@ class Thing:
 
 @dataclass(frozen=True)
 class Record:
-    """One picture.
+    """One image.
 
     Attributes:
         name: Its path inside the data set, "/" between names.
-        source: The file; "" for pictures that are no files.
+        source: The file; "" for images that are no files.
         split: "train", "val", "test", or None.
         size: (width, height), upright.
         things: What was found; empty where there is no evidence for any label.
-        error: Why the picture could not be read, or None.
+        error: Why the image could not be read, or None.
     """
 
     name: str

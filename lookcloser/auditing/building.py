@@ -58,7 +58,7 @@ def build(
     verdict: Verdict,
     mark: Zones,
 ) -> AuditedClass:
-    """The class ``index`` with its pictures; arguments as `measure`, ``samples`` by row."""
+    """The class ``index`` with its images; arguments as `measure`, ``samples`` by row."""
     rows = np.flatnonzero(found.classes == index)
     kinds = clusters(density[rows])
     measures["kinds"] = float(len(kinds))
@@ -72,6 +72,7 @@ def build(
             found.sizes[row],
             header.preprocessing.size,
             _CUT,
+            "range",
         )
         mean = density[rows[kind.members]].mean(axis=0)
         picture = samples[found.rows[row]].source

@@ -1,4 +1,4 @@
-"""One pass over the pictures: maps, what stays the same, and mean pictures."""
+"""One pass over the images: maps, what stays the same, and mean images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lookcloser.data.targets import ClassTargets
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import SplitBatch, run_split
 
-_AVERAGE_SIDE = 112  # pixels of a mean picture
+_AVERAGE_SIDE = 112  # pixels of a mean image
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Collected:
         rows: (N,) positions among the samples.
         classes: (N,) true classes.
         maps: (N, h, w) raw maps of these.
-        sizes: (width, height) of each picture.
+        sizes: (width, height) of each image.
         same: What stays the same in each class.
-        averages: (C, H, W, 3) uint8, the mean picture of each class.
+        averages: (C, H, W, 3) uint8, the mean image of each class.
         skipped: (name, reason) of the others.
     """
 
@@ -72,7 +72,7 @@ def collect(
     """Run the model over samples once.
 
     Raises:
-        LookcloserError: For a method without class maps, and where no picture can be read.
+        LookcloserError: For a method without class maps, and where no image can be read.
     """
     header, prepared = engine.header, engine.header.preprocessing
     height, width = (min(side, _AVERAGE_SIDE) for side in prepared.size)
@@ -120,7 +120,7 @@ def collect(
 
 
 def _pictures(images: Tensor, prepared: Preprocessing) -> NDArray[np.uint8]:
-    """Normalized images (N, 3, H, W) as 8-bit pictures (N, H, W, 3)."""
+    """Normalized images (N, 3, H, W) as 8-bit images (N, H, W, 3)."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (prepared.mean, prepared.std))
     levels = ((images * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
     pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""Asking again with parts of the picture gone, kept alone, or carried into other pictures."""
+"""Asking again with parts of the image gone, kept alone, or carried into other images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lookcloser.models import Model
 
 Masks = Tensor  # (B, 1, H, W) booleans
 
-ATTENDED = 0.2  # of the picture's area: its most attended places
+ATTENDED = 0.2  # of the image's area: its most attended places
 _COARSE = 6  # what is removed keeps this many shades along each side
 MEASURES = ("whole", "removed", "kept", "mark out", "mark in", "frame out", "frame in", "other")
 
 
 def attended(maps: Tensor, size: tuple[int, int]) -> Masks:
-    """The `ATTENDED` share of each picture that has the highest values of a map (B, h, w)."""
+    """The `ATTENDED` share of each image that has the highest values of a map (B, h, w)."""
     large = F.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)
     flat = large.flatten(1)
     least = flat.topk(max(1, round(ATTENDED * flat.shape[1])), dim=1).values[:, -1]
@@ -51,7 +51,7 @@ def retest(
     marks: Masks,
     frame: Masks,
 ) -> Tensor:
-    """Scores of each picture's class after changes to the picture.
+    """Scores of each image's class after changes to the image.
 
     Args:
         model: In evaluation mode.
@@ -59,13 +59,13 @@ def retest(
         classes: (B,) whose scores.
         maps: (B, h, w) raw maps of these classes.
         marks: (B, 1, H, W) the place in question of each one's class.
-        frame: (1, 1, H, W) the border of the picture.
+        frame: (1, 1, H, W) the border of the image.
 
     Returns:
-        (B, 8) probabilities in the order of `MEASURES`: of the whole picture; with the attended
+        (B, 8) probabilities in the order of `MEASURES`: of the whole image; with the attended
         part blurred away; with all else blurred away; with the content of the place, or the frame,
-        of a picture of another class ("out"); of that other picture with the content from this one
-        ("in"); and of that other picture as it is. NaN where the batch has no other class.
+        of an image of another class ("out"); of that other image with the content from this one
+        ("in"); and of that other image as it is. NaN where the batch has no other class.
     """
     seen, soft = attended(maps, (images.shape[-2], images.shape[-1])), blurred(images)
     other = partners(classes).to(images.device)

@@ -24,7 +24,7 @@ from lookcloser.data.targets import ClassTargets
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import SplitBatch, run_split
 
-FEWEST = 8  # pictures; of fewer nothing can be said to stay the same
+FEWEST = 8  # images; of fewer nothing can be said to stay the same
 PER_CLASS = 50
 
 
@@ -40,22 +40,22 @@ def audit(
 ) -> Audit:
     """Look for classes that are recognized by what is beside the thing.
 
-    Two passes over the pictures: the first looks at the evidence and at what stays the same in each
-    class; the second asks again with parts of the pictures gone, kept alone, or carried into
-    pictures of other classes. Nine forward passes for each picture in all.
+    Two passes over the images: the first looks at the evidence and at what stays the same in each
+    class; the second asks again with parts of the images gone, kept alone, or carried into
+    images of other classes. Nine forward passes for each image in all.
 
     Args:
         engine: A network for classes, with class maps.
         data: A data set of any layout, or a `Catalog`. No box of it is used.
         split: Which part of it.
-        per_class: Pictures of each class at most.
-        seed: Of the choice of pictures, and of which ones are put together.
-        batch_size: Pictures per forward pass.
+        per_class: Images of each class at most.
+        seed: Of the choice of images, and of which ones are put together.
+        batch_size: Images per forward pass.
         workers: Loading processes.
 
     Raises:
         LookcloserError: For data that cannot be read, tags and captions, fewer than two classes
-            with `FEWEST` pictures, and a method without maps.
+            with `FEWEST` images, and a method without maps.
     """
     header = engine.header
     catalog = data if isinstance(data, Catalog) else read_as_trained(data, header)

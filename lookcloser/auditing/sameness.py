@@ -1,6 +1,6 @@
-"""What stays the same from picture to picture of a class, and not in the pictures of others.
+"""What stays the same from image to image of a class, and not in the images of others.
 
-Watermarks, logos and borders are the same pixels in every picture; things never are. Two measures
+Watermarks, logos and borders are the same pixels in every image; things never are. Two measures
 see them without any network: the alikeness of fine detail, place by place, and the spread of the
 mean color.
 """
@@ -23,7 +23,7 @@ _RED, _GREEN, _BLUE = 0.299, 0.587, 0.114
 
 
 class Sameness:
-    """Collects pictures of all classes, a batch at a time.
+    """Collects images of all classes, a batch at a time.
 
     Args:
         classes: C.
@@ -53,8 +53,8 @@ class Sameness:
     def detail(self) -> Floats:
         """(C, CELLS, CELLS) how alike the fine detail of a class is, beyond its likeness to others.
 
-        Per cell the mean correlation of the detail of two pictures of the class, less that of one
-        of the class and one of another: 0 for pictures that have nothing to do with each other, 1
+        Per cell the mean correlation of the detail of two images of the class, less that of one
+        of the class and one of another: 0 for images that have nothing to do with each other, 1
         where all are the same. What all classes share, such as the traces of JPEG, cancels.
         """
         n = self._counts[:, None, None]
@@ -70,7 +70,7 @@ class Sameness:
         """(C,) what `detail` hardly exceeds by chance: `_RARE` of its own robust deviations.
 
         Most places of most classes have nothing in common, and show how far chance goes; it goes
-        as 1 over the number of pictures.
+        as 1 over the number of images.
         """
         n = self._counts.double().numpy()
         seen = n >= 2
@@ -83,7 +83,7 @@ class Sameness:
         """(C, CELLS, CELLS) how much less the mean color varies than in the classes on average.
 
         0 where it varies as in the median class, 1 where it does not vary; below 0 where it varies
-        more. Variation is the median distance to the class's median color, so that a few pictures
+        more. Variation is the median distance to the class's median color, so that a few images
         without the shortcut do not hide it.
         """
         colors, classes = torch.cat(self._colors).numpy(), torch.cat(self._classes).numpy()

@@ -3,19 +3,19 @@
 Three suspicions, and the class has the largest of them. Each is a chain of which the weakest link
 counts.
 
-- **mark**: the same fine detail is at the same place in the class's pictures and not in those of
+- **mark**: the same fine detail is at the same place in the class's images and not in those of
   others. Things never are, so that twice the limit alone makes 1: it is in the data, and if this
   model does not depend on it, the next may. Barely above the limit it is flagged only where the
-  model depends on it as well: with few pictures chance goes as far. What is above 1 comes from
-  dependence: the class's score falls when the place comes from another picture, or rises in other
-  pictures that get it. From the limit "place" on, the mark is said to be used by the model, below
+  model depends on it as well: with few images chance goes as far. What is above 1 comes from
+  dependence: the class's score falls when the place comes from another image, or rises in other
+  images that get it. From the limit "place" on, the mark is said to be used by the model, below
   it to be in the data only.
-- **color**: the color along the border hardly varies in the class's pictures, *and* the score
+- **color**: the color along the border hardly varies in the class's images, *and* the score
   depends on the border.
-- **context**: carrying the border of the class's pictures into others makes those the class, far
-  more than the borders of other classes do, *and* the class's own pictures lose without theirs.
+- **context**: carrying the border of the class's images into others makes those the class, far
+  more than the borders of other classes do, *and* the class's own images lose without theirs.
   Every thing has typical surroundings, so that this must stand out from the other classes by a
-  robust z-score; and most models have a class to which any odd picture goes, which gains by every
+  robust z-score; and most models have a class to which any odd image goes, which gains by every
   strange border but does not lose without its own.
 
 1 is where every link is at its limit in `LIMITS`. A steady color alone counts up to one half.
@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike
 from lookcloser.auditing.shares import Floats
 from lookcloser.core.results.audit import Level
 
-# Chosen on other seeds, that is other draws of classes, than those in docs/benchmarks.md.
+# Chosen on other seeds, that is other draws of classes, than those in docs/methods/audit.md.
 LIMITS = {
     "same detail": 0.1,
     "place": 0.05,
@@ -46,20 +46,20 @@ _STEADY = 0.03  # differences between classes of this size are no news, however 
 _KNOWN = 0.05  # a class whose score does not stand out by this is not known to the model
 
 EXPLAINED = {
-    "score": "mean score of the class on its own pictures",
-    "without attended": "the same with the most attended fifth of each picture blurred away",
+    "score": "mean score of the class on its own images",
+    "without attended": "the same with the most attended fifth of each image blurred away",
     "attended alone": "the same with everything else blurred away",
     "border attention": "attention in the frame (an eighth of the side) over its share of the area",
     "corner attention": "the same for the squares of a quarter of the side in the corners",
-    "same detail": "correlation of fine detail between pictures of the class at the place where it "
+    "same detail": "correlation of fine detail between images of the class at the place where it "
     "is highest, beyond that with other classes; things give about 0",
-    "chance detail": "what that correlation hardly exceeds by chance with so many pictures",
+    "chance detail": "what that correlation hardly exceeds by chance with so many images",
     "place attention": "attention at that place over its share of the area",
     "place lost": "part of the class's lead that goes when that place comes from another class",
-    "place carried": "part of the lead that pictures of other classes get from that place alone",
+    "place carried": "part of the lead that images of other classes get from that place alone",
     "same border color": "how much less the color of the border varies than in the median class",
-    "border lost": "as for the place, for the border of the picture",
-    "border carried": "as for the place, for the border of the picture",
+    "border lost": "as for the place, for the border of the image",
+    "border carried": "as for the place, for the border of the image",
     "kinds": "kinds of places that the class is recognized by",
 }
 
@@ -130,14 +130,14 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
         ),
     }
     texts = {
-        "mark": f"The same detail is at the same place in its pictures (correlation "
+        "mark": f"The same detail is at the same place in its images (correlation "
         f"{row['same detail']:.2f}). With that place taken from another class, "
-        f"{row['place lost']:.0%} of its lead is lost; pictures of other classes get "
+        f"{row['place lost']:.0%} of its lead is lost; images of other classes get "
         f"{row['place carried']:.0%} of it from that place alone.",
         "color": f"The color along the border varies {row['same border color']:.0%} less than "
         f"in other classes. With the border taken from another class, {row['border lost']:.0%} of "
         "its lead is lost.",
-        "context": f"The border of its pictures alone gives pictures of other classes "
+        "context": f"The border of its images alone gives images of other classes "
         f"{row['border carried']:.0%} of its lead, {border_z:.0f} deviations more than usual; "
         f"without it {row['border lost']:.0%} is lost.",
     }
@@ -151,7 +151,7 @@ def _judge(row: Mapping[str, float], border_z: float) -> Verdict:
 
 
 def _means(scores: Floats) -> list[float]:
-    """Means over the pictures that have a partner, so that all columns are of the same ones."""
+    """Means over the images that have a partner, so that all columns are of the same ones."""
     paired = scores[np.isfinite(scores).all(axis=1)]
     if not len(paired):
         return [*scores[:, :3].mean(axis=0).tolist(), *[float("nan")] * 5]

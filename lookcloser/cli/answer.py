@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import DecodingWorkers, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import (
+    BoxRuleOption,
+    Columns,
+    DecodingWorkers,
+    Device,
+    DryRun,
+    LoadingWorkers,
+)
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
@@ -25,8 +32,12 @@ if TYPE_CHECKING:
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
     from lookcloser.core.storage.files import missing_path
+    from lookcloser.hub import is_hub, parse_address
 
     if run is None or run.startswith("timm:"):
+        return run
+    if is_hub(run):
+        parse_address(run)
         return run
     if not Path(run).expanduser().exists():
         raise missing_path(run, "run or model")
@@ -40,22 +51,28 @@ def _free_table(path: Path | None) -> Path | None:
     return None if path is None else check_place(path, "--csv")
 
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.", callback=existing)]
+Run = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .safetensors file, or hub:OWNER/NAME.", callback=existing),
+]
 AnyRun = Annotated[
     str,
-    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=existing),
+    typer.Argument(
+        help="A run, a .safetensors or an exported .onnx file, or hub:OWNER/NAME.",
+        callback=existing,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
 THRESHOLD_FROM = (
-    "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
-    "or split (the scored one, optimistic)."
+    "True boxes that choose where maps are cut: none (a fixed threshold), few:N (N images of val), "
+    "val, or split (the scored one, optimistic)."
 )
 
 ScoredSplit = Annotated[
     str | None,
-    typer.Option(help="train, val, test or all; without it test, else val, else what there is."),
+    typer.Option(help="train, val, test or all; default: test, else val, else what there is."),
 ]
 
 
@@ -63,31 +80,37 @@ def predict(
     run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
-    save: Annotated[Path | None, typer.Option(help="Write pictures of the evidence here.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save images of the evidence in this folder.")
+    ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Write a table here: a row for each label of each image.", callback=_free_table
+            help="Write a table to this file: a row for each label of each image.",
+            callback=_free_table,
         ),
     ] = None,
     json: Json = False,
+    box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 16,
     workers: DecodingWorkers = 0,
     device: Device = None,
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Also name the classes that may be true: of images like those of training this "
-            "share, e.g. 0.95, has its class among them."
+            help="Also name every class that may be true, so that this share of images like those "
+            "of training, e.g. 0.95, has its class among them."
         ),
     ] = None,
     sets: Annotated[
         str,
-        typer.Option(help="Of --coverage: lac (small sets, some empty) or aps (never empty)."),
+        typer.Option(
+            help="How --coverage builds its sets: lac (small, some empty) or aps (never empty)."
+        ),
     ] = "lac",
     dry_run: DryRun = False,
 ) -> None:
-    """Answer images, and show where the model looked.
+    """Classify, tag or caption images, and show where the model looked.
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
@@ -97,7 +120,7 @@ def predict(
     from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
 
-    recognizer = load(run, device=device)
+    recognizer = load(run, device=device, box_rule=box_rule)
     failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
     pictures = _picture_names(sources, save)
@@ -140,18 +163,20 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     views: Annotated[
         str | None,
         typer.Option(
-            help="Also rate views, separated by commas, or all that the network has: whether they "
-            "point at what the answers depend on, and depend on the weights."
+            help="Also rate these views (separated by commas, or all): whether they point at what "
+            "the answers depend on, and depend on the weights."
         ),
     ] = None,
     view_images: Annotated[
-        int, typer.Option(min=1, help="Of --views: how many images, drawn from the split.")
+        int, typer.Option(min=1, help="How many images of the split --views uses.")
     ] = 24,
     json: Json = False,
+    box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
@@ -167,8 +192,8 @@ def evaluate(
 
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
-    recognizer, rated = load_run(run, device=device), {}
-    catalog = recognizer.catalog(data)
+    recognizer, rated = load_run(run, device=device, box_rule=box_rule), {}
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
@@ -200,7 +225,7 @@ def evaluate(
         printing.print_views(rated)
     printing.print_settings(result.settings)
     printing.say_skipped(result.skipped)
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if result.skipped:
         raise typer.Exit(SKIPPED)
 
@@ -210,6 +235,11 @@ def scored_split(catalog: Catalog, asked: str | None) -> str:
     if asked is None and catalog.scored != "test":
         printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
     return asked or catalog.scored
+
+
+def columns_again(columns: str | None) -> list[str]:
+    """The words that tell the next command of the columns, where this one was told."""
+    return [] if columns is None else ["--columns", columns]
 
 
 def known_data(run: str | Path) -> str:
@@ -239,13 +269,13 @@ def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -
     if csv is not None:
         printing.say(f"{count(total, 'image')} in {csv}")
     if save is not None:
-        printing.say(f"{count(total - failed, 'picture')} in {save}")
+        printing.say(f"{count(total - failed, 'image')} in {save}")
     if failed:
         printing.say(f"{failed} of {count(total, 'image')} could not be read")
 
 
 def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str | Path) -> None:
-    """After pictures: a closer look at an image, or the report of captions, which have no views."""
+    """After images: a closer look at an image, or the report of captions, which have no views."""
     from lookcloser.runtime.onnx_file import is_onnx
 
     if is_onnx(run):
@@ -257,7 +287,7 @@ def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str |
 
 
 def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
-    """Save one answer as a picture, print it as a line."""
+    """Save one answer as an image, print it as a line."""
     if picture is not None:
         prediction.save(picture)
     if text:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -20,18 +21,22 @@ from lookcloser.cli import (
     imagine,
     info,
     methods,
+    push,
     report,
+    serve,
     train,
 )
 from lookcloser.cli.answer import FAILED
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.panels import PanelCommand
+from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
+from lookcloser.core.wording import printable
 from lookcloser.version import __version__
 
 app = typer.Typer(
     name="lookcloser",
-    help="Train image recognizers from image-level labels, and see where they looked.",
+    cls=PanelGroup,
+    help="Classify, tag or caption images, and show where the model looked.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -40,6 +45,10 @@ app = typer.Typer(
 )
 
 WRONG_USAGE = 2
+# What typer raises for words that do not fit; its own name for it depends on its version.
+_REFUSED: Any = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
 
 
 def _version(wanted: bool) -> None:
@@ -60,20 +69,22 @@ def root(
     """Train image recognizers from image-level labels, and see where they looked."""
 
 
-app.command("demo")(demo.demo)
+app.command("demo", cls=PanelCommand)(demo.demo)
 app.command("train", cls=PanelCommand)(train.train)
-app.command("add")(add.add)
-app.command("predict")(answer.predict)
-app.command("evaluate")(answer.evaluate)
-app.command("explain")(explain.explain)
-app.command("report")(report.report)
-app.command("annotate")(annotate.annotate)
-app.command("audit")(audit.audit)
-app.command("export")(export.export)
+app.command("add", cls=PanelCommand)(add.add)
+app.command("predict", cls=PanelCommand)(answer.predict)
+app.command("evaluate", cls=PanelCommand)(answer.evaluate)
+app.command("explain", cls=PanelCommand)(explain.explain)
+app.command("report", cls=PanelCommand)(report.report)
+app.command("annotate", cls=PanelCommand)(annotate.annotate)
+app.command("audit", cls=PanelCommand)(audit.audit)
+app.command("export", cls=PanelCommand)(export.export)
+app.command("serve", cls=PanelCommand)(serve.serve)
+app.command("push", cls=PanelCommand)(push.push)
 app.add_typer(data.app, name="data")
-app.command("imagine")(imagine.imagine)
-app.command("methods")(methods.methods)
-app.command("info")(info.info)
+app.command("imagine", cls=PanelCommand)(imagine.imagine)
+app.command("methods", cls=PanelCommand)(methods.methods)
+app.command("info", cls=PanelCommand)(info.info)
 
 
 def run() -> None:
@@ -90,14 +101,47 @@ def run() -> None:
     # No process that is started from here looks for modules in the current folder: it may be data.
     os.environ.setdefault("PYTHONSAFEPATH", "1")
     printing.print_anything()
+    # What Pillow has to say of a file with odd extra data; whether it can be read is said here.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"PIL\.")
+    options = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
     try:
-        app()
+        _call(as_json="--json" in options)
     except (LookcloserError, OSError, MemoryError, RuntimeError) as error:
         said = _said(error)
-        if said is None or "--debug" in sys.argv:
+        if said is None or "--debug" in options:
             raise
         typer.secho(f"Error: {said}", fg="red", err=True)
-        sys.exit(WRONG_USAGE if isinstance(error, UsageError) else FAILED)
+        code = WRONG_USAGE if isinstance(error, UsageError) else FAILED
+        if "--json" in options:
+            _print_error(said, code, error)
+        sys.exit(code)
+
+
+def _call(*, as_json: bool) -> None:
+    """Do what the words say; with ``as_json`` refused words are told on stdout too."""
+    if not as_json:
+        app()
+        return
+    try:
+        code = app(standalone_mode=False)
+    except _REFUSED as error:
+        said = printable(error.format_message())
+        typer.secho(f"Error: {said}", fg="red", err=True)
+        _print_error(said, error.exit_code, None)
+        code = error.exit_code
+    sys.exit(code)
+
+
+def _print_error(said: str, code: int, error: Exception | None) -> None:
+    """An error as programs read it: ``{"error": {"message": …, "exit_code": …}}`` on stdout.
+
+    What was wrong, what is allowed and the next step are there one by one too, where known.
+    """
+    parts = {}
+    if isinstance(error, LookcloserError):
+        parts = {"what": error.what, "allowed": error.allowed, "fix": error.fix}
+    printing.print_json({"error": {"message": said, "exit_code": code, **parts}})
 
 
 def _said(error: Exception) -> str | None:

@@ -7,9 +7,17 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED, BatchSize, Json, Run, ScoredSplit, scored_split
+from lookcloser.cli.answer import (
+    SKIPPED,
+    BatchSize,
+    Json,
+    Run,
+    ScoredSplit,
+    columns_again,
+    scored_split,
+)
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.results.audit import LEVELS
 from lookcloser.core.wording import count
 
@@ -20,18 +28,21 @@ def audit(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="The page; without it audit.html in the run.")
+        Path | None, typer.Option(help="The page; default: audit.html in the run.")
     ] = None,
-    per_class: Annotated[int, typer.Option(min=8, help="Images of each class at most.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the choice of images.")] = 0,
+    per_class: Annotated[
+        int, typer.Option(min=8, help="At most this many images of each class.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of images.")] = 0,
     json: Json = False,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Right for the wrong reason? Classes that are recognized by what is beside the thing.
+    """Find classes that are right for the wrong reason: a watermark, a background, a frame.
 
     Example: `lookcloser audit runs/birds birds/`
     """
@@ -43,7 +54,7 @@ def audit(
     if out is not None:
         check_place(out, "--out")
     recognizer = load_run(run, device=device)
-    catalog = recognizer.catalog(data)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, AUDIT_FILE)
@@ -61,14 +72,14 @@ def audit(
     if json:
         printing.print_json(found.to_dict())
     else:
-        columns = ["class", "images", "suspicion", "same detail", "place carried", "border carried"]
+        names = ["class", "images", "suspicion", "same detail", "place carried", "border carried"]
         rows = [
             [one.name, str(one.images), f"{one.suspicion:.2f}"]
-            + [f"{one.measures[name]:.2f}" for name in columns[3:]]
+            + [f"{one.measures[name]:.2f}" for name in names[3:]]
             for one in found.classes[:_SHOWN]
         ]
         title = f"Most suspicious of {count(len(found.classes), 'class')}"
-        printing.print_table(title, columns, rows)
+        printing.print_table(title, names, rows)
         typer.echo(page)
     for one in found.classes:
         for reason in one.reasons:
@@ -77,6 +88,6 @@ def audit(
         printing.say("No class is flagged")
     printing.say_skipped(found.skipped)
     printing.say(f"Open {page} in a browser")
-    printing.next_step("report", run, data, "--split", split)
+    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
     if found.skipped:
         raise typer.Exit(SKIPPED)

@@ -11,7 +11,7 @@ import typer
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.interrupts import INTERRUPTED
 
-# A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/benchmarks.md
+# A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/methods/cam.md
 # has what it reaches and what else was tried.
 SCENES: dict[str, Any] = {"train": 6000, "val": 500, "test": 600, "size": 96}
 RECIPE: dict[str, Any] = {
@@ -34,10 +34,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data and the run.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of the scenes and of the training.")] = 0,
 ) -> None:
-    """The main job in three minutes: no data, no network, no GPU needed.
+    """Train, score and report in about two minutes: no data, no internet, no GPU needed.
 
-    Digits are hidden in cluttered scenes; a network learns them from the class alone, and shows
-    where it looked. Example: `lookcloser demo`
+    Digits are hidden in cluttered scenes. A network learns them from class labels alone, and
+    shows where it looked. Example: `lookcloser demo`
     """
     start = time.perf_counter()
     printing.say("1/4 writing scenes")

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED, THRESHOLD_FROM, BatchSize, Run, ScoredSplit, scored_split
+from lookcloser.cli.answer import (
+    SKIPPED,
+    THRESHOLD_FROM,
+    BatchSize,
+    Run,
+    ScoredSplit,
+    columns_again,
+    scored_split,
+)
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import BoxRuleOption, Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -20,19 +29,24 @@ def report(
     run: Run,
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     split: ScoredSplit = None,
+    columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file; without it report.html in the run.")
+        Path | None, typer.Option(help="The file; default: report.html in the run.")
     ] = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
+    box_rule: BoxRuleOption = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="With a section on classes right for a wrong reason.")
+        bool,
+        typer.Option(
+            "--audit", help="Add a section on classes that are right for the wrong reason."
+        ),
     ] = False,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
     dry_run: DryRun = False,
 ) -> None:
-    """One self-contained HTML page: scores, mistakes, and the evidence behind each answer.
+    """Write one self-contained HTML page: scores, mistakes, and the evidence behind each answer.
 
     Example: `lookcloser report runs/birds birds/`
     """
@@ -43,8 +57,8 @@ def report(
 
     if out is not None:
         check_place(out, "--out")
-    recognizer = load_run(run, device=device)
-    catalog = recognizer.catalog(data)
+    recognizer = load_run(run, device=device, box_rule=box_rule)
+    catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, REPORT_FILE)
@@ -67,17 +81,17 @@ def report(
     if evaluation.skipped:
         unread = count(len(evaluation.skipped), "image")
         printing.say(f"{unread} could not be read; the page lists them")
-    _say_next(evaluation, run, data)
+    _say_next(evaluation, run, data, columns_again(columns))
     if evaluation.skipped:
         raise typer.Exit(SKIPPED)
 
 
-def _say_next(evaluation: Evaluation, run: str, data: str) -> None:
-    """What the task allows: an audit of classes, boxes of tags, pictures for captions."""
+def _say_next(evaluation: Evaluation, run: str, data: str, more: Sequence[str]) -> None:
+    """What the task allows: an audit of classes, boxes of tags, images for captions."""
     if evaluation.task == "classification":
-        printing.next_step("audit", run, data, "--split", evaluation.split)
+        printing.next_step("audit", run, data, "--split", evaluation.split, *more)
     elif evaluation.task == "multilabel":
-        printing.next_step("annotate", run, data, "--split", evaluation.split)
+        printing.next_step("annotate", run, data, "--split", evaluation.split, *more)
     else:
         image = evaluation.answers[0].prediction.path
         printing.next_step("predict", run, image, "--save", "evidence/")

@@ -11,6 +11,9 @@ OsmeHead = Literal["pooled", "flattened"]
 Merge = Literal["concat", "sum"]
 Gate = Literal["sigmoid", "relu"]
 
+# Of `metrics`: what the threshold of a box is a share of.
+BoxRule = Literal["max", "range"]
+
 # Of `losses`.
 Reduction = Literal["paper", "mean"]
 MamcForm = Literal["npair", "hinge"]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.choices import BoxRule
+from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Kind, Task
 from lookcloser.version import __version__
@@ -30,7 +31,8 @@ class ModelHeader:
         task: What the model answers.
         names: Class names by index.
         preprocessing: How images are made ready.
-        box_threshold: Where maps are cut into boxes, between their minimum and their maximum.
+        box_threshold: Where maps are cut into boxes, a share of what ``box_rule`` says.
+        box_rule: "range", from a map's minimum to its maximum, or "max", of its maximum alone.
         calibration: Temperature, quantiles and thresholds, from images that did not train it.
         scores: Metrics on the validation split at the time of saving.
         evidence_kind: What one piece of evidence of an answer is of.
@@ -45,6 +47,7 @@ class ModelHeader:
     names: tuple[str, ...]
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     box_threshold: float = 0.2
+    box_rule: BoxRule = "range"
     calibration: Calibration = field(default_factory=Calibration)
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence_kind: Kind = "map"
@@ -90,6 +93,23 @@ def parse_header(path: str | Path, text: str) -> ModelHeader:
         raise damaged from error
 
 
+def with_box_rule(header: ModelHeader, rule: str | None) -> ModelHeader:
+    """``header`` with boxes cut by another rule, and with none the same.
+
+    A threshold that was chosen for one rule means nothing for the other, so that another rule comes
+    with the share that the CAM paper takes.
+
+    Raises:
+        UsageError: If the rule is unknown.
+    """
+    if rule is None or rule == header.box_rule:
+        return header
+    for known in get_args(BoxRule):
+        if known == rule:
+            return replace(header, box_rule=known, box_threshold=ModelHeader.box_threshold)
+    raise unknown(rule, "box rule", get_args(BoxRule))
+
+
 def check_known(labels: Iterable[str], header: ModelHeader) -> None:
     """Raise a `LookcloserError` for labels of the data that the model does not know."""
     unknown = sorted(set(labels) - set(header.names))
@@ -120,6 +140,7 @@ def _header(values: Mapping[str, Any]) -> ModelHeader:
             interpolation=_one_of(preprocessing["interpolation"], INTERPOLATIONS),
         ),
         box_threshold=_number(values.get("box_threshold", ModelHeader.box_threshold)),
+        box_rule=_one_of(values.get("box_rule", "range"), get_args(BoxRule)),
         calibration=_calibration(values.get("calibration")),
         scores={k: _number(v) for k, v in _mapping(values.get("scores", {})).items()},
         evidence_kind=_one_of(values.get("evidence_kind", "map"), get_args(Kind)),

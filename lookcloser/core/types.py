@@ -82,7 +82,7 @@ class Label:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Region:
-    """One piece of evidence: where in the picture the model looked for ``label``.
+    """One piece of evidence: where in the image the model looked for ``label``.
 
     Attributes:
         kind: What made it: a class "map", a "scale" (RA-CNN), a "part" (OSME), a "step" of a label
@@ -93,8 +93,9 @@ class Region:
         heatmap: float32 (h, w) in [0, 1], covering the whole image, at the network's own
             resolution, or None. All zeros means that there is no positive evidence.
         step: The position in a sequence, or None.
-        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the answer
-            would move ``box``; right, down and larger are positive. None where nobody asked.
+        move: (x, y, half-side), the direction, of length 1, in which the derivatives of the score
+            or of a loss would move ``box``; right, down and larger are positive. None where nobody
+            asked.
     """
 
     kind: Kind
@@ -153,7 +154,7 @@ class Prediction:
             empty. None where nobody asked.
         coverage: The share that ``candidates`` promise; None where nobody asked.
         refusal: Why the image may show none of the classes, in words; None where it may show one.
-        image: The picture itself where there is no path; kept for `plot` only.
+        image: The image itself where there is no path; kept for `plot` only.
     """
 
     task: Task
@@ -208,7 +209,7 @@ class Prediction:
         """Write `plot` to ``path`` (format by its ending, folders made); returns the path.
 
         Raises:
-            LookcloserError: As `plot`; also for an ending that is no picture's, and when it cannot
+            LookcloserError: As `plot`; also for an ending that is no image's, and when it cannot
                 be written.
         """
         from lookcloser.core.drawing import save_picture
@@ -244,10 +245,10 @@ class Prediction:
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """One picture, seen in several ways.
+    """One image, seen in several ways.
 
     Attributes:
-        prediction: Whose picture it is.
+        prediction: Whose image it is.
         views: Name -> what that view found in it.
     """
 
@@ -257,12 +258,12 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """A section of a report that shows some pictures, each in several ways.
+    """A section of a report that shows some images, each in several ways.
 
     Attributes:
         title: Its heading.
         note: How to read it.
-        sights: The pictures.
+        sights: The images.
     """
 
     title: str

@@ -15,10 +15,11 @@ from lookcloser.data.names import tidy
 from lookcloser.data.readers.files import is_regular
 from lookcloser.data.readers.tables import table as tables
 from lookcloser.data.readers.tables.delimited import TABLE_SUFFIXES
+from lookcloser.data.readers.tables.finding import has_columns
 from lookcloser.data.splits import make_splits
 
-# Where a model's header has how its data was split, and what.
-SPLITS = "splits"
+# Where a model's header has how its data was split, and what; and what its columns were.
+SPLITS, COLUMNS = "splits", "columns"
 SPLIT_OPTIONS = ("seed", "val_share", "test_share")
 
 
@@ -72,9 +73,15 @@ def read_data(
 
 
 def read_as_trained(
-    path: str | Path, header: ModelHeader, *, skip_missing: bool = False
+    path: str | Path,
+    header: ModelHeader,
+    *,
+    skip_missing: bool = False,
+    columns: str | None = None,
+    val_share: float | None = None,
+    test_share: float | None = None,
 ) -> Catalog:
-    """`read_data` with the splits that the training of a model made.
+    """`read_data` with the splits that the training of a model made, and its columns.
 
     Data without splits is split by a seed and shares. With others than those of the training, its
     "test" would hold images that the model has learned from.
@@ -83,24 +90,41 @@ def read_as_trained(
         path: As `read_data` takes it.
         header: Of the model; one from before this was stored gives the defaults.
         skip_missing: As `read_data` takes it.
+        columns: As `parse_columns` takes them; None takes those of the training, where the data is
+            a table that has them.
+        val_share: As `read_data` takes it; None takes that of the training.
+        test_share: Likewise.
 
     Raises:
         LookcloserError: As `read_data`.
     """
     stored = header.provenance.get(SPLITS)
     given = stored if isinstance(stored, Mapping) else {}
-    seed, val_share, test_share = (given.get(name) for name in SPLIT_OPTIONS)
+    seed, *stored_shares = (given.get(name) for name in SPLIT_OPTIONS)
     shares = [
         share if isinstance(share, int | float) and 0 <= share < 1 else default
-        for share, default in ((val_share, 0.1), (test_share, 0.2))
+        for share, default in zip(stored_shares, (0.1, 0.2), strict=True)
     ]
     return read_data(
         path,
         split_seed=seed if isinstance(seed, int) else 0,
-        val_share=shares[0],
-        test_share=shares[1],
+        val_share=shares[0] if val_share is None else val_share,
+        test_share=shares[1] if test_share is None else test_share,
         skip_missing=skip_missing,
+        columns=_stored_columns(path, header) if columns is None else parse_columns(columns),
     )
+
+
+def _stored_columns(path: str | Path, header: ModelHeader) -> dict[str, str] | None:
+    """What the training was told of the columns, where this data has them."""
+    stored, root = header.provenance.get(COLUMNS), Path(path).expanduser()
+    if not isinstance(stored, str):
+        return None
+    try:
+        given = parse_columns(stored)
+        return given if has_columns(root, given.values()) else None
+    except (LookcloserError, OSError):  # `read_data` says what is wrong
+        return None
 
 
 def _catalog(root: Path, skip_missing: bool, columns: Mapping[str, str]) -> Catalog:

@@ -1,4 +1,4 @@
-"""From a picture to the network's input, in evaluation and in training (torchvision v2)."""
+"""From an image to the network's input, in evaluation and in training (torchvision v2)."""
 
 from __future__ import annotations
 

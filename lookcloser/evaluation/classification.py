@@ -70,11 +70,17 @@ class Answered(NamedTuple):
         """The boxes of the true class of each image, in original pixels."""
         return [sample.boxes_of(sample.labels[0]) for sample in self.samples]
 
-    def places(self, grid: tuple[int, int]) -> Places:
+    def places(self, header: ModelHeader) -> Places:
         """The maps of the true class beside the true boxes, where there are boxes."""
         images = range(self.first, self.first + len(self.samples))
         return find_places(
-            self.maps, self.true_boxes(), self.sizes, grid, self.targets.tolist(), images
+            self.maps,
+            self.true_boxes(),
+            self.sizes,
+            header.preprocessing.size,
+            self.targets.tolist(),
+            images,
+            header.box_rule,
         )
 
     def losses(self) -> Floats:
@@ -139,9 +145,8 @@ def _ask(model: Model, batch: SplitBatch) -> tuple[ArrayOutput, Floats]:
 
 def class_places(loop: Loop, samples: Sequence[Sample]) -> Iterator[Places]:
     """The maps of the true classes beside the true boxes."""
-    grid = loop.engine.header.preprocessing.size
     for answered in answer_split(loop, samples, []):
-        yield answered.places(grid)
+        yield answered.places(loop.engine.header)
 
 
 def evaluate_split(
@@ -163,7 +168,7 @@ def evaluate_split(
     kept, columns, skipped = KeptAnswers(evidence, flagged), Columns(), Skipped()
     for answered in answer_split(loop, catalog.split(split), skipped):
         count, targets = len(answered.samples), answered.targets
-        places = answered.places(grid)
+        places = answered.places(header)
         found = boxes.add(places)
         scales.add(answered.output.boxes, answered.true_boxes(), answered.sizes)
         masks.add(answered.maps, answered.samples, answered.sizes)

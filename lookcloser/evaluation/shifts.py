@@ -147,7 +147,7 @@ class _Scale:
     boxes: array[float] = field(default_factory=_numbers)
 
     def result(self) -> ScaleShift:
-        measures = {"pictures": float(len(self.areas))}
+        measures = {"images": float(len(self.areas))}
         for name, values in (("area", self.areas), ("x", self.x), ("y", self.y)):
             measures |= {name: float(np.mean(values)), f"{name} sd": float(np.std(values))}
         measures["inside"] = _mean(self.inside)

@@ -84,7 +84,7 @@ class TagBatch(NamedTuple):
         batch, found, grid = self.batch, self.true_maps, header.preprocessing.size
         if found is None:
             empty = np.zeros((0, 1, 1), np.float32)
-            return find_places(empty, [], [], grid, [], [])
+            return find_places(empty, [], [], grid, [], [], header.box_rule)
         rows, columns = (found.tokens >= 0).nonzero(as_tuple=True)
         labels = found.tokens[rows, columns].tolist()
         images = [found.rows[row] for row in rows.tolist()]
@@ -96,6 +96,7 @@ class TagBatch(NamedTuple):
             grid,
             labels,
             [self.first + image for image in images],
+            header.box_rule,
         )
 
 

@@ -1,4 +1,4 @@
-"""Class visualization: a picture that a network takes for a class."""
+"""Class visualization: an image that a network takes for a class."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def class_visualization(
         steps: Gradient steps in all, shared out over the scales.
         rate: Length of a step, as root mean square over the values of an image.
         l2: Weight of the squared norm.
-        jitter: Largest shift in pixels at full size, the picture wrapping around.
+        jitter: Largest shift in pixels at full size, the image wrapping around.
         blur: Standard deviation in pixels; 0 leaves the blurring out.
         blur_every: Steps from one blur to the next.
         scales: Sizes to pass through, as shares of ``size``, rising to 1. A network of one fixed

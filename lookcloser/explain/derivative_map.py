@@ -45,26 +45,32 @@ def derivative(model: nn.Module, images: Tensor, targets: Targets = None) -> Ten
     return -derivative_map(model, images, targets)
 
 
-def box_update(maps: Tensor, boxes: Tensor) -> Tensor:
+def box_update(maps: Tensor, boxes: Tensor, shrink: float = 0.0) -> Tensor:
     """Which way a derivative map moves a box: ``-Σ_xy D(x, y) ∂M(x, y)/∂t``, M the boxcar mask.
 
     It is the descent direction of the paper's analysis. The mask only grows with the half-side, so
-    the third number is never negative: without a constant that shrinks it, the box would grow.
+    the third number is never negative by itself. The authors' released layer adds a constant that
+    shrinks the box: with ``shrink`` every place of the box pulls its side inwards by as much,
+    ``shrink · Σ_xy D(x, y) M(x, y)``. The box then grows where the derivatives are strong at its
+    border, and shrinks where they are strong in its middle only.
 
     Args:
         maps: (B, H, W) of `derivative_map`.
         boxes: (B, 3), ``(t_x, t_y, t_l)`` as center and half-side in [-1, 1].
+        shrink: 0 for the paper's formula; `lookcloser.layers.boxcar.SHRINK` is the release's.
 
     Returns:
         (B, 3) in the same order, not normalized: a positive first number moves the box right, a
-        positive second one down, a positive third one enlarges it.
+        positive second one down, a positive third one enlarges it, a negative one makes it smaller.
     """
     with torch.inference_mode(False), torch.enable_grad():
         leaf = boxes.detach().clone().requires_grad_()
         mask = boxcar_mask(leaf, (maps.shape[-2], maps.shape[-1]))[:, 0]
-        covered = (maps.detach().clone() * mask).sum()
-        (gradient,) = torch.autograd.grad(covered, leaf)
-    return -gradient
+        covered = (maps.detach().clone() * mask).sum(dim=(1, 2))
+        (gradient,) = torch.autograd.grad(covered.sum(), leaf)
+    inwards = torch.zeros_like(gradient)
+    inwards[:, 2] = shrink * covered.detach()
+    return inwards - gradient
 
 
 def _negative_square(slopes: Tensor) -> Tensor:

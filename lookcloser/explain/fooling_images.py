@@ -1,4 +1,4 @@
-"""Fooling images: the smallest change of a picture that makes the network say something else."""
+"""Fooling images: the smallest change of an image that makes the network say something else."""
 
 from __future__ import annotations
 

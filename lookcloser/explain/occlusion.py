@@ -1,4 +1,4 @@
-"""Occlusion: how much the score falls where a window covers the picture."""
+"""Occlusion: how much the score falls where a window covers the image."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource, load_image
 from lookcloser.core.preprocessing import input_pixels
 from lookcloser.core.types import Kind, Label, Region
-from lookcloser.inference.derivatives import VIEW, moved_regions
+from lookcloser.inference.derivatives import VIEW, moved_regions, ranking_regions
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.stock import StockEngine
 from lookcloser.inference.views import ALL, check_task, check_views, look
@@ -36,7 +36,11 @@ def explain_image(
     if VIEW in maps and boxes is not None:
         (label,) = asked.labels(wanted)
         scales = scale_regions(asked.output, 0, label, asked.picture.size)
-        found |= moved_regions(maps[VIEW][0, 0], torch.from_numpy(boxes[0]), scales)
+        corners = torch.from_numpy(boxes[0])
+        found |= moved_regions(maps[VIEW][0, 0], corners, scales)
+        if isinstance(engine, TorchEngine):
+            images = engine.images(asked.pixels)
+            found |= ranking_regions(engine.model, images, corners, wanted[0], scales)
     if views is None or ALL in views:
         found |= {f"part {n}": region for n, region in enumerate(asked.parts(wanted[0]), 1)}
     return found
@@ -137,5 +141,6 @@ class _Asked:
             self.picture.size,
             header.preprocessing.size,
             header.box_threshold,
+            header.box_rule,
             kind=kind,
         )

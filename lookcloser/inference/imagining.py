@@ -1,4 +1,4 @@
-"""Pictures that a network makes: what it takes for a class, and what fools it."""
+"""Images that a network makes: what it takes for a class, and what fools it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Fooling(NamedTuple):
 def imagine_class(
     engine: AnyEngine, target: str, *, steps: int = 150, seed: int = 0
 ) -> Image.Image:
-    """A picture that a network takes for a class, by gradient ascent from noise.
+    """An image that a network takes for a class, by gradient ascent from noise.
 
     Args:
         engine: The network: `Recognizer.engine`.

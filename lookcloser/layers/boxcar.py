@@ -20,7 +20,7 @@ from lookcloser.core.errors import unknown
 
 SHARPNESS = 10.0
 # The released layer adds 0.005 per pixel where its logistic has k = 0.05 per pixel.
-_SHRINK = 0.1 * SHARPNESS
+SHRINK = 0.1 * SHARPNESS
 
 
 def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = SHARPNESS) -> Tensor:
@@ -148,7 +148,7 @@ class _SaliencyGradient(torch.autograd.Function):
             boxes = ctx.saved_tensors[0].detach().requires_grad_()
             covered = (weight * _mask_on_crop(boxes, gradient.shape)).mean(dim=(1, 2, 3))
             (towards,) = torch.autograd.grad(covered.sum(), boxes)
-        shrink = _SHRINK * weight.mean(dim=(1, 2, 3))
+        shrink = SHRINK * weight.mean(dim=(1, 2, 3))
         return gradient, torch.stack((-towards[:, 0], -towards[:, 1], shrink - towards[:, 2]), 1)
 
 

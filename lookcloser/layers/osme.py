@@ -80,7 +80,7 @@ class OSME(nn.Module):
         )
 
     def evidence(self, features: Tensor, directions: Tensor) -> Tensor:
-        """Where in the picture each attention finds a score that is linear in its feature.
+        """Where in the image each attention finds a score that is linear in its feature.
 
         For the row of a classifier on f, one map per attention: its mean over the positions is the
         attention's exact share ``directions · (f^p - bias^p)`` of the logit, as with class

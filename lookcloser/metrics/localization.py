@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import unknown
 from lookcloser.metrics.classification import topk_hits
 from lookcloser.metrics.level_sets.overlaps import Choice, Mode, best_overlaps
@@ -70,13 +71,14 @@ class MaxBoxAcc:
         components: Choice = "all",
         mode: Mode = "reference",
         thresholds: ArrayLike | None = None,
+        rule: BoxRule = "range",
     ) -> None:
         if components not in get_args(Choice):
             raise unknown(components, "components", get_args(Choice))
         if mode not in get_args(Mode):
             raise unknown(mode, "mode", get_args(Mode))
         self.ious = np.asarray(ious, dtype=np.float64)
-        self.components, self.mode = components, mode
+        self.components, self.mode, self.rule = components, mode, rule
         self.thresholds = _thresholds(thresholds)
         # Many thresholds fall between the same two of the 256 values.
         levels = (self.thresholds * 255).astype(np.int64)
@@ -89,7 +91,8 @@ class MaxBoxAcc:
         array = as_maps(maps)
         truth = padded_boxes(boxes, len(array), inclusive=self.mode == "reference")
         found = []
-        for part in best_overlaps(array, truth, self._levels, self.components, self.mode):
+        how = self.components, self.mode, self.rule
+        for part in best_overlaps(array, truth, self._levels, *how):
             self._hits += (part >= self.ious[:, None, None]).sum(axis=1)
             self._count += len(part)
             found.append(part)
@@ -113,13 +116,22 @@ def box_overlaps(
     components: Choice = "all",
     mode: Mode = "reference",
     thresholds: ArrayLike | None = None,
+    rule: BoxRule = "range",
 ) -> Floats:
-    """Best IoU of any box of a map with any of its true boxes. Arguments as in `max_box_acc`.
+    """Best IoU of any box of a map with any of its true boxes.
+
+    Args:
+        maps: As in `max_box_acc`, like the next four.
+        boxes: As there.
+        components: As there.
+        mode: As there.
+        thresholds: As there.
+        rule: What thresholds are shares of; see `boxes_from_maps`.
 
     Returns:
         (N, T), for every map and threshold.
     """
-    return MaxBoxAcc((), components, mode, thresholds).update(maps, boxes)
+    return MaxBoxAcc((), components, mode, thresholds, rule).update(maps, boxes)
 
 
 def box_accuracy_curve(

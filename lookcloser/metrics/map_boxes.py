@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import unknown
 from lookcloser.metrics.level_sets.labels import label, largest_box
 from lookcloser.metrics.maps import as_maps
 
 Component = Literal["largest", "peak"]
-BoxRule = Literal["max", "minmax"]
 
 
 def boxes_from_maps(
@@ -30,11 +30,11 @@ def boxes_from_maps(
         threshold: A share, above 0 and at most 1.
         component: "largest": the 8-connected component with the most pixels (the paper; of equals
             the first in reading order); "peak": the component of the maximum.
-        rule: What the share is of. "max" (the paper): pixels from ``threshold · max`` on; "minmax":
+        rule: What the share is of. "max" (the paper): pixels from ``threshold · max`` on; "range":
             from ``min + threshold · (max - min)`` on, as the published scoring protocol cuts
             (Choe et al., CVPR 2020). They are the same where the lowest value is 0; below a
-            negative one "minmax" cuts lower, above a positive one higher. A constant map has no
-            range, and no box by "minmax".
+            negative one "range" cuts lower, above a positive one higher. A constant map has no
+            range, and no box by "range".
 
     Returns:
         (N, 4) boxes x0, y0, x1, y1 in pixels of the maps, x1 and y1 exclusive. NaN where a map has
@@ -55,7 +55,7 @@ def boxes_from_maps(
     array = as_maps(maps)
     boxes = np.full((len(array), 4), np.nan)
     for box, values in zip(boxes, array, strict=True):
-        lowest, highest = values.min() if rule == "minmax" else 0.0, values.max()
+        lowest, highest = values.min() if rule == "range" else 0.0, values.max()
         if not highest > max(lowest, 0):
             continue
         kept = values >= lowest + threshold * (highest - lowest)

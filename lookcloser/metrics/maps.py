@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from lookcloser.core import LookcloserError
 from lookcloser.core.boxes import Boxes, clip, scale
 from lookcloser.core.boxes import as_boxes as boxes_array
+from lookcloser.core.choices import BoxRule
+from lookcloser.core.errors import unknown
 
 Maps = NDArray[np.floating[Any]]
 
@@ -50,6 +52,32 @@ def min_max(maps: Maps) -> Maps:
     normal /= np.where(empty, 1, spread)
     normal[empty[:, 0, 0]] = 0
     return normal
+
+
+def relative(maps: Maps, rule: BoxRule) -> Maps:
+    """Each map (N, h, w) on [0, 1], so that a share of what the rule says is a plain threshold.
+
+    Args:
+        maps: As they are, negative values included.
+        rule: "range": from the minimum to the maximum, as the published scoring protocol (see
+            `min_max`); "max": positive values over the maximum (the CAM paper), negative ones are
+            0. They are the same where the lowest value is 0. A map without a positive value becomes
+            all zeros by "max".
+
+    Raises:
+        LookcloserError: If the rule is unknown, or a map is not finite.
+    """
+    if rule not in get_args(BoxRule):
+        raise unknown(rule, "box rule", get_args(BoxRule))
+    if rule == "range":
+        return min_max(maps)
+    highest = maps.max(axis=(1, 2), keepdims=True)
+    if np.isinf(highest).any():
+        worst = int(np.flatnonzero(np.isinf(highest))[0])
+        raise LookcloserError(f"maps[{worst}] has values without bounds", allowed="Finite maps")
+    there = highest > 0
+    shares: Maps = np.where(there, np.maximum(maps, 0), 0) / np.where(there, highest, 1)
+    return shares
 
 
 def upsample_maps(maps: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:

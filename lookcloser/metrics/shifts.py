@@ -19,10 +19,10 @@ class Shift(NamedTuple):
     Attributes:
         overlap: (T - 1,) evidence that two steps in a row have in common: 1 where they look at the
             same places alike, 0 where at none of the same.
-        distance: (T - 1,) between the centers of their evidence, as a share of the picture's
+        distance: (T - 1,) between the centers of their evidence, as a share of the image's
             diagonal, with both sides taken as equally long.
         center: (T, 2) x, y of the center of the evidence, in [0, 1].
-        size: (T,) share of the picture that the evidence would fill if it were even there; a single
+        size: (T,) share of the image that the evidence would fill if it were even there; a single
             cell is 1 over the number of cells.
 
     NaN where a step has no evidence.
@@ -35,12 +35,12 @@ class Shift(NamedTuple):
 
 
 class Nested(NamedTuple):
-    """Views of one picture, coarse to fine.
+    """Views of one image, coarse to fine.
 
     Attributes:
-        size: (S,) share of the picture's area.
+        size: (S,) share of the image's area.
         center: (S, 2) x, y of the middle in [0, 1].
-        inside: (S,) share of the view that lies in the one before, the first in the picture.
+        inside: (S,) share of the view that lies in the one before, the first in the image.
         overlap: (S - 1,) IoU of each with the one before.
     """
 
@@ -71,8 +71,8 @@ def nested_views(boxes: ArrayLike, size: tuple[float, float]) -> Nested:
     """Where finer and finer views lie.
 
     Args:
-        boxes: (S, 4) in pixels of the picture, coarse to fine.
-        size: (width, height) of the picture.
+        boxes: (S, 4) in pixels of the image, coarse to fine.
+        size: (width, height) of the image.
     """
     views = as_boxes(boxes)
     width, height = size

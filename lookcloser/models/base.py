@@ -29,7 +29,7 @@ class Phase:
         share: Of the optimizer steps of the whole training, at most. The last phase takes all that
             is left.
         patience: It ends sooner where its loss reaches no new low for this share of its steps.
-        restarts: Whether the schedule of the learning rate begins anew with it, and runs to its end
+        restarts: Whether the schedule of the learning rate starts over with it, and runs to its end
             until the next phase that restarts it: what learns only now would else be left the
             falling tail of the rate.
     """
@@ -127,6 +127,20 @@ class Model(nn.Module, ABC):
         """
         output: Output = self(images, top=top)
         return output
+
+    def logits_at(self, images: Tensor, boxes: Tensor) -> Tensor | None:
+        """What each scale says where it is shown given boxes, to see how they depend on them.
+
+        Args:
+            images: (B, 3, H, W).
+            boxes: (B, S - 1, 3), ``(cx, cy, half-side)`` in [-1, 1] of the images; of each finer
+                scale.
+
+        Returns:
+            (B, S, C), with the true gradient to images and boxes; None for methods that look once.
+        """
+        del images, boxes
+        return None
 
     def following(self, tokens: Tensor) -> nn.Module:
         """The network that views look at to explain an answer.

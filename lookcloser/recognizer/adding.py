@@ -7,15 +7,22 @@ from typing import TYPE_CHECKING
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import missing_path
-from lookcloser.data import Catalog, read_data
+from lookcloser.data import Catalog, read_as_trained
+from lookcloser.models import read_header
 from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
     from lookcloser.training.recipes.adding import Added
 
 
-def add(run: str | Path, data: str | Path | Catalog, *, out: str | Path | None = None) -> Added:
-    """Add images to a model in closed form: new classes, or more of known ones.
+def add(
+    run: str | Path,
+    data: str | Path | Catalog,
+    *,
+    out: str | Path | None = None,
+    columns: str | None = None,
+) -> Added:
+    """Add images to a closed-form model: new classes, or more of known ones.
 
     The images it has learned from are not needed; the result is that of training with all of them.
     A data set that brings a test or val split along keeps it: only what is for training is added.
@@ -24,6 +31,7 @@ def add(run: str | Path, data: str | Path | Catalog, *, out: str | Path | None =
         run: A run folder or a model file.
         data: A data set of any layout, one class is enough, or a `Catalog`.
         out: Where the model is written; None replaces the one of the run.
+        columns: What the columns of a table are; see `lookcloser.data.read_as_trained`.
 
     Returns:
         What was added.
@@ -39,5 +47,7 @@ def add(run: str | Path, data: str | Path | Catalog, *, out: str | Path | None =
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise LookcloserError(f"{path}: no {MODEL_FILE} in this folder", fix="Give a run folder")
-    catalog = data if isinstance(data, Catalog) else read_data(data, val_share=0.0, test_share=0.0)
-    return add_images(file, catalog, file if out is None else Path(out).expanduser())
+    if not isinstance(data, Catalog):
+        header = read_header(file)
+        data = read_as_trained(data, header, columns=columns, val_share=0.0, test_share=0.0)
+    return add_images(file, data, file if out is None else Path(out).expanduser())

@@ -1,10 +1,10 @@
-"""A run as one ONNX file, checked against it, in float32 or in 8 bits."""
+"""A run as one ONNX file, or a folder that answers in the browser, checked against the run."""
 
 from __future__ import annotations
 
 import copy
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,15 +13,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import replacing
-from lookcloser.data import Catalog, read_as_trained
-from lookcloser.inference.engine import TorchEngine
-from lookcloser.recognizer.run import read_config
+from lookcloser.data import Catalog
+from lookcloser.inference.explaining import AnyEngine
+from lookcloser.recognizer.run_data import data_of_run
 
 if TYPE_CHECKING:
     from lookcloser.export import Differences, Measured, Row
     from lookcloser.recognizer.recognizer import Recognizer
+
+FORMS = ("onnx", "web")
 
 CHECKED = 16  # images that a file is compared on
 MEASURED = 400  # images that 8 bits are measured on
@@ -33,12 +35,13 @@ class ExportResult:
     """What was written.
 
     Attributes:
-        path: The file.
+        path: The file, or the folder.
         differences: The largest between the float32 file and the run.
         images: What they were compared on, in words.
         rows: Of 8 bits what they cost, on ``measured``; empty for float32.
         measured: What that was measured on, in words.
         calibrated: What the ranges of 8 bits were taken from, in words; "" for float32.
+        size: Bytes of the file, or of all files of the folder.
     """
 
     path: Path
@@ -47,6 +50,7 @@ class ExportResult:
     rows: tuple[Row, ...] = ()
     measured: str = ""
     calibrated: str = ""
+    size: int = 0
 
 
 def export_run(
@@ -55,25 +59,60 @@ def export_run(
     *,
     int8: bool,
     calibrate: str | Path | None,
+    form: str,
+    ort: str | Path | None,
 ) -> ExportResult:
     """See `lookcloser.Recognizer.export`."""
+    if form not in FORMS:
+        raise unknown(form, "format", FORMS)
     _require_extra()
-    path = _path(recognizer, out)
     if calibrate is not None and not int8:
-        raise UsageError("--calibrate without --int8", fix="Give --int8 beside it")
-    engine = _on_cpu(recognizer.trained_engine())
-    catalog = _data(recognizer)
+        raise UsageError("--calibrate without --int8", fix="Give --int8 as well")
+    if form == "web":
+        return _export_web(recognizer, out, int8, calibrate, ort)
+    if ort is not None:
+        raise UsageError("--ort without --format web", fix="Give --format web as well")
+    return _export_file(recognizer, _path(recognizer, out), int8, calibrate)
+
+
+def _export_web(
+    recognizer: Recognizer,
+    out: str | Path | None,
+    int8: bool,
+    calibrate: str | Path | None,
+    ort: str | Path | None,
+) -> ExportResult:
+    """What is missing or in the way is said before the work."""
+    from lookcloser.runtime.onnx_file import read_onnx
+    from lookcloser.web import check_folder, find_runtime, write_folder
+
+    if out is None and recognizer.folder is None:
+        raise _no_folder()
+    folder = check_folder(out if out is not None else Path(recognizer.folder or "") / "web")
+    runtime = find_runtime(ort)
+    name = folder.name if recognizer.folder is None else recognizer.folder.resolve().name
+    with tempfile.TemporaryDirectory() as place:
+        made = _export_file(recognizer, Path(place) / "model.onnx", int8, calibrate)
+        written = write_folder(read_onnx(made.path), folder, runtime, name)
+    return replace(made, path=written.path, size=sum(written.sizes.values()))
+
+
+def _export_file(
+    recognizer: Recognizer, path: Path, int8: bool, calibrate: str | Path | None
+) -> ExportResult:
+    engine = _on_cpu(recognizer.engine)
+    catalog = data_of_run(recognizer)
     if int8:
         return _export_int8(engine, path, catalog, calibrate)
     from lookcloser.export import write_onnx
 
     checked = _images(engine, catalog, CHECKED)
     found = write_onnx(engine.model, engine.header, path, reference=engine, pixels=checked.pixels)
-    return ExportResult(path, found, checked.source)
+    return ExportResult(path, found, checked.source, size=path.stat().st_size)
 
 
 def _export_int8(
-    engine: TorchEngine, path: Path, catalog: Catalog | None, calibrate: str | Path | None
+    engine: AnyEngine, path: Path, catalog: Catalog | None, calibrate: str | Path | None
 ) -> ExportResult:
     import onnx
 
@@ -81,7 +120,7 @@ def _export_int8(
     from lookcloser.runtime.onnx import load
 
     pixels, calibrated = _calibration(engine, catalog, calibrate)
-    measured = _images(engine, catalog, MEASURED)
+    measured = _measured(engine, catalog, calibrate)
     checked = _images(engine, catalog, CHECKED)
     with tempfile.TemporaryDirectory() as folder, replacing(path) as small:
         plain = Path(folder) / "float32.onnx"
@@ -90,7 +129,8 @@ def _export_int8(
         )
         save(quantized(onnx.load(plain), pixels), small)
         rows = side_by_side(load(plain).engine, load(small).engine, measured)
-    return ExportResult(path, found, checked.source, tuple(rows), measured.source, calibrated)
+    size = path.stat().st_size
+    return ExportResult(path, found, checked.source, tuple(rows), measured.source, calibrated, size)
 
 
 def _require_extra() -> None:
@@ -104,31 +144,24 @@ def _require_extra() -> None:
 
 def _path(recognizer: Recognizer, out: str | Path | None) -> Path:
     if out is None and recognizer.folder is None:
-        raise UsageError("a model from a single file has no folder of its own", fix="Give --out")
+        raise _no_folder()
     path = Path(out) if out is not None else Path(recognizer.folder or "") / "model.onnx"
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path}: not the name of an ONNX file", allowed="A name in .onnx")
     return path
 
 
-def _on_cpu(engine: TorchEngine) -> TorchEngine:
+def _no_folder() -> UsageError:
+    return UsageError("a model from a single file has no folder of its own", fix="Give --out")
+
+
+def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-    return TorchEngine(copy.deepcopy(engine.model).cpu(), engine.header, torch.device("cpu"))
+    return replace(engine, model=copy.deepcopy(engine.model).cpu(), device=torch.device("cpu"))
 
 
-def _data(recognizer: Recognizer) -> Catalog | None:
-    """The data that the run was trained on, where it is still there."""
-    if recognizer.folder is None:
-        return None
-    try:
-        catalog = read_as_trained(read_config(recognizer.folder)[0], recognizer.header)
-    except LookcloserError:
-        return None
-    return catalog if catalog.task == recognizer.header.task else None
-
-
-def _images(engine: TorchEngine, catalog: Catalog | None, most: int) -> Measured:
+def _images(engine: AnyEngine, catalog: Catalog | None, most: int) -> Measured:
     """Of the data, as far from training as there are some; else drawn ones."""
     from lookcloser.export import Measured, data_images, drawn_pixels
 
@@ -137,8 +170,18 @@ def _images(engine: TorchEngine, catalog: Catalog | None, most: int) -> Measured
     return data_images(catalog, catalog.splits[-1], engine.header, most)
 
 
+def _measured(engine: AnyEngine, catalog: Catalog | None, folder: str | Path | None) -> Measured:
+    """What 8 bits are measured on: the data, else the folder, else drawn images."""
+    from lookcloser.export import Measured, folder_pixels
+
+    if catalog is not None or folder is None:
+        return _images(engine, catalog, MEASURED)
+    pixels = folder_pixels(folder, engine.header.preprocessing, MEASURED)
+    return Measured(pixels, source=f"{len(pixels)} images of {folder}")
+
+
 def _calibration(
-    engine: TorchEngine, catalog: Catalog | None, folder: str | Path | None
+    engine: AnyEngine, catalog: Catalog | None, folder: str | Path | None
 ) -> tuple[NDArray[np.uint8], str]:
     from lookcloser.export import data_images, folder_pixels
 

@@ -9,7 +9,9 @@ from typing import Any
 import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.header import with_box_rule
 from lookcloser.core.storage.files import missing_path
+from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
 from lookcloser.models import load_model_file
@@ -24,6 +26,7 @@ def load_run(
     device: str | torch.device | None = None,
     weights: str = "pretrained",
     model_kwargs: Mapping[str, Any] | None = None,
+    box_rule: str | None = None,
 ) -> Recognizer:
     """See `lookcloser.load`, of which this is all but exported files; for what those cannot do.
 
@@ -35,10 +38,11 @@ def load_run(
         net, header = stock_classifier(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
-        return Recognizer(net, header, device=device)
+        return Recognizer(net, with_box_rule(header, box_rule), device=device)
+    path = fetched(path)
     if is_onnx(path):
         raise UsageError(
-            f"{path}: an exported file, which can answer and annotate, and no more",
+            f"{path}: an exported file, which can only answer and annotate",
             fix="Give the run that it was exported from",
         )
     path = Path(path).expanduser()
@@ -53,4 +57,4 @@ def load_run(
             f"`lookcloser train --resume {path}`",
         )
     model, header = load_model_file(file)
-    return Recognizer(model, header, device=device, folder=folder)
+    return Recognizer(model, with_box_rule(header, box_rule), device=device, folder=folder)

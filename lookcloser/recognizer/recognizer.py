@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -27,6 +27,7 @@ from lookcloser.runtime import Answerer
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
+    from lookcloser.recognizer.pushing import Pushed
     from lookcloser.recognizer.reporting import AuditPage, ReportPage
 
 STOCK = "timm:"
@@ -129,7 +130,7 @@ class Recognizer(Answerer):
         """Whether views point at what the answers depend on, and depend on the weights themselves.
 
         Each image is explained for its best class; true answers are not used. The scores are those
-        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to a picture of its
+        of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to an image of its
         own mean color, `road` at 4 shares, and `sanity_check` with all weights random. For each
         image and view this takes 50 forward passes, and 3 times the view itself.
 
@@ -170,8 +171,9 @@ class Recognizer(Answerer):
                 answer. `explain_labels` takes several.
 
         Returns:
-            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives a
-            "scale" region per box, with the way in which the derivatives would move it.
+            A "map" region per view. Of an answer that looked into boxes, "derivative" also gives
+            two "scale" regions per box, with the way in which the derivatives of the class score
+            and of the ranking loss would move it.
 
         Raises:
             LookcloserError: For an unknown view or class, an image that cannot be read, and a
@@ -296,6 +298,8 @@ class Recognizer(Answerer):
         *,
         int8: bool = False,
         calibrate: str | Path | None = None,
+        form: str = "onnx",
+        ort: str | Path | None = None,
     ) -> ExportResult:
         """Write one .onnx file that answers without torch, evidence included, and check it.
 
@@ -303,20 +307,71 @@ class Recognizer(Answerer):
         images of the run's data, where that is still there, else on drawn ones.
 
         Args:
-            out: The file; None writes model.onnx into the run.
+            out: The file, or the folder of a web page; None writes model.onnx or web/ into the run.
             int8: Whether the network computes in 8 bits: smaller, several times as fast, and a
                 little less exact; the result says by how much.
             calibrate: Of ``int8``: a folder of images like those of the training; None takes 128
                 of the run's training data.
+            form: "onnx", or "web" for a folder that any static host serves and that answers in
+                the browser, which images never leave.
+            ort: Of "web": the folder of the npm package onnxruntime-web; "cdn" to load it from a
+                pinned address; None looks in the current folder.
 
         Raises:
             LookcloserError: For a network that cannot be exported, or whose file answers otherwise
-                (it is not kept); where the extra "export" is not installed; for a model from a
-                single file without ``out``.
+                (it is not kept); where the extra "export" or onnxruntime-web is not installed; for
+                a model from a single file without ``out``; for a folder in which there is anything
+                but an earlier export.
         """
         from lookcloser.recognizer.exporting import export_run
 
-        return export_run(self, out, int8=int8, calibrate=calibrate)
+        return export_run(self, out, int8=int8, calibrate=calibrate, form=form, ort=ort)
+
+    def push(
+        self,
+        repository: str,
+        *,
+        data: str | Path | Catalog | None = None,
+        split: str | None = None,
+        image: ImageSource | Literal[False] | None = None,
+        license: str | None = None,
+        private: bool = False,
+        dry_run: bool = False,
+        out: str | Path | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Pushed:
+        """Send the model to the Hugging Face hub, with a model card; `load` takes it from there.
+
+        Args:
+            repository: "OWNER/NAME"; made where it is not there.
+            data: What the scores of the card are measured on; None takes the run's data, where it
+                is still there, else the card has the scores of the training.
+            split: Which part of it; None takes test, else val, and never what was trained on.
+            image: What the card shows with its evidence; None takes one of the scored images,
+                which is then public too; False shows none.
+            license: An identifier of the hub, e.g. "apache-2.0"; None says that there is none.
+            private: Whether nobody else shall see it.
+            dry_run: Whether to make everything and send nothing.
+            out: Of ``dry_run``: a folder for the files.
+            progress: Told (done, total) images while they are scored.
+
+        Raises:
+            LookcloserError: As `evaluation`; without a token or network; for a stock classifier.
+        """
+        from lookcloser.recognizer.pushing import push_run
+
+        return push_run(
+            self,
+            repository,
+            data=data,
+            split=split,
+            image=image,
+            license=license,
+            private=private,
+            dry_run=dry_run,
+            out=out,
+            progress=progress,
+        )
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
@@ -333,9 +388,17 @@ class Recognizer(Answerer):
             fix=f"Train it first: `lookcloser train DATA --backbone {name}`",
         )
 
-    def catalog(self, data: str | Path | Catalog) -> Catalog:
-        """A data set for the task of this model; one of another task is refused."""
-        catalog = data if isinstance(data, Catalog) else read_as_trained(data, self.header)
+    def catalog(self, data: str | Path | Catalog, *, columns: str | None = None) -> Catalog:
+        """A data set for the task of this model, read as `lookcloser.data.read_as_trained` does.
+
+        Raises:
+            LookcloserError: For one that cannot be read, or is for another task.
+        """
+        catalog = (
+            data
+            if isinstance(data, Catalog)
+            else read_as_trained(data, self.header, columns=columns)
+        )
         if catalog.task != self.header.task:
             raise LookcloserError(
                 f"{catalog.root}: a data set for {catalog.task}",

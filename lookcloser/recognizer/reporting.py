@@ -25,13 +25,15 @@ from lookcloser.report import write_audit, write_report
 from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
 from lookcloser.version import __version__
 
-MOST_SIGHTS = 4  # pictures whose derivatives are taken for a report
+MOST_SIGHTS = 4  # images whose derivatives are taken for a report
 MOVES_NOTE = (
-    "The derivative map: the squared norm of the derivative of the answer's score at each pixel, "
-    "averaged over small squares. The brighter a place, the more a change there would change the "
-    "score. The arrows show which way the map pulls each box, and the numbers are that pull as a "
-    "vector of length 1: its middle (t_x, t_y) and its half-side (t_l). A larger box covers more "
-    "of the map, so t_l is never negative here; it is training that holds it back."
+    "The derivative map: the squared norm of a derivative at each pixel, averaged over small "
+    "squares. The brighter a place, the more a change there would change what is derived. The "
+    "arrows show which way each box would move, and the numbers are that move as a vector of "
+    "length 1: its middle (t_x, t_y) and its half-side (t_l). Of the score, the map pulls the box "
+    "to where it is bright, and the constant of the authors' release pulls its sides inwards. Of "
+    "the ranking loss, which trains the boxes, it is the loss's own gradient at the box: where "
+    "the finer scale would be surer of the class than the coarser one."
 )
 CURVES = ("epoch", "train_loss", "val_loss", "val_acc", "val_f1", "val_exact", "lr")
 
@@ -173,7 +175,7 @@ def _derivatives(recognizer: Recognizer, evaluation: Evaluation) -> tuple[Sheet,
 def _sights(recognizer: Recognizer, predictions: Iterable[Prediction]) -> Iterator[Sight]:
     for prediction in predictions:
         source: Any = prediction.path or prediction.image
-        with suppress(LookcloserError):  # a picture that is gone since
+        with suppress(LookcloserError):  # an image that is gone since
             views = recognizer.explain(source, [VIEW], target=prediction.labels[0].name)
             del views[VIEW]  # in the others too, where it can be seen
             yield Sight(prediction, views)

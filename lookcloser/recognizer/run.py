@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from lookcloser.core.errors import UsageError
-from lookcloser.data import Catalog, read_data, validate_for_training
+from lookcloser.data import Catalog, parse_columns, read_data, validate_for_training
 from lookcloser.evaluation import measured_on_val
 from lookcloser.models import read_header
 from lookcloser.recognizer.opening import load_run
@@ -145,6 +145,7 @@ def _read(data: str | Path, options: TrainOptions, val_share: float) -> Catalog:
         val_share=val_share,
         test_share=options.test_share,
         skip_missing=options.skip_missing,
+        columns=None if options.columns is None else parse_columns(options.columns),
     )
 
 

@@ -19,8 +19,8 @@ from lookcloser.core.images import load_image
 from lookcloser.core.results.audit import LEVELS, Audit, AuditedClass, Look
 from lookcloser.report.scores import number, percent
 
-SHOWN = 6  # classes with pictures, where fewer are flagged
-SIDE = 224  # pixels of a picture, at most
+SHOWN = 6  # classes with images, where fewer are flagged
+SIDE = 224  # pixels of an image, at most
 MARGIN = 0.15  # of a box, shown around it
 QUALITY = 80
 _FRACTIONS = ("score", "without attended", "attended alone", "lost", "carried")
@@ -30,8 +30,8 @@ _LIFTS = ("attention",)
 def audit_blocks(audit: Audit) -> dict[str, Any]:
     """The material of the macros in ``audit_blocks.html.j2``.
 
-    Flagged classes, or the `SHOWN` most suspicious ones, come with pictures. Those are read again
-    for the crops; crops of pictures that are gone are left out.
+    Flagged classes, or the `SHOWN` most suspicious ones, come with images. Those are read again
+    for the crops; crops of images that are gone are left out.
     """
     shown = max(SHOWN, len(audit.flagged))
     names = list(audit.explained)
@@ -100,7 +100,7 @@ def _card(found: AuditedClass) -> dict[str, Any]:
 
 
 def _crop(look: Look) -> str:
-    """The typical picture with the attended part framed; "" where it is no longer there."""
+    """The typical image with the attended part framed; "" where it is no longer there."""
     try:
         image = load_image(look.picture)
     except LookcloserError:

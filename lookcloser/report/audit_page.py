@@ -8,10 +8,10 @@ from pathlib import Path
 from lookcloser.core.results.audit import Audit
 from lookcloser.core.storage.atomic import write_text
 from lookcloser.report.audit_blocks import audit_blocks
-from lookcloser.report.page import environment, source
+from lookcloser.report.sources import environment, source
 from lookcloser.version import __version__
 
-STYLES = ("report.css", "audit.css")
+STYLES = ("base.css", "report.css", "audit.css")
 
 
 def write_audit(
@@ -19,14 +19,14 @@ def write_audit(
 ) -> Path:
     """Write an audit as one self-contained HTML file.
 
-    Flagged classes, or the most suspicious ones, come with pictures: the mean of their pictures
+    Flagged classes, or the most suspicious ones, come with images: the mean of their images
     with the place in question, their mean evidence, and a typical crop for each kind of place that
     the class is recognized by. All classes are in a table. The page has no script and asks for
     nothing outside it; the same input gives the same bytes.
 
     Args:
         path: The file to write; written atomically, folders made.
-        audit: What was found. Pictures are read again for the crops; those that are gone are left
+        audit: What was found. Images are read again for the crops; those that are gone are left
             out.
         about: Method, backbone, data, versions, in the order to show them.
         title: Heading of the page.

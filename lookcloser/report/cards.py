@@ -1,7 +1,7 @@
-"""One answer -> the card of its picture: what the template prints and what the page draws.
+"""One answer -> the card of its image: what the template prints and what the page draws.
 
 A map travels as its raw grid, one byte a value, and the page colors it: a 7×7 map is 49 bytes
-where a picture of the overlay is 10,000.
+where an image of the overlay is 10,000.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def card_text(answer: Answer, index: int) -> dict[str, Any]:
     width, height = prediction.size
     return {
         "index": index,
-        "name": prediction.path.name if prediction.path else f"picture {index + 1}",
+        "name": prediction.path.name if prediction.path else f"image {index + 1}",
         "path": str(prediction.path) if prediction.path else "",
         "alt": f"{_answer_words(prediction)}; truth: {', '.join(answer.truth) or 'none'}",
         "thumbnail": thumbnail(prediction),
@@ -48,7 +48,7 @@ def card_text(answer: Answer, index: int) -> dict[str, Any]:
 
 
 def card_data(answer: Answer) -> dict[str, Any]:
-    """What the page draws of an answer: boxes as fractions of the picture, maps as grids."""
+    """What the page draws of an answer: boxes as fractions of the image, maps as grids."""
     prediction = answer.prediction
     regions = [_region_data(region, prediction.size) for region in prediction.regions]
     true = [i for i, region in enumerate(prediction.regions) if region.label in answer.truth]
@@ -75,7 +75,7 @@ def encode_grid(heatmap: NDArray[np.floating[Any]]) -> dict[str, Any]:
 
 
 def thumbnail(prediction: Prediction) -> str:
-    """The picture as a small JPEG in a data URI; empty where the picture is no longer there."""
+    """The image as a small JPEG in a data URI; empty where the image is no longer there."""
     source: Any = prediction.image if prediction.path is None else Path(prediction.path)
     if source is None:
         return ""
@@ -88,7 +88,7 @@ def thumbnail(prediction: Prediction) -> str:
 
 
 def data_uri(image: Image.Image) -> str:
-    """A picture as a JPEG in a data URI."""
+    """An image as a JPEG in a data URI."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -113,7 +113,7 @@ def reliability(rows: Sequence[tuple[float, float, int]]) -> dict[str, Any] | No
 
 
 def iou_histogram(ious: Sequence[float], bins: int = 10) -> dict[str, Any] | None:
-    """Bars of how many pictures have which IoU; None where no picture has a true box."""
+    """Bars of how many images have which IoU; None where no image has a true box."""
     if not ious:
         return None
     share = sum(iou >= 0.5 for iou in ious) / len(ious)

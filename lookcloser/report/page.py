@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from lookcloser.core.drawing.colormaps import COLORMAPS, color_table
+from lookcloser.core.drawing.colormaps import COLORMAPS
 from lookcloser.core.results import galleries
 from lookcloser.core.results.audit import Audit
 from lookcloser.core.storage.atomic import write_text
@@ -28,12 +25,11 @@ from lookcloser.report import (
     tables,
     words,
 )
+from lookcloser.report.sources import environment, gallery_colors, source
 from lookcloser.version import __version__
 
-TEMPLATES = Path(__file__).parent / "templates"
-STYLES = ("report.css", "gallery.css", "audit.css", "shifts.css")
-SCRIPTS = ("heat.js", "gallery.js", "page.js")
-COLOR_STEPS = 33
+STYLES = ("base.css", "report.css", "viewer.css", "gallery.css", "audit.css", "shifts.css")
+SCRIPTS = ("heat.js", "viewer.js", "gallery.js", "page.js")
 FIRST_CARDS = 10  # cards shown before "show all"
 
 
@@ -56,18 +52,18 @@ def write_report(
 
     Args:
         path: The file to write; written atomically, folders made.
-        evaluation: What was measured. Pictures are read again for their thumbnails; those that are
+        evaluation: What was measured. Images are read again for their thumbnails; those that are
             gone leave a blank card.
         history: Rows of the training log, e.g. ``{"epoch": 0, "train_loss": 2.1, "val_acc": 0.4}``.
         about: Method, backbone, data, seed, versions, in the order to show them; ``"command"`` is
             the line that reproduces the run.
         data: What a check of the data found: plain values, lists, and tables as mappings of
             mappings.
-        audit: Of the same model, for a section with its pictures and a gallery of the answers of
+        audit: Of the same model, for a section with its images and a gallery of the answers of
             flagged classes.
-        sheets: Further sections of pictures.
+        sheets: Further sections of images.
         title: Heading of the page.
-        max_images: Pictures in each gallery at most; one that is in several is stored once.
+        max_images: Images in each gallery at most; one that is in several is stored once.
 
     Returns:
         ``path``.
@@ -99,29 +95,6 @@ def render(context: Mapping[str, Any]) -> str:
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     template = environment().get_template("report.html.j2")
     return template.render(**context, style=style, script=script, script_hash=f"sha256-{digest}")
-
-
-def environment() -> Environment:
-    """Where the templates of all pages come from."""
-    found = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters |= {
-        "percent": scores.percent,
-        "number": scores.number,
-        "breakable": breakable,
-    }
-    return found
-
-
-def breakable(name: str) -> Markup:
-    """A name, escaped, that may wrap after its underscores, hyphens, dots and slashes."""
-    parts = re.split(r"(?<=[_\-./])", name)
-    return Markup("<wbr>").join(parts)
 
 
 def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
@@ -196,15 +169,3 @@ def _tables(evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
         "skipped": tables.skipped_list(evaluation),
         "audit": tables.audit(data),
     }
-
-
-def gallery_colors(name: str) -> list[tuple[int, int, int]]:
-    """Evenly spaced colors (red, green, blue in 0–255) of a color map."""
-    table = color_table(name).tolist()
-    steps = (index / (COLOR_STEPS - 1) for index in range(COLOR_STEPS))
-    return [tuple(table[min(255, int(step * 256))]) for step in steps]
-
-
-def source(*names: str) -> str:
-    """The text of some files beside the templates, one after the other."""
-    return "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)

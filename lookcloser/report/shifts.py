@@ -58,7 +58,7 @@ def view_rows(scales: Mapping[int, ScaleShift]) -> list[dict[str, Any]]:
     return [
         {
             "view": number,
-            "pictures": scale.measures.get("pictures", math.nan),
+            "images": scale.measures.get("images", math.nan),
             "area": _spread(scale.measures, "area", 1),
             "across": _spread(scale.measures, "x"),
             "down": _spread(scale.measures, "y"),
@@ -91,7 +91,7 @@ def _view_picture(number: int, scale: ScaleShift) -> dict[str, Any]:
     step = -(-len(middles) // POINTS)
     return {
         "view": number,
-        "sizes": histogram(scale.areas.tolist(), BINS, "share of the picture", "area"),
+        "sizes": histogram(scale.areas.tolist(), BINS, "share of the image", "area"),
         "points": middles[::step].round(4).tolist(),
         "box": {"x": x0, "y": y0, "width": round(x1 - x0, 4), "height": round(y1 - y0, 4)},
     }

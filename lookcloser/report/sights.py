@@ -1,4 +1,4 @@
-"""Sections of pictures that are drawn here, each in several ways."""
+"""Sections of images that are drawn here, each in several ways."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PANEL = 280  # longest side in pixels
 
 
 def sheet_data(sheet: Sheet) -> dict[str, Any]:
-    """What the template prints of a sheet; a sight whose picture is gone is left out."""
+    """What the template prints of a sheet; a sight whose image is gone is left out."""
     drawn = [(sight, _picture(sight.prediction)) for sight in sheet.sights]
     return {
         "title": sheet.title,
@@ -30,7 +30,7 @@ def sheet_data(sheet: Sheet) -> dict[str, Any]:
 
 def _sight_data(sight: Sight, picture: Image.Image) -> dict[str, Any]:
     prediction = sight.prediction
-    name = prediction.path.name if prediction.path else "picture"
+    name = prediction.path.name if prediction.path else "image"
     best = prediction.labels[0] if prediction.labels else None
     views = [
         {

@@ -26,7 +26,7 @@ def confusion_cells(evaluation: Evaluation) -> list[tuple[int, int, int]]:
 
 
 def confused_pairs(evaluation: Evaluation) -> list[dict[str, Any]]:
-    """The most frequent mistakes, with their share of the true class's pictures."""
+    """The most frequent mistakes, with their share of the true class's images."""
     if evaluation.confusion is None:
         return []
     totals = evaluation.confusion.sum(axis=1)
@@ -83,19 +83,19 @@ def class_cell(column: str, value: float | None) -> dict[str, Any]:
 
 
 def data_facts(evaluation: Evaluation) -> list[tuple[str, str]]:
-    """What the evaluation itself knows about its pictures."""
+    """What the evaluation itself knows about its images."""
     images = evaluation.images
-    facts = [("pictures answered", number(len(images.correct)))]
+    facts = [("images answered", number(len(images.correct)))]
     if evaluation.skipped:
-        facts.append(("pictures skipped", number(len(evaluation.skipped))))
+        facts.append(("images skipped", number(len(evaluation.skipped))))
     if evaluation.names:
         facts.append(("classes", number(len(evaluation.names))))
     counts = [row["count"] for row in evaluation.per_class.values() if "count" in row]
     if counts:
         spread = " / ".join(number(f(counts)) for f in (min, median, max))
-        facts.append(("pictures a class (min / median / max)", spread))
+        facts.append(("images a class (min / median / max)", spread))
     if images.boxed:
-        facts.append(("pictures with true boxes", number(images.boxed)))
+        facts.append(("images with true boxes", number(images.boxed)))
     return facts
 
 
@@ -126,10 +126,10 @@ def audit(data: Mapping[str, Any]) -> dict[str, list[Any]]:
 
 
 def skipped_list(evaluation: Evaluation) -> dict[str, Any] | None:
-    """Unreadable pictures with their reasons, or None."""
+    """Unreadable images with their reasons, or None."""
     if not evaluation.skipped:
         return None
-    return _list("skipped pictures", [f"{path}: {why}" for path, why in evaluation.skipped])
+    return _list("skipped images", [f"{path}: {why}" for path, why in evaluation.skipped])
 
 
 def _table(name: str, rows: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from lookcloser.report.tables import confused_pairs
 LIMITS = (
     "A map shows which places raised the score of one answer. It is neither the outline of the "
     "thing nor a proof of the reason: a model can look at the right place for a wrong reason.",
-    "Every map is scaled to its own strongest place. Colors compare places within one picture, "
-    "never two pictures.",
+    "Every map is scaled to its own strongest place. Colors compare places within one image, "
+    "never two images.",
     "Boxes come from a threshold on the map. Another threshold gives another box: move the slider "
     "to see how much depends on it.",
-    "The intervals are bootstraps over the pictures of this split. They say how much the scores "
-    "would vary with other pictures of the same kind, not how the model does on other kinds.",
+    "The intervals are bootstraps over the images of this split. They say how much the scores "
+    "would vary with other images of the same kind, not how the model does on other kinds.",
 )
 
 RIGHT = {
@@ -37,7 +37,7 @@ def findings(
     correct = evaluation.images.correct
     if len(correct):
         sentences.append(
-            f"{number(correct.sum())} of {number(len(correct))} pictures were given "
+            f"{number(correct.sum())} of {number(len(correct))} images were given "
             f"{RIGHT[evaluation.task]} ({percent(correct.mean())})."
         )
     weakest = _weakest_class(evaluation)
@@ -55,7 +55,7 @@ def findings(
         row = next((row for row in compared if row.name == "MaxBoxAcc@0.5"), compared[0])
         sentences.append(
             f"Localization, {row.title}: {row.value}; "
-            f"the same box in the center of every picture: {row.baselines[CENTER_BOX]}."
+            f"the same box in the center of every image: {row.baselines[CENTER_BOX]}."
         )
     if calibration and evaluation.task == "classification":
         sentences.append(calibration_words(calibration))

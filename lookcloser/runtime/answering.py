@@ -168,5 +168,6 @@ def _regions(
         size,
         header.preprocessing.size,
         header.box_threshold,
+        header.box_rule,
         kind=header.evidence_kind,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lookcloser.core.header import ModelHeader
+from lookcloser.core.header import ModelHeader, with_box_rule
 from lookcloser.runtime.answerer import Answerer
 from lookcloser.runtime.onnx_engine import OnnxEngine
 from lookcloser.runtime.onnx_file import read_onnx
@@ -39,15 +39,18 @@ class OnnxRecognizer(Answerer):
         return f"OnnxRecognizer({self.header.method}, {len(self.names)} {named}, {path})"
 
 
-def load(path: str | Path, *, threads: int = 0) -> OnnxRecognizer:
+def load(path: str | Path, *, threads: int = 0, box_rule: str | None = None) -> OnnxRecognizer:
     """An exported recognizer.
 
     Args:
         path: A file that `lookcloser export` wrote.
         threads: That one answer may use; 0: as many as there are cores.
+        box_rule: What the threshold of a box is a share of, "range" or "max"; None as exported.
 
     Raises:
         LookcloserError: For a file that is missing, truncated, foreign, oversized or of a newer
             format, and where ONNX Runtime is not installed.
     """
-    return OnnxRecognizer(OnnxEngine(read_onnx(path), threads=threads))
+    engine = OnnxEngine(read_onnx(path), threads=threads)
+    engine.header = with_box_rule(engine.header, box_rule)
+    return OnnxRecognizer(engine)

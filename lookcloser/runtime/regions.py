@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core import boxes as geometry
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.types import Box, Kind, Label, Region
 from lookcloser.metrics.map_boxes import boxes_from_maps
-from lookcloser.metrics.maps import min_max, upsample_maps
+from lookcloser.metrics.maps import relative, upsample_maps
 from lookcloser.runtime.outputs import ArrayOutput, Floats
 
 Size = tuple[int, int]
@@ -46,6 +47,7 @@ def map_regions(
     size: Size,
     grid: Size,
     threshold: float,
+    rule: BoxRule,
     *,
     kind: Kind = "map",
 ) -> tuple[Region, ...]:
@@ -56,8 +58,9 @@ def map_regions(
         labels: Whose maps.
         size: (width, height) of the original image.
         grid: (height, width) at which boxes are cut out, the network's input.
-        threshold: Where a map is cut between its minimum and its maximum; what lies above
-            belongs to the box. A map with nothing positive has no box.
+        threshold: Where a map is cut; what lies above belongs to the box. A map with nothing
+            positive has no box, nor has an even one.
+        rule: What the threshold is a share of; see `lookcloser.metrics.boxes_from_maps`.
         kind: "map" for classes; "step" and "word" number their regions.
 
     Maps of single pixels (saliency) get no box: their strong pixels are scattered, and the largest
@@ -69,8 +72,10 @@ def map_regions(
     if by_pixel:
         found = np.full((len(maps), 4), np.nan)
     else:
-        found = boxes_from_maps(min_max(upsample(maps, grid)), threshold)
-        found[heatmaps.max(axis=(1, 2)) == 0] = np.nan
+        found = boxes_from_maps(relative(upsample(maps, grid), rule), threshold)
+        # Of an even map, enlarging would leave rounding alone, and a box around some of it.
+        even = maps.max(axis=(1, 2)) == maps.min(axis=(1, 2))
+        found[even | (heatmaps.max(axis=(1, 2)) == 0)] = np.nan
     return tuple(
         Region(
             kind,

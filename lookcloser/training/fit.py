@@ -29,7 +29,7 @@ from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.storage.atomic import make_folder
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.read import SPLIT_OPTIONS, SPLITS
+from lookcloser.data.read import COLUMNS, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import (
     METHODS,
@@ -123,6 +123,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     )
     provenance: dict[str, Any] = {
         SPLITS: {name: getattr(options, name) for name in SPLIT_OPTIONS},
+        **({} if options.columns is None else {COLUMNS: options.columns}),
         "seed": options.seed,
         "weights": sources[0] if sources else "none",
         "torch": torch.__version__,
@@ -134,6 +135,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         task,
         names,
         preprocessing,
+        box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
         provenance=provenance,
     )

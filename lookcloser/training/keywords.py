@@ -50,8 +50,10 @@ class TrainKeywords(TypedDict, total=False):
     channels_last: bool
     devices: int
     workers: int | None
+    box_rule: Literal["max", "range"]
     val_share: float
     test_share: float
+    columns: str | None
     skip_missing: bool
     save_every: int
     seed: int

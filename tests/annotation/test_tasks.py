@@ -90,7 +90,7 @@ def test_pictures_that_are_no_files(recognizer, data, tmp_path):
     samples = [replace(s, source=p) for s, p in zip(catalog.samples, pixels, strict=True)]
     inside = replace(catalog, samples=tuple(samples))
     for form in ("voc", "yolo"):
-        with pytest.raises(LookcloserError, match="needs pictures that are files"):
+        with pytest.raises(LookcloserError, match="needs images that are files"):
             recognizer.annotate(inside, tmp_path / "out", form=form)
     files = recognizer.annotate(catalog, tmp_path / "files")
     assert recognizer.annotate(inside, tmp_path / "pixels").boxes == files.boxes

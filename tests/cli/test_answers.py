@@ -33,7 +33,7 @@ def test_predict_proposes_pictures_then_a_closer_look(
     assert words(first)[1:] == ["predict", str(run_folder), str(image), "--save", "evidence/"]
     second = program(*words(first)[1:])
     assert words(second) == ["lookcloser", "explain", str(run_folder), str(image)]
-    assert "1 picture in evidence" in second.err
+    assert "1 image in evidence" in second.err
 
 
 def test_skips_do_not_hide_what_comes_next(
@@ -207,3 +207,21 @@ def test_methods_are_in_order_of_tasks_with_their_defaults_first(program: Progra
     rows = [line for line in program("methods").out.splitlines() if line.startswith("│")]
     starts = {len(row.split("│")[3]) - len(row.split("│")[3].lstrip()) for row in rows}
     assert starts == {1}, "descriptions begin at the left"
+
+
+def test_the_box_rule_holds_for_one_command(
+    program: Program, run_folder: Path, image: Path
+) -> None:
+    boxes = {
+        rule: json.loads(program("predict", run_folder, image, "--json", *more).out)[0]["regions"]
+        for rule, more in (
+            ("model", []),
+            ("range", ["--box-rule", "range"]),
+            ("max", ["--box-rule", "max"]),
+        )
+    }
+    assert boxes["model"] == boxes["range"]
+    assert boxes["model"] != boxes["max"]
+    wrong = program("predict", run_folder, image, "--box-rule", "half")
+    assert wrong.code == 2
+    assert "half: unknown box rule" in wrong.err

@@ -117,10 +117,10 @@ def test_scales_by_their_number():
     assert list(rows) == [2, 3]
     areas, x = np.array([0.25, 0.25, 0.5]), np.array([0.25, 0.75, 0.5])
     assert rows[2] == pytest.approx(
-        {"pictures": 3, "area": areas.mean(), "area sd": areas.std(), "x": 0.5, "x sd": x.std(),
+        {"images": 3, "area": areas.mean(), "area sd": areas.std(), "x": 0.5, "x sd": x.std(),
          "y": np.mean([0.25, 0.75, 0.25]), "y sd": np.std([0.25, 0.75, 0.25]), "inside": 1}
     )  # fmt: skip
-    assert rows[3]["pictures"] == 2
+    assert rows[3]["images"] == 2
     assert rows[3]["area"] == pytest.approx((0.0625 + 0.01) / 2)
     scale = found.shifts().scales[2]
     np.testing.assert_allclose(scale.areas, areas)

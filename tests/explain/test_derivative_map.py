@@ -111,6 +111,19 @@ def test_the_box_moves_to_where_the_answer_depends_on_the_input(place, signs):
     assert update[2] >= 0, "the mask only grows with the side"
 
 
+def test_the_releases_constant_pulls_the_sides_inwards():
+    maps, box = -pictures(1, side=12)[:, 0].square(), torch.tensor([[0.1, -0.2, 0.4]]).double()
+    plain, pulled = box_update(maps, box)[0], box_update(maps, box, shrink=0.7)[0]
+    inside = sum(
+        maps[0, row, column].item() * mask_at((2 * column + 1) / 12 - 1, (2 * row + 1) / 12 - 1,
+                                              box[0].tolist())
+        for row in range(12) for column in range(12)
+    )  # fmt: skip
+    assert pulled[:2].tolist() == plain[:2].tolist()
+    assert (pulled[2] - plain[2]).item() == pytest.approx(0.7 * inside)
+    assert inside < 0
+
+
 def test_update_works_where_gradients_are_off():
     maps, boxes = -torch.rand(2, 8, 8), torch.tensor([[0.0, 0.0, 0.5], [0.2, 0.1, 0.4]])
     expected = box_update(maps, boxes)

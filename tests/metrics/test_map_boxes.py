@@ -88,36 +88,36 @@ class TestRules:
 
     def test_they_cut_at_what_they_say(self):
         assert box_from_map(self.values, 0.2) == (3, 0, 4, 2)  # from 0.2 on
-        assert box_from_map(self.values, 0.2, rule="minmax") == (1, 0, 4, 2)  # from -0.6 on
-        assert box_from_map(self.values, 0.5, rule="minmax") == (2, 0, 4, 2)  # from 0 on
+        assert box_from_map(self.values, 0.2, rule="range") == (1, 0, 4, 2)  # from -0.6 on
+        assert box_from_map(self.values, 0.5, rule="range") == (2, 0, 4, 2)  # from 0 on
         raised = self.values + 2
         assert box_from_map(raised, 0.4) == (1, 0, 4, 2)  # from 1.2 on
-        assert box_from_map(raised, 0.4, rule="minmax") == (2, 0, 4, 2)  # from 1.8 on
+        assert box_from_map(raised, 0.4, rule="range") == (2, 0, 4, 2)  # from 1.8 on
 
     def test_they_agree_where_the_lowest_value_is_zero(self):
         maps = np.random.default_rng(0).random((20, 9, 9)) ** 3
         maps -= maps.min(axis=(1, 2), keepdims=True)
-        np.testing.assert_array_equal(boxes_from_maps(maps), boxes_from_maps(maps, rule="minmax"))
+        np.testing.assert_array_equal(boxes_from_maps(maps), boxes_from_maps(maps, rule="range"))
 
-    def test_minmax_is_the_share_of_the_normalized_map(self):
+    def test_range_is_the_share_of_the_normalized_map(self):
         maps = np.random.default_rng(1).standard_normal((20, 9, 9))
         range_of = maps.max(axis=(1, 2), keepdims=True) - maps.min(axis=(1, 2), keepdims=True)
         normal = (maps - maps.min(axis=(1, 2), keepdims=True)) / range_of
         for threshold in (0.15, 0.5, 0.9):
             np.testing.assert_array_equal(
-                boxes_from_maps(maps, threshold, rule="minmax"), boxes_from_maps(normal, threshold)
+                boxes_from_maps(maps, threshold, rule="range"), boxes_from_maps(normal, threshold)
             )
 
-    @pytest.mark.parametrize("rule", ["max", "minmax"])
+    @pytest.mark.parametrize("rule", ["max", "range"])
     def test_without_positive_evidence_there_is_no_box(self, rule):
         assert box_from_map(self.values - 1.0, rule=rule) is None
         assert box_from_map(np.zeros((3, 3)), rule=rule) is None
         assert box_from_map(np.full((3, 3), np.nan), rule=rule) is None
 
     def test_a_constant_map_has_no_range(self):
-        assert box_from_map(np.ones((3, 4)), rule="minmax") is None
+        assert box_from_map(np.ones((3, 4)), rule="range") is None
         assert box_from_map(np.ones((3, 4))) == (0, 0, 4, 3)
 
     def test_an_unknown_rule_is_named(self):
-        with pytest.raises(LookcloserError, match="mean: unknown box rule. There are: max, minmax"):
+        with pytest.raises(LookcloserError, match="mean: unknown box rule. There are: max, range"):
             box_from_map(self.values, rule="mean")

@@ -16,6 +16,7 @@ from lookcloser.data import Catalog, Sample
 from lookcloser.explain import deconvnet, gradcam, occlusion
 from lookcloser.losses import label_path_loss
 from lookcloser.models import CNNRNN, build_model
+from lookcloser.models.cnnrnn import model as cnnrnn_model
 from lookcloser.models.cnnrnn.orders import label_ranks, training_paths
 from lookcloser.models.cnnrnn.paths import LabelPaths
 from lookcloser.scratch.cnnrnn import cnnrnn_step_forward
@@ -759,3 +760,28 @@ def test_easy_order_takes_the_likeliest_true_label_at_each_place():
         assert wanted[row].tolist() == path + [-1] * (wanted.shape[1] - len(path))
     assert differs, "it is not the order of the numbers by chance"
     torch.testing.assert_close(log_probs, labels.log_probs(labels.project(image, wanted)))
+
+
+@pytest.mark.parametrize("order", ["easy", "rare"])
+def test_the_model_trains_on_the_paths_of_its_order(order):
+    """What its loss is of, against the paths of each order for the same image features."""
+    torch.manual_seed(3)
+    model = CNNRNN(LABELS, CNNRNN.Options("test_resnet", label_order=order)).double().eval()
+    targets = torch.zeros(len(SETS), LABELS).double()
+    for row, members in enumerate(SETS):
+        targets[row, members] = 1
+    images = torch.randn(len(SETS), 3, 32, 32, dtype=torch.double)
+    given = []
+    original = cnnrnn_model.training_paths
+
+    def note(asked, *arguments):
+        given.append((asked, original(asked, *arguments)[1]))
+        return original(asked, *arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cnnrnn_model, "training_paths", note)
+        model.losses(model(images), targets, torch.nn.functional.cross_entropy)
+    ((asked, wanted),) = given
+    assert asked == order
+    for row, members in enumerate(SETS):
+        assert sorted(index for index in wanted[row].tolist() if index >= 0) == sorted(members)

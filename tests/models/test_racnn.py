@@ -329,6 +329,15 @@ def test_ranking_is_the_mean_of_the_formula_on_softmax_probabilities(form):
     assert terms["area"].item() == pytest.approx(0.5 * sides.square().mean().item())
 
 
+def test_the_default_margin_is_the_papers():
+    """Scales that are equally sure lose exactly the margin, 0.05 a pair."""
+    model = small()
+    output = model(pictures())
+    same = output._replace(scale_logits=torch.zeros_like(output.scale_logits))
+    ranking = model.losses(same, TARGETS, F.cross_entropy)["ranking"]
+    assert ranking.item() == pytest.approx(2 * 0.05)
+
+
 def test_ranking_holds_the_coarse_side_still():
     model = small(rank_margin=5.0)
     model.losses(model(pictures()), TARGETS, F.cross_entropy)["ranking"].backward()

@@ -86,7 +86,7 @@ def test_the_five_best_labels_are_listed(make_answer):
     prediction = dataclasses.replace(answer.prediction, labels=labels, regions=())
     told = card_text(dataclasses.replace(answer, prediction=prediction), 3)
     assert told["labels"] == labels[:5]
-    assert told["name"] == "picture 4"
+    assert told["name"] == "image 4"
     assert told["alt"] == "c0; truth: c8"
     assert [p["name"] for p in told["plain"]] == ["c0", "c8"]
 

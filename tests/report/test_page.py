@@ -12,7 +12,7 @@ import pytest
 from lookcloser.core import Answer, Evaluation, Label, LookcloserError, Prediction, Region
 from lookcloser.core.results.scores import Score
 from lookcloser.report import write_report
-from lookcloser.report.page import breakable, gallery_colors
+from lookcloser.report.sources import breakable, gallery_colors
 
 HISTORY = [{"epoch": i, "train_loss": 2.0 / (i + 1), "val_acc": 0.1 * i} for i in range(5)]
 ABOUT = {"method": "cam", "command": "lookcloser train birds/ --seed 0"}
@@ -301,7 +301,7 @@ class TestFile:
             for answer in evaluation.answers
         )
         page = write(dataclasses.replace(evaluation, answers=answers))
-        assert page.text.count("picture not found") == 4
+        assert page.text.count("image not found") == 4
 
     def test_folders_are_made(self, tmp_path, bare):
         path = write_report(tmp_path / "new" / "folder" / "report.html", bare)
@@ -354,7 +354,7 @@ def test_the_boxes_that_thresholds_have_seen_are_said_beside_the_scores(
     settings = {"supervision of the thresholds": words}
     found = dataclasses.replace(evaluation, settings=settings)
     page = parse(write_report(tmp_path / "a.html", found).read_text(encoding="utf-8"))
-    assert f"What the thresholds have seen: {words}" in page.text
+    assert f"What chose the thresholds: {words}" in page.text
     plain = parse(write_report(tmp_path / "b.html", evaluation).read_text(encoding="utf-8"))
     assert "thresholds have seen" not in plain.text
 

@@ -1,10 +1,7 @@
 """The page's scripts, run: heat.js in Node.js, the whole page in Chromium, where they are there."""
 
 import json
-import os
-import select
 import shutil
-import signal
 import subprocess
 
 import numpy as np
@@ -15,9 +12,10 @@ from scipy import ndimage
 from lookcloser.core import boxes as box_geometry
 from lookcloser.report import write_report
 from lookcloser.report.cards import encode_grid
-from lookcloser.report.page import TEMPLATES, gallery_colors
+from lookcloser.report.sources import gallery_colors, source
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+from ..browser import CHROMIUM
+
 NODE = shutil.which("node")
 EIGHT = np.ones((3, 3))
 
@@ -25,8 +23,9 @@ EIGHT = np.ones((3, 3))
 def node(expression, **values):
     """The value of a JavaScript expression after heat.js, with ``values`` as constants."""
     constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in values.items())
-    source = (TEMPLATES / "heat.js").read_text(encoding="utf-8")
-    program = f"{source}\n{constants}\nprocess.stdout.write(JSON.stringify({expression}));"
+    program = (
+        f"{source('heat.js')}\n{constants}\nprocess.stdout.write(JSON.stringify({expression}));"
+    )
     done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -82,112 +81,6 @@ class TestHeat:
         found = node("[0, 1, 2, 0.5 / 32].map((v) => colorAt(table, v))", table=table)
         middle = [(a + b) / 2 for a, b in zip(table[0], table[1], strict=True)]
         assert found == [list(table[0]), list(table[-1]), list(table[-1]), middle]
-
-
-def is_load(event, loader):
-    """Whether a DevTools event says that all of the page of this loader is there."""
-    said = event["params"]
-    return event["method"] == "Page.lifecycleEvent" and (said["name"], said["loaderId"]) == (
-        "load",
-        loader,
-    )
-
-
-def is_new_page(event):
-    """Whether a DevTools event tells of a page."""
-    is_new = event["method"] == "Target.targetCreated"
-    return is_new and event["params"]["targetInfo"]["type"] == "page"
-
-
-class Browser:
-    """Headless Chromium, spoken to through its debugging pipe: it answers when it is done.
-
-    Its ``--dump-dom`` gives what is there after some time, which a busy machine makes too short.
-    """
-
-    def __init__(self, profile):
-        flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
-        flags += ["--disable-background-networking", "--disable-component-update"]
-        flags += ["--disable-sync", "--disable-quic", "--disable-dev-shm-usage"]
-        flags += ["--remote-debugging-pipe", f"--user-data-dir={profile}", "about:blank"]
-        theirs_in, ours_out = os.pipe()
-        ours_in, theirs_out = os.pipe()
-        # Chromium reads requests from descriptor 3 and writes answers to 4.
-        redirect = f'exec "$@" 3<&{theirs_in} 4>&{theirs_out}'
-        self.process = subprocess.Popen(
-            ["bash", "-c", redirect, "bash", CHROMIUM, *flags],
-            pass_fds=(theirs_in, theirs_out),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        os.close(theirs_in)
-        os.close(theirs_out)
-        self.requests, self.answers = open(ours_out, "wb"), open(ours_in, "rb")  # noqa: SIM115
-        self.number, self.events, self.rest, self.session = 0, [], b"", {}
-
-    def open_page(self):
-        """Speak to the page from here on; it may come later than the first answer."""
-        self.call("Target.setDiscoverTargets", discover=True)
-        while not (pages := [event for event in self.events if is_new_page(event)]):
-            self.events.append(self.receive())
-        page = pages[0]["params"]["targetInfo"]["targetId"]
-        attached = self.call("Target.attachToTarget", targetId=page, flatten=True)
-        self.session = {"sessionId": attached["sessionId"]}
-        self.call("Page.enable")
-        self.call("Page.setLifecycleEventsEnabled", enabled=True)
-        self.call("Runtime.enable")
-
-    def call(self, method, **params):
-        """The result of a method of the DevTools protocol."""
-        self.number += 1
-        message = {"id": self.number, "method": method, "params": params, **self.session}
-        self.requests.write(json.dumps(message).encode() + b"\0")
-        self.requests.flush()
-        while (answer := self.receive()).get("id") != self.number:
-            self.events.append(answer)
-        assert "error" not in answer, answer["error"]
-        return answer["result"]
-
-    def receive(self):
-        while b"\0" not in self.rest:
-            ready, _, _ = select.select([self.answers], [], [], 600)
-            assert ready, "Chromium does not answer"
-            part = os.read(self.answers.fileno(), 1 << 16)
-            assert part, "Chromium ended"
-            self.rest += part
-        message, self.rest = self.rest.split(b"\0", 1)
-        return json.loads(message)
-
-    def run(self, path, script):
-        """The value of the promise that ``script`` is, in the page once it is loaded."""
-        loader = self.call("Page.navigate", url=path.as_uri())["loaderId"]
-        while not any(is_load(event, loader) for event in self.events):
-            self.events.append(self.receive())
-        done = self.call(
-            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
-        )
-        errors = [event for event in self.events if event["method"] == "Runtime.exceptionThrown"]
-        assert not errors, errors
-        assert "exceptionDetails" not in done, done["exceptionDetails"]
-        return done["result"]["value"]
-
-    def close(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.requests.close()
-        self.answers.close()
-
-
-@pytest.fixture
-def browser(tmp_path):
-    """A `Browser` of its own for the test."""
-    opened = Browser(tmp_path / "profile")
-    try:
-        opened.open_page()
-        yield opened
-    finally:
-        opened.close()
 
 
 SCRIPT = """

@@ -16,7 +16,7 @@ STEPS = {
     2: {"answers": 2.0, "overlap": 0.5, "distance": 0.1, "size": 0.125},
 }
 VIEW = {
-    "pictures": 7.0, "area": 0.25, "area sd": 0.05, "x": 0.5, "x sd": 0.25, "y": 0.4, "y sd": 0.1,
+    "images": 7.0, "area": 0.25, "area sd": 0.05, "x": 0.5, "x sd": 0.25, "y": 0.4, "y sd": 0.1,
     "inside": 1.0,
 }  # fmt: skip
 ARROWS = np.array([[[0.125, 0.25], [0.625, 0.25]], [[0.375, 0.25], [0.875, 0.25]]])

@@ -73,13 +73,13 @@ def test_columns_in_order_of_appearance():
 
 def test_facts(evaluation, bare):
     assert tables.data_facts(evaluation) == [
-        ("pictures answered", "4"),
-        ("pictures skipped", "1"),
+        ("images answered", "4"),
+        ("images skipped", "1"),
         ("classes", "3"),
-        ("pictures a class (min / median / max)", "1 / 1 / 2"),
-        ("pictures with true boxes", "4"),
+        ("images a class (min / median / max)", "1 / 1 / 2"),
+        ("images with true boxes", "4"),
     ]
-    assert tables.data_facts(bare) == [("pictures answered", "0")]
+    assert tables.data_facts(bare) == [("images answered", "0")]
 
 
 def test_audit_sorts_by_shape():

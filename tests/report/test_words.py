@@ -16,10 +16,10 @@ def sentences(evaluation):
 
 def test_findings(evaluation):
     assert sentences(evaluation) == [
-        "2 of 4 pictures were given the right class (50.0\u202f%).",
+        "2 of 4 images were given the right class (50.0\u202f%).",
         "The weakest class is dog, with an accuracy of 0.0\u202f%.",
         "The most frequent confusion: dog taken for cat, once.",
-        "Localization, MaxBoxAcc @ 0.5: 75.0\u202f%; the same box in the center of every picture: "
+        "Localization, MaxBoxAcc @ 0.5: 75.0\u202f%; the same box in the center of every image: "
         "25.0\u202f%.",
         "The model is too sure: on average its confidence is 31.0 points above its accuracy.",
     ]
@@ -27,7 +27,7 @@ def test_findings(evaluation):
 
 def test_sets_are_right_as_a_whole(evaluation):
     said = sentences(dataclasses.replace(evaluation, task="multilabel", confusion=None))
-    assert said[0] == "2 of 4 pictures were given just the right labels (50.0\u202f%)."
+    assert said[0] == "2 of 4 images were given just the right labels (50.0\u202f%)."
 
 
 def test_nothing_is_said_without_material(bare):
@@ -50,7 +50,7 @@ def test_pictures_that_failed_are_not_counted(evaluation):
     failed = dataclasses.replace(evaluation.answers[0].prediction, error="truncated")
     answers = (dataclasses.replace(evaluation.answers[0], prediction=failed), *evaluation.answers)
     said = sentences(dataclasses.replace(evaluation, answers=answers))
-    assert said[0].startswith("2 of 4 pictures")
+    assert said[0].startswith("2 of 4 images")
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,28 @@ import typer
 
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1, mps; without it a GPU where there is one."),
+    typer.Option(help="cpu, cuda, cuda:1 or mps; default: a GPU if there is one."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything and say what would be done; no more.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Check everything and say what would be done, without doing it."
+    ),
 ]
 LoadingWorkers = Annotated[int, typer.Option(min=0, help="Loading processes.")]
 DecodingWorkers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="What the columns of a table are: image=filename,label=species; without it as in "
+        "training, else by their names."
+    ),
+]
+BoxRuleOption = Annotated[
+    str | None,
+    typer.Option(
+        "--box-rule",
+        help="What the threshold of a box is a share of: range (from a map's minimum to its "
+        "maximum) or max (as in the CAM paper); without it as the model was trained.",
+    ),
+]

@@ -1,4 +1,4 @@
-"""Pictures of evidence: heatmap overlays, labeled boxes, contact sheets.
+"""Images of evidence: heatmap overlays, labeled boxes, contact sheets.
 
 Every function returns a new RGB image and leaves its arguments as they are. Boxes are
 ``(x0, y0, x1, y1)`` in pixels of the image that is drawn on, x1 and y1 exclusive.

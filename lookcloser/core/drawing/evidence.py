@@ -1,4 +1,4 @@
-"""Images of evidence: a prediction, or several views, beside the picture they are of."""
+"""Images of evidence: a prediction, or several views, beside the image they are of."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from lookcloser.core.errors import LookcloserError
 if TYPE_CHECKING:
     from lookcloser.core.types import Prediction, Region
 
-LONGEST_SIDE = (320, 640)  # pixels of a drawn picture: room for text, and no poster
+LONGEST_SIDE = (320, 640)  # pixels of a drawn image: room for text, and no poster
 
 
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
-    """The picture beside its evidence, one panel for each of the first ``regions``.
+    """The image beside its evidence, one panel for each of the first ``regions``.
 
     The maps of all attentions are in a panel each, and the boxes of all scales, one inside the
     other, in one more, whatever ``regions``.
 
-    The picture is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
-    nowhere leaves the picture as it is, and the title says why (`Region.says_nothing`).
+    The image is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
+    nowhere leaves the image as it is, and the title says why (`Region.says_nothing`).
 
     Raises:
-        LookcloserError: If the prediction failed, or its picture cannot be read (any more).
+        LookcloserError: If the prediction failed, or its image cannot be read (any more).
     """
     picture = _fitted(_picture(prediction))
-    name = prediction.path.name if prediction.path else "picture"
+    name = prediction.path.name if prediction.path else "image"
     panels, titles = [picture], [prediction.caption or name]
     scales = [region for region in prediction.regions if region.kind == "scale"]
     parts = [region for region in prediction.regions if region.kind == "part"]
@@ -46,7 +46,7 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
 
 
 def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
-    """A picture beside several views of it, each titled with its name; sizes as `plot_prediction`.
+    """An image beside several views of it, each titled with its name; sizes as `plot_prediction`.
 
     Args:
         image: The original; boxes are in its pixels.
@@ -97,7 +97,7 @@ def draw_region(picture: Image.Image, region: Region, size: tuple[int, int]) -> 
 def _picture(prediction: Prediction) -> Image.Image:
     from lookcloser.core.images import load_image
 
-    name = str(prediction.path or "the picture")
+    name = str(prediction.path or "the image")
     if prediction.error is not None:
         raise LookcloserError(f"{name}: nothing to draw, the prediction failed: {prediction.error}")
     source = prediction.image if prediction.path is None else prediction.path

@@ -1,4 +1,4 @@
-"""What is drawn on a picture: heatmaps, labeled boxes, arrows."""
+"""What is drawn on an image: heatmaps, labeled boxes, arrows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def overlay(
     A value v is painted with opacity ``alpha * v``: what has no evidence keeps its own colors.
 
     Args:
-        image: RGB picture.
+        image: RGB image.
         heatmap: (h, w) in [0, 1], covering the whole image. It is upsampled bilinearly with
             ``align_corners=False``.
         alpha: Opacity of the strongest evidence, in [0, 1].
@@ -45,9 +45,9 @@ def overlay(
 
 
 def draw_box(image: Image.Image, box: Box, text: str = "", color: str = BOX_COLOR) -> Image.Image:
-    """``image`` with one box and its text, which stays inside the picture.
+    """``image`` with one box and its text, which stays inside the image.
 
-    The line lies inside the box and has a dark inner edge, so that it shows on any picture.
+    The line lies inside the box and has a dark inner edge, so that it shows on any image.
     """
     result = image.convert("RGB")  # a copy, also of an RGB image
     draw = ImageDraw.Draw(result)
@@ -71,7 +71,7 @@ def draw_move(
     One from its middle for x and y, and one at each corner for its size: outward where it grows.
 
     Args:
-        image: RGB picture.
+        image: RGB image.
         box: In its pixels.
         move: (x, y, half-side) as in `Region`.
         color: Of the arrows.
@@ -98,7 +98,7 @@ def _arrow(
     step: tuple[float, float],
     color: str,
 ) -> None:
-    """A line with a head, on a darker one so that it shows on any picture; nothing below 3 px."""
+    """A line with a head, on a darker one so that it shows on any image; nothing below 3 px."""
     length = math.hypot(*step)
     if length < 3:
         return

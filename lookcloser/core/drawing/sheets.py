@@ -1,4 +1,4 @@
-"""Pictures side by side, and pictures as files."""
+"""Images side by side, and images as files."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def contact_sheet(
     """``images`` in rows on white paper, each centered under its title.
 
     Args:
-        images: At least one picture, of any sizes; the cells are as large as the largest.
+        images: At least one image, of any sizes; the cells are as large as the largest.
         titles: One for each image, or none at all. A title wraps onto a second line; what is
             longer is cut and ends with "…".
-        columns: Pictures side by side.
+        columns: Images side by side.
 
     Raises:
         ValueError: If there is no image, or the number of titles differs.
@@ -69,14 +69,14 @@ def picture_format(path: str | Path) -> str:
     kind: str | None = Image.registered_extensions().get(Path(path).suffix.lower())
     if kind is None or kind not in Image.SAVE:
         raise UsageError(
-            f"{path}: no format for pictures has this ending",
+            f"{path}: no format for images has this ending",
             allowed=".png, .jpg, .webp and others",
         )
     return kind
 
 
 def save_picture(picture: Image.Image, path: str | Path) -> Path:
-    """Write a picture atomically, format by the ending, folders made; returns the path.
+    """Write an image atomically, format by the ending, folders made; returns the path.
 
     Raises:
         LookcloserError: As `picture_format`, and when it cannot be written.

@@ -8,6 +8,7 @@ question mark.
 from __future__ import annotations
 
 import unicodedata
+from bisect import bisect_right
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -67,19 +68,26 @@ def shorten(text: str, size: int, width: float) -> str:
     """``text``, or as much of it as fits into ``width`` pixels with "…" behind it."""
     if text_width(text, size) <= width:
         return text
-    while text and text_width(text + "…", size) > width:
-        text = text[:-1]
-    return text + "…"
+    return text[: _fitting(text, size, width - text_width("…", size))] + "…"
 
 
 def wrap(text: str, size: int, width: float) -> list[str]:
     """``text`` on at most two lines of ``width`` pixels, broken at a space where there is one."""
     if text_width(text, size) <= width:
         return [text]
-    fitting = next(n for n in range(len(text), -1, -1) if text_width(text[:n], size) <= width)
+    fitting = _fitting(text, size, width)
     cut = text.rfind(" ", 0, fitting + 1)
     cut = cut if cut > 0 else fitting
     return [text[:cut], shorten(text[cut:].lstrip(), size, width)]
+
+
+def _fitting(text: str, size: int, width: float) -> int:
+    """How many characters of ``text`` fit: by halves, as names may have thousands."""
+
+    def width_of(count: int) -> float:
+        return text_width(text[:count], size)
+
+    return max(0, bisect_right(range(len(text) + 1), width, key=width_of) - 1)
 
 
 def _runs(text: str, size: int) -> list[tuple[Font, str]]:

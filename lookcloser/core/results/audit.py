@@ -26,10 +26,10 @@ class Look:
     """A kind of place that a class is recognized by: a cluster of its evidence maps.
 
     Attributes:
-        count: How many of the class's pictures look so.
+        count: How many of the class's images look so.
         heatmap: (h, w) in [0, 1], their mean evidence.
         picture: The most typical one: its file, or its pixels (H, W, 3).
-        box: The attended part of that picture, in its pixels, or None.
+        box: The attended part of that image, in its pixels, or None.
     """
 
     count: int
@@ -44,7 +44,7 @@ class AuditedClass:
 
     Attributes:
         name: The class.
-        images: How many of its pictures were looked at.
+        images: How many of its images were looked at.
         suspicion: 0 is none; from 1 on the class is suspicious.
         level: Where a shortcut was found: "none"; in the "data" alone, so that this model does not
             use it though another may; or used by the "model", whose answers may be right for the
@@ -52,8 +52,8 @@ class AuditedClass:
         reasons: Why, in sentences; empty where the level is "none".
         measures: Everything measured, by name; see `Audit.explained`.
         heatmap: (h, w) in [0, 1], the mean evidence of the class.
-        place: (g, g) the part of the picture in question, on a grid over it.
-        average: (H, W, 3) the mean of its pictures: what is the same in all of them stands out.
+        place: (g, g) the part of the image in question, on a grid over it.
+        average: (H, W, 3) the mean of its images: what is the same in all of them stands out.
         looks: The kinds of places it is recognized by, the most frequent first.
     """
 
@@ -74,7 +74,7 @@ class AuditedClass:
         return self.level != "none"
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, without pictures."""
+        """JSON-ready, without images."""
         return {
             "name": self.name,
             "images": self.images,
@@ -97,7 +97,7 @@ class Audit:
         classes: Ranked.
         explained: What each measure means, by its name.
         settings: How it was done, in words.
-        skipped: (name, reason) of pictures that could not be read.
+        skipped: (name, reason) of images that could not be read.
     """
 
     split: str
@@ -116,7 +116,7 @@ class Audit:
         return tuple(found.name for found in self.classes if found.level == level)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready, without pictures."""
+        """JSON-ready, without images."""
         return {
             "split": self.split,
             "flagged": list(self.flagged),

@@ -47,7 +47,7 @@ class ScaleShift:
     """Where one finer scale of many answers lies.
 
     Attributes:
-        measures: "pictures", "area", "x", "y", each with its deviation ("area sd"), and "inside".
+        measures: "images", "area", "x", "y", each with its deviation ("area sd"), and "inside".
         areas: (N,) shares of the image.
         boxes: (N, 4) x0, y0, x1, y1 as shares of the sides.
     """

@@ -72,6 +72,14 @@ def leads_to_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
+def leads_to_file(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is an ordinary file or a link to one; a link to itself leads nowhere."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
 def walk_files(folder: str | Path) -> Iterator[str]:
     """Paths of the files below ``folder``, relative to it, "/" between names, in a fixed order.
 

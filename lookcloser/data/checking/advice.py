@@ -14,6 +14,7 @@ from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
     is_hidden,
     is_image_name,
+    leads_to_file,
     subfolders,
     walk_files,
     walk_images,
@@ -71,7 +72,7 @@ def yolo_signs(root: Path) -> str | None:
 def unread_tables(root: Path) -> list[str]:
     """The tables directly in a folder with their columns: "a.csv (columns x, y)"."""
     with os.scandir(root) as entries:
-        names = sorted(e.name for e in entries if not is_hidden(e.name) and e.is_file())
+        names = sorted(e.name for e in entries if not is_hidden(e.name) and leads_to_file(e))
     tables = [root / name for name in names[: 2 * _FEW] if is_table_name(root / name)]
     return [
         f"{table.name} (columns {', '.join(read_columns(table)[:8]) or 'that cannot be read'})"

@@ -13,7 +13,7 @@ _SIDE = 16
 # Mean difference of the small gray images, in gray levels and as a share of the contrast: another
 # size or quality makes 1 to 2 of 50.
 _MOST_DIFFERENT, _MOST_SHARE = 3.0, 0.08
-# Pictures with less contrast (in gray levels) all look alike when they are small.
+# Images with less contrast (in gray levels) all look alike when they are small.
 _LEAST_CONTRAST = 12.0
 _BITS, _BANDS = 64, 8
 _MOST_IN_BAND = 200

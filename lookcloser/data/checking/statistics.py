@@ -32,7 +32,7 @@ class TagPair:
         lift: Images with both over those expected if the tags were independent.
         strength: Log-likelihood ratio of dependence against independence, in nats, times 2 (G² of
             the 2 × 2 table; Dunning, 1993). Grows with lift and with the number of images, so that
-            one picture with two rare tags comes last.
+            one image with two rare tags comes last.
     """
 
     first: str

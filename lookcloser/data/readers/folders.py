@@ -44,7 +44,7 @@ _DEEPEST = 6
 def recognizes(root: Path) -> bool:
     """A folder whose subfolders hold images, or hold such class folders and are named as splits.
 
-    Not one with more pictures directly in it than it has classes: that is a collection of pictures
+    Not one with more images directly in it than it has classes: that is a collection of images
     with a folder or two beside them.
     """
     classes = class_names(root) if root.is_dir() else []

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.files import is_image_name, subfolders
+from lookcloser.core.storage.files import is_image_name, leads_to_file, subfolders
 from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, keep_present, read_head
@@ -80,7 +80,7 @@ def _annotations(folder: Path) -> list[str]:
         return sorted(
             e.name
             for e in entries
-            if e.name.lower().endswith(".xml") and not e.name.startswith(".") and e.is_file()
+            if e.name.lower().endswith(".xml") and not e.name.startswith(".") and leads_to_file(e)
         )
 
 

@@ -36,7 +36,7 @@ class Scene:
         pixels: uint8 (size, size, 3).
         labels: The digits in it as text, one per box: "3" in tags and classes, "three" in captions.
         boxes: The visible box of each digit, x1 and y1 exclusive.
-        captions: Sentences, each true of the whole picture.
+        captions: Sentences, each true of the whole image.
     """
 
     pixels: NDArray[np.uint8]
@@ -86,7 +86,7 @@ def follower(leaders: Collection[int]) -> int:
 def captions(index: int, split: str, style: Style, generator: np.random.Generator) -> Scene:
     """One or two digits with color and size: "a small red seven above a large blue two".
 
-    Two digits stand clearly beside or clearly above each other. Nothing in the picture says which
+    Two digits stand clearly beside or clearly above each other. Nothing in the image says which
     of them comes first, so there are two captions: "a large blue two below a small red seven" is
     the other. Small and large are the lower and the upper quarter of the style's ``digit_size``.
     """

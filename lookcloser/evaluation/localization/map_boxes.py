@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 from lookcloser import metrics
 from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.types import Box
-from lookcloser.metrics.maps import min_max
+from lookcloser.metrics.level_sets.overlaps import Mode
+from lookcloser.metrics.maps import relative
 from lookcloser.metrics.thresholds import THRESHOLDS
 from lookcloser.runtime.regions import Size, upsample
+
+Floats = NDArray[np.float64]
 
 RANDOM_SEED = 0
 _CHUNK = 256  # maps at the size of the grid at once
@@ -23,8 +27,8 @@ _CHUNK = 256  # maps at the size of the grid at once
 class Places(NamedTuple):
     """Maps beside true boxes, on one grid.
 
-    The scores normalize each map from its minimum to its maximum, as the reference protocol does:
-    evidence against a class is small outside a large object too, and widens its box.
+    By the rule "range" each map is normalized from its minimum to its maximum, as in the reference
+    protocol: evidence against a class is small outside a large object too, and widens its box.
 
     Attributes:
         images: (N,) which image of the split each map is of.
@@ -32,6 +36,7 @@ class Places(NamedTuple):
         maps: (N, h, w) raw.
         boxes: N arrays (K, 4) in pixels of the grid.
         grid: (height, width), the network's input.
+        rule: What thresholds are shares of.
     """
 
     images: NDArray[np.int64]
@@ -39,6 +44,7 @@ class Places(NamedTuple):
     maps: NDArray[np.float32]
     boxes: tuple[Boxes, ...]
     grid: Size
+    rule: BoxRule = "range"
 
     def chunks(self) -> Iterator[tuple[NDArray[np.float32], tuple[Boxes, ...]]]:
         """Maps at the size of the grid with their boxes, a few hundred at a time."""
@@ -54,6 +60,7 @@ def find_places(
     grid: Size,
     classes: Sequence[int],
     images: Sequence[int],
+    rule: BoxRule,
 ) -> Places:
     """`Places` of those that have boxes, from raw maps (N, h, w).
 
@@ -64,12 +71,13 @@ def find_places(
         grid: (height, width) of the network's input.
         classes: Whose map.
         images: Which image of the split.
+        rule: What thresholds are shares of.
     """
     rows = [row for row, boxes in enumerate(true_boxes) if boxes]
     scaled = tuple(geometry.scale(true_boxes[row], sizes[row], (grid[1], grid[0])) for row in rows)
     kept = np.array(rows, dtype=np.int64)
     of, whose = np.array(images, dtype=np.int64), np.array(classes, dtype=np.int64)
-    return Places(of[kept], whose[kept], maps[kept], scaled, grid)
+    return Places(of[kept], whose[kept], maps[kept], scaled, grid, rule)
 
 
 class Measured(NamedTuple):
@@ -88,10 +96,11 @@ class Measured(NamedTuple):
 
 def measure(places: Places) -> Measured:
     """The maps, of which there is at least one, beside their boxes."""
+    how: tuple[Mode, Floats, BoxRule] = "corrected", THRESHOLDS, places.rule
     parts = [
         (
-            metrics.box_overlaps(maps, boxes, "largest", "corrected", THRESHOLDS),
-            metrics.box_overlaps(maps, boxes, "all", "corrected", THRESHOLDS),
+            metrics.box_overlaps(maps, boxes, "largest", *how),
+            metrics.box_overlaps(maps, boxes, "all", *how),
             metrics.pointing_hits(maps, boxes),
         )
         for maps, boxes in places.chunks()
@@ -106,7 +115,7 @@ def measure_center(places: Places) -> Measured:
     """
     height, width = places.grid
     maps = metrics.center_maps(1, (width, height))
-    levels = (min_max(maps)[0] * 255).astype(np.uint8)
+    levels = (relative(maps, places.rule)[0] * 255).astype(np.uint8)
     found = [_bounds(levels > int(level * 255)) for level in THRESHOLDS]
     overlaps = np.stack([geometry.iou(boxes, found).max(axis=0) for boxes in places.boxes])
     pointed = [metrics.pointing_hits(maps, [boxes])[0] for boxes in places.boxes]

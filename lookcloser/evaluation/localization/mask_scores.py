@@ -47,7 +47,7 @@ def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
         image = opened.copy()
     if image.mode not in _GRAY:
         raise LookcloserError(
-            f"{file}: a picture of mode {image.mode}",
+            f"{file}: an image of mode {image.mode}",
             allowed=f"One value a pixel: 0 for background, {IGNORED} for ignored, else the object",
         )
     if image.size != size:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser import metrics
+from lookcloser.core.choices import BoxRule
 from lookcloser.core.results.scores import BASELINES, CENTER_BOX, RANDOM_MAP, Score
 from lookcloser.core.types import SUPERVISION
 from lookcloser.evaluation.localization.map_boxes import (
@@ -26,6 +27,10 @@ Levels = NDArray[np.int64]
 
 IOUS = (0.3, 0.5, 0.7)
 OWN = "map"
+_SHARE_OF: dict[BoxRule, str] = {
+    "max": "a map's maximum",
+    "range": "a map's range, from its minimum to its maximum",
+}
 
 
 class Found:
@@ -108,6 +113,7 @@ class BoxTally:
     def __init__(self, classes: int, levels: Levels | None = None) -> None:
         self.kinds = {kind: Found(classes) for kind in (OWN, *BASELINES)}
         self.images = 0
+        self.rule: BoxRule = "range"
         self._levels = np.zeros(0, dtype=np.int64) if levels is None else levels
         self._ious: list[NDArray[np.float32]] = []
         self._of: list[NDArray[np.int64]] = []
@@ -120,6 +126,7 @@ class BoxTally:
 
     def add(self, places: Places) -> NDArray[np.float32]:
         """Count some maps; returns (B, L), the IoU of each at the levels remembered."""
+        self.rule = places.rule
         if not len(places.maps):
             return np.zeros((0, len(self._levels)), np.float32)
         noise = self._noise.random(places.maps.shape, dtype=np.float32)
@@ -254,7 +261,8 @@ def score_boxes(
         SUPERVISION: largest.supervision,
         "thresholds": ", ".join(
             f"{tau:.2f} for IoU {iou}" for iou, tau in largest.thresholds.items()
-        ),
+        )
+        + f", shares of {_SHARE_OF[tally.rule]}",
         "baselines": f"the center box, and random maps (seed {RANDOM_SEED}), their thresholds "
         f"{'chosen on the same boxes' if thresholds.source else 'fixed alike'}",
         "boxes": f"{tally.count} maps beside true boxes, which never reach the training",

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.boxes import Boxes
+from lookcloser.core.choices import BoxRule
 from lookcloser.metrics.level_sets.components import Components, fill_lakes, lakes, land
 from lookcloser.metrics.level_sets.labels import largest_box
 from lookcloser.metrics.level_sets.landscape import Area, Ints, Landscape, Maps
-from lookcloser.metrics.maps import min_max
+from lookcloser.metrics.maps import relative
 
 Choice = Literal["all", "largest"]
 Mode = Literal["reference", "corrected"]
@@ -25,7 +26,12 @@ _COMPONENTS = 1 << 17
 
 
 def best_overlaps(
-    maps: Maps, truth: Boxes, thresholds: Ints, components: Choice, mode: Mode
+    maps: Maps,
+    truth: Boxes,
+    thresholds: Ints,
+    components: Choice,
+    mode: Mode,
+    rule: BoxRule,
 ) -> Iterator[NDArray[np.float64]]:
     """The best IoU of a map's boxes with its true boxes, for some maps after the other.
 
@@ -35,13 +41,14 @@ def best_overlaps(
         thresholds: (T,) ascending, of maps with whole values in [0, 255].
         components: Whether all components count, or only the largest one.
         mode: Which convention.
+        rule: How maps become values in [0, 255]; see `lookcloser.metrics.maps.relative`.
 
     Yields:
         (n, T) for the next n maps.
     """
     reference = mode == "reference"
     done = 0
-    for landscape in _landscapes(maps):
+    for landscape in _landscapes(maps, rule):
         count, height, width = landscape.inside(landscape.flat).shape
         true = truth[done : done + count]
         done += count
@@ -79,13 +86,13 @@ def row_iou(first: Boxes, second: Boxes, inclusive: bool) -> Boxes:
     return overlaps
 
 
-def _landscapes(maps: Maps) -> Iterator[Landscape]:
+def _landscapes(maps: Maps, rule: BoxRule) -> Iterator[Landscape]:
     """The maps, scaled to [0, 255], in parts of a bounded size."""
     count = max(1, _PIXELS // maps[0].size)
     waiting = [maps[begin : begin + count] for begin in range(0, len(maps), count)][::-1]
     while waiting:
         part = waiting.pop()
-        landscape = Landscape(min_max(part) * 255)
+        landscape = Landscape(relative(part, rule) * 255)
         if len(part) > 1 and len(landscape.sites) > _SITES:
             half = len(part) // 2
             waiting += [part[half:], part[:half]]

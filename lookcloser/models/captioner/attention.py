@@ -1,4 +1,4 @@
-"""Soft attention of a word over the places of a picture."""
+"""Soft attention of a word over the places of an image."""
 
 from __future__ import annotations
 

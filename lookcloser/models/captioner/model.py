@@ -1,4 +1,4 @@
-"""Captioning: a recurrent layer says one word a step, starting from the picture."""
+"""Captioning: a recurrent layer says one word a step, starting from the image."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Captioner(Model):
 
     With features f (B, D, h, w): ``h0 = W_0 mean(f) + b_0``. Each step reads a word and gives the
     scores of the next, ``W_v h + b_v`` (Vinyals et al., "Show and Tell", CVPR 2015, with the image
-    as the first state). With attention the state looks at the places of the picture before it
+    as the first state). With attention the state looks at the places of the image before it
     speaks, ``W_v (h + c) + b_v`` with the context c of `SoftAttention`, and the next step reads c
     beside the word: what has been seen is remembered (Xu et al., "Show, Attend and Tell", ICML
     2015, in the order of Luong et al., "Effective Approaches to Attention-based Neural Machine

@@ -16,7 +16,7 @@ class StepLogits(nn.Module):
 
     The logit of a label of the path is the log-odds of ``P(label | labels before it, image)``, and
     nothing of other steps is in it: a view shows the evidence for that step, so that its shift from
-    label to label is seen, and a changed picture (occlusion, RISE) is asked the same question. Any
+    label to label is seen, and a changed image (occlusion, RISE) is asked the same question. Any
     other label is judged at the step that most probably names it.
 
     Args:

@@ -13,7 +13,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating, watching
 from lookcloser.models.backbone import Backbone
 
-PROBE = 96  # side of the picture on which a cut is tried out, where the network takes any
+PROBE = 96  # side of the image on which a cut is tried out, where the network takes any
 
 
 class BackboneStages:
@@ -118,7 +118,7 @@ class _Skip(nn.Module):
 
 
 def _probe(backbone: Backbone) -> Tensor:
-    """A picture of noise, of a size that the network takes."""
+    """An image of noise, of a size that the network takes."""
     settings = backbone.net.pretrained_cfg
     fixed = settings.get("fixed_input_size", False)
     side = settings["input_size"][-1] if fixed else PROBE

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookcloser.core.choices import GradientMode
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
@@ -173,6 +174,15 @@ class RACNN(Model, method=METHOD):
             terms |= self._ranking(output, targets)
         return terms
 
+    def logits_at(self, images: Tensor, boxes: Tensor) -> Tensor:
+        """See `Model.logits_at`; no proposal is asked."""
+        whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1)
+        logits = []
+        for number, box in enumerate((whole, *boxes.unbind(dim=1))):
+            features = self._features(number, images, box, "grid")
+            logits.append(self._head(number)(features.mean(dim=(2, 3))))
+        return torch.stack(logits, dim=1)
+
     def _look(self, images: Tensor) -> list[_View]:
         """The views of an image, coarse to fine; the first alone where only that is trained."""
         whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1)
@@ -207,10 +217,13 @@ class RACNN(Model, method=METHOD):
         assert isinstance(head, nn.Linear)  # as made
         return head
 
-    def _features(self, scale: int, images: Tensor, box: Tensor) -> Tensor:
+    def _features(
+        self, scale: int, images: Tensor, box: Tensor, mode: GradientMode | None = None
+    ) -> Tensor:
         """Cut from the original: a crop of a crop would have been resampled twice."""
         size = self.size or (images.shape[-2], images.shape[-1])
-        features: Tensor = self.trunks[scale](crop_and_zoom(images, box, size, self.crop_mode))
+        crops = crop_and_zoom(images, box, size, mode or self.crop_mode)
+        features: Tensor = self.trunks[scale](crops)
         return features
 
     def _maps(self, views: list[_View], pooled: list[Tensor], tokens: Tensor | None) -> Tensor:

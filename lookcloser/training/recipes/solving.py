@@ -13,6 +13,7 @@ from lookcloser.closed_form import Head, Memory
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.read import SPLITS
 from lookcloser.models.cam.model import CAM
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import TrainOptions
@@ -74,8 +75,10 @@ def solved_run(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> So
         part = Memory.of(features.values[of_train], features.labels[of_train])
         own = head if not with_val else solve(part, task, balanced=balanced)
         validation = _accuracy(own, features, ~of_train, task), int((~of_train).sum())
-    if balanced:
-        header = replace(header, provenance={**header.provenance, "balanced": True})
+    # Whoever reads the data again must find no val that was learned from.
+    splits = {**header.provenance[SPLITS], "val_share": 0.0}
+    said = {"balanced": True} if balanced else {}
+    header = replace(header, provenance={**header.provenance, SPLITS: splits, **said})
     model, header = with_head(model, header, memory, head, names)
     learned = [samples[row] for row in features.rows[used]]
     return Solved(model, header, features, memory, validation, learned)

@@ -169,7 +169,7 @@ class TestPlot:
     def test_no_evidence_is_said_and_not_painted(self):
         image = noise(400, 400)
         empty = Region("map", "cat", 0.5, None, np.zeros((7, 7), np.float32))
-        expected = contact_sheet([image, image], ["picture", "no evidence for cat (0.50)"], 2)
+        expected = contact_sheet([image, image], ["image", "no evidence for cat (0.50)"], 2)
         assert prediction(image, empty).plot().tobytes() == expected.tobytes()
 
     def test_a_map_is_painted_and_its_box_scaled(self):
@@ -178,7 +178,7 @@ class TestPlot:
         region = Region("map", "cat", 0.5, (10, 60, 40, 90), heatmap)
         picture = image.resize((320, 320), Image.Resampling.BICUBIC)
         panel = draw_box(overlay(picture, heatmap), (32, 192, 128, 288), "cat 0.50")
-        expected = contact_sheet([picture, panel], ["picture", "evidence for cat (0.50)"], 2)
+        expected = contact_sheet([picture, panel], ["image", "evidence for cat (0.50)"], 2)
         assert prediction(image, region).plot().tobytes() == expected.tobytes()
 
     def test_steps_are_numbered_and_captions_are_the_title(self):
@@ -202,7 +202,7 @@ class TestPlot:
         answer = prediction(image, Region("map", "cat", 0.5), outer, inner)
         panel = draw_box(image, outer.box, "2: 0.50")
         panel = draw_box(panel, inner.box, "3: 0.75")
-        titles = ["picture", "evidence for cat (0.50)", "looked closer: cat (0.75)"]
+        titles = ["image", "evidence for cat (0.50)", "looked closer: cat (0.75)"]
         expected = contact_sheet([image, image, panel], titles, 3)
         assert answer.plot().tobytes() == expected.tobytes()
 
@@ -273,7 +273,7 @@ class TestSaving:
 
     @pytest.mark.parametrize("name", ["a.foo", "a"])
     def test_an_unknown_ending_is_named(self, tmp_path, name):
-        with pytest.raises(LookcloserError, match=rf"{name}: no format for pictures.*\.png"):
+        with pytest.raises(LookcloserError, match=rf"{name}: no format for images.*\.png"):
             save_picture(Image.new("RGB", (4, 3)), tmp_path / name)
 
     def test_what_the_system_refuses_is_named(self, tmp_path):

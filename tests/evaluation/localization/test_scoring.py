@@ -40,7 +40,7 @@ def places(count=12, seed=0, classes=None, noise=0.1):
             maps[row] = np.zeros((12, 16))
             maps[row][11, 15] = 1
     sizes, images = [(64, 24)] * count, range(count)
-    return find_places(np.array(maps, np.float32), boxes, sizes, GRID, classes, images)
+    return find_places(np.array(maps, np.float32), boxes, sizes, GRID, classes, images, "range")
 
 
 def part(own, rows):
@@ -69,6 +69,7 @@ def test_images_without_boxes_are_left_out_and_the_rest_keep_theirs():
         (16, 16),
         classes=[5, 6, 7],
         images=[1, 1, 2],
+        rule="range",
     )
     assert len(found.maps) == 2
     assert found.images.tolist() == [1, 2]

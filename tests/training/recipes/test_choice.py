@@ -96,6 +96,10 @@ class TestClosedForm:
         options = {**quick, "recipe": "closed-form", "test_share": 0.25}
         made = run_training(tmp_path / "data", out=tmp_path / "b", quiet=True, **options)
         assert made.recognizer.header.provenance["images"] == 36
+        scored = made.recognizer.catalog(tmp_path / "data")
+        assert scored.splits == ("train", "test"), (
+            "every image of a val would be one it has learned"
+        )
 
 
 class TestTags:

@@ -10,44 +10,42 @@ Other usual names of columns, one column a class, and one table a split are read
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.files import subfolders
 from lookcloser.core.types import Box, Task
 from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers import folders
-from lookcloser.data.readers.files import Row, inside, is_regular, keep_present
+from lookcloser.data.readers.files import Row, inside, keep_present
 from lookcloser.data.readers.tables.cells import boxes_as, read_boxes, split_cell, tag_splitter
 from lookcloser.data.readers.tables.columns import (
     CORNERS,
     TASKS,
     Columns,
-    has_answer,
-    image_column,
     is_on,
     understand,
 )
 from lookcloser.data.readers.tables.delimited import (
-    TABLE_SUFFIXES,
     Table,
     is_table_name,
     read_columns,
     read_table,
 )
+from lookcloser.data.readers.tables.finding import (
+    NONE,
+    all_tables,
+    is_plain,
+    leads_to_images,
+    tables_of,
+    with_columns,
+)
 from lookcloser.data.readers.tables.lookup import ImageFinder
 from lookcloser.data.readers.tables.places import named_split
-
-_NONE: Mapping[str, str] = MappingProxyType({})
-_PROBES = 20
-_FORM = re.compile(r"sample.?submission|submission", re.IGNORECASE)
 
 
 @dataclass
@@ -79,13 +77,13 @@ def recognizes(root: Path) -> bool:
     """
     if root.is_file():
         return is_table_name(root)
-    tables = [path for path, _ in _tables(root)]
+    tables = [path for path, _ in tables_of(root)]
     if len(folders.class_names(root)) < 2:
         return bool(tables)
-    return len(tables) == 1 and (_is_plain(tables[0]) or _leads_to_images(tables[0]))
+    return len(tables) == 1 and (is_plain(tables[0]) or leads_to_images(tables[0]))
 
 
-def read(root: Path, skip_missing: bool, given: Mapping[str, str] = _NONE) -> Catalog:
+def read(root: Path, skip_missing: bool, given: Mapping[str, str] = NONE) -> Catalog:
     """Read the table ``root``, or those of images in the folder ``root``.
 
     Where the images are in class folders too and the table lists some of them with the same labels,
@@ -102,7 +100,8 @@ def read(root: Path, skip_missing: bool, given: Mapping[str, str] = _NONE) -> Ca
     """
     if root.is_file():
         return _read_tables(root.parent, [(root, named_split(root.stem))], skip_missing, given)
-    tables = _tables(root) or [(path, None) for path in _all_tables(root)]
+    tables = with_columns(root, given.values()) if given else []
+    tables = tables or tables_of(root) or [(path, None) for path in all_tables(root)]
     if not tables:
         raise LookcloserError(f"{root}: no table in this folder")
     if len(tables) == 1:
@@ -114,68 +113,6 @@ def read(root: Path, skip_missing: bool, given: Mapping[str, str] = _NONE) -> Ca
     if given or listed.task != "classification" or len(folders.class_names(root)) < 2:
         return listed
     return _join(folders.read(root, skip_missing), listed, tables[0][0].name)
-
-
-def _tables(root: Path) -> list[tuple[Path, str | None]]:
-    """The tables of images in a folder with the split in their name, else those in its splits.
-
-    Those with an answer, else those that may have a column for each class, else those of images.
-    """
-    names = subfolders(root)
-    splits = {name: folders.split_of(name, names) for name in names}
-    own = _images_of(root, None)
-    below = [found for name, split in splits.items() if split
-             for found in _images_of(root / name, split)]  # fmt: skip
-    for level in (own, below):
-        answered = [(path, split) for path, split in level if _is_clear(read_columns(path))]
-        perhaps = [(path, split) for path, split in level if _may_be_one_hot(path)]
-        if answered or perhaps:
-            return answered or perhaps
-    return [(path, split) for path, split in own if "image" in read_columns(path)]
-
-
-def _images_of(folder: Path, split: str | None) -> list[tuple[Path, str | None]]:
-    """The tables in a folder with a column of images, and the split that they are of."""
-    tables = (path for path in _all_tables(folder) if image_column(read_columns(path)))
-    return [(path, split or named_split(path.stem)) for path in tables]
-
-
-def _all_tables(folder: Path) -> list[Path]:
-    """Every table but the forms for answers that competitions hand out."""
-    with os.scandir(folder) as entries:  # of which most are images
-        names = sorted(e.name for e in entries if e.name.lower().endswith(TABLE_SUFFIXES))
-    paths = (folder / name for name in names if not _FORM.search(name))
-    return [path for path in paths if is_table_name(path) and is_regular(path)]
-
-
-def _is_clear(columns: tuple[str, ...]) -> bool:
-    image = image_column(columns)
-    return has_answer([column for column in columns if column != image])
-
-
-def _is_plain(path: Path) -> bool:
-    columns = read_columns(path)
-    return "image" in columns and not set(TASKS).isdisjoint(columns)
-
-
-def _may_be_one_hot(path: Path) -> bool:
-    try:
-        return understand(read_table(path), _NONE).answer == "one-hot"
-    except LookcloserError:
-        return False
-
-
-def _leads_to_images(path: Path) -> bool:
-    """Whether half of a sample of the rows name images that are there."""
-    try:
-        table = read_table(path)
-        column = understand(table, _NONE).image
-        listed = [cells[column] for _, cells in table.rows[:: max(1, len(table.rows) // _PROBES)]]
-        names = [inside(path.parent, name, "")[0] for name in filter(None, listed)]
-        found = ImageFinder(path.parent).find(names, named_split(path.stem), "")
-    except LookcloserError:
-        return False
-    return 2 * sum((path.parent / name).is_file() for name in found.values()) >= max(1, len(names))
 
 
 def _join(folder: Catalog, listed: Catalog, table: str) -> Catalog:
@@ -335,7 +272,7 @@ def _add(
 
 def _add_words(drafts: dict[str, _Draft], root: Path) -> None:
     """Add the boxes of words from the tables beside the captions."""
-    for file in _all_tables(root):
+    for file in all_tables(root):
         if not {"image", "word", *CORNERS} <= set(read_columns(file)):
             continue
         table = read_table(file)

@@ -1,6 +1,6 @@
 "use strict";
 // Maps and boxes as plain numbers: no document here. Boxes are [x0, y0, x1, y1] as fractions of the
-// picture; maps are rows of values in [0, 1].
+// image; maps are rows of values in [0, 1].
 
 // One byte a value, base64 -> {w, h, values}.
 function decodeGrid(grid) {

@@ -1,0 +1,82 @@
+"use strict";
+// The engine in the browser: `models()`; `answer(blob, model)`, which gives a prediction in the form
+// of `Prediction.to_dict`; and `isReady()`, whether it can answer without loading anything first.
+
+function localEngine(settings) {
+  const waiting = new Map();
+  let worker = null, opening = null, ready = false, number = 0;
+
+  function stop(error) {
+    if (worker) worker.terminate();
+    worker = opening = null;
+    ready = false;
+    for (const { reject } of waiting.values()) reject(error);
+    waiting.clear();
+  }
+
+  function ask(task, given) {
+    number += 1;
+    worker.postMessage({ id: number, task, given });
+    return new Promise((resolve, reject) => waiting.set(number, { task, resolve, reject }));
+  }
+
+  function receive({ data: { id, value, trouble } }) {
+    const asked = waiting.get(id);
+    waiting.delete(id);
+    if (!asked) return;
+    if (!trouble) return asked.resolve(value);
+    const known = explained(trouble, asked.task === "open" ? "Close other tabs." : TRY_SMALLER);
+    asked.reject(known);
+    // What ran out of memory does not recover: the next question starts afresh.
+    if (known.fatal) stop(known);
+  }
+
+  async function open() {
+    const card = await readCard();
+    const script = await loadText(settings.worker);
+    const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+    worker = new Worker(address);
+    worker.onmessage = receive;
+    worker.onerror = (event) => {
+      event.preventDefault();
+      stop(explained({ name: "Error", text: event.message || "the network stopped" }));
+    };
+    await ask("open", { card, base: document.baseURI });
+    ready = true;
+  }
+
+  let card = null;
+  async function readCard() {
+    card = card || JSON.parse(await loadText(settings.model));
+    return card;
+  }
+
+  return {
+    isReady: () => ready,
+    async models() {
+      const { name, header, bytes } = await readCard();
+      return [{ name, task: header.task, classes: header.names.length, bytes }];
+    },
+    async answer(blob) {
+      opening = opening || open();
+      try {
+        await opening;
+      } catch (error) {
+        stop(error);
+        throw error;
+      }
+      return ask("answer", { blob });
+    },
+  };
+}
+
+async function loadText(name) {
+  let answer;
+  try {
+    answer = await fetch(name);
+  } catch {
+    throw new Error(`${name} cannot be loaded: the host does not answer.`);
+  }
+  if (!answer.ok) throw new Error(`${name} cannot be loaded (${answer.status}). Upload the whole folder again.`);
+  return answer.text();
+}

@@ -1,0 +1,284 @@
+"use strict";
+// The page: images come in, answers are shown, the visit is remembered until it ends.
+
+const SETTINGS = JSON.parse(document.getElementById("settings").textContent);
+const MOST_KEPT = 200; // images of a visit
+const AT_WORK = "lookcloser at work"; // what a tab that ended had begun
+
+function setUpPage() {
+  const at = (name) => document.querySelector(name), form = at(".controls");
+  const engine = SETTINGS.engine === "server" ? remoteEngine(askKey) : localEngine(SETTINGS);
+  const camera = makeCamera(at("video"));
+  let models = [], visit = [], current = null, panels = [], queue = Promise.resolve(), live = null, count = 0;
+
+  const chosenModels = () => [...new Set([at("[name=model]").value, at("[name=beside]").value].filter(Boolean))];
+  const view = () => readKnobs(form, SETTINGS.colormaps);
+
+  function say(text) {
+    at("#status").textContent = text;
+  }
+
+  function complain(text) {
+    at("#trouble").textContent = text;
+    at("#trouble").hidden = !text;
+  }
+
+  // Panels: one for each chosen model.
+  function buildPanels() {
+    const chosen = chosenModels();
+    panels = chosen.map((model) => ({ model, panel: makePanel(chosen.length > 1 ? model : "") }));
+    at("#panels").replaceChildren(...panels.map(({ panel }) => panel.element));
+    at("#panels").classList.toggle("several", panels.length > 1);
+    render();
+  }
+
+  function render() {
+    at("#stage").hidden = !current;
+    if (!current) return;
+    for (const { model, panel } of panels) {
+      panel.show({ ...current, busy: engine.isReady() ? "looking …" : "loading the model …", ...current.answers.get(model) });
+      panel.draw(view());
+    }
+    for (const past of document.querySelectorAll("#history .past")) {
+      past.setAttribute("aria-current", String(Number(past.dataset.id) === current.id));
+    }
+  }
+
+  function redraw() {
+    const now = view();
+    for (const { panel } of panels) panel.draw(now);
+  }
+
+  // What an entry has of a model: {item, prediction, number, maps} or {trouble}.
+  async function answer(entry, model) {
+    if (entry.answers.has(model)) return;
+    try {
+      const prediction = await engine.answer(entry.blob, model);
+      prediction.path = entry.name;
+      entry.answers.set(model, { busy: "", item: itemOf(prediction), prediction, number: 0, maps: new Map() });
+      say(`${entry.name}: ${inWords(prediction)}`);
+    } catch (error) {
+      entry.answers.set(model, { busy: "", trouble: `${entry.name}: ${error.message}` });
+    }
+  }
+
+  async function work(entry) {
+    sessionStorage.setItem(AT_WORK, entry.name);
+    try {
+      if (!entry.picture) {
+        entry.picture = await showable(entry.blob);
+        entry.ratio = entry.picture.naturalWidth / entry.picture.naturalHeight;
+        if (entry === current) render();
+      }
+      for (const model of chosenModels()) await answer(entry, model);
+    } catch (error) {
+      for (const model of chosenModels()) {
+        entry.answers.set(model, { busy: "", trouble: `${entry.name}: ${error.message}` });
+      }
+    }
+    sessionStorage.removeItem(AT_WORK);
+    if (entry === current) render();
+    fillPast(entry);
+  }
+
+  function enqueue(entry) {
+    queue = queue.then(() => (visit.includes(entry) ? work(entry) : null));
+  }
+
+  function add(blobs) {
+    complain("");
+    const entries = blobs.map((blob) => {
+      count += 1;
+      return { id: count, name: blob.name || `image ${count}`, blob, picture: null, answers: new Map() };
+    });
+    if (!entries.length) return complain("There was no image in this. Drop or paste image files.");
+    stopLive();
+    visit.push(...entries);
+    for (const old of visit.splice(0, Math.max(visit.length - MOST_KEPT, 0))) forget(old);
+    for (const entry of entries) {
+      at("#history ol").prepend(pastOf(entry));
+      enqueue(entry);
+    }
+    at("#history").hidden = false;
+    document.body.classList.add("begun");
+    select(entries[0]);
+  }
+
+  function select(entry) {
+    stopLive();
+    current = entry;
+    if (chosenModels().some((model) => !entry.answers.has(model))) enqueue(entry);
+    render();
+  }
+
+  // The history.
+  function pastOf(entry) {
+    const item = document.getElementById("past-template").content.firstElementChild.cloneNode(true);
+    const button = item.querySelector("button");
+    button.dataset.id = entry.id;
+    item.querySelector(".past-name").textContent = entry.name;
+    item.querySelector(".past-answer").textContent = "waiting";
+    button.addEventListener("click", () => select(entry));
+    return item;
+  }
+
+  function pastButton(entry) {
+    return document.querySelector(`#history .past[data-id="${entry.id}"]`);
+  }
+
+  function fillPast(entry) {
+    const button = pastButton(entry), first = entry.answers.get(chosenModels()[0]);
+    if (!button || !first) return;
+    button.querySelector(".past-answer").textContent = first.trouble ? "no answer" : inWords(first.prediction);
+    button.classList.toggle("failed", Boolean(first.trouble));
+    if (entry.picture && !button.querySelector("img")) {
+      const small = entry.picture.cloneNode();
+      small.alt = "";
+      button.querySelector(".thumb").replaceChildren(small);
+    }
+  }
+
+  function forget(entry) {
+    if (entry.picture) freeImage(entry.picture);
+    const button = pastButton(entry);
+    if (button) button.closest("li").remove();
+  }
+
+  function clear() {
+    for (const entry of visit) forget(entry);
+    visit = [];
+    current = null;
+    at("#history").hidden = true;
+    document.body.classList.remove("begun");
+    complain("");
+    render();
+  }
+
+  function saveVisit() {
+    const answered = visit.flatMap(({ name, answers }) => (
+      [...answers].flatMap(([model, { prediction }]) => (prediction ? [{ model, image: name, prediction }] : []))
+    ));
+    download(asJson(answered), "answers.json");
+  }
+
+  // The camera.
+  async function startLive() {
+    complain("");
+    const mine = { id: 0, name: "camera", picture: null, answers: new Map() };
+    live = mine;
+    at("#camera-bar").hidden = false;
+    try {
+      await camera.start(async (canvas, blob) => {
+        const frame = { ...mine, blob, answers: new Map() };
+        for (const model of chosenModels()) await answer(frame, model);
+        if (live !== mine) return;
+        Object.assign(mine, { blob, picture: canvas, ratio: canvas.width / canvas.height, answers: frame.answers });
+        current = mine;
+        render();
+        if ([...mine.answers.values()].some(({ trouble }) => trouble)) stopLive();
+      });
+    } catch (error) {
+      complain(error.message);
+      stopLive();
+    }
+  }
+
+  function stopLive() {
+    if (!live) return;
+    if (current === live) current = null;
+    live = null;
+    camera.stop();
+    at("#camera-bar").hidden = true;
+    render();
+  }
+
+  function takeLive() {
+    if (!live || !live.blob) return;
+    count += 1;
+    add([new File([live.blob], `camera ${count}.jpg`, { type: "image/jpeg" })]);
+  }
+
+  // A key that the server asks for.
+  function askKey(again) {
+    const dialog = at("#key");
+    dialog.querySelector(".again").hidden = !again;
+    dialog.showModal();
+    return new Promise((resolve) => {
+      dialog.addEventListener("close", () => resolve(dialog.returnValue === "give" ? dialog.querySelector("input").value : ""), { once: true });
+    });
+  }
+
+  function listenForImages() {
+    const files = at("#files");
+    at("#choose").addEventListener("click", () => files.click());
+    files.addEventListener("change", () => {
+      add([...files.files]);
+      files.value = "";
+    });
+    let over = 0;
+    const mark = (by) => {
+      over = Math.max(over + by, 0);
+      document.body.classList.toggle("over", over > 0);
+    };
+    document.addEventListener("dragenter", () => mark(1));
+    document.addEventListener("dragleave", () => mark(-1));
+    document.addEventListener("dragover", (event) => event.preventDefault());
+    document.addEventListener("drop", (event) => {
+      event.preventDefault();
+      mark(-over);
+      add([...event.dataTransfer.files]);
+    });
+    document.addEventListener("paste", (event) => {
+      if (!event.target.matches("input")) add([...event.clipboardData.files]);
+    });
+  }
+
+  function listen() {
+    listenForImages();
+    at("#camera").addEventListener("click", startLive);
+    at("#camera-stop").addEventListener("click", stopLive);
+    at("#camera-take").addEventListener("click", takeLive);
+    at("#clear").addEventListener("click", clear);
+    at("#save-visit").addEventListener("click", saveVisit);
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", ({ target }) => {
+      if (target.name === "model" || target.name === "beside") {
+        buildPanels();
+        if (current && current !== live) select(current);
+      } else requestAnimationFrame(redraw);
+    });
+    window.addEventListener("resize", () => requestAnimationFrame(redraw));
+  }
+
+  function describeModels() {
+    const options = () => models.map(({ name }) => new Option(name, name));
+    at("[name=model]").replaceChildren(...options());
+    at("[name=beside]").replaceChildren(new Option("nothing", ""), ...options());
+    at("#choice").hidden = models.length < 2;
+    const [{ name, task, classes, bytes }] = models, many = Array.isArray(classes) ? classes.length : classes;
+    const size = bytes ? ` · ${(bytes / 1e6).toFixed(0)} MB to load` : "";
+    at("#about").textContent = models.length > 1 ? `${models.length} models`
+      : `${SETTINGS.engine === "server" ? `${name} · ` : ""}${task} · ${many} ${task === "captioning" ? "words" : "classes"}${size}`;
+  }
+
+  async function begin() {
+    const ended = sessionStorage.getItem(AT_WORK);
+    sessionStorage.removeItem(AT_WORK);
+    if (ended) complain(`The tab ended while it worked on ${ended}, probably for want of memory. ${TRY_SMALLER}`);
+    listen();
+    try {
+      models = await engine.models();
+      describeModels();
+      buildPanels();
+    } catch (error) {
+      complain(error.message);
+    }
+  }
+
+  begin();
+}
+
+if (location.protocol === "file:") {
+  document.getElementById("trouble").textContent = "Browsers load models from a server only. In this folder, run: python -m http.server, then open http://localhost:8000";
+  document.getElementById("trouble").hidden = false;
+} else setUpPage();

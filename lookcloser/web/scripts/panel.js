@@ -1,0 +1,223 @@
+"use strict";
+// One answer as people see it: the image under its evidence, the labels, the closer looks. All
+// names come as text, never as markup.
+
+const ZOOM = 220; // longest side of a closer look
+
+// A prediction as the viewer draws it.
+function itemOf(prediction) {
+  const [width, height] = prediction.size;
+  const regions = prediction.regions.map(({ kind, label, score, step, box, heatmap }) => ({
+    kind, label, score, step,
+    box: box && box.map((value, side) => value / prediction.size[side % 2]),
+    grid: heatmap && { w: heatmap[0].length, h: heatmap.length, values: Float32Array.from(heatmap.flat()) },
+    nothing: heatmap && emptiness(heatmap.flat()),
+  }));
+  return { ratio: width / height, boxes: [], regions };
+}
+
+// Why a heatmap points nowhere, or null.
+function emptiness(values) {
+  const low = Math.min(...values), high = Math.max(...values);
+  if (high === 0) return "no evidence";
+  return low > 0.9 * high ? "everywhere alike" : null;
+}
+
+function percent(score) {
+  return `${(100 * score).toFixed(1)} %`;
+}
+
+// The answer in a few words.
+function inWords({ task, labels, caption }) {
+  if (task === "captioning") return caption || "no words";
+  if (task === "multilabel") return labels.map(({ name }) => name).join(", ") || "no tags";
+  return labels[0].name;
+}
+
+// The panel's element, and `show(shown)`, `draw(view)` and `clear()`. What is shown is {picture,
+// item, prediction, number, maps, name}, or {picture, ratio, busy} or {trouble}.
+function makePanel(title) {
+  const element = document.getElementById("panel-template").content.firstElementChild.cloneNode(true);
+  const at = (name) => element.querySelector(name), canvas = at("canvas.evidence");
+  let shown = null, view = null, walking = null;
+  at(".model").textContent = title;
+  at(".model").hidden = !title;
+
+  function choose(number) {
+    shown.number = number;
+    draw(view);
+  }
+
+  function show(next) {
+    stopWalking();
+    shown = next;
+    const { picture, item, prediction, busy, trouble } = next;
+    at(".frame").hidden = !picture;
+    at(".busy").hidden = !busy;
+    at(".busy").textContent = busy || "";
+    at(".trouble").hidden = !trouble;
+    at(".trouble").textContent = trouble || "";
+    at(".answers").hidden = !prediction;
+    at(".pic").style.setProperty("--ratio", item ? item.ratio : next.ratio || 1);
+    canvas.setAttribute("aria-label", prediction ? `${next.name}: ${inWords(prediction)}` : next.name || "");
+    if (prediction) fillAnswers(at, prediction, item);
+    fillZooms(at(".zooms"), next);
+    if (view) draw(view);
+  }
+
+  function draw(next) {
+    view = next;
+    if (!shown || !shown.picture || !canvas.clientWidth) return;
+    const item = shown.item || { ratio: 1, boxes: [], regions: [] };
+    drawEvidence(canvas, shown.picture, item, shown.number || 0, shown.maps || new Map(), view);
+    showChoice(element, item, shown.number || 0);
+    const steps = stepsOf(item), place = steps.indexOf(shown.number);
+    at(".walk").hidden = steps.length < 2;
+    at(".walk output").textContent = `${place + 1} of ${steps.length}`;
+  }
+
+  function walk(by) {
+    const steps = stepsOf(shown.item);
+    choose(steps[(steps.indexOf(shown.number) + by + steps.length) % steps.length]);
+  }
+
+  function stopWalking() {
+    clearInterval(walking);
+    walking = null;
+    at(".play").setAttribute("aria-pressed", "false");
+  }
+
+  at(".before").addEventListener("click", () => { stopWalking(); walk(-1); });
+  at(".after").addEventListener("click", () => { stopWalking(); walk(1); });
+  at(".play").addEventListener("click", () => {
+    if (walking) return stopWalking();
+    at(".play").setAttribute("aria-pressed", "true");
+    walking = setInterval(walk, 1200, 1);
+  });
+  element.addEventListener("click", ({ target }) => {
+    const button = target.closest("button.region");
+    if (!button) return;
+    stopWalking();
+    choose(Number(button.dataset.region));
+  });
+  element.addEventListener("keydown", (event) => {
+    if (event.target.matches("button.region")) moveFocus(event, [...element.querySelectorAll("button.region")]);
+  });
+  at(".save-image").addEventListener("click", async () => {
+    download(await blobOf(drawnPicture(shown, view), "image/png"), `${baseOf(shown.name)}-evidence.png`);
+  });
+  at(".save-json").addEventListener("click", () => {
+    download(asJson(shown.prediction), `${baseOf(shown.name)}.json`);
+  });
+  return { element, show, draw };
+}
+
+// Arrow keys go from button to button.
+function moveFocus(event, buttons) {
+  const by = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+  if (!by) return;
+  event.preventDefault();
+  const next = buttons[(buttons.indexOf(event.target) + by + buttons.length) % buttons.length];
+  next.focus();
+  next.click();
+}
+
+function stepsOf(item) {
+  return item.regions.flatMap(({ kind }, number) => (kind === "step" || kind === "word" ? [number] : []));
+}
+
+function fillAnswers(at, prediction, item) {
+  at(".refusal").hidden = !prediction.refusal;
+  at(".refusal").textContent = prediction.refusal ? `This may be none of the classes: it is ${prediction.refusal}.` : "";
+  at(".regions").replaceChildren(...item.regions.flatMap((region, number) => (
+    region.kind === "scale" || region.kind === "part" ? [] : [regionButton(region, number)]
+  )), ...labelsWithout(prediction, item));
+  at(".parts").replaceChildren(...item.regions.flatMap((region, number) => (
+    region.kind === "part" ? [regionButton({ ...region, label: `attention ${region.step + 1}`, score: null }, number)] : []
+  )));
+  at(".parts-box").hidden = !at(".parts").children.length;
+  const empty = { captioning: "The model finds no words for it.", multilabel: "No tag reaches the threshold." };
+  at(".none").hidden = at(".regions").children.length > 0;
+  at(".none").textContent = empty[prediction.task] || "";
+}
+
+// Labels that no region speaks for.
+function labelsWithout(prediction, item) {
+  const told = new Set(item.regions.map(({ label }) => label));
+  return prediction.labels.filter(({ name }) => !told.has(name)).map(({ name, score }) => {
+    const row = document.createElement("p");
+    row.className = "region plain bar";
+    fillRegion(row, name, score);
+    return row;
+  });
+}
+
+function regionButton({ kind, label, score, step }, number) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = `region region-${kind}`;
+  button.dataset.region = number;
+  button.title = score === null ? label : `${label}: ${percent(score)}`;
+  if (kind === "word") button.textContent = label;
+  else {
+    button.classList.toggle("bar", score !== null);
+    fillRegion(button, kind === "step" ? `${step + 1}. ${label}` : label, score);
+  }
+  return button;
+}
+
+function fillRegion(element, label, score) {
+  const [name, value] = ["name", "score"].map((part) => {
+    const span = document.createElement("span");
+    span.className = part;
+    element.append(span);
+    return span;
+  });
+  name.textContent = label;
+  value.textContent = score === null ? "" : percent(score);
+  element.style.setProperty("--share", score || 0);
+}
+
+// Each finer scale as a picture of what it looked at.
+function fillZooms(box, { picture, item }) {
+  const scales = (item ? item.regions : []).flatMap((region, number) => (
+    region.kind === "scale" && region.box ? [{ ...region, number }] : []
+  ));
+  box.hidden = !scales.length;
+  box.querySelector(".strip").replaceChildren(...scales.map(({ box: place, step, score, number }) => {
+    const button = document.createElement("button"), words = document.createElement("span");
+    button.type = "button";
+    button.className = "region zoom";
+    button.dataset.region = number;
+    words.textContent = `look ${step + 1} · ${percent(score)}`;
+    button.append(cutOut(picture, place), words);
+    return button;
+  }));
+}
+
+function sizeOf(picture) {
+  return [picture.naturalWidth || picture.width, picture.naturalHeight || picture.height];
+}
+
+function cutOut(picture, [x0, y0, x1, y1]) {
+  const [width, height] = sizeOf(picture), canvas = document.createElement("canvas");
+  const [w, h] = [Math.max((x1 - x0) * width, 1), Math.max((y1 - y0) * height, 1)];
+  const factor = ZOOM / Math.max(w, h);
+  canvas.width = Math.max(1, Math.round(w * factor));
+  canvas.height = Math.max(1, Math.round(h * factor));
+  canvas.getContext("2d").drawImage(picture, x0 * width, y0 * height, w, h, 0, 0, canvas.width, canvas.height);
+  return canvas;
+}
+
+// The picture with its evidence, at the size that is kept.
+function drawnPicture({ picture, item, number, maps }, view) {
+  const [width, height] = sizeOf(picture), canvas = document.createElement("canvas");
+  canvas.width = width;
+  canvas.height = height;
+  paint(canvas.getContext("2d"), picture, item, number, maps, view, Math.max(width, height) / 640);
+  return canvas;
+}
+
+function baseOf(name) {
+  return name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}._-]+/gu, "-") || "image";
+}

@@ -1,0 +1,46 @@
+"""The map that a method answers with is its view "cam", whatever the network looks like."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from lookcloser.explain import VIEWS
+from lookcloser.inference.views import look
+from lookcloser.models import METHODS, Model, build_model
+
+WITH_MAPS = [name for name, method in METHODS.items() if "captioning" not in method.tasks]
+
+
+def build(method: str) -> Model:
+    torch.manual_seed(0)
+    arguments = {"num_classes": 4, "backbone": "test_resnet"}
+    model = build_model(method, arguments)
+    for parameter in model.parameters():
+        parameter.data += 0.02 * torch.randn(parameter.shape)
+    return model
+
+
+@pytest.mark.parametrize("method", WITH_MAPS)
+def test_cam_of_a_method_is_its_own_map(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in training mode, which it is left in; the general view is not even asked."""
+    model = build(method)
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    wanted = torch.tensor([[3, 1], [0, 2]])
+    with torch.no_grad():
+        expected = model.eval()(images, targets=wanted).maps
+    assert expected is not None
+    assert expected.std() > 0
+    model.train()
+    monkeypatch.setitem(VIEWS, "cam", lambda *_: pytest.fail("the general view"))
+    torch.testing.assert_close(look(model, images, wanted, ["cam"])["cam"], expected)
+    torch.testing.assert_close(look(model, images, 3, ["cam"])["cam"][0], expected[0, 0])
+    assert model.training
+
+
+def test_cam_of_any_other_network_is_the_general_view() -> None:
+    import timm
+
+    net = timm.create_model("test_resnet", num_classes=4)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(look(net, images, 2, ["cam"])["cam"], VIEWS["cam"](net, images, 2))
