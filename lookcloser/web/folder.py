@@ -158,6 +158,7 @@ def _header(header: ModelHeader) -> dict[str, Any]:
         "preprocessing": asdict(header.preprocessing),
         "box_threshold": header.box_threshold,
         "evidence_kind": header.evidence_kind,
+        "parents": dict(header.parents),
         "calibration": {
             "temperature": calibration.temperature,
             "evidence": calibration.evidence,

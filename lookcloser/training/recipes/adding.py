@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +89,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     balanced = bool(header.provenance.get("balanced", False))
     head = solve(memory, header.task, balanced=balanced)
     model, header = with_head(model, header, memory, head, names)
+    header = replace(header, parents={**header.parents, **catalog.parents})
     save_model_file(out, model.state_dict(), header)
     return Added(len(found.values), new, memory.count, found.skipped, header)
 

@@ -243,7 +243,7 @@ def _best_share(
     """The size of a crop by images left out, its neighbors being worse; its vectors and head."""
 
     def tried(number: int) -> tuple[float, NDArray[np.float32], Head]:
-        vectors = _crops(looks, first, SHARES[number], view)
+        vectors = crop_vectors(looks, first, SHARES[number], view)
         memory = Memory.of(vectors, looks.labels)
         return SHARES[number], vectors, solve(memory, "classification", balanced=balanced)
 
@@ -260,7 +260,7 @@ def _best_share(
     return best
 
 
-def _crops(looks: Looks, first: Head, share: float, view: int) -> NDArray[np.float32]:
+def crop_vectors(looks: Looks, first: Head, share: float, view: int) -> NDArray[np.float32]:
     """(N, D) of each image its crop where the first look sees the true class."""
     model, found = looks.model, []
     weight = torch.from_numpy(first.weight.astype(np.float32))
