@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +81,25 @@ class Looks:
             yield Part(own, images.to(device), features.to(device))
 
 
+def no_room(
+    model: CAM, images: int, preprocessing: Preprocessing, folder: Path | None = None
+) -> str | None:
+    """Why the looks at some images do not fit on the disk, in words; None where they do.
+
+    A file that is mapped into memory ends the process where the disk is full.
+    """
+    place = Path(tempfile.gettempdir()) if folder is None else folder
+    height, width = preprocessing.size
+    rows, columns = model.backbone.grid((height, width))
+    needed = images * (3 * height * width + 2 * model.backbone.width * rows * columns)
+    free = shutil.disk_usage(place).free
+    if needed < free:
+        return None
+    return (
+        f"{place}: a second look needs {needed / 1e9:.1f} GB there, and {free / 1e9:.1f} are free"
+    )
+
+
 def collect_looks(
     model: CAM,
     samples: Sequence[Sample],
@@ -96,8 +117,11 @@ def collect_looks(
         folder: For files that are as large as what is kept.
 
     Raises:
-        LookcloserError: If an image cannot be read any more.
+        LookcloserError: If an image cannot be read any more, and where the disk is too small.
     """
+    lacking = no_room(model, len(samples), preprocessing, folder)
+    if lacking is not None:
+        raise LookcloserError(lacking, fix="Set TMPDIR to a folder with more room")
     height, width = preprocessing.size
     grid = model.backbone.grid((height, width))
     shapes = (len(samples), 3, height, width), (len(samples), model.backbone.width, *grid)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import isnan
 
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.header import LARGEST_INPUT
 from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.training.options import TrainOptions
@@ -16,8 +17,10 @@ from lookcloser.training.recipes.closer import (
     TRIED,
     Closer,
     solve_closer,
+    source_of,
     with_closer,
 )
+from lookcloser.training.recipes.looks import no_room
 from lookcloser.training.recipes.solving import Solved
 
 LEAST = 1.5  # of the input's side, that images must have for a second look to show more
@@ -55,12 +58,16 @@ def looked_closer(solved: Solved, options: TrainOptions, task: Task) -> tuple[So
         task: Of the data.
 
     Raises:
-        LookcloserError: Where a second look was asked for, and no image could be left out to
-            calibrate it.
+        LookcloserError: Where a second look was asked for and is not possible, or no image could
+            be left out to calibrate it.
     """
     asked = int(options.zoom) if options.zoom.isdigit() else None
     if options.zoom == "off" or task != "classification":
         return solved, ""
+    if asked is not None:
+        impossible = _impossible(solved)
+        if impossible is not None:
+            raise UsageError(f"{{}} {asked}: {impossible}", option="zoom")
     plain = solved.header.scores.get("left_out_acc", float("nan"))
     if asked is None:
         doubt = _against(solved, options, plain)
@@ -106,7 +113,10 @@ def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
         return "zoom: not tried; no class has two images, so that nothing would tell if it pays"
     if not plain < 1 - _GAIN:
         return f"zoom: not tried; {plain:.1%} of images left out are right without"
-    images = len(solved.samples)
+    images, source = len(solved.samples), source_of(solved.header).preprocessing
+    lacking = _impossible(solved) or no_room(solved.model, images, source)
+    if lacking is not None:
+        return f"zoom: not tried; {lacking}"
     passes = images * (FACTOR**2 + len(SHARES) - 1) + min(images, TRIED) * PLACES
     minutes = solved.features.seconds * passes / 60
     if minutes > options.budget:
@@ -114,6 +124,18 @@ def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
             f"zoom: not tried; it would take about {minutes:.0f} min, more than --budget "
             f"{options.budget:g}; --zoom {PLACES} does it all the same"
         )
+    return None
+
+
+def _impossible(solved: Solved) -> str | None:
+    """Why the backbone cannot look at the source, in words; None where it can."""
+    height, width = source_of(solved.header).preprocessing.size
+    if max(height, width) > LARGEST_INPUT:
+        return f"a first look at {width} px is too large; at most {LARGEST_INPUT} are possible"
+    try:
+        solved.model.backbone.check((height, width))
+    except LookcloserError as error:
+        return error.what
     return None
 
 

@@ -1,6 +1,7 @@
 """Runs in closed form that look twice."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.models import load_model_file, read_header
 from lookcloser.recognizer import add, run_training
 from lookcloser.training.options import make_options
-from lookcloser.training.recipes import zooming
+from lookcloser.training.recipes import looks, zooming
 from lookcloser.training.recipes.choice import planned_recipe
 from lookcloser.training.recipes.closer import fold_numbers
 from lookcloser.training.recipes.finding import far_places, true_places
@@ -135,6 +136,23 @@ class TestAuto:
         run = run_training(small_squares, out=tmp_path / "a", quiet=True, **OPTIONS)
         assert "25.0%" in run.recognizer.header.provenance["zoom"]
         assert run.recognizer.header.arguments["places"] == 0
+
+    @pytest.mark.usefixtures("unsure")
+    def test_a_backbone_of_one_size_is_not_forced(self, small_squares, tmp_path):
+        options = {**OPTIONS, "backbone": "test_vit", "stride": None, "size": 160}
+        options["model_kwargs"] = {"img_size": 160}
+        with pytest.raises(UsageError, match="zoom"):
+            run_training(small_squares, out=tmp_path / "a", quiet=True, zoom="1", **options)
+
+    @pytest.mark.usefixtures("unsure")
+    def test_a_disk_without_room(self, small_squares, tmp_path, monkeypatch):
+        usage = SimpleNamespace(free=10_000)
+        monkeypatch.setattr(looks.shutil, "disk_usage", lambda place: usage)
+        run = run_training(small_squares, out=tmp_path / "a", quiet=True, **OPTIONS)
+        assert "GB" in run.recognizer.header.provenance["zoom"]
+        assert run.recognizer.header.arguments["places"] == 0
+        with pytest.raises(LookcloserError, match="TMPDIR"):
+            run_training(small_squares, out=tmp_path / "b", quiet=True, zoom="1", **OPTIONS)
 
     def test_off(self, small_squares, tmp_path):
         run = run_training(small_squares, out=tmp_path / "a", quiet=True, zoom="off", **OPTIONS)
