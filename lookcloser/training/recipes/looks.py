@@ -95,9 +95,8 @@ def no_room(
     free = shutil.disk_usage(place).free
     if needed < free:
         return None
-    return (
-        f"{place}: a second look needs {needed / 1e9:.1f} GB there, and {free / 1e9:.1f} are free"
-    )
+    there = f"{needed / 1e9:.1f} GB there, of which {free / 1e9:.1f} are free"
+    return f"{place}: a second look needs {there}"
 
 
 def collect_looks(

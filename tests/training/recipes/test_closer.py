@@ -8,7 +8,7 @@ import pytest
 
 import lookcloser as lc
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.models import load_model_file, read_header
+from lookcloser.models import Backbone, load_model_file, read_header
 from lookcloser.recognizer import add, run_training
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes import looks, zooming
@@ -138,11 +138,16 @@ class TestAuto:
         assert run.recognizer.header.arguments["places"] == 0
 
     @pytest.mark.usefixtures("unsure")
-    def test_a_backbone_of_one_size_is_not_forced(self, small_squares, tmp_path):
-        options = {**OPTIONS, "backbone": "test_vit", "stride": None, "size": 160}
-        options["model_kwargs"] = {"img_size": 160}
-        with pytest.raises(UsageError, match="zoom"):
-            run_training(small_squares, out=tmp_path / "a", quiet=True, zoom="1", **options)
+    def test_a_backbone_of_one_size_looks_once(self, small_squares, tmp_path, monkeypatch):
+        def check(_backbone, size, _batch=2):
+            if size != (32, 32):
+                raise LookcloserError(f"images of {size}")
+
+        monkeypatch.setattr(Backbone, "check", check)
+        run = run_training(small_squares, out=tmp_path / "a", quiet=True, **OPTIONS)
+        assert run.recognizer.header.provenance["zoom"] == "not tried; images of (64, 64)"
+        with pytest.raises(UsageError, match="images of"):
+            run_training(small_squares, out=tmp_path / "b", quiet=True, zoom="1", **OPTIONS)
 
     @pytest.mark.usefixtures("unsure")
     def test_a_disk_without_room(self, small_squares, tmp_path, monkeypatch):
