@@ -181,6 +181,7 @@ def _say_solved(console: Console, solved: Solved) -> None:
         f"closed form of {count(solved.memory.count, 'image')}, {found.seconds * 1000:.0f} ms each"
     )
     known = solved.header.scores
-    if "left_out_acc" in known:
+    looks_twice = bool(solved.header.arguments.get("places"))  # whose own line says it
+    if "left_out_acc" in known and not looks_twice:
         line += f"; left out one by one {known['left_out_acc']:.1%} are right"
     console.print(line, highlight=False, soft_wrap=True)
