@@ -82,6 +82,7 @@ CASES = {
         drawn()._replace(logits=np.array([[1.0, 1, -9, -9, -9, -9, -9]], np.float32)),
     ),
     "another threshold": (replace(HEADER, box_threshold=0.6), drawn(3)),
+    "a share of the maximum": (replace(HEADER, box_rule="max", box_threshold=0.4), drawn(3)),
     "scales": (
         HEADER,
         drawn(
