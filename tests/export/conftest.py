@@ -33,6 +33,7 @@ LABELS = {"max_labels": 2, "hidden_size": 24}
 CASES = {
     "cam": ("cam", {}),
     "cam of a transformer": ("cam", {"backbone": "test_vit", "stride": None}),
+    "cam looking twice": ("cam", {"rooted": True, "places": 2, "share": 0.5, "view": 24}),
     "sigmoid": ("sigmoid", {"threshold": 0.6}),
     "feedback": ("feedback", {"stride": None}),
     "osme": ("osme", {"part_width": 16}),
