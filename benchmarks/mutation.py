@@ -130,6 +130,11 @@ class _Places(ast.NodeVisitor):
                      NAMES[node.attr])  # fmt: skip
         self.generic_visit(node)
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """``strict=True`` is an assertion."""
+        if node.arg != "strict":
+            self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id in NAMES and node.func.id != "sum":
             self.whole(node.func, NAMES[node.func.id])

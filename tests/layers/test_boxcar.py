@@ -262,6 +262,16 @@ def test_saliency_is_the_released_rule() -> None:
     assert gradient == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_the_gradient_of_a_box_is_its_own_whatever_the_batch(mode: str) -> None:
+    images, boxes, weight = noise(3, 3, 32, 32), some_boxes(3), noise(3, 3, 16, 16, seed=5) - 0.5
+    together = box_gradient(mode, boxes, images, weight)
+    for row in range(3):
+        part = slice(row, row + 1)
+        alone = box_gradient(mode, boxes[part], images[part], weight[part])
+        torch.testing.assert_close(alone, together[part])
+
+
 def test_saliency_of_no_gradient_is_zero() -> None:
     images, boxes = noise(2, 3, 16, 16), some_boxes(2)
     gradient = box_gradient("saliency", boxes, images, torch.zeros(2, 3, 8, 8).double())
