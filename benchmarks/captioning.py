@@ -1,6 +1,6 @@
 """Captions: unseen scenes of digits, and a handful of COCO photographs learned by heart.
 
-- scenes: a small network without weights, trained from nothing on captions of digit scenes. An
+- scenes: a small network, trained from random weights on captions of digit scenes. An
   image counts as right where the caption equals a reference: every size, color, digit and the
   relation. The pointing game asks whether the map of a digit's word is highest inside that digit.
 - coco: 80 photographs with five captions each and the features of a pretrained network, made once.

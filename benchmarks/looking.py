@@ -2,10 +2,10 @@
 
 At the input size a digit is 3 to 4 pixels high: enough to find it, too little to read it well.
 
-Every network is trained from nothing, on labels alone, with the same backbone, input size, epochs
-and images. RA-CNN cuts its finer views from the source; `cam` sees the whole source at its input
-size. A second `cam` has about the compute of RA-CNN: it sees the source at a larger input size.
-Seeds take turns. No validation split: the last weights are scored.
+Every network starts from random weights and learns from labels alone, with the same backbone,
+input size, epochs and images. RA-CNN cuts its finer views from the source; `cam` sees the whole
+source at its input size. A second `cam` has about the compute of RA-CNN: it sees the source at a
+larger input size. Seeds take turns. No validation split: the last weights are scored.
 
 python benchmarks/looking.py --seeds 1 2 3
 """

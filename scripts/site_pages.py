@@ -93,5 +93,5 @@ def reference(room: str) -> str:
     for public in sorted(module.__all__, key=str.lower):
         value = getattr(module, public)
         if inspect.isclass(value) or inspect.isfunction(value):
-            lines += [f"## {public}", f"::: {value.__module__}.{value.__qualname__}", ""]
+            lines += [f"::: {value.__module__}.{value.__qualname__}", ""]
     return "\n".join(lines)

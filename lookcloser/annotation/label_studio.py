@@ -12,9 +12,9 @@ from xml.etree import ElementTree
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
 from lookcloser.core.storage.atomic import write_text
+from lookcloser.runtime.label_studio import BOXES, IMAGE, POLYGONS, entry, rectangle
 
 _LOCAL_FILES = "/data/local-files/?d="
-_BOXES, _POLYGONS = "label", "polygon"
 
 
 def write_label_studio(folder: Path, records: Sequence[Record], names: Sequence[str]) -> list[Path]:
@@ -33,9 +33,9 @@ def write_label_studio(folder: Path, records: Sequence[Record], names: Sequence[
 def label_config(names: Sequence[str]) -> str:
     """The labeling interface for boxes and polygons of some classes."""
     view = ElementTree.Element("View")
-    ElementTree.SubElement(view, "Image", name="image", value="$image")
-    for tag, name in (("RectangleLabels", _BOXES), ("PolygonLabels", _POLYGONS)):
-        group = ElementTree.SubElement(view, tag, name=name, toName="image")
+    ElementTree.SubElement(view, "Image", name=IMAGE, value="$image")
+    for tag, name in (("RectangleLabels", BOXES), ("PolygonLabels", POLYGONS)):
+        group = ElementTree.SubElement(view, tag, name=name, toName=IMAGE)
         for label in names:
             ElementTree.SubElement(group, "Label", value=xml_text(label))
     ElementTree.indent(view)
@@ -63,29 +63,12 @@ def _task(record: Record) -> dict[str, Any]:
 
 
 def _result(number: int, thing: Thing, size: tuple[int, int]) -> dict[str, Any]:
-    width, height = size
-    about = {
-        "id": f"r{number}",
-        "to_name": "image",
-        "original_width": width,
-        "original_height": height,
-        "image_rotation": 0,
-        "score": thing.score,
-    }
-    if isinstance(thing.mask, list):
-        flat = thing.mask[0]
-        points = [
-            [100 * x / width, 100 * y / height] for x, y in zip(flat[::2], flat[1::2], strict=True)
-        ]
-        value: dict[str, Any] = {"points": points, "polygonlabels": [thing.label]}
-        return {**about, "type": "polygonlabels", "from_name": _POLYGONS, "value": value}
-    x0, y0, x1, y1 = thing.box
-    value = {
-        "x": 100 * x0 / width,
-        "y": 100 * y0 / height,
-        "width": 100 * (x1 - x0) / width,
-        "height": 100 * (y1 - y0) / height,
-        "rotation": 0,
-        "rectanglelabels": [thing.label],
-    }
-    return {**about, "type": "rectanglelabels", "from_name": _BOXES, "value": value}
+    if not isinstance(thing.mask, list):
+        value = rectangle(thing.label, thing.box, size)
+        return entry(number, thing.score, size, kind="rectanglelabels", control=BOXES, value=value)
+    flat, (width, height) = thing.mask[0], size
+    points = [
+        [100 * x / width, 100 * y / height] for x, y in zip(flat[::2], flat[1::2], strict=True)
+    ]
+    value = {"points": points, "polygonlabels": [thing.label]}
+    return entry(number, thing.score, size, kind="polygonlabels", control=POLYGONS, value=value)

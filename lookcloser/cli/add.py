@@ -18,12 +18,12 @@ def add(
     folder: Annotated[str, typer.Argument(help="Class folders, or a data set of any layout.")],
     columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the model here instead of into the run.")
+        Path | None, typer.Option(help="Write the model to this file and leave the run as it is.")
     ] = None,
 ) -> None:
-    """Add images to a model in closed form: new classes, or more of known ones.
+    """Add images to a closed-form model: new classes, or more of known ones.
 
-    The images it has learned from are not needed; the result is that of training with all of them.
+    The old images are not needed. The result is the same as training on all of them.
 
     Example: `lookcloser add runs/birds new-birds/`
     """
@@ -32,7 +32,7 @@ def add(
     added = add_to(run, folder, out=out, columns=columns)
     printing.say_skipped(added.skipped.items())
     new = f", new: {', '.join(added.new)}" if added.new else ""
-    scores = ", ".join(f"{name} {value:.4f}" for name, value in added.header.scores.items())
+    scores = ", ".join(f"{name} {value:z.4f}" for name, value in added.header.scores.items())
     printing.say(
         f"{count(added.images, 'image')} added{new}; {count(added.total, 'image')} in all"
         + (f" ({scores})" if scores else "")

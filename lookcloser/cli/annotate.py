@@ -22,29 +22,29 @@ def annotate(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("annotations"),
     masks: Annotated[
         str | None,
-        typer.Option(help="polygons (not for voc and csv) or rle (coco); without it boxes alone."),
+        typer.Option(help="Also write masks: polygons (not for voc and csv) or rle (coco)."),
     ] = None,
     labels: Annotated[
         str,
         typer.Option(
-            help="given (of the data), predicted, or auto: for each image the given ones that the "
-            "model knows, else the predicted ones."
+            help="given (in the data), predicted, or auto: for each image the given labels that "
+            "the model knows, else the predicted ones."
         ),
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="One split; without it all.")] = None,
+    split: Annotated[str | None, typer.Option(help="Only this split; default: all.")] = None,
     columns: Columns = None,
     box_rule: BoxRuleOption = None,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1, help="Leave out boxes of lower scores.")
+        float, typer.Option(min=0, max=1, help="Leave out boxes with lower scores.")
     ] = 0.0,
     batch_size: BatchSize = 32,
     workers: DecodingWorkers = 0,
     device: Device = None,
     dry_run: DryRun = False,
 ) -> None:
-    """From labels to boxes: pseudo-boxes, and masks, for a whole folder or data set.
+    """Turn labels into boxes: pseudo-boxes and masks for a whole folder or data set.
 
-    Stopped on the way, the same command goes on where it was.
+    If it was interrupted, the same command continues where it stopped.
     Example: `lookcloser annotate runs/birds birds/ --format coco --out birds-boxes`
     """
     from lookcloser.annotation import annotate as annotate_data

@@ -32,8 +32,12 @@ if TYPE_CHECKING:
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
     from lookcloser.core.storage.files import missing_path
+    from lookcloser.hub import is_hub, parse_address
 
     if run is None or run.startswith("timm:"):
+        return run
+    if is_hub(run):
+        parse_address(run)
         return run
     if not Path(run).expanduser().exists():
         raise missing_path(run, "run or model")
@@ -47,22 +51,28 @@ def _free_table(path: Path | None) -> Path | None:
     return None if path is None else check_place(path, "--csv")
 
 
-Run = Annotated[str, typer.Argument(help="A run folder or a .safetensors file.", callback=existing)]
+Run = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .safetensors file, or hub:OWNER/NAME.", callback=existing),
+]
 AnyRun = Annotated[
     str,
-    typer.Argument(help="A run, a .safetensors or an exported .onnx file.", callback=existing),
+    typer.Argument(
+        help="A run, a .safetensors or an exported .onnx file, or hub:OWNER/NAME.",
+        callback=existing,
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
 THRESHOLD_FROM = (
-    "Whose boxes choose the thresholds of maps: none (a fixed one), few:N (N images of val), val, "
-    "or split (the scored one, optimistic)."
+    "True boxes that choose where maps are cut: none (a fixed threshold), few:N (N images of val), "
+    "val, or split (the scored one, optimistic)."
 )
 
 ScoredSplit = Annotated[
     str | None,
-    typer.Option(help="train, val, test or all; without it test, else val, else what there is."),
+    typer.Option(help="train, val, test or all; default: test, else val, else what there is."),
 ]
 
 
@@ -70,11 +80,14 @@ def predict(
     run: AnyRun,
     images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
-    save: Annotated[Path | None, typer.Option(help="Write images of the evidence here.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Save images of the evidence in this folder.")
+    ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Write a table here: a row for each label of each image.", callback=_free_table
+            help="Write a table to this file: a row for each label of each image.",
+            callback=_free_table,
         ),
     ] = None,
     json: Json = False,
@@ -85,17 +98,19 @@ def predict(
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Also name the classes that may be true: of images like those of training this "
-            "share, e.g. 0.95, has its class among them."
+            help="Also name every class that may be true, so that this share of images like those "
+            "of training, e.g. 0.95, has its class among them."
         ),
     ] = None,
     sets: Annotated[
         str,
-        typer.Option(help="Of --coverage: lac (small sets, some empty) or aps (never empty)."),
+        typer.Option(
+            help="How --coverage builds its sets: lac (small, some empty) or aps (never empty)."
+        ),
     ] = "lac",
     dry_run: DryRun = False,
 ) -> None:
-    """Answer images, and show where the model looked.
+    """Classify, tag or caption images, and show where the model looked.
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
@@ -153,12 +168,12 @@ def evaluate(
     views: Annotated[
         str | None,
         typer.Option(
-            help="Also rate views, separated by commas, or all that the network has: whether they "
-            "point at what the answers depend on, and depend on the weights."
+            help="Also rate these views (separated by commas, or all): whether they point at what "
+            "the answers depend on, and depend on the weights."
         ),
     ] = None,
     view_images: Annotated[
-        int, typer.Option(min=1, help="Of --views: how many images, drawn from the split.")
+        int, typer.Option(min=1, help="How many images of the split --views uses.")
     ] = 24,
     json: Json = False,
     box_rule: BoxRuleOption = None,

@@ -21,7 +21,9 @@ from lookcloser.cli import (
     imagine,
     info,
     methods,
+    push,
     report,
+    serve,
     train,
 )
 from lookcloser.cli.answer import FAILED
@@ -34,7 +36,7 @@ from lookcloser.version import __version__
 app = typer.Typer(
     name="lookcloser",
     cls=PanelGroup,
-    help="Train image recognizers from image-level labels, and see where they looked.",
+    help="Classify, tag or caption images, and show where the model looked.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -77,6 +79,8 @@ app.command("report", cls=PanelCommand)(report.report)
 app.command("annotate", cls=PanelCommand)(annotate.annotate)
 app.command("audit", cls=PanelCommand)(audit.audit)
 app.command("export", cls=PanelCommand)(export.export)
+app.command("serve", cls=PanelCommand)(serve.serve)
+app.command("push", cls=PanelCommand)(push.push)
 app.add_typer(data.app, name="data")
 app.command("imagine", cls=PanelCommand)(imagine.imagine)
 app.command("methods", cls=PanelCommand)(methods.methods)

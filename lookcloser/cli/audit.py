@@ -30,17 +30,19 @@ def audit(
     split: ScoredSplit = None,
     columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="The page; without it audit.html in the run.")
+        Path | None, typer.Option(help="The page; default: audit.html in the run.")
     ] = None,
-    per_class: Annotated[int, typer.Option(min=8, help="Images of each class at most.")] = 50,
-    seed: Annotated[int, typer.Option(help="Of the choice of images.")] = 0,
+    per_class: Annotated[
+        int, typer.Option(min=8, help="At most this many images of each class.")
+    ] = 50,
+    seed: Annotated[int, typer.Option(help="Seed of the choice of images.")] = 0,
     json: Json = False,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
     dry_run: DryRun = False,
 ) -> None:
-    """Right for the wrong reason? Classes that are recognized by what is beside the thing.
+    """Find classes that are right for the wrong reason: a watermark, a background, a frame.
 
     Example: `lookcloser audit runs/birds birds/`
     """

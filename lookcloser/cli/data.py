@@ -30,11 +30,11 @@ def check(
     decode: Annotated[bool, typer.Option(help="Decode every image.")] = True,
     columns: Annotated[
         str | None,
-        typer.Option(help="What the columns of a table are: image=filename,label=species."),
+        typer.Option(help="What the columns of a table are, e.g. image=filename,label=species."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")] = False,
 ) -> None:
-    """What was understood, and what is broken.
+    """Check a data set: what was understood, and what is broken.
 
     Example: `lookcloser data check birds/`
     """

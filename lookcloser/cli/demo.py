@@ -34,10 +34,10 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the data and the run.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(help="Seed of the scenes and of the training.")] = 0,
 ) -> None:
-    """The main job in three minutes: no data, no network, no GPU needed.
+    """Train, score and report in about two minutes: no data, no internet, no GPU needed.
 
-    Digits are hidden in cluttered scenes; a network learns them from the class alone, and shows
-    where it looked. Example: `lookcloser demo`
+    Digits are hidden in cluttered scenes. A network learns them from class labels alone, and
+    shows where it looked. Example: `lookcloser demo`
     """
     start = time.perf_counter()
     printing.say("1/4 writing scenes")

@@ -29,41 +29,37 @@ def explain(
     view: Annotated[
         str | None,
         typer.Option(
-            help="Views, separated by commas, or all that the network has; without it cam (where "
-            "the network has it), gradcam and saliency."
+            help="Views, separated by commas, or all; default: cam (if the network has it), "
+            "gradcam and saliency."
         ),
     ] = None,
     target: Annotated[
-        str | None, typer.Option(help="Class to explain; without it the best one.")
+        str | None, typer.Option(help="Class to explain; default: the answer.")
     ] = None,
     each_label: Annotated[
         bool,
         typer.Option(
             "--each-label",
-            help="Explain every label of the answer, one row each: of a sequence at its own step.",
+            help="Explain every label of the answer, one row each; in a sequence, at its own step.",
         ),
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="The image to write; without it explanation.png.")
+        Path | None, typer.Option(help="The image to write; default: explanation.png.")
     ] = None,
     each_view: Annotated[
-        Path | None, typer.Option(help="A folder for an image of each view as well.")
+        Path | None, typer.Option(help="Also save an image of each view in this folder.")
     ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Instead of the first argument, e.g. timm:resnet50.")
-    ] = None,
-    picture: Annotated[
-        str | None, typer.Option("--image", help="The image, beside --model.")
-    ] = None,
+    model: Annotated[str | None, typer.Option(help="Instead of a run, e.g. timm:resnet50.")] = None,
+    picture: Annotated[str | None, typer.Option("--image", help="The image, with --model.")] = None,
     weights: Annotated[
-        str, typer.Option(help="Of --model: pretrained, none, or a .safetensors FILE.")
+        str, typer.Option(help="Weights of --model: pretrained, none, or a .safetensors FILE.")
     ] = "pretrained",
     model_kwargs: Annotated[
         list[str] | None, typer.Option(help="Arguments of the timm model, e.g. pad_type=same.")
     ] = None,
     device: Device = None,
 ) -> None:
-    """Look at one image in several ways, side by side.
+    """Show what a model looked at in one image, by several views side by side.
 
     Example: `lookcloser explain runs/birds a.jpg --view cam,gradcam`,
     `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or

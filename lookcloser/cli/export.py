@@ -16,34 +16,49 @@ def export(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file, or the web folder; without it model.onnx or web/ in the run."),
+        typer.Option(help="The file or web folder; default: model.onnx or web/ in the run."),
     ] = None,
     int8: Annotated[
-        bool, typer.Option("--int8", help="Compute in 8 bits: smaller and faster, a little off.")
+        bool,
+        typer.Option("--int8", help="Compute in 8 bits: smaller and faster, slightly less exact."),
     ] = False,
     calibrate: Annotated[
         Path | None,
-        typer.Option(help="Of --int8: a folder of images to take ranges from, not the run's data."),
+        typer.Option(help="Images that --int8 takes its ranges from, instead of the run's data."),
     ] = None,
     form: Annotated[
         str, typer.Option("--format", help="onnx, or web: a folder that answers in the browser.")
     ] = "onnx",
     ort: Annotated[
         str | None,
-        typer.Option(help="Of --format web: the folder of npm's onnxruntime-web, or cdn."),
+        typer.Option(help="For --format web: the folder of npm's onnxruntime-web, or cdn."),
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="Of timm:NAME: pretrained, none, or a .safetensors file with timm's keys."
+        ),
+    ] = "pretrained",
 ) -> None:
-    """One .onnx file that answers without torch, with its evidence, checked against the run.
+    """Write one .onnx file that answers without torch, evidence included, checked against the run.
 
     Example: `lookcloser export runs/birds --out birds.onnx`, or
     `lookcloser export runs/birds --out birds.onnx --int8`, or
-    `lookcloser export runs/birds --out page/ --format web --ort node_modules/onnxruntime-web`
+    `lookcloser export runs/birds --out page/ --format web --ort node_modules/onnxruntime-web`, or
+    `lookcloser export timm:resnet50 --out resnet50.onnx`
     """
     from lookcloser.recognizer import load_run
 
     printing.say("Exporting takes a minute")
-    found = load_run(run).export(out, int8=int8, calibrate=calibrate, form=form, ort=ort)
+    found = load_run(run, weights=weights).export(
+        out, int8=int8, calibrate=calibrate, form=form, ort=ort
+    )
     printing.say(f"Largest differences on {found.images}: {found.differences.text()}")
+    if found.differences.maps is None:
+        printing.say(
+            "The file holds no evidence: this network has no class maps, and its other views are "
+            "gradients, which no file computes"
+        )
     if found.rows:
         printing.print_table(
             f"8 bits on {found.measured}, calibrated on {found.calibrated}",

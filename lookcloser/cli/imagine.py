@@ -18,24 +18,24 @@ def imagine(
         str | None,
         typer.Option(
             "--from",
-            help="Start from this image, and change it as little as makes it the class; without it "
-            "from noise, as far as the network can be pleased.",
+            help="Change this image just enough to make it the class; default: start from noise "
+            "and raise the score of the class.",
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="The image to write; without it imagined.png.")
+        Path | None, typer.Option(help="The image to write; default: imagined.png.")
     ] = None,
     steps: Annotated[
         int | None,
-        typer.Option(min=1, help="Gradient steps; without it 150, with --from 50 at most."),
+        typer.Option(min=1, help="Gradient steps; default: 150, or at most 50 with --from."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of the noise it begins with.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the noise it starts from.")] = 0,
     weights: Annotated[
-        str, typer.Option(help="Of timm:NAME: pretrained, none, or a .safetensors FILE.")
+        str, typer.Option(help="Weights of timm:NAME: pretrained, none, or a .safetensors FILE.")
     ] = "pretrained",
     device: Device = None,
 ) -> None:
-    """An image that the network takes for a class: from noise, or an image that fools it.
+    """Make an image that the model takes for a class, from noise or from another image.
 
     Example: `lookcloser imagine runs/birds wren`, or
     `lookcloser imagine runs/birds wren --from robin.jpg --save fooled.png`

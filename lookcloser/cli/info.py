@@ -20,7 +20,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OMP_WAIT_POLICY")
 
 
 def info(json: Json = False) -> None:
-    """Versions, machine and devices, to be pasted into a bug report. No names, paths or data.
+    """Show versions, machine and devices for a bug report. No names, paths or data.
 
     Example: `lookcloser info`
     """

@@ -18,7 +18,7 @@ def methods(
         bool, typer.Option("--json", help="Print JSON on stdout, with each method's options.")
     ] = False,
 ) -> None:
-    """What there is, for which task; the first of each task is taken where none is named.
+    """List the methods of each task; the first one is the default.
 
     Example: `lookcloser methods`
     """

@@ -31,19 +31,22 @@ def report(
     split: ScoredSplit = None,
     columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file; without it report.html in the run.")
+        Path | None, typer.Option(help="The file; default: report.html in the run.")
     ] = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     box_rule: BoxRuleOption = None,
     audit: Annotated[
-        bool, typer.Option("--audit", help="With a section on classes right for a wrong reason.")
+        bool,
+        typer.Option(
+            "--audit", help="Add a section on classes that are right for the wrong reason."
+        ),
     ] = False,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
     dry_run: DryRun = False,
 ) -> None:
-    """One self-contained HTML page: scores, mistakes, and the evidence behind each answer.
+    """Write one self-contained HTML page: scores, mistakes, and the evidence behind each answer.
 
     Example: `lookcloser report runs/birds birds/`
     """

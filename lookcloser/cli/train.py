@@ -49,10 +49,10 @@ def _train(
     context: typer.Context,
     data: Annotated[str | None, typer.Argument(help="A data set of any layout.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; without it runs/DATA-METHOD.")
+        Path | None, typer.Option(help="The run folder; default: runs/DATA-METHOD.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Continue this run; with --epochs N, to more epochs.")
+        Path | None, typer.Option(help="Continue this run; with --epochs N, for more epochs.")
     ] = None,
     config: Annotated[
         Path | None,
@@ -83,7 +83,7 @@ def _train(
         return
     printing.say_skipped(result.skipped.items())
     scores = result.recognizer.header.scores
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    shown = ", ".join(f"{name} {value:z.4f}" for name, value in scores.items())
     printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")
     if result.interrupted:
         printing.next_step("train", "--resume", result.folder)

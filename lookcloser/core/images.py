@@ -182,6 +182,10 @@ def _explained(name: str) -> Iterator[None]:
         raise LookcloserError(
             f"{name}: not an image that can be read", allowed=f"the formats {', '.join(_formats())}"
         ) from error
+    except Image.DecompressionBombError as error:
+        raise LookcloserError(
+            f"{name}: the image is too large: {error}", fix="Make it smaller first"
+        ) from error
     except Exception as error:
         # On broken data the format plugins raise whatever their parsing runs into.
         raise LookcloserError(f"{name}: cannot be decoded: {error}") from error

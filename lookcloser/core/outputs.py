@@ -1,6 +1,6 @@
 """Where results go: never over a file that this package did not make.
 
-Images and pages carry a mark, by which they are known again and may be made anew. Everything else
+Images and pages carry a mark, by which they are known again and may be made again. Everything else
 in their place is somebody's own, and stays.
 """
 

@@ -60,7 +60,7 @@ class CaptionTargets:
     Args:
         names: The vocabulary; see `Vocabulary`.
         length: The most words of a caption that are kept.
-        seed: One caption of each sample is drawn anew in every epoch; None always takes the first.
+        seed: One caption of each sample is drawn again in every epoch; None always takes the first.
     """
 
     def __init__(self, names: Sequence[str], length: int, seed: int | None = None) -> None:

@@ -81,6 +81,14 @@ def pooled_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | 
     return features, weight, logits
 
 
+def pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
+    """Where `pooled_features` finds a network's features; ``images`` and errors are its."""
+    pooled_features(model, images)
+    head = _heads.get(model, (images.shape[-2], images.shape[-1]))
+    assert head is not None  # it was just found, or confirmed
+    return head
+
+
 def _read(
     model: nn.Module, images: Tensor, head: PooledHead
 ) -> tuple[Tensor, Tensor | None, Tensor, bool]:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.types import Output, Task
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.types import Output
 from lookcloser.models.file_form import Decoding, FileForm
 
 OPSET = 20
@@ -33,30 +34,29 @@ class ImageGraph(nn.Module):
 
     Args:
         form: Of the model.
-        task: How logits become scores.
-        mean: Per channel, of values in [0, 1].
-        std: Per channel.
+        header: What belongs to it: how pixels are normalized, and how logits become scores.
     """
 
-    def __init__(
-        self, form: FileForm, task: Task, mean: Sequence[float], std: Sequence[float]
-    ) -> None:
+    def __init__(self, form: FileForm, header: ModelHeader) -> None:
         super().__init__()
-        self.image, self.task = form.image, task
+        self.image, self.task = form.image, header.task
+        self.temperature = header.calibration.temperature
         self.decodes = form.decoding is not None
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
-        self.register_buffer("std", torch.tensor(std)[:, None, None])
+        self.register_buffer("mean", _by_channel(header.preprocessing.mean))
+        self.register_buffer("std", _by_channel(header.preprocessing.std))
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """(B, 3, H, W) in 0 … 255, RGB -> the outputs that the method gives, by name."""
         output: Output = self.image((image / 255 - self.mean) / self.std)
         logits = output.logits.float()
+        calibrated = self.temperature != 1
+        tempered = logits / self.temperature if calibrated else logits
         multilabel = self.task == "multilabel"
         found = {
             LOGITS: logits,
-            SCORES: logits.sigmoid() if multilabel else logits.softmax(dim=1),
+            SCORES: tempered.sigmoid() if multilabel else tempered.softmax(dim=1),
             MAPS: output.maps,
             BOXES: None if output.boxes is None else _scored_boxes(output),
             PARTS: output.part_maps,
@@ -64,7 +64,10 @@ class ImageGraph(nn.Module):
             VECTOR: output.vector,
             FEATURES: output.features if self.decodes else None,
         }
-        return {name: tensor for name, tensor in found.items() if tensor is not None}
+        # Readers of the Model API take the first output for logits unless it sums to 1.
+        order = [SCORES, *found] if calibrated and not multilabel else list(found)
+        given = ((name, found[name]) for name in dict.fromkeys(order))
+        return {name: tensor for name, tensor in given if tensor is not None}
 
 
 def image_graph(graph: ImageGraph, size: tuple[int, int]) -> onnx.ModelProto:
@@ -175,6 +178,10 @@ def _scored_boxes(output: Output) -> Tensor:
     scores = logits.float().softmax(dim=2)
     index = best[:, None, None].expand(-1, scores.shape[1], -1)
     return torch.cat([output.boxes.float(), scores.gather(2, index)], dim=2)
+
+
+def _by_channel(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values)[:, None, None]
 
 
 def _generator() -> torch.Generator:

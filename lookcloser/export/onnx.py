@@ -16,8 +16,9 @@ from lookcloser.core.header import ModelHeader, header_text
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.storage.atomic import replacing
 from lookcloser.export.check import Differences, compare
-from lookcloser.export.graphs import FEATURES, ImageGraph, decoding_graphs, image_graph
+from lookcloser.export.graphs import FEATURES, MAPS, ImageGraph, decoding_graphs, image_graph
 from lookcloser.export.model_api import model_info
+from lookcloser.export.stock import WithoutMaps, stock_form
 from lookcloser.models.base import Model
 from lookcloser.models.file_form import FileForm
 from lookcloser.runtime.onnx_engine import OnnxEngine
@@ -36,7 +37,7 @@ from lookcloser.version import __version__
 
 
 def write_onnx(
-    model: Model,
+    model: nn.Module,
     header: ModelHeader,
     path: str | Path,
     *,
@@ -45,8 +46,11 @@ def write_onnx(
 ) -> Differences:
     """Export ``model``, on the CPU, and check the file against it.
 
+    Of a classifier that is no `Model` the file has maps where `lookcloser.explain.cam` has them;
+    other views are gradients, which no file computes, and the file answers without evidence.
+
     Args:
-        model: The network.
+        model: The network: a `Model`, or any classifier.
         header: What belongs to it.
         path: The file to write, whole or not at all.
         reference: The same network, asked in torch.
@@ -60,6 +64,8 @@ def write_onnx(
             is not kept, and one that cannot be written.
     """
     built = build_onnx(model, header)
+    if not isinstance(model, Model) and MAPS not in {item.name for item in built.graph.output}:
+        reference = WithoutMaps(reference)
     with replacing(Path(path)) as temporary:
         save(built, temporary)
         found = compare(OnnxEngine(read_onnx(temporary)), reference, pixels)
@@ -67,22 +73,22 @@ def write_onnx(
     return found
 
 
-def build_onnx(model: Model, header: ModelHeader) -> onnx.ModelProto:
+def build_onnx(model: nn.Module, header: ModelHeader) -> onnx.ModelProto:
     """The ONNX model of ``model``, which stays as it is.
 
     Args:
-        model: The network, on the CPU.
+        model: The network, on the CPU: a `Model`, or any classifier.
         header: What belongs to it.
 
     Raises:
         LookcloserError: For a network that cannot be exported.
     """
     with evaluating(model):
-        form = model.file_form()
-        settings = header.preprocessing
-        network = ImageGraph(form, header.task, settings.mean, settings.std).eval()
-        built = image_graph(network, settings.size)
-        graphs = _decoder(form, network, settings.size)
+        size = header.preprocessing.size
+        form = model.file_form() if isinstance(model, Model) else stock_form(model, size)
+        network = ImageGraph(form, header).eval()
+        built = image_graph(network, size)
+        graphs = _decoder(form, network, size)
     parts = _parts(form)
     texts = {
         KEY: header_text(header),

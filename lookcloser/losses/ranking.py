@@ -26,7 +26,7 @@ def pairwise_ranking_loss(
 
     The gradient of the probability form has the factor ``p (1 - p)``: it dies for a true class
     that is nearly certain (0.13 at p = 0.85, 1e-5 at 0.99999) and for one that is hopeless. The
-    "log" form compares ``log p`` and has the factor ``1 - p``: it mends the second case only.
+    "log" form compares ``log p`` and has the factor ``1 - p``: it fixes the second case only.
     Beside either, `area_prior` still moves the box when the classifiers are sure.
 
     Args:

@@ -128,7 +128,7 @@ class Backbone(nn.Module):
             raise LookcloserError(
                 f"batches of one image of {size[0]}×{size[1]}: the batch norm of {self.name} needs "
                 "more than one value",
-                fix="Take a larger --batch-size or --size, or --freeze-norm",
+                fix="Use a larger --batch-size or --size, or --freeze-norm",
             )
 
     def finish(self, raw: Tensor, size: torch.Size) -> Tensor:

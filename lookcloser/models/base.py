@@ -29,7 +29,7 @@ class Phase:
         share: Of the optimizer steps of the whole training, at most. The last phase takes all that
             is left.
         patience: It ends sooner where its loss reaches no new low for this share of its steps.
-        restarts: Whether the schedule of the learning rate begins anew with it, and runs to its end
+        restarts: Whether the schedule of the learning rate starts over with it, and runs to its end
             until the next phase that restarts it: what learns only now would else be left the
             falling tail of the rate.
     """

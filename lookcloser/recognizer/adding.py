@@ -22,7 +22,7 @@ def add(
     out: str | Path | None = None,
     columns: str | None = None,
 ) -> Added:
-    """Add images to a model in closed form: new classes, or more of known ones.
+    """Add images to a closed-form model: new classes, or more of known ones.
 
     The images it has learned from are not needed; the result is that of training with all of them.
     A data set that brings a test or val split along keeps it: only what is for training is added.

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import replacing
-from lookcloser.data import Catalog, read_as_trained
-from lookcloser.inference.engine import TorchEngine
-from lookcloser.recognizer.run import read_config
+from lookcloser.data import Catalog
+from lookcloser.inference.explaining import AnyEngine
+from lookcloser.recognizer.run_data import data_of_run
 
 if TYPE_CHECKING:
     from lookcloser.export import Differences, Measured, Row
@@ -67,11 +67,11 @@ def export_run(
         raise unknown(form, "format", FORMS)
     _require_extra()
     if calibrate is not None and not int8:
-        raise UsageError("--calibrate without --int8", fix="Give --int8 beside it")
+        raise UsageError("--calibrate without --int8", fix="Give --int8 as well")
     if form == "web":
         return _export_web(recognizer, out, int8, calibrate, ort)
     if ort is not None:
-        raise UsageError("--ort without --format web", fix="Give --format web beside it")
+        raise UsageError("--ort without --format web", fix="Give --format web as well")
     return _export_file(recognizer, _path(recognizer, out), int8, calibrate)
 
 
@@ -100,8 +100,8 @@ def _export_web(
 def _export_file(
     recognizer: Recognizer, path: Path, int8: bool, calibrate: str | Path | None
 ) -> ExportResult:
-    engine = _on_cpu(recognizer.trained_engine())
-    catalog = _data(recognizer)
+    engine = _on_cpu(recognizer.engine)
+    catalog = data_of_run(recognizer)
     if int8:
         return _export_int8(engine, path, catalog, calibrate)
     from lookcloser.export import write_onnx
@@ -112,7 +112,7 @@ def _export_file(
 
 
 def _export_int8(
-    engine: TorchEngine, path: Path, catalog: Catalog | None, calibrate: str | Path | None
+    engine: AnyEngine, path: Path, catalog: Catalog | None, calibrate: str | Path | None
 ) -> ExportResult:
     import onnx
 
@@ -120,7 +120,7 @@ def _export_int8(
     from lookcloser.runtime.onnx import load
 
     pixels, calibrated = _calibration(engine, catalog, calibrate)
-    measured = _images(engine, catalog, MEASURED)
+    measured = _measured(engine, catalog, calibrate)
     checked = _images(engine, catalog, CHECKED)
     with tempfile.TemporaryDirectory() as folder, replacing(path) as small:
         plain = Path(folder) / "float32.onnx"
@@ -155,24 +155,13 @@ def _no_folder() -> UsageError:
     return UsageError("a model from a single file has no folder of its own", fix="Give --out")
 
 
-def _on_cpu(engine: TorchEngine) -> TorchEngine:
+def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-    return TorchEngine(copy.deepcopy(engine.model).cpu(), engine.header, torch.device("cpu"))
+    return replace(engine, model=copy.deepcopy(engine.model).cpu(), device=torch.device("cpu"))
 
 
-def _data(recognizer: Recognizer) -> Catalog | None:
-    """The data that the run was trained on, where it is still there."""
-    if recognizer.folder is None:
-        return None
-    try:
-        catalog = read_as_trained(read_config(recognizer.folder)[0], recognizer.header)
-    except LookcloserError:
-        return None
-    return catalog if catalog.task == recognizer.header.task else None
-
-
-def _images(engine: TorchEngine, catalog: Catalog | None, most: int) -> Measured:
+def _images(engine: AnyEngine, catalog: Catalog | None, most: int) -> Measured:
     """Of the data, as far from training as there are some; else drawn ones."""
     from lookcloser.export import Measured, data_images, drawn_pixels
 
@@ -181,8 +170,18 @@ def _images(engine: TorchEngine, catalog: Catalog | None, most: int) -> Measured
     return data_images(catalog, catalog.splits[-1], engine.header, most)
 
 
+def _measured(engine: AnyEngine, catalog: Catalog | None, folder: str | Path | None) -> Measured:
+    """What 8 bits are measured on: the data, else the folder, else drawn images."""
+    from lookcloser.export import Measured, folder_pixels
+
+    if catalog is not None or folder is None:
+        return _images(engine, catalog, MEASURED)
+    pixels = folder_pixels(folder, engine.header.preprocessing, MEASURED)
+    return Measured(pixels, source=f"{len(pixels)} images of {folder}")
+
+
 def _calibration(
-    engine: TorchEngine, catalog: Catalog | None, folder: str | Path | None
+    engine: AnyEngine, catalog: Catalog | None, folder: str | Path | None
 ) -> tuple[NDArray[np.uint8], str]:
     from lookcloser.export import data_images, folder_pixels
 

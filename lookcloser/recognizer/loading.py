@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookcloser.core.errors import UsageError
+from lookcloser.hub import fetched
 from lookcloser.runtime.onnx import OnnxRecognizer
 from lookcloser.runtime.onnx import load as load_onnx
 from lookcloser.runtime.onnx_file import is_onnx
@@ -25,11 +26,12 @@ def load(
     model_kwargs: Mapping[str, Any] | None = None,
     box_rule: str | None = None,
 ) -> Recognizer | OnnxRecognizer:
-    """Load a run folder, one .safetensors file, an exported .onnx file, or a stock classifier.
+    """Load a run folder, a .safetensors or exported .onnx file, a model of the hub or of timm.
 
     Args:
-        path: A run, a model file, an exported file (which answers without torch, on the CPU), or
-            "timm:NAME" for a classifier of timm.
+        path: A run, a model file, an exported file (which answers without torch, on the CPU),
+            "hub:OWNER/NAME" or "hub:OWNER/NAME@REVISION" for a model of the Hugging Face hub
+            (fetched once, never run as code), or "timm:NAME" for a classifier of timm.
         device: Where it runs; None takes a GPU where there is one.
         weights: Of a stock classifier: "pretrained", "none", or a .safetensors file with timm's
             keys, classifier included.
@@ -40,8 +42,10 @@ def load(
 
     Raises:
         LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
-            folder in which nothing has been saved yet, and weights that are not to be had.
+            folder in which nothing has been saved yet, and weights that are not to be had; for a
+            model that the hub does not have, does not give, or that is too large.
     """
+    path = fetched(path)
     if is_onnx(path):
         if device is not None and str(device) != "cpu":
             raise UsageError(f"{device}: not for an exported file", allowed="cpu")

@@ -11,6 +11,7 @@ import torch
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import with_box_rule
 from lookcloser.core.storage.files import missing_path
+from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
 from lookcloser.models import load_model_file
@@ -38,9 +39,10 @@ def load_run(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
+    path = fetched(path)
     if is_onnx(path):
         raise UsageError(
-            f"{path}: an exported file, which can answer and annotate, and no more",
+            f"{path}: an exported file, which can only answer and annotate",
             fix="Give the run that it was exported from",
         )
     path = Path(path).expanduser()

@@ -35,7 +35,7 @@ class Answerer(ABC):
         coverage: float | None = None,
         sets: str = "lac",
     ) -> list[Prediction]:
-        """Answer images, with evidence, in order.
+        """Classify, tag or caption images, with evidence, in order.
 
         Args:
             images: One or several of: a file, a folder (all images below it), a glob, an array

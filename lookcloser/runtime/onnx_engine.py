@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.decoding import Hypothesis, SearchResult
+from lookcloser.runtime.answering import sigmoid
 from lookcloser.runtime.onnx_file import OnnxFile
 from lookcloser.runtime.outputs import ArrayOutput, Floats, Ints
 
@@ -56,7 +57,8 @@ class OnnxEngine:
         if self.file.parts.threshold is None:
             best = np.argsort(-found["logits"], axis=1, kind="stable")
             return _output(found, best[:, :top])
-        tokens = _above(found["scores"], self.file.parts.threshold)
+        # As the network compares them: before the temperature.
+        tokens = _above(sigmoid(found["logits"]), self.file.parts.threshold)
         return _output(found, tokens)
 
     def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:

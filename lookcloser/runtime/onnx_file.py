@@ -112,6 +112,15 @@ def read_onnx(path: str | Path) -> OnnxFile:
     return OnnxFile(path, data, header, parts, graphs)
 
 
+def network_alone(file: OnnxFile) -> bytes:
+    """The network of ``file`` as an ONNX file without metadata: for the public.
+
+    Its decoder and its header, which says where it was trained, are left out.
+    """
+    spans = _spans(file.path, memoryview(file.model))
+    return b"".join(every for field, _, every in spans if field != _METADATA)
+
+
 def parts_text(parts: Parts) -> str:
     """``parts`` as JSON, which `read_onnx` reads."""
     search = None if parts.search is None else vars(parts.search)
@@ -149,26 +158,32 @@ def _fields(path: Path, data: memoryview) -> Iterator[tuple[int, memoryview | No
     Raises:
         LookcloserError: Where the bytes are no message, or it goes on behind the end.
     """
+    for field, content, _ in _spans(path, data):
+        yield field, content
+
+
+def _spans(path: Path, data: memoryview) -> Iterator[tuple[int, memoryview | None, memoryview]]:
+    """As `_fields`, and all bytes of each field."""
     at = 0
     for _ in range(MOST_FIELDS):
         if at == len(data):
             return
+        begin, content = at, None
         tag, at = _varint(path, data, at)
         kind = tag & 7
         if kind == 0:
             _, at = _varint(path, data, at)
-            yield tag >> 3, None
         elif kind in (1, 5):
             at += 8 if kind == 1 else 4
-            yield tag >> 3, None
         elif kind == 2:
             length, at = _varint(path, data, at)
             if at + length > len(data):
                 raise _damaged(path)
-            yield tag >> 3, data[at : at + length]
+            content = data[at : at + length]
             at += length
         else:
             raise _damaged(path)
+        yield tag >> 3, content, data[begin:at]
     raise _damaged(path)
 
 

@@ -59,7 +59,7 @@ def map_regions(
         size: (width, height) of the original image.
         grid: (height, width) at which boxes are cut out, the network's input.
         threshold: Where a map is cut; what lies above belongs to the box. A map with nothing
-            positive has no box.
+            positive has no box, nor has an even one.
         rule: What the threshold is a share of; see `lookcloser.metrics.boxes_from_maps`.
         kind: "map" for classes; "step" and "word" number their regions.
 
@@ -73,7 +73,9 @@ def map_regions(
         found = np.full((len(maps), 4), np.nan)
     else:
         found = boxes_from_maps(relative(upsample(maps, grid), rule), threshold)
-        found[heatmaps.max(axis=(1, 2)) == 0] = np.nan
+        # Of an even map, enlarging would leave rounding alone, and a box around some of it.
+        even = maps.max(axis=(1, 2)) == maps.min(axis=(1, 2))
+        found[even | (heatmaps.max(axis=(1, 2)) == 0)] = np.nan
     return tuple(
         Region(
             kind,

@@ -38,60 +38,58 @@ class TrainOptions(BackboneOptions):
 
     method: str | None = option(
         None,
-        "Method; `lookcloser methods` lists them. None: by the data, cam for classes, cnnrnn for "
-        "tags, lstm for captions.",
+        "Method; `lookcloser methods` lists them. None: cam for classes, cnnrnn for tags, lstm "
+        "for captions.",
     )
     recipe: Literal["auto", "closed-form", "fine-tune"] = option(
         "auto",
-        "closed-form (features once, the head solved: seconds), fine-tune, or auto: closed-form, "
-        "and fine-tune beside it where --budget allows; the better on val stays.",
+        "closed-form (solves the head in seconds), fine-tune, or auto: closed-form, then fine-tune "
+        "if --budget allows, keeping the better one on val.",
     )
-    budget: float = option(10.0, "Minutes that the recipe auto may take for fine-tuning.", least=0)
+    budget: float = option(10.0, "Minutes that recipe auto may spend on fine-tuning.", least=0)
     weights: str = option(
         "pretrained",
-        "First weights: pretrained, none, a .safetensors FILE, or a RUN of yours.",
+        "Initial weights: pretrained, none, a .safetensors FILE, or one of your RUNs.",
     )
     size: int = option(224, "Side of the network's input in pixels.", above=0)
-    mean: tuple[float, float, float] | None = option(None, "Input mean; None takes the backbone's.")
+    mean: tuple[float, float, float] | None = option(None, "Input mean; None: the backbone's.")
     std: tuple[float, float, float] | None = option(
-        None, "Input std; None takes the backbone's.", above=0
+        None, "Input std; None: the backbone's.", above=0
     )
     interpolation: Literal["bilinear", "bicubic", "nearest"] = option(
         "bilinear", "Resizing: bilinear, bicubic or nearest."
     )
     epochs: int = option(30, "Passes over the training images.", above=0)
-    batch_size: int = option(32, "Images per step, over all devices together.", above=0)
+    batch_size: int = option(32, "Images per step, over all devices.", above=0)
     accumulate: int = option(1, "Batches whose gradients are averaged for one update.", above=0)
     optimizer: Literal["adamw", "sgd"] = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
     lr: float = option(3e-3, "Peak learning rate of the head.", above=0)
     backbone_lr: float | None = option(
         None,
-        "Rate of the backbone as a share of the head's; None: 0.1 with weights, 1 without.",
+        "Backbone's learning rate as a share of the head's; None: 0.1 with weights, else 1.",
         least=0,
     )
-    weight_decay: float = option(0.05, "Weight decay, not on biases and norms.", least=0)
+    weight_decay: float = option(0.05, "Weight decay, except on biases and norms.", least=0)
     warmup: float = option(1.0, "Epochs of linear warm-up before the cosine.", least=0)
     clip: float = option(0.0, "Largest gradient norm; 0 is off.", least=0)
-    label_smoothing: float = option(
-        0.1, "Share of a class spread over all; not of tags.", least=0, below=1
-    )
+    label_smoothing: float = option(0.1, "Label smoothing; not for tags.", least=0, below=1)
     augment: Literal["none", "shift", "crop", "trivial"] = option(
         "crop", "none, shift, crop, or trivial (crop and TrivialAugment)."
     )
     crop_area: float = option(
-        0.6, "Smallest share of the image that a random crop keeps.", least=0, below=1
+        0.6, "Smallest share of the image's area that a random crop keeps.", least=0, below=1
     )
     flip: bool | None = option(
-        None, "Swap left and right at random; wrong for digits and text. None: not for captions."
+        None, "Mirror images at random; wrong for digits and text. None: not for captions."
     )
-    erase: float = option(0.0, "Chance to blank a random rectangle.", least=0, below=1)
+    erase: float = option(0.0, "Probability of blanking a random rectangle.", least=0, below=1)
     mixup: float = option(0.0, "MixUp's alpha; 0 is off.", least=0)
     cutmix: float = option(0.0, "CutMix's alpha; 0 is off.", least=0)
     balance: Literal["none", "weights", "sampling"] = option(
         "none", "Against uneven classes: none, weights (loss) or sampling."
     )
     freeze_norm: bool | None = option(
-        None, "Keep the backbone's batch-norm statistics as loaded; None: with weights."
+        None, "Keep the backbone's batch-norm statistics as loaded; None: if it has weights."
     )
     ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.", least=0, below=1)
     patience: int = option(
@@ -103,10 +101,10 @@ class TrainOptions(BackboneOptions):
     compile: bool = option(False, "torch.compile the network.")
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
     devices: int = option(
-        1, "Processes that train together, one per GPU; torchrun's own number counts more.", above=0
+        1, "Processes that train together, one per GPU; torchrun's own number wins.", above=0
     )
     workers: int | None = option(
-        None, "Loading processes; None: by the cores left free, at most 8.", least=0
+        None, "Loading processes; None: as many as cores are free, at most 8.", least=0
     )
     box_rule: BoxRule = option(
         "range",
@@ -114,10 +112,10 @@ class TrainOptions(BackboneOptions):
         "max (of its maximum, as in the CAM paper).",
     )
     val_share: float = option(
-        0.1, "Share of train for validation where the data has none.", least=0, below=1
+        0.1, "Share of train used for validation if the data has no val split.", least=0, below=1
     )
     test_share: float = option(
-        0.2, "Share for the test split where the data has no split.", least=0, below=1
+        0.2, "Share used for testing if the data has no splits.", least=0, below=1
     )
     columns: str | None = option(
         None, "What the columns of a table are, e.g. image=filename,label=species."
@@ -125,7 +123,7 @@ class TrainOptions(BackboneOptions):
     skip_missing: bool = option(False, "Leave out rows of a table whose image is missing.")
     save_every: int = option(
         0,
-        "Save a checkpoint after every N updates as well; 0: at the ends of epochs only.",
+        "Also save a checkpoint every N updates; 0: only at the end of an epoch.",
         least=0,
     )
     seed: int = option(0, "Seed of everything; same seed, same result on a CPU.", least=0)

@@ -74,7 +74,7 @@ class DataWatch(Callback):
         self.skipped = dict(state["skipped"])
 
     def on_train_epoch_start(self, *_: Any) -> None:
-        """Count anew."""
+        """Start counting again."""
         self._train.begin()
 
     def on_train_batch_start(
@@ -84,7 +84,7 @@ class DataWatch(Callback):
         self._note(self._train, batch)
 
     def on_validation_epoch_start(self, *_: Any) -> None:
-        """See whether it is worth while, and count anew."""
+        """See whether it is worth while, and start counting again."""
         self.check()
         if self._val is not None:
             self._val.begin()

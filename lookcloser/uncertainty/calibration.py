@@ -53,7 +53,7 @@ def candidate_sets(
     if not quantiles:
         raise LookcloserError(
             "this model promises no coverage: it was not calibrated",
-            fix="Train it anew, with images left for validation",
+            fix="Train it again, with images left for validation",
         )
     place = next(i for i, known in enumerate(COVERAGES) if known >= coverage - 1e-9)
     make = lac_sets if method == "lac" else aps_sets

@@ -16,7 +16,7 @@ import numpy as np
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.storage.atomic import refused
-from lookcloser.runtime.onnx_file import OnnxFile
+from lookcloser.runtime.onnx_file import OnnxFile, network_alone
 from lookcloser.web.ort import SCRIPT, WASM, OrtWeb, integrity
 from lookcloser.web.page import COMMON, WORKER, page_assets, text_of
 
@@ -110,7 +110,8 @@ def folder_files(file: OnnxFile, runtime: OrtWeb, name: str) -> dict[str, bytes]
         policy=policy,
         promise="The model runs in your browser. Your images never leave this device.",
     )
-    models = {"model.onnx": file.model, **{f"{part}.onnx": d for part, d in file.graphs.items()}}
+    models = {"model.onnx": network_alone(file)}
+    models |= {f"{part}.onnx": data for part, data in file.graphs.items()}
     files = {part: asset.content for part, asset in page.items()}
     files["worker.js"] = text_of(*WORKER).encode()
     files |= models

@@ -50,7 +50,7 @@ def test_a_run_becomes_a_file_that_answers_as_it_does(
     for verb in (("explain",), ("evaluate",), ("report",), ("audit",), ("export",)):
         refused = program(*verb, "red.onnx", *([folder] if verb != ("export",) else []))
         assert refused.code == 2, verb
-        assert "an exported file, which can answer and annotate" in refused.said
+        assert "an exported file, which can only answer and annotate" in refused.said
 
 
 def test_wrong_usage_is_said_before_the_work(run_folder: Path, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_flowers(write: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write(*names) / "flowers-102"
     savemat(root / "imagelabels.mat", {"labels": [[1, 102, 1, 2]]})
     savemat(root / "setid.mat", {"trnid": [[2, 1]], "valid": [[3, 3]], "tstid": [[4, 2]]})
-    with pytest.raises(LookcloserError, match="not found or corrupted. Unpack it afresh"):
+    with pytest.raises(LookcloserError, match="not found or corrupted. Unpack it again"):
         read_data(root)
     # torchvision compares checksums, which made-up labels cannot have.
     monkeypatch.setattr("torchvision.datasets.flowers102.check_integrity", lambda *_: True)
@@ -141,7 +141,7 @@ def test_mnist_and_its_fashion(folder: str, layout: str, label: str, tmp_path: P
 
 def test_half_of_mnist_is_an_error(tmp_path: Path) -> None:
     write_mnist(tmp_path / "MNIST", {"train": [1, 2]})
-    with pytest.raises(LookcloserError, match=r"as MNIST: Dataset not found\. Unpack it afresh"):
+    with pytest.raises(LookcloserError, match=r"as MNIST: Dataset not found\. Unpack it again"):
         read_data(tmp_path / "MNIST")
 
 

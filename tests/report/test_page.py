@@ -354,7 +354,7 @@ def test_the_boxes_that_thresholds_have_seen_are_said_beside_the_scores(
     settings = {"supervision of the thresholds": words}
     found = dataclasses.replace(evaluation, settings=settings)
     page = parse(write_report(tmp_path / "a.html", found).read_text(encoding="utf-8"))
-    assert f"What the thresholds have seen: {words}" in page.text
+    assert f"What chose the thresholds: {words}" in page.text
     plain = parse(write_report(tmp_path / "b.html", evaluation).read_text(encoding="utf-8"))
     assert "thresholds have seen" not in plain.text
 

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from lookcloser.core import LookcloserError
+from lookcloser.core import Label, LookcloserError
 from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.explain import normalize
-from lookcloser.runtime import ArrayOutput, Promise, heatmaps_of, label_scores, predictions
+from lookcloser.runtime import (
+    ArrayOutput,
+    Promise,
+    heatmaps_of,
+    label_scores,
+    map_regions,
+    predictions,
+)
 from lookcloser.runtime.answering import best_labels, sigmoid, softmax
 
 NAMES = ("cat", "dog", "owl")
@@ -180,3 +187,12 @@ class TestDoubt:
         output = ArrayOutput(self.SURE)
         with pytest.raises(LookcloserError, match="this model answers multilabel"):
             list(predictions(output, TAGS, [(8, 8)] * 3, 2, Promise(0.9)))
+
+
+@pytest.mark.parametrize("value", [1.0, 0.1, 7.3e-4])
+def test_an_even_map_has_no_box(value):
+    """Enlarging it leaves differences of rounding, which say nothing."""
+    maps = np.full((1, 5, 4), value, dtype=np.float32)
+    (region,) = map_regions(maps, [Label("cat", 0.5, 0)], (300, 200), (48, 32), 0.2)
+    assert region.box is None
+    assert region.says_nothing == "everywhere alike"

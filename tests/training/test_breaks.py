@@ -115,32 +115,28 @@ VIT = {
 }
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_two_processes_stop_together_within_an_epoch_and_go_on(
-    squares, tmp_path, monkeypatch, number
+def test_two_processes_told_to_end_stop_together_within_an_epoch_and_go_on(
+    squares, tmp_path, monkeypatch
 ):
-    run(squares, tmp_path / "whole", **VIT)
+    run(squares, tmp_path / "whole", **{**VIT, "devices": 1})
     real = RunWriter.on_train_batch_end
 
     def told(self, trainer, *rest):
         real(self, trainer, *rest)
         if trainer.global_step == 6:  # the second batch of the second epoch, in the first process
-            os.kill(os.getpid(), number)
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with monkeypatch.context() as patch:
         patch.setattr(RunWriter, "on_train_batch_end", told)
-        if number == signal.SIGTERM:
-            with pytest.raises(SystemExit) as left:
-                run(squares, tmp_path / "two", **VIT)
-            assert left.value.code == 143
-        else:
-            assert run(squares, tmp_path / "two", **VIT).interrupted
+        with pytest.raises(SystemExit) as left:
+            run(squares, tmp_path / "two", **VIT)
+        assert left.value.code == 143
     assert len(history_of(tmp_path / "two")) == 1
     run(squares, tmp_path / "two", resume=True, **VIT)
     one, two = history_of(tmp_path / "whole"), history_of(tmp_path / "two")
     for alone, together in zip(one, two, strict=True):
         for name in ("train_loss", "val_loss"):
-            assert float(together[name]) == pytest.approx(float(alone[name]), rel=1e-6), name
+            assert float(together[name]) == pytest.approx(float(alone[name]), rel=1e-5), name
 
 
 def test_weights_without_a_part_in_the_loss_do_not_stop_several_processes(monkeypatch):

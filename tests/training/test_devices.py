@@ -17,10 +17,10 @@ from torch.distributed import TCPStore
 
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
-from lookcloser.training import launch, processes
 from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
+from lookcloser.training.parallel import launch, processes
 
 # Without batch norm, whose statistics are those of each process, two processes are one. In double
 # precision: Adam makes steps of what rounding leaves of a gradient that is 0.

@@ -8,10 +8,13 @@ import typer
 
 Device = Annotated[
     str | None,
-    typer.Option(help="cpu, cuda, cuda:1, mps; without it a GPU where there is one."),
+    typer.Option(help="cpu, cuda, cuda:1 or mps; default: a GPU if there is one."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Check everything and say what would be done; no more.")
+    bool,
+    typer.Option(
+        "--dry-run", help="Check everything and say what would be done, without doing it."
+    ),
 ]
 LoadingWorkers = Annotated[int, typer.Option(min=0, help="Loading processes.")]
 DecodingWorkers = Annotated[int, typer.Option(min=0, help="Threads that decode images.")]

@@ -40,7 +40,7 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
         if not _take(handle) or not _is_same(handle, file):
             raise LookcloserError(
                 f"{folder}: {what} is at work in it",
-                fix="Wait for its end, or choose another --out",
+                fix="Wait until it ends, or choose another --out",
             )
         try:
             yield

@@ -72,7 +72,7 @@ def read_json(path: Path, keep: Collection[str]) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise LookcloserError(
             f"{path}: not JSON at line {error.lineno} column {error.colno}: {error.msg}",
-            fix="Fetch or write the file afresh",
+            fix="Download or write the file again",
         ) from error
     except (ValueError, RecursionError) as error:
         # Numbers of thousands of digits; brackets nested thousands deep.

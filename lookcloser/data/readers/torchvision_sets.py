@@ -87,7 +87,7 @@ def _open(kind: str, root: Path, **options: Any) -> Any:
     except (RuntimeError, OSError, ValueError, KeyError) as error:
         reason = str(error).replace("You can use download=True to download it", "").strip(" .")
         raise LookcloserError(
-            f"{root}: torchvision cannot read it as {kind}: {reason}", fix="Unpack it afresh"
+            f"{root}: torchvision cannot read it as {kind}: {reason}", fix="Unpack it again"
         ) from error
 
 

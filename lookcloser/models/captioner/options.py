@@ -13,7 +13,7 @@ from lookcloser.models.options import BackboneOptions, Method
 class CaptionerOptions(BackboneOptions):
     """Options of `Captioner`."""
 
-    attend: bool = option(False, "Let each word look at places.")
+    attend: bool = option(False, "Soft attention: each word looks at places of the image.")
     embed_size: int = option(256, "Width of the vector of a label or word.", least=1)
     hidden_size: int = option(512, "Width of the recurrent state.", least=1)
     tied: bool = option(False, "Score labels or words by their own vectors.")
@@ -24,32 +24,32 @@ class CaptionerOptions(BackboneOptions):
         most=1,
     )
     max_length: int | None = option(
-        None, "Most words of a caption; None: of the longest training caption.", least=1
+        None, "Most words in a caption; None: as in the longest training caption.", least=1
     )
     beam: int = option(3, "Width of the beam search; 1 is greedy.", least=1)
     temperature: float = option(
-        0.0, "Above 0: draw captions at random instead of searching the best.", least=0
+        0.0, "Above 0: sample captions instead of searching for the best one.", least=0
     )
     top_p: float | None = option(
         None,
-        "Draw from the likeliest words with this probability together.",
+        "Sample only from the likeliest words that add up to this probability.",
         above=0,
         most=1,
     )
     min_count: int = option(
         1,
-        "Leave out words that occur fewer times in the training captions.",
+        "Leave out words that occur fewer times than this in the training captions.",
         least=0,
         use="training",
     )
-    max_words: int | None = option(None, "Size of the vocabulary at most.", least=1, use="training")
+    max_words: int | None = option(None, "Largest size of the vocabulary.", least=1, use="training")
 
     def check_together(self) -> None:
         """Searching the best draws nothing."""
         if self.top_p is not None and self.temperature == 0:
             raise UsageError(
                 f"{{}} {self.top_p}: not without a temperature",
-                fix="Give a temperature above 0 beside it",
+                fix="Give a temperature above 0 as well",
                 option="top_p",
             )
 

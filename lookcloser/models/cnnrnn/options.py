@@ -33,7 +33,7 @@ class CNNRNNOptions(BackboneOptions):
     tied: bool = option(True, "Score labels or words by their own vectors.")
     gate: Gate = option("sigmoid", "Gates of the recurrent unit: sigmoid or relu.")
     decoder: Decoder = option(
-        "beam", "beam, or exact: search with a proof; evaluate says of how many answers."
+        "beam", "beam, or exact: a search that proves its answers; evaluate says how many."
     )
     beam: int = option(5, "Width of the beam search; 1 is greedy.", least=1)
 

@@ -90,7 +90,8 @@ class _Step(nn.Module):
 
     def forward(self, tokens: Tensor, image: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         output, after = self.paths.cell(self.paths.embedding(tokens), state)
-        log_probs = self.paths.log_probs((self.paths.recurrent(output) + image).relu())
+        # In float64, as the cache of the model: a score near 1 keeps its distance from it.
+        log_probs = self.paths.log_probs((self.paths.recurrent(output) + image).relu().double())
         # A graph may hand an input on only as an operation's result.
         return log_probs, image.clone(), *after
 

@@ -135,7 +135,8 @@ class LabelPaths(nn.Module):
             return self.recurrent(output), after
 
         def readout(outputs: Tensor, image: Tensor) -> Tensor:
-            return self.log_probs((outputs + image).relu())
+            # In float64, in which a score near 1 keeps its distance from it.
+            return self.log_probs((outputs + image).relu().double())
 
         return PrefixCache(cell, self._root(1, like), readout, self.cell.prepare)
 

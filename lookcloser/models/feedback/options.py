@@ -21,17 +21,19 @@ class FeedbackOptions(BackboneOptions):
 
     feedback_stage: int | None = option(
         None,
-        "Stage of the backbone that is fed back into, from 0; None: the middle one.",
+        "Stage of the backbone that the feedback goes into, from 0; None: the middle one.",
         least=0,
     )
     feedback_select: Select = option(
         "soft", "Whose class map is fed back: soft (by probability) or predicted."
     )
     feedback_control: Control = option(
-        "none", "Instead of the attention: ones, shuffled or literal; none is off."
+        "none", "Control in place of the attention: ones, shuffled or literal; none is off."
     )
     noise: float = option(
-        0.0, "Deviation of the Gaussian noise on training images, on pixels of 0 to 255.", least=0
+        0.0,
+        "Standard deviation of Gaussian noise on training images, for pixels of 0 to 255.",
+        least=0,
     )
     std: tuple[float, float, float] | None = option(
         None, "What images are normalized with; None takes the backbone's.", above=0, use="data"

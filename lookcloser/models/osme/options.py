@@ -18,21 +18,19 @@ class OSMEOptions(BackboneOptions):
     )
     parts: int = option(2, "Number of attentions.", least=1)
     part_width: int = option(1024, "Features of each attention.", least=1)
-    part_head: OsmeHead = option(
-        "pooled", "How an attention's features are made: pooled or flattened."
-    )
-    merge: Merge = option("concat", "What the classifier sees of the attentions: concat or sum.")
+    part_head: OsmeHead = option("pooled", "Features of an attention: pooled or flattened.")
+    merge: Merge = option("concat", "How attentions are merged for the classifier: concat or sum.")
     mamc_weight: float = option(0.1, "Weight of the MAMC loss; 0 is off.", least=0)
     mamc_reduction: Reduction = option(
         "mean", "MAMC: mean over the positives, or the paper's sum (paper)."
     )
     mamc_form: MamcForm = option("npair", "MAMC: npair or hinge.")
     mamc_gather: bool = option(
-        True, "MAMC: compare the images of all devices, not only those of each."
+        True, "MAMC: compare the images of all devices, not just of each one."
     )
     images_per_class: int = option(
         2,
-        "Images of a class in a batch, which has two classes at least.",
+        "Images of each class in a batch, which holds at least two classes.",
         above=0,
         use="training",
     )

@@ -23,14 +23,14 @@ class RACNNOptions(BackboneOptions):
     )
     source_size: int | None = option(
         None,
-        "Side of the image that the scales are cut from; None: twice that of the input.",
+        "Side of the image that the scales are cut from; None: twice the input's.",
         above=0,
         use="training",
     )
     scales: int = option(3, "Number of scales, the whole image included.", least=2)
     half_side: float = option(
         0.5,
-        "Half-side of the next view at first; that of the view it lies in is 1.",
+        "Half-side that the next view starts with; the view it lies in has 1.",
         above=0,
         most=2 / 3,  # training moves it between half and one and a half times as much
     )
@@ -41,7 +41,7 @@ class RACNNOptions(BackboneOptions):
     train_mode: TrainMode = option(
         "joint", "joint, or alternate (classifiers and proposals take turns)."
     )
-    rank_margin: float = option(0.05, "By how much each scale shall be surer than the one before.")
+    rank_margin: float = option(0.05, "How much surer each scale should be than the one before.")
     rank_form: RankingForm = option(
         "probability", "What the scales compare: probability or log (of it)."
     )

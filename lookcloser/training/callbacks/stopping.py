@@ -26,7 +26,7 @@ class TrainingInterruptedError(Exception):
 class Patience(EarlyStopping):
     """Early stopping that a resumed run remembers: one that had stopped stays stopped.
 
-    Unless it is resumed for more epochs; then the count begins anew.
+    Unless it is resumed for more epochs; then the count starts over.
 
     Args:
         score: The logged value that has to rise.

@@ -83,7 +83,7 @@ def own_group(
     if torch.cuda.is_available() and count > torch.cuda.device_count():
         raise LookcloserError(
             f"--devices {count}: this machine has {torch.cuda.device_count()} GPUs",
-            fix="Ask for as many at most; over several machines start it with torchrun",
+            fix="Ask for at most that many; over several machines start it with torchrun",
         )
     store = TCPStore(HOST, 0, count, is_master=True, wait_for_workers=False)
     others = [

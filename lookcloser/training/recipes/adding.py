@@ -41,7 +41,7 @@ class Added:
 
 
 def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
-    """Solve a model's head anew with more images, and write it.
+    """Solve a model's head again with more images, and write it.
 
     The result is that of a training with all images at once.
 

@@ -79,7 +79,7 @@ def planned_recipe(options: TrainOptions, task: Task) -> Recipe:
         if several:
             raise UsageError(
                 "{} closed-form: works on one device",
-                fix="Take `--recipe fine-tune` for several",
+                fix="Use `--recipe fine-tune` for several",
                 option="recipe",
             )
         return "closed-form"

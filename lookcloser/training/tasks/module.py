@@ -251,7 +251,7 @@ def diverged(options: TrainOptions, what: str) -> LookcloserError:
     clip = "" if options.clip else " or with --clip 1"
     return LookcloserError(
         f"the training diverged: {what} is not a finite number; what was saved before is kept",
-        fix=f"Begin again with {lower}{clip}{half}",
+        fix=f"Start again with {lower}{clip}{half}",
     )
 
 

@@ -68,7 +68,8 @@ function mapRegions(maps, labels, header, size) {
   return maps.map((map, step) => {
     const byPixel = map.h === grid[0] && map.w === grid[1];
     const heatmap = heatmapOf(map, byPixel ? PIXEL_CLIP : 1);
-    const nothing = byPixel || !heatmap.values.some((value) => value > 0);
+    const even = map.values.every((value) => value === map.values[0]);
+    const nothing = byPixel || even || !heatmap.values.some((value) => value > 0);
     const box = nothing ? null : boxOfMap(map, grid, header.box_threshold);
     const place = header.evidence_kind === "map" ? null : step;
     return region(header.evidence_kind, labels[step], box && inPixels(box, size), heatmap, place);

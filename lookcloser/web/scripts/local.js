@@ -1,14 +1,15 @@
 "use strict";
-// The engine in the browser: `models()` and `answer(blob, model)`, which gives a prediction in the
-// form of `Prediction.to_dict`.
+// The engine in the browser: `models()`; `answer(blob, model)`, which gives a prediction in the form
+// of `Prediction.to_dict`; and `isReady()`, whether it can answer without loading anything first.
 
 function localEngine(settings) {
   const waiting = new Map();
-  let worker = null, opening = null, number = 0;
+  let worker = null, opening = null, ready = false, number = 0;
 
   function stop(error) {
     if (worker) worker.terminate();
     worker = opening = null;
+    ready = false;
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
   }
@@ -16,7 +17,7 @@ function localEngine(settings) {
   function ask(task, given) {
     number += 1;
     worker.postMessage({ id: number, task, given });
-    return new Promise((resolve, reject) => waiting.set(number, { resolve, reject }));
+    return new Promise((resolve, reject) => waiting.set(number, { task, resolve, reject }));
   }
 
   function receive({ data: { id, value, trouble } }) {
@@ -24,7 +25,7 @@ function localEngine(settings) {
     waiting.delete(id);
     if (!asked) return;
     if (!trouble) return asked.resolve(value);
-    const known = explained(trouble);
+    const known = explained(trouble, asked.task === "open" ? "Close other tabs." : TRY_SMALLER);
     asked.reject(known);
     // What ran out of memory does not recover: the next question starts afresh.
     if (known.fatal) stop(known);
@@ -41,6 +42,7 @@ function localEngine(settings) {
       stop(explained({ name: "Error", text: event.message || "the network stopped" }));
     };
     await ask("open", { card, base: document.baseURI });
+    ready = true;
   }
 
   let card = null;
@@ -50,6 +52,7 @@ function localEngine(settings) {
   }
 
   return {
+    isReady: () => ready,
     async models() {
       const { name, header, bytes } = await readCard();
       return [{ name, task: header.task, classes: header.names.length, bytes }];

@@ -36,7 +36,7 @@ function setUpPage() {
     at("#stage").hidden = !current;
     if (!current) return;
     for (const { model, panel } of panels) {
-      panel.show({ ...current, busy: true, ...current.answers.get(model) });
+      panel.show({ ...current, busy: engine.isReady() ? "looking …" : "loading the model …", ...current.answers.get(model) });
       panel.draw(view());
     }
     for (const past of document.querySelectorAll("#history .past")) {
@@ -55,10 +55,10 @@ function setUpPage() {
     try {
       const prediction = await engine.answer(entry.blob, model);
       prediction.path = entry.name;
-      entry.answers.set(model, { busy: false, item: itemOf(prediction), prediction, number: 0, maps: new Map() });
+      entry.answers.set(model, { busy: "", item: itemOf(prediction), prediction, number: 0, maps: new Map() });
       say(`${entry.name}: ${inWords(prediction)}`);
     } catch (error) {
-      entry.answers.set(model, { busy: false, trouble: `${entry.name}: ${error.message}` });
+      entry.answers.set(model, { busy: "", trouble: `${entry.name}: ${error.message}` });
     }
   }
 
@@ -73,7 +73,7 @@ function setUpPage() {
       for (const model of chosenModels()) await answer(entry, model);
     } catch (error) {
       for (const model of chosenModels()) {
-        entry.answers.set(model, { busy: false, trouble: `${entry.name}: ${error.message}` });
+        entry.answers.set(model, { busy: "", trouble: `${entry.name}: ${error.message}` });
       }
     }
     sessionStorage.removeItem(AT_WORK);
@@ -258,13 +258,13 @@ function setUpPage() {
     const [{ name, task, classes, bytes }] = models, many = Array.isArray(classes) ? classes.length : classes;
     const size = bytes ? ` · ${(bytes / 1e6).toFixed(0)} MB to load` : "";
     at("#about").textContent = models.length > 1 ? `${models.length} models`
-      : `${name} · ${task} · ${many} ${task === "captioning" ? "words" : "classes"}${size}`;
+      : `${SETTINGS.engine === "server" ? `${name} · ` : ""}${task} · ${many} ${task === "captioning" ? "words" : "classes"}${size}`;
   }
 
   async function begin() {
     const ended = sessionStorage.getItem(AT_WORK);
     sessionStorage.removeItem(AT_WORK);
-    if (ended) complain(`The tab ended while it worked on ${ended}, probably for want of memory. Close other tabs, or take a smaller image.`);
+    if (ended) complain(`The tab ended while it worked on ${ended}, probably for want of memory. ${TRY_SMALLER}`);
     listen();
     try {
       models = await engine.models();

@@ -54,6 +54,7 @@ function makePanel(title) {
     const { picture, item, prediction, busy, trouble } = next;
     at(".frame").hidden = !picture;
     at(".busy").hidden = !busy;
+    at(".busy").textContent = busy || "";
     at(".trouble").hidden = !trouble;
     at(".trouble").textContent = trouble || "";
     at(".answers").hidden = !prediction;

@@ -7,12 +7,14 @@ const NOT_AN_IMAGE = "This is not an image that the browser can read. JPEG, PNG 
 
 const NO_MEMORY = /memory|alloc|out of bounds|aborted|unreachable|RangeError|Array buffer/i;
 
+const TRY_SMALLER = "Close other tabs, or take a smaller image.";
+
 // What a browser says of a failure, as people can use it.
-function explained({ name, text }) {
+function explained({ name, text }, remedy = TRY_SMALLER) {
   if (name === "InvalidStateError" || name === "EncodingError") return new Error(NOT_AN_IMAGE);
   const error = new Error(text);
   if (NO_MEMORY.test(`${name} ${text}`)) {
-    error.message = "The browser has not enough memory for this. Close other tabs, or take a smaller image.";
+    error.message = `The browser has not enough memory for this. ${remedy}`;
     error.fatal = true;
   }
   return error;

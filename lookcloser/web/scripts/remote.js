@@ -1,5 +1,5 @@
 "use strict";
-// The engine of a server: the same two functions as that in the browser, over `v1/`.
+// The engine of a server: the same functions as that in the browser, over `v1/`.
 
 function remoteEngine(askKey) {
   let key = "";
@@ -24,6 +24,7 @@ function remoteEngine(askKey) {
   }
 
   return {
+    isReady: () => true,
     async models() {
       return (await ask("v1/models")).models;
     },

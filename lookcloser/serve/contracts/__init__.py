@@ -1,0 +1,1 @@
+"""What other tools ask for, in their own words."""

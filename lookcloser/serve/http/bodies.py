@@ -1,0 +1,86 @@
+"""The images of a request, from a multipart form or from the raw body."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.requests import Request
+
+from lookcloser.serve.http.problems import Problem
+from lookcloser.serve.images import Upload, shown_name
+
+_FORM, _ANY = "multipart/form-data", "application/octet-stream"
+_FIELD = 1024  # bytes of a field that is no file, and is refused anyway
+
+
+class _InMemory(MultiPartParser):
+    """Keeps files in memory, where the body was counted."""
+
+    spool_max_size = 2**40
+
+
+async def read_uploads(request: Request, most: int) -> list[Upload]:
+    """The images in a request's body.
+
+    Args:
+        request: With one image as its body, or with a form of files.
+        most: Images.
+
+    Raises:
+        Problem: 413 for too many, 415 for another kind of body, 422 for a broken form or an empty
+            body.
+    """
+    kind = _kind(request)
+    if kind == _FORM:
+        return await _form(request, most)
+    if kind not in ("", _ANY) and not kind.startswith("image/"):
+        raise Problem(
+            415,
+            "Send a form of files (multipart/form-data), or one image as the body with its own "
+            "Content-Type, such as image/jpeg.",
+        )
+    content = await request.body()
+    if not content:
+        raise Problem(422, "There is no image: the body is empty.")
+    return [Upload(content)]
+
+
+def _kind(request: Request) -> str:
+    """The media type of the body, without its parameters; "" where none is given."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+@asynccontextmanager
+async def _closing(form: FormData) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await form.close()
+
+
+async def _form(request: Request, most: int) -> list[Upload]:
+    parser = _InMemory(
+        request.headers, request.stream(), max_files=most + 1, max_fields=8, max_part_size=_FIELD
+    )
+    try:
+        form = await parser.parse()
+    except (MultiPartException, KeyError, ValueError) as error:
+        if len(parser.items) > most:
+            raise _too_many(most) from error
+        raise Problem(422, "The form is broken, or has too many parts.") from error
+    async with _closing(form):
+        files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
+        if len(files) < len(form.multi_items()):
+            raise Problem(422, "A field of the form is no file; send images as files.")
+        if not files:
+            raise Problem(422, "There is no image: the form has no file.")
+        if len(files) > most:
+            raise _too_many(most)
+        return [Upload(await file.read(), shown_name(file.filename)) for file in files]
+
+
+def _too_many(most: int) -> Problem:
+    return Problem(413, f"A request may hold {most} images at most.")

@@ -1,0 +1,135 @@
+"""Pages for people, without any address outside of the server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import HTMLResponse, Response
+
+from lookcloser.web import Asset, server_page
+
+_DOCS = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<link rel="stylesheet" href="/docs.css">
+<h1>{title} {version}</h1>
+<p>{summary} The same for programs: <a href="/openapi.json">openapi.json</a>.</p>
+{operations}
+<h2>Objects</h2>
+{schemas}
+</html>
+"""
+_STYLE = """:root { color-scheme: light dark; }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
+code, pre { font-family: ui-monospace, monospace; font-size: .9em; }
+pre { overflow: auto; border: 1px solid #8886; border-radius: .3rem; padding: .6rem; }
+table { border-collapse: collapse; display: block; overflow: auto; }
+td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0; }
+h2 { margin-top: 2.5rem; }
+"""
+
+
+def page_routes(api: FastAPI) -> APIRouter:
+    """The page that answers images, and the description of the API.
+
+    Args:
+        api: What is described.
+    """
+    router = APIRouter(include_in_schema=False)
+    for name, asset in server_page().items():
+        _add_asset(router, "/" if name == "index.html" else f"/{name}", asset)
+
+    @router.get("/docs")
+    async def docs() -> Response:
+        return HTMLResponse(docs_page(api.openapi()))
+
+    @router.get("/docs.css")
+    async def style() -> Response:
+        return Response(_STYLE, media_type="text/css")
+
+    return router
+
+
+def _add_asset(router: APIRouter, path: str, asset: Asset) -> None:
+    @router.get(path)
+    async def content() -> Response:
+        return Response(asset.content, media_type=asset.media_type)
+
+
+def docs_page(document: dict[str, Any]) -> str:
+    """An OpenAPI document as HTML, without scripts."""
+    info = document["info"]
+    operations = [
+        _operation(method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    schemas = [
+        f"<h3>{escape(name)}</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>"
+        for name, schema in document["components"]["schemas"].items()
+    ]
+    return _DOCS.format(
+        title=escape(info["title"]),
+        version=escape(info["version"]),
+        summary=escape(info.get("summary", "")),
+        operations="\n".join(operations),
+        schemas="\n".join(schemas),
+    )
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    parts = [
+        f"<h2><code>{method.upper()} {escape(path)}</code></h2>",
+        f"<p>{escape(operation['summary'])}.</p>",
+    ]
+    rows = [
+        (given["name"], _kind(given["schema"]), given.get("description", ""))
+        for given in operation.get("parameters", ())
+    ]
+    parts.append(_table(("query", "kind", ""), rows))
+    body = operation.get("requestBody", {}).get("content", {})
+    parts.append(_table(("body", ""), [(kind, _kind(own["schema"])) for kind, own in body.items()]))
+    answers = [
+        (status, ", ".join(answer.get("content", {})), _kinds(answer))
+        for status, answer in operation["responses"].items()
+    ]
+    parts.append(_table(("status", "answer", ""), answers))
+    return "\n".join(parts)
+
+
+def _kinds(answer: dict[str, Any]) -> str:
+    return ", ".join(_kind(own.get("schema", {})) for own in answer.get("content", {}).values())
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A schema in a few words."""
+    if "$ref" in schema:
+        return str(schema["$ref"]).rpartition("/")[2]
+    if "enum" in schema:
+        words = " | ".join(map(str, schema["enum"]))
+    elif "anyOf" in schema:
+        words = " | ".join(_kind(one) for one in schema["anyOf"] if one.get("type") != "null")
+    elif "properties" in schema:
+        words = ", ".join(f"{name}: {_kind(own)}" for name, own in schema["properties"].items())
+    elif "items" in schema:
+        words = f"{_kind(schema['items'])}, one or several"
+    else:
+        words = str(schema.get("format") or schema.get("type", ""))
+    default = schema.get("default")
+    return words if default is None else f"{words} (default {default})"
+
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    if not rows:
+        return ""
+    lines = ["<tr>" + "".join(f"<th>{escape(head)}</th>" for head in heads) + "</tr>"]
+    for row in rows:
+        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
+        lines.append(f"<tr>{cells}</tr>")
+    return "<table>" + "\n".join(lines) + "</table>"

@@ -1,0 +1,176 @@
+"""The process: connections with deadlines, and an end that loses no request."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.serve.app import Service
+from lookcloser.serve.http.problems import problem_response
+from lookcloser.serve.limits import Limits
+
+_KEEP_ALIVE = 15  # seconds between two requests of a connection
+_HEADER = 32 * 2**10  # bytes of a request's header
+_DRAIN = 0.3  # seconds in which what is on its way still comes in
+_STALLED = 30.0  # seconds that a client may leave an answer unread
+
+
+def run(service: Service, limits: Limits, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C, then answer what was taken and return.
+
+    Args:
+        service: What answers.
+        limits: Of connections.
+        host: The address to listen at.
+        port: 0 takes a free one.
+        say: Told the address once requests are taken.
+
+    Raises:
+        LookcloserError: For an address that cannot be listened at.
+    """
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        service,
+        http=_protocol(limits),
+        ws="none",
+        loop="asyncio",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=int(2 * limits.seconds) + 1,
+        h11_max_incomplete_event_size=_HEADER,
+        backlog=2048,
+    )
+    logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
+    address = f"[{host}]" if ":" in host else host
+    _Server(config, service, lambda: say(f"http://{address}:{listening.getsockname()[1]}")).run(
+        sockets=[listening]
+    )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        reason = getattr(error, "strerror", None) or error
+        raise LookcloserError(
+            f"{host}:{port}: cannot be listened at ({reason})", fix="Choose another --port"
+        ) from error
+    return listening
+
+
+class _Server(uvicorn.Server):
+    """Takes in what has arrived before it stops to listen."""
+
+    def __init__(
+        self, config: uvicorn.Config, service: Service, started: Callable[[], None]
+    ) -> None:
+        super().__init__(config)
+        self._service = service
+        self._tell = started
+        self._coming: list[asyncio.Task[object]] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        await super().startup(sockets)
+        self._tell()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """See `uvicorn.Server`."""
+        # From here on each answer closes its connection. What clients have sent by now, on old
+        # connections or new ones, is still taken in; then nobody is listening any more.
+        self._service.tide.ending = True
+        await asyncio.sleep(_DRAIN)
+        for listening in sockets or ():
+            self._take_in(listening)
+        for server in self.servers:
+            server.close()
+        await asyncio.sleep(_DRAIN)
+        await super().shutdown(sockets)
+
+    def _take_in(self, listening: socket.socket) -> None:
+        """The connections that the system has accepted for us; closing would reset them."""
+        loop = asyncio.get_running_loop()
+        with suppress(OSError):  # until there is none left
+            while True:
+                taken, _ = listening.accept()
+                taken.setblocking(False)
+                coming = loop.connect_accepted_socket(self._connection, taken)
+                self._coming.append(loop.create_task(coming))
+
+    def _connection(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn calls it
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
+
+def _protocol(limits: Limits) -> type[H11Protocol]:
+    """HTTP/1.1 whose clients have to come to the point."""
+
+    class Hurried(H11Protocol):
+        """A connection with a deadline for each header, and for reading answers."""
+
+        _deadline: asyncio.TimerHandle | None = None
+        _stalled: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.abort()
+            else:
+                self._hurry()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.conn.their_state is not h11.IDLE:
+                self._relax()
+            elif self._deadline is None:
+                self._hurry()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._relax()
+            self.resume_writing()
+            super().connection_lost(exc)
+
+        def pause_writing(self) -> None:
+            self._stalled = self.loop.call_later(_STALLED, self.transport.abort)
+            super().pause_writing()
+
+        def resume_writing(self) -> None:
+            if self._stalled is not None:
+                self._stalled.cancel()
+                self._stalled = None
+            super().resume_writing()
+
+        def send_400_response(self, msg: str) -> None:
+            problem = problem_response(400, "This is not HTTP, or its header is too large.")
+            headers = [*problem.raw_headers, (b"connection", b"close")]
+            start = h11.Response(status_code=400, headers=headers, reason=b"Bad Request")
+            for event in (start, h11.Data(data=bytes(problem.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+            self.transport.close()
+
+        def _hurry(self) -> None:
+            self._deadline = self.loop.call_later(limits.header_seconds, self.transport.abort)
+
+        def _relax(self) -> None:
+            if self._deadline is not None:
+                self._deadline.cancel()
+                self._deadline = None
+
+    return Hurried

@@ -1,0 +1,231 @@
+"""/v1: the answers of the model itself, for every form of a request, and clear refusals."""
+
+import base64
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcloser import load
+from lookcloser.serve.limits import Limits
+
+PNG = {"content-type": "image/png"}
+
+
+def files_of(*images):
+    return [("image", (name, content, "image/png")) for name, content in images]
+
+
+def close(found, expected):
+    """The same JSON, numbers to 1e-5."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(close(found[k], expected[k]) for k in found)
+    if isinstance(expected, list):
+        pairs = zip(found, expected, strict=True)
+        return len(found) == len(expected) and all(close(*pair) for pair in pairs)
+    if isinstance(expected, float):
+        return abs(found - expected) < 1e-5
+    return found == expected
+
+
+@pytest.mark.parametrize("kind", ["onnx", "cam", "tags", "words"])
+def test_the_server_answers_what_the_model_answers_offline(serve, files, kind, drawing):
+    path = getattr(files, kind)
+    images = [drawing.file(seed) for seed in range(5)]
+    offline = load(path).predict(images)
+    sent = files_of(*((f"{n}.png", image) for n, image in enumerate(images)))
+    answer = serve(path).post("/v1/predict", files=sent).json()
+    assert answer["model"] == path.stem
+    for number, (found, expected) in enumerate(zip(answer["predictions"], offline, strict=True)):
+        # Maps are rounded to 4 digits, and one that is at half of the last may go either way.
+        assert_maps(found, expected)
+        assert close(bare(found), bare({**expected.to_dict(), "path": f"{number}.png"}))
+
+
+def bare(answer):
+    return {**answer, "regions": [{**region, "heatmap": None} for region in answer["regions"]]}
+
+
+def assert_maps(found, expected):
+    for region, own in zip(found["regions"], expected.regions, strict=True):
+        assert np.allclose(region["heatmap"], own.heatmap, rtol=0, atol=1.1e-4)
+
+
+def test_raw_bodies_and_forms_are_the_same(insects, drawing):
+    raw = insects.post("/v1/predict", content=drawing.file(), headers=PNG).json()
+    typeless = insects.post("/v1/predict", content=drawing.file()).json()
+    form = insects.post("/v1/predict", files=files_of(("a.png", drawing.file()))).json()
+    assert raw == typeless
+    (answer,) = form["predictions"]
+    assert {**answer, "path": None} == raw["predictions"][0]
+
+
+def test_heatmaps_as_numbers_as_png_or_none(insects, drawing):
+    def regions(how):
+        query = f"/v1/predict?heatmaps={how}"
+        answer = insects.post(query, content=drawing.file(), headers=PNG).json()
+        return answer["predictions"][0]["regions"]
+
+    raw, png, none = (regions(how) for how in ("raw", "png", "none"))
+    head, _, data = png[0]["heatmap"].partition(",")
+    assert head == "data:image/png;base64"
+    image = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert image.mode == "L"
+    assert np.allclose(np.asarray(image) / 255, raw[0]["heatmap"], atol=1 / 255)
+    assert none[0]["heatmap"] is None
+    assert none[0]["box"] == raw[0]["box"]
+
+
+def test_top_and_coverage(insects, serve, files, drawing):
+    answer = insects.post("/v1/predict?top=1", content=drawing.file(), headers=PNG).json()
+    assert len(answer["predictions"][0]["labels"]) == 1
+    refused = insects.post("/v1/predict?coverage=0.9", content=drawing.file(), headers=PNG)
+    assert refused.status_code == 422  # of a model without calibration
+    tags = serve(files.tags).post("/v1/predict?coverage=0.9", content=drawing.file(), headers=PNG)
+    assert "answers multilabel" in tags.json()["detail"]
+
+
+def test_a_broken_image_fails_alone(insects, drawing):
+    sent = files_of(("a.png", drawing.file(1)), ("b.png", b"broken"), ("c.png", drawing.file(2)))
+    answer = insects.post("/v1/predict", files=sent)
+    assert answer.status_code == 200
+    first, second, third = answer.json()["predictions"]
+    assert first["error"] is None
+    assert third["labels"]
+    assert second["labels"] == []
+    assert second["error"].startswith("b.png: not an image that can be read")
+
+
+def test_several_models_by_name(serve, files, drawing):
+    client = serve(files.onnx, files.tags)
+    about = client.get("/v1/models").json()["models"]
+    assert [model["name"] for model in about] == ["insects", "tags"]
+    assert [model["engine"] for model in about] == ["onnx", "torch"]
+    assert [model["default"] for model in about] == [True, False]
+    assert len(about[0]["classes"]) == 3
+
+    def task(query):
+        answer = client.post(f"/v1/predict{query}", content=drawing.file(), headers=PNG)
+        return answer.json()["predictions"][0]["task"]
+
+    assert [task(""), task("?model=tags")] == ["classification", "multilabel"]
+    refused = client.post("/v1/predict?model=nobody", content=drawing.file(), headers=PNG)
+    assert refused.status_code == 404
+    assert "insects, tags" in refused.json()["detail"]
+
+
+def test_views_where_torch_runs_the_model(serve, files, drawing):
+    client = serve(files.cam, files.onnx)
+    found = client.post("/v1/explain?view=cam,saliency", content=drawing.file(), headers=PNG)
+    expected = load(files.cam).explain(drawing.image(), ["cam", "saliency"])
+    assert found.json()["views"].keys() == expected.keys()
+    shown = found.json()["views"]["cam"]["heatmap"]
+    assert np.allclose(shown, expected["cam"].heatmap, rtol=0, atol=1.1e-4)
+    for query, said in {
+        "view=nothing": "unknown view",
+        "target=wasp": "unknown class",
+        "model=insects": "no views",
+    }.items():
+        refused = client.post(f"/v1/explain?{query}", content=drawing.file(), headers=PNG)
+        assert refused.status_code == 422
+        assert said in refused.json()["detail"]
+
+
+REFUSED = {
+    "an empty body": (422, {"content": b"", "headers": PNG}, "the body is empty"),
+    "no image": (422, {"content": b"hello", "headers": PNG}, "not an image"),
+    "another type": (415, {"content": b"{}", "headers": {"content-type": "text/plain"}}, "Send"),
+    "curl's own type": (415, {"data": {"a": "b"}}, "Content-Type"),
+    "a form without files": (422, {"files": {"image": (None, "text")}}, "is no file"),
+    "a form without boundary": (
+        *(422, {"content": b"--", "headers": {"content-type": "multipart/form-data"}}),
+        "form is broken",
+    ),
+    "too many images": (413, {"files": [("image", ("a", b"x"))] * 9}, "8 images at most"),
+    "a large body": (413, {"content": b"x" * 100_001, "headers": PNG}, "100,000 bytes"),
+    "a compressed body": (
+        *(415, {"content": b"x", "headers": {**PNG, "content-encoding": "gzip"}}),
+        "compressed",
+    ),
+    "a wrong number": (422, {"params": {"top": "many"}, "content": b"x"}, "top: "),
+}
+
+
+@pytest.fixture
+def strict(serve, files):
+    return serve(files.onnx, limits=Limits(images=8, body=100_000, pixels=10_000))
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals_are_problems_with_one_sentence(strict, case):
+    status, request, said = REFUSED[case]
+    answer = strict.post("/v1/predict", **request)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["status"] == status
+    assert said in problem["detail"]
+    assert problem["detail"].endswith(".")
+
+
+def test_size_is_looked_at_before_decoding(strict, drawing):
+    large = drawing.file(size=(101, 100))
+    assert strict.post("/v1/predict", content=large, headers=PNG).status_code == 413
+    # 30,000 × 30,000 pixels in a few bytes, cut off: its size is in the header
+    bomb = drawing.bomb(30_000)
+    answer = strict.post("/v1/predict", content=bomb, headers=PNG)
+    assert answer.status_code == 413
+    assert "the image is too large" in answer.json()["detail"]
+
+
+def test_a_body_without_length_is_counted_as_it_comes(strict):
+    def endless():
+        for _ in range(10_000):
+            yield b"x" * 1000
+
+    answer = strict.post("/v1/predict", content=endless(), headers=PNG)
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/passwd.png", "passwd.png"),
+        ("C:\\fakepath\\a.png", "a.png"),
+        ("a\r\nSet-Cookie: x=y.png", None),
+        ("<script>alert(1)</script>.png", None),
+    ],
+)
+def test_names_of_files_are_only_shown(insects, drawing, name, shown):
+    answer = insects.post("/v1/predict", files=files_of((name, drawing.file())))
+    assert answer.status_code == 200
+    assert "set-cookie" not in answer.headers
+    path = answer.json()["predictions"][0]["path"]
+    assert path.isprintable()
+    assert "/" not in path.replace("</", "<")
+    if shown is not None:
+        assert path == shown
+
+
+def test_names_of_classes_change_no_header(insects, drawing):
+    answer = insects.post("/v1/predict", content=drawing.file(), headers=PNG)
+    assert "set-cookie" not in answer.headers
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "fly\r\nSet-Cookie: a=b" in json.dumps(answer.json()).encode().decode("unicode_escape")
+
+
+def test_no_answer_names_a_path_of_the_server(strict, files, drawing):
+    folder = str(files.onnx.parent)
+    asked = [
+        strict.post("/v1/predict", content=b"broken", headers=PNG),
+        strict.post("/v1/explain", content=drawing.file(), headers=PNG),
+        *(
+            strict.get(f"/{path}")
+            for path in ("v1/models", "readyz", "metrics", "docs", "%2e%2e/x")
+        ),
+    ]
+    for answer in asked:
+        assert folder not in answer.text

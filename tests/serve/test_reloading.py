@@ -1,0 +1,65 @@
+"""Files that are replaced while requests come."""
+
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def path(files, tmp_path):
+    return shutil.copy(files.cam, tmp_path / "model.safetensors")
+
+
+@pytest.fixture
+def client(serve, path):
+    return serve(path)
+
+
+def settled(client):
+    """Look twice: a file is whole once it is the same twice in a row."""
+    served = client.app.models["model"]
+    served.look_for_replacement()
+    served.look_for_replacement()
+    return served
+
+
+def task(client, drawing):
+    return client.post("/v1/predict", content=drawing.file()).json()["predictions"][0]["task"]
+
+
+def test_a_replaced_file_is_loaded_once_it_is_whole(client, path, files, drawing):
+    served = client.app.models["model"]
+    before = served.version
+    served.look_for_replacement()
+    assert served.version is before
+    shutil.copy(files.tags, path)
+    served.look_for_replacement()
+    assert served.version is before
+    served.look_for_replacement()
+    assert task(client, drawing) == "multilabel"
+    assert 'reloads_total{model="model",outcome="loaded"} 1.0' in client.get("/metrics").text
+
+
+def test_a_broken_replacement_keeps_the_model_and_says_so(client, path, files, drawing, caplog):
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    settled(client)
+    settled(client)
+    assert task(client, drawing) == "classification"
+    ready = client.get("/readyz")
+    assert ready.status_code == 200
+    assert "cannot be loaded" in ready.json()["models"]["model"]
+    metrics = client.get("/metrics").text
+    assert 'lookcloser_model_stale{model="model"} 1.0' in metrics
+    assert 'reloads_total{model="model",outcome="refused"} 1.0' in metrics  # tried once
+    assert "cannot be loaded" in caplog.text
+    path.write_bytes(content)
+    settled(client)
+    assert client.get("/readyz").json()["models"]["model"] == "ready"
+    assert 'lookcloser_model_stale{model="model"} 0.0' in client.get("/metrics").text
+
+
+def test_a_file_that_is_gone_changes_nothing(client, path, drawing):
+    path.unlink()
+    settled(client)
+    assert task(client, drawing) == "classification"

@@ -1,0 +1,106 @@
+"""Node.js for the scripts, a server on loopback for the pages, a package that stands for npm's."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.runtime.onnx_file import OnnxFile, Parts
+from lookcloser.web import OrtWeb, find_runtime
+from lookcloser.web.ort import SCRIPT, WASM
+from lookcloser.web.page import text_of
+
+ROOT = Path(__file__).parents[2]
+NODE = shutil.which("node")
+EVIL = '</script><img src=x onerror="alert(1)">'
+
+needs_node = pytest.mark.skipif(NODE is None, reason="needs Node.js")
+
+
+def node(scripts: tuple[str, ...], expression: str, **values: Any) -> Any:
+    """The value of an expression, or of its promise, after some scripts of the page."""
+    constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in values.items())
+    written = "process.stdout.write(JSON.stringify(await (async () => (" + expression + "))()));"
+    program = f"{text_of(*scripts)}\n{constants}\n(async () => {{ {written} }})();"
+    done = subprocess.run(
+        [str(NODE), "-"], input=program, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder like that of the npm package."""
+    folder = tmp_path / "node_modules" / "onnxruntime-web"
+    (folder / "dist").mkdir(parents=True)
+    (folder / "package.json").write_text('{"name": "onnxruntime-web", "version": "1.30.0"}')
+    (folder / "dist" / SCRIPT).write_bytes(b"export const env = {};")
+    (folder / "dist" / WASM).write_bytes(b"\0asm")
+    return folder
+
+
+@pytest.fixture
+def onnx_file() -> OnnxFile:
+    """What an exported file holds, without a network in it."""
+    header = ModelHeader(
+        "cam",
+        {},
+        "classification",
+        ("cat", EVIL),
+        Preprocessing((48, 32)),
+        provenance={"data": "secret/place"},
+    )
+    # The fields ir_version, graph and metadata_props of an ONNX file.
+    model = b"\x08\x0a" + b"\x3a\x03net" + b"\x72\x06secret"
+    return OnnxFile(Path("model.onnx"), model, header, Parts(), {})
+
+
+@pytest.fixture(scope="session")
+def installed() -> OrtWeb:
+    """ONNX Runtime Web as installed by npm into the checkout, or where ORT_WEB says."""
+    try:
+        return find_runtime(os.environ.get("ORT_WEB", ROOT))
+    except LookcloserError as error:
+        pytest.skip(str(error))
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder, without a line for each."""
+
+    def log_message(self, *words: Any) -> None:
+        """Say nothing."""
+
+
+Serve = Callable[..., str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve a folder, or what a handler answers, on loopback; gives the address."""
+    running: list[http.server.ThreadingHTTPServer] = []
+
+    def start(folder: Path | None = None, handler: type[Quiet] = Quiet) -> str:
+        made = functools.partial(handler, directory=str(folder or ROOT / "nothing"))
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), made)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        running.append(server)
+        return f"http://127.0.0.1:{server.server_address[1]}/"
+
+    yield start
+    for server in running:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,226 @@
+"""The web folder in Chromium, with no network but loopback: the answers are those of Python."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcloser.export import build_onnx, save
+from lookcloser.runtime.onnx import OnnxRecognizer, load
+from lookcloser.web import OrtWeb, write_folder
+
+from ..browser import CHROMIUM, Browser
+from ..export.conftest import make_engine
+from .conftest import EVIL, Serve
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+ANSWERED = """document.querySelectorAll(".past").length
+  && [...document.querySelectorAll(".past-answer")].every((e) => e.textContent !== "waiting")"""
+TROUBLE = """[...document.querySelectorAll(".trouble")].filter((e) => !e.hidden)
+  .map((e) => e.textContent).join()"""
+# What "Save all answers" would write, without writing it.
+SAVED = """(() => {
+  let saved = null;
+  asJson = (value) => { saved = value; };
+  download = () => {};
+  document.querySelector("#save-visit").click();
+  return saved;
+})()"""
+
+Site = Callable[[str], tuple[Path, OnnxRecognizer]]
+
+
+@pytest.fixture(scope="module")
+def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """By the name of a case of tests/export: its web folder, and its file as Python opens it."""
+    root = tmp_path_factory.mktemp("sites")
+
+    @cache
+    def make(case: str) -> tuple[Path, OnnxRecognizer]:
+        engine = make_engine(case)
+        names = (EVIL, *engine.header.names[1:])
+        path = root / f"{case.replace(' ', '-')}.onnx"
+        save(build_onnx(engine.model, replace(engine.header, names=names)), path)
+        recognizer = load(path, threads=1)
+        write_folder(recognizer.engine.file, path.with_suffix(""), installed, EVIL)
+        return path.with_suffix(""), recognizer
+
+    return make
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """A JPEG that its EXIF data turn, one with fine detail, and a PNG with transparency."""
+    rng = np.random.default_rng(4)
+    paths = [tmp_path / name for name in ("turned.jpg", "fine.jpg", "clear.png")]
+    images = [
+        Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((160, 120)),
+        Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).resize((210, 270)),
+        Image.fromarray(rng.integers(0, 256, (5, 5, 4), dtype=np.uint8)).resize((100, 64)),
+    ]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    images[0].save(paths[0], exif=exif)
+    images[1].save(paths[1])
+    images[2].save(paths[2])
+    return paths
+
+
+@pytest.fixture
+def small_memory(tmp_path: Path) -> Iterator[Browser]:
+    """A browser in which WebAssembly gets less memory than ONNX Runtime needs."""
+    opened = Browser(tmp_path / "small", "--js-flags=--wasm-max-mem-pages=300")
+    try:
+        opened.open_page()
+        yield opened
+    finally:
+        opened.close()
+
+
+def give(browser: Browser, *paths: Path) -> str:
+    """Answer files; returns what the page complains of."""
+    browser.give_files("#files", paths)
+    browser.wait_for(ANSWERED)
+    return str(browser.value(TROUBLE))
+
+
+def test_answers_are_those_of_python(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path]
+) -> None:
+    folder, recognizer = site("racnn")
+    browser.open(serve(folder))
+    assert give(browser, *photos) == ""
+    found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
+    for path in photos:
+        wanted, answer = recognizer.predict(path)[0].to_dict(), found[path.name]
+        assert answer["size"] == wanted["size"]
+        assert [label["name"] for label in answer["labels"]] == [
+            label["name"] for label in wanted["labels"]
+        ]
+        for one, other in zip(answer["labels"], wanted["labels"], strict=True):
+            assert one["score"] == pytest.approx(other["score"], abs=1e-3)
+        for one, other in zip(answer["regions"], wanted["regions"], strict=True):
+            assert (one["kind"], one["label"], one["step"]) == (
+                other["kind"],
+                other["label"],
+                other["step"],
+            )
+            assert one["box"] == pytest.approx(other["box"], abs=0.5)
+            assert (one["heatmap"] is None) == (other["heatmap"] is None)
+            if one["heatmap"] is not None:
+                np.testing.assert_allclose(one["heatmap"], other["heatmap"], atol=5e-3)
+    assert browser.value("document.querySelectorAll('.zoom canvas').length") == 2
+    assert EVIL in browser.value("document.body.textContent")
+    assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
+
+
+def test_images_stay_in_the_browser(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path]
+) -> None:
+    address = serve(site("racnn")[0])
+    other = serve(photos[0].parent)
+    browser.open(address)
+    assert give(browser, photos[0]) == ""
+    before = len(browser.named("Network.requestWillBeSent"))
+    assert give(browser, *photos[1:]) == ""
+    asked = browser.named("Network.requestWillBeSent")
+    assert {event["request"]["method"] for event in asked} == {"GET"}
+    later = [event["request"]["url"] for event in asked[before:]]
+    assert all(url.startswith(("blob:", "data:")) for url in later)
+    send = f"fetch('{other}fine.jpg', {{ mode: 'no-cors' }}).then(() => 'sent', () => 'kept')"
+    assert browser.value(send) == "kept"
+    in_worker = f"{send}.then(postMessage)"
+    assert (
+        browser.value(
+            "new Promise((done) => { const worker = new Worker(URL.createObjectURL("
+            f"new Blob([{json.dumps(in_worker)}]))); worker.onmessage = (e) => done(e.data); }})"
+        )
+        == "kept"
+    )
+
+
+def test_captions_are_walked_through_by_keyboard(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path]
+) -> None:
+    folder, recognizer = site("lstm attending")
+    browser.open(serve(folder))
+    assert give(browser, photos[1]) == ""
+    (wanted,) = recognizer.predict(photos[1])
+    ((answer),) = browser.value(SAVED)
+    assert answer["prediction"]["caption"] == wanted.caption
+    scores = [region["score"] for region in answer["prediction"]["regions"]]
+    assert scores == pytest.approx([region.score for region in wanted.regions], abs=1e-3)
+    pressed = "[...document.querySelectorAll('.region')].map((e) => e.ariaPressed).join()"
+    browser.value("document.querySelector('.region').focus()")
+    steps = len(wanted.regions)
+    assert steps > 1
+    for turn in (1, 2, steps - 1):
+        for kind in ("keyDown", "keyUp"):
+            key = "ArrowLeft" if turn == steps - 1 else "ArrowRight"
+            browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key)
+        place = (turn % steps) if key == "ArrowRight" else 1 % steps
+        assert browser.value(pressed).split(",").index("true") == place
+
+
+def test_a_broken_file_costs_nothing_else(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path
+) -> None:
+    browser.open(serve(site("racnn")[0]))
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(photos[1].read_bytes()[:900])
+    (tmp_path / "words.png").write_text("<script>alert(1)</script>")
+    assert "broken.jpg: This is not an image" in give(browser, broken)
+    assert "words.png: This is not an image" in give(browser, tmp_path / "words.png")
+    assert give(browser, photos[0]) == ""
+    assert browser.value("document.querySelectorAll('.failed').length") == 2
+    browser.value("document.querySelector('#clear').click()")
+    assert browser.value("document.querySelectorAll('.past').length") == 0
+
+
+def test_want_of_memory_is_said(
+    site: Site, serve: Serve, small_memory: Browser, photos: list[Path]
+) -> None:
+    small_memory.open(serve(site("racnn")[0]))
+    for _ in range(2):  # the second try starts afresh
+        assert "not enough memory for this. Close other tabs." in give(small_memory, photos[0])
+
+
+def test_a_tab_that_ended_says_so_when_it_comes_back(
+    site: Site, serve: Serve, browser: Browser
+) -> None:
+    address = serve(site("racnn")[0])
+    browser.open(address)
+    browser.value("sessionStorage.setItem(AT_WORK, 'large.jpg')")
+    browser.send("Page.crash")
+    browser.open(address)
+    assert "The tab ended while it worked on large.jpg" in browser.value(TROUBLE)
+    browser.open(address)
+    assert browser.value(TROUBLE) == ""
+
+
+@pytest.mark.parametrize("change", ["gone", "changed"])
+def test_half_a_folder_is_said(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path, change: str
+) -> None:
+    folder = tmp_path / "half"
+    folder.mkdir()
+    for path in site("racnn")[0].rglob("*.*"):
+        target = folder / path.relative_to(site("racnn")[0])
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(path.read_bytes())
+    model = folder / "model.onnx"
+    if change == "gone":
+        model.unlink()
+    else:
+        model.write_bytes(model.read_bytes()[:-1])
+    browser.open(serve(folder))
+    assert "model.onnx" in (said := give(browser, photos[0]))
+    assert "Upload the whole folder again" in said

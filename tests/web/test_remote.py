@@ -1,0 +1,228 @@
+"""The page before a server, in Chromium; the server is a few lines that keep the contract."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookcloser.core import Label, Prediction, Region
+from lookcloser.web import server_page
+
+from ..browser import CHROMIUM, Browser
+from .conftest import EVIL, Quiet, Serve
+from .test_local import ANSWERED, SAVED, TROUBLE, give
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+KEY = "a key"
+HEAT = np.array([[0.0, 0.25], [0.5, 1.0]], dtype=np.float32)
+
+
+def answer(model: str) -> dict[str, Any]:
+    """Another answer of each model: one a classifier, the other a tagger."""
+    if model == "birds":
+        label = Label(EVIL, 0.75, 0)
+        regions = (Region("map", EVIL, 0.75, (20, 10, 60, 40), HEAT),)
+        return Prediction(
+            "classification", (label,), regions, (80, 60), refusal="like no class it knows"
+        ).to_dict()
+    labels = (Label("sky", 0.9, 0), Label("sea", 0.6, 1))
+    steps = tuple(
+        Region("step", item.name, item.score, None, HEAT, step=number)
+        for number, item in enumerate(labels)
+    )
+    return Prediction("multilabel", labels, steps, (80, 60)).to_dict()
+
+
+class Api(Quiet):
+    """The page and its two routes; what is asked is kept."""
+
+    asked: list[tuple[str, str, bytes]]
+    key: str | None = None
+
+    def reply(self, status: int, content: object, kind: str = "application/json") -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def problem(self, status: int, detail: str) -> None:
+        self.reply(status, {"title": "No", "detail": detail}, "application/problem+json")
+
+    def allowed(self) -> bool:
+        given = self.headers.get("Authorization")
+        if self.key is None or given == f"Bearer {self.key}":
+            return True
+        self.problem(401, "a key is needed")
+        return False
+
+    def do_GET(self) -> None:  # noqa: N802
+        path = urlsplit(self.path).path
+        if path == "/v1/models":
+            if self.allowed():
+                models = [
+                    {"name": "birds", "task": "classification", "classes": [EVIL, "owl"]},
+                    {"name": EVIL, "task": "multilabel", "classes": 2},
+                ]
+                self.reply(200, {"models": models})
+            return
+        asset = server_page().get(path.strip("/") or "index.html")
+        if asset is None:
+            self.problem(404, "nothing here")
+        else:
+            self.reply(200, asset.content, asset.media_type)
+
+    def do_POST(self) -> None:  # noqa: N802
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
+        self.asked.append((query["model"], query["heatmaps"], body))
+        if not self.allowed():
+            return
+        if len(body) > 5_000:
+            self.problem(413, f"{len(body)} bytes are too many")
+        elif body.startswith(b"BM"):
+            self.reply(200, {"predictions": [{"error": {"detail": "no BMP today"}}]})
+        else:
+            self.reply(200, {"model": query["model"], "predictions": [answer(query["model"])]})
+
+
+@pytest.fixture
+def api() -> type[Api]:
+    """A handler of its own for the test."""
+    return type("OwnApi", (Api,), {"asked": []})
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    Image.new("RGB", (80, 60), "teal").save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def choose(browser: Browser, name: str, value: str) -> None:
+    browser.value(
+        f"(() => {{ const field = document.querySelector('[name={name}]');"
+        f"field.value = {json.dumps(value)};"
+        "field.dispatchEvent(new Event('input', { bubbles: true })); })()"
+    )
+
+
+def test_two_models_are_compared(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    browser.open(serve(handler=api))
+    assert give(browser, photo) == ""
+    assert [asked[:2] for asked in api.asked] == [("birds", "raw")]
+    assert api.asked[0][2] == photo.read_bytes()
+    assert browser.value("document.querySelector('.refusal').textContent") == (
+        "This may be none of the classes: it is like no class it knows."
+    )
+    choose(browser, "beside", EVIL)
+    browser.wait_for("document.querySelectorAll('.panel .region').length === 3")
+    assert [asked[0] for asked in api.asked] == ["birds", EVIL]
+    titles = "[...document.querySelectorAll('.panel .model')].map((e) => e.textContent)"
+    assert browser.value(titles) == ["birds", EVIL]
+    names = "[...document.querySelectorAll('.region .name')].map((e) => e.textContent)"
+    assert browser.value(names) == [EVIL, "1. sky", "2. sea"]
+    assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
+    saved = browser.value(SAVED)
+    assert [(row["model"], row["image"]) for row in saved] == [
+        ("birds", "photo.png"),
+        (EVIL, "photo.png"),
+    ]
+    assert saved[0]["prediction"]["labels"] == answer("birds")["labels"]
+
+
+def test_the_evidence_is_drawn_where_it_is(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    browser.open(serve(handler=api))
+    assert give(browser, photo) == ""
+    light = """(() => {
+      const canvas = document.querySelector("canvas.evidence");
+      const { width, height } = canvas, context = canvas.getContext("2d");
+      return [0.1, 0.9].map((at) => [...context.getImageData(width * at, height * at, 1, 1).data]);
+    })()"""
+    far, near = browser.value(light)
+    assert far[:3] == pytest.approx([0, 128, 128], abs=3)
+    assert near[0] > 150, "the color of strong evidence over teal"
+    choose(browser, "opacity", "0")
+    browser.value(
+        "new Promise(requestAnimationFrame).then(() => new Promise(requestAnimationFrame))"
+    )
+    assert browser.value(light)[1][:3] == pytest.approx([0, 128, 128], abs=3)
+
+
+def test_what_the_server_refuses_is_said(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path, tmp_path: Path
+) -> None:
+    browser.open(serve(handler=api))
+    rng = np.random.default_rng(0)
+    noise = Image.fromarray(rng.integers(0, 256, (99, 99, 3), dtype=np.uint8))
+    noise.save(tmp_path / "large.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "small.bmp")
+    assert "bytes are too many" in give(browser, tmp_path / "large.png")
+    assert "small.bmp: no BMP today" in give(browser, tmp_path / "small.bmp")
+    assert give(browser, photo) == ""
+    browser.value("document.querySelectorAll('.past')[1].click()")
+    assert "no BMP today" in browser.value(TROUBLE)
+
+
+def test_a_key_is_asked_for(serve: Serve, browser: Browser, api: type[Api], photo: Path) -> None:
+    api.key = KEY
+    browser.open(serve(handler=api))
+    for given, again in (("wrong", False), (KEY, True)):
+        hidden = json.dumps(not again)
+        browser.wait_for(
+            "document.querySelector('#key').open"
+            f" && document.querySelector('.again').hidden === {hidden}"
+        )
+        browser.value(f"document.querySelector('#key input').value = {given!r}")
+        browser.value("document.querySelector('#key button').click()")
+    browser.wait_for("document.querySelector('[name=model]').options.length === 2")
+    assert give(browser, photo) == ""
+
+
+def test_images_are_dropped_and_pasted(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    browser.open(serve(handler=api))
+    send = """(async (kind, name) => {
+      const canvas = document.createElement("canvas");
+      const blob = await blobOf(canvas, "image/png"), data = new DataTransfer();
+      data.items.add(new File([blob], name, { type: "image/png" }));
+      const event = kind === "drop" ? new DragEvent("drop", { dataTransfer: data, bubbles: true })
+        : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+      document.body.dispatchEvent(event);
+    })"""
+    browser.value(f"{send}('drop', 'dropped.png')")
+    browser.value(f"{send}('paste', 'pasted.png')")
+    browser.wait_for(ANSWERED)
+    names = "[...document.querySelectorAll('.past-name')].map((e) => e.textContent)"
+    assert browser.value(names) == ["pasted.png", "dropped.png"]
+    empty = "{ bubbles: true, clipboardData: new DataTransfer() }"
+    browser.value(f"document.body.dispatchEvent(new ClipboardEvent('paste', {empty}))")
+    assert "no image in this" in browser.value(TROUBLE)
+
+
+def test_nothing_is_wider_than_a_phone(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    browser.look(390, 844, dark=True, touch=True)
+    browser.open(serve(handler=api))
+    assert give(browser, photo) == ""
+    choose(browser, "beside", EVIL)
+    browser.wait_for("document.querySelectorAll('.panel .region').length === 3")
+    assert browser.value("document.documentElement.scrollWidth") == 390
+    assert browser.value("getComputedStyle(document.body).backgroundColor") == "rgb(18, 21, 24)"
+    unlabeled = """[...document.querySelectorAll("button, input, select")].filter((e) => (
+      e.offsetParent && !e.textContent.trim() && !e.ariaLabel && !(e.labels && e.labels.length)
+    )).map((e) => e.outerHTML)"""
+    assert browser.value(unlabeled) == []
