@@ -112,6 +112,15 @@ def test_whole_image_box_is_plain_resize(
     torch.testing.assert_close(crop_and_zoom(images, whole, size), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("factors", [(6, 2), (2, 6)])
+def test_each_axis_is_sampled_as_densely_as_its_own_source_asks(factors: tuple[int, int]) -> None:
+    """A source six times as long needs three samples a pixel, one twice as long needs one."""
+    images = noise(1, 3, 5 * factors[0], 7 * factors[1])
+    whole = torch.tensor([[0.0, 0.0, 1.0]], dtype=images.dtype)
+    expected = F.interpolate(images, (5, 7), mode="area")
+    torch.testing.assert_close(crop_and_zoom(images, whole, (5, 7)), expected)
+
+
 def test_whole_image_box_is_area_resize_where_pixels_would_be_skipped() -> None:
     images = noise(1, 2, 32, 48)
     whole = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.double)
