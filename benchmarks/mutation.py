@@ -35,7 +35,10 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "decoding": ("decoding", ("decoding",)),
     "losses": ("losses", ("losses",)),
     "layers": ("layers", ("layers",)),
-    "preprocessing": ("core/**/preprocessing.py", ("core", "runtime", "data")),
+    "preprocessing": (
+        "core/preprocessing.py",
+        ("core/test_preprocessing.py", "runtime/test_inputs.py"),
+    ),
     "readers": ("data/readers", ("data",)),
     "uncertainty": ("uncertainty", ("uncertainty",)),
     "closed_form": ("closed_form", ("closed_form", "training/test_recipes.py")),
