@@ -40,7 +40,7 @@ def audit(
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
-    """Look for classes that are recognized by what is beside the thing.
+    """Find classes that are right for the wrong reason: a mark, a background, a frame.
 
     Two passes over the images: the first looks at the evidence and at what stays the same in each
     class; the second asks again with parts of the images gone, kept alone, or carried into

@@ -237,7 +237,7 @@ class Prediction:
         """Flat rows, one per label in the order of `answered`; `pandas.DataFrame` takes them.
 
         Keys are "path", "rank" (from 1), "label", "score", "x0", "y0", "x1", "y1" (the box of the
-        label in original pixels) and "error"; what there is not is None. A caption is one row, as
+        label in original pixels) and "error"; what is missing is None. A caption is one row, as
         is an image without an answer.
         """
         return prediction_rows(self)

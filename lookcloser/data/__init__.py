@@ -1,4 +1,4 @@
-"""Data sets as people have them: recognized, split and checked. Imports no torch."""
+"""Data sets of any usual layout: recognized, split and checked. Imports no torch."""
 
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.checking.check import Balance, DataReport, Problem, check_data

@@ -24,7 +24,7 @@ def add(
 ) -> Added:
     """Add images to a closed-form model: new classes, or more of known ones.
 
-    The images it has learned from are not needed; the result is that of training with all of them.
+    The old images are not needed: the result is the same as training on all of them.
     A data set that brings a test or val split along keeps it: only what is for training is added.
 
     Args:

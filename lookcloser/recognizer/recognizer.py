@@ -60,7 +60,7 @@ class Recognizer(Answerer):
 
     @property
     def engine(self) -> AnyEngine:
-        """What runs the network; batches that one engine runs share what `Model.session` says."""
+        """What runs the network; its batches share what `Model.session` keeps."""
         if isinstance(self.model, Model):
             return TorchEngine(self.model, self.header, self.device)
         return StockEngine(self.model, self.header, self.device)
@@ -127,7 +127,7 @@ class Recognizer(Answerer):
         seed: int = 0,
         batch_size: int = 32,
     ) -> dict[str, ViewScores]:
-        """Whether views point at what the answers depend on, and depend on the weights themselves.
+        """Rate views: whether they point at what the answers depend on, and depend on the weights.
 
         Each image is explained for its best class; true answers are not used. The scores are those
         of `lookcloser.metrics`: `deletion` and `insertion` in 20 steps from and to an image of its
@@ -161,7 +161,7 @@ class Recognizer(Answerer):
         *,
         target: str | None = None,
     ) -> dict[str, Region]:
-        """Look at one image in several ways.
+        """Explain one image by several views.
 
         Args:
             image: As in `predict`, one.
@@ -188,7 +188,7 @@ class Recognizer(Answerer):
         *,
         labels: Sequence[str] | None = None,
     ) -> dict[str, tuple[Region, ...]]:
-        """Look at one image in several ways, for several labels at once.
+        """Explain one image by several views, for several labels at once.
 
         Of a sequence of labels each is seen at its own step, so that the evidence is seen to shift
         from one to the next; see `Model.following`.
@@ -221,7 +221,7 @@ class Recognizer(Answerer):
         return annotate(self.engine, data, out, **options)
 
     def audit(self, data: str | Path | Catalog, split: str = "test", **options: Any) -> Audit:
-        """Look for classes that are recognized by what is beside the thing.
+        """Find classes that are right for the wrong reason: a mark, a background, a frame.
 
         Args:
             data: A data set of any layout, or a `Catalog`. No box of it is used.

@@ -46,7 +46,7 @@ def sigmoid(logits: Floats) -> Floats:
 def label_scores(logits: Floats, header: ModelHeader) -> Floats:
     """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags.
 
-    At the temperature of the model, so that they mean what they say.
+    Divided by the model's temperature first, so that they are calibrated.
     """
     if header.calibration.temperature != 1:
         logits = logits / np.float32(header.calibration.temperature)

@@ -24,7 +24,7 @@ def stream(
     workers: int = 0,
     promise: Promise | None = None,
 ) -> Iterator[Prediction]:
-    """Classify, tag or caption images one after the other, with two batches in memory.
+    """Classify, tag or caption images one by one, with two batches in memory.
 
     Args:
         engine: What runs the network.

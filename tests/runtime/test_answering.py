@@ -193,6 +193,6 @@ class TestDoubt:
 def test_an_even_map_has_no_box(value):
     """Enlarging it leaves differences of rounding, which say nothing."""
     maps = np.full((1, 5, 4), value, dtype=np.float32)
-    (region,) = map_regions(maps, [Label("cat", 0.5, 0)], (300, 200), (48, 32), 0.2)
+    (region,) = map_regions(maps, [Label("cat", 0.5, 0)], (300, 200), (48, 32), 0.2, "range")
     assert region.box is None
     assert region.says_nothing == "everywhere alike"

@@ -21,7 +21,7 @@ DecodingWorkers = Annotated[int, typer.Option(min=0, help="Threads that decode i
 Columns = Annotated[
     str | None,
     typer.Option(
-        help="What the columns of a table are: image=filename,label=species; without it as in "
+        help="What the columns of a table are, e.g. image=filename,label=species; default: as in "
         "training, else by their names."
     ),
 ]
