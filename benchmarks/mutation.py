@@ -173,7 +173,7 @@ def drawn(room: str, sample: int, seed: int) -> list[Mutant]:
     """A sample of the mutants of a room, each place once."""
     pattern, _ = ROOMS[room]
     base = ROOT / "lookcloser"
-    paths = sorted(base.glob(pattern if "*" in pattern else f"{pattern}/**/*.py"))
+    paths = sorted(base.glob(pattern if pattern.endswith(".py") else f"{pattern}/**/*.py"))
     every = [mutant for path in paths if path.name != "__init__.py" for mutant in mutants(path)]
     rng = np.random.default_rng([seed, *room.encode()])
     chosen = rng.permutation(len(every))[:sample]

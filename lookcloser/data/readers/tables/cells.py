@@ -33,7 +33,7 @@ def split_cell(where: str, text: str) -> str | None:
 
 
 # What may also be a part of a name.
-_PERHAPS = {r"\s+": "blanks", "/": "'/'", r"\+": "'+'", "&": "'&'"}
+_PERHAPS = {"/": "'/'", r"\+": "'+'", "&": "'&'", r"\s+": "blanks"}
 
 
 def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str | None]:
