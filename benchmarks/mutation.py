@@ -134,8 +134,8 @@ class _Places(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        """``strict=True`` is an assertion."""
-        if node.arg != "strict":
+        """What these say is an assertion."""
+        if node.arg not in {"strict", "frozen", "slots"}:
             self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
