@@ -301,27 +301,20 @@ class Recognizer(Answerer):
         form: str = "onnx",
         ort: str | Path | None = None,
     ) -> ExportResult:
-        """Write one .onnx file that answers without torch, evidence included, and check it.
+        """Write one .onnx file, or a folder with a web page, that answers without torch; check it.
 
-        `lookcloser.load` opens it, and so do readers of ONNX. It is compared with this model on
-        images of the run's data, where that is still there, else on drawn ones.
+        It is compared with this model, on images of the run's data where that is still there.
 
         Args:
-            out: The file, or the folder of a web page; None writes model.onnx or web/ into the run.
-            int8: Whether the network computes in 8 bits: smaller, several times as fast, and a
-                little less exact; the result says by how much.
-            calibrate: Of ``int8``: a folder of images like those of the training; None takes 128
-                of the run's training data.
-            form: "onnx", or "web" for a folder that any static host serves and that answers in
-                the browser, which images never leave.
-            ort: Of "web": the folder of the npm package onnxruntime-web; "cdn" to load it from a
-                pinned address; None looks in the current folder.
+            out: The file or the folder; None writes model.onnx or web/ into the run.
+            int8: Compute in 8 bits: smaller, faster, less exact; the result says by how much.
+            calibrate: Of ``int8``: a folder of images; None takes 128 of the run's training data.
+            form: "onnx", or "web": a folder for any static host, which answers in the browser.
+            ort: Of "web": the npm package onnxruntime-web, "cdn", or None, see `lookcloser.web`.
 
         Raises:
-            LookcloserError: For a network that cannot be exported, or whose file answers otherwise
-                (it is not kept); where the extra "export" or onnxruntime-web is not installed; for
-                a model from a single file without ``out``; for a folder in which there is anything
-                but an earlier export.
+            LookcloserError: For a network that cannot be exported, or whose file answers otherwise;
+                where a package is missing, or something else is in the place of the result.
         """
         from lookcloser.recognizer.exporting import export_run
 
