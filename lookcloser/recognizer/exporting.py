@@ -158,13 +158,8 @@ def _no_folder() -> UsageError:
 def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-<<<<<<< HEAD
-    own: Any = {"model": copy.deepcopy(engine.model).cpu(), "device": torch.device("cpu")}
-    return replace(engine, **own)
-=======
     model: Any = copy.deepcopy(engine.model).cpu()  # of the engine's own kind
     return replace(engine, model=model, device=torch.device("cpu"))
->>>>>>> main
 
 
 def _images(engine: AnyEngine, catalog: Catalog | None, most: int) -> Measured:
