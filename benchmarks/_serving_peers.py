@@ -1,7 +1,7 @@
-"""The same model behind others: a plain FastAPI handler, LitServe, and offline in batches.
+"""The same model behind a plain FastAPI handler, and offline in batches.
 
-``python benchmarks/_serving_peers.py KIND MODEL PORT`` serves "fastapi" or "litserve"; "offline"
-reads lines of image paths on stdin and answers each line with the seconds that it took.
+``python benchmarks/_serving_peers.py KIND MODEL PORT`` serves "fastapi"; "offline" reads lines of
+image paths on stdin and answers each line with the seconds that it took.
 """
 
 import json
@@ -29,34 +29,6 @@ def fastapi(model: str, port: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
 
 
-def litserve(model: str, port: int) -> None:
-    import litserve as ls
-    from fastapi import Request
-
-    class Api(ls.LitAPI):
-        def setup(self, device: str) -> None:
-            self.recognizer = lookcloser.load(model)
-
-        def decode_request(self, request: Request) -> bytes:
-            return request["image"].file.read()
-
-        def predict(self, images: list[bytes]) -> list[Any]:
-            return self.recognizer.predict(images, batch_size=BATCH, workers=2)
-
-        def encode_response(self, answer: Any) -> dict[str, Any]:
-            return answer.to_dict()
-
-        def batch(self, inputs: list[bytes]) -> list[bytes]:
-            return inputs
-
-        def unbatch(self, output: list[Any]) -> list[Any]:
-            return output
-
-    api = Api(max_batch_size=BATCH, batch_timeout=0.005)
-    server = ls.LitServer(api, accelerator="cpu", workers_per_device=1)
-    server.run(host="127.0.0.1", port=port, log_level="warning", generate_client_file=False)
-
-
 def offline(model: str, _port: int) -> None:
     recognizer = lookcloser.load(model)
     for line in sys.stdin:
@@ -69,4 +41,4 @@ def offline(model: str, _port: int) -> None:
 
 if __name__ == "__main__":
     kind, given, at = sys.argv[1:4]
-    {"fastapi": fastapi, "litserve": litserve, "offline": offline}[kind](given, int(at))
+    {"fastapi": fastapi, "offline": offline}[kind](given, int(at))

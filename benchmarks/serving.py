@@ -138,12 +138,13 @@ class Throughput:
         self.offline = Program(sys.executable, peers, "offline", model, 0, stdin=subprocess.PIPE)
         ours, port = serve(model)
         self.servers = {"lookcloser": (ours, port, "/v1/predict")}
-        others = {"FastAPI": (sys.executable, "fastapi"), "LitServe": (litserve, "litserve")}
-        for name, (python, kind) in others.items():
-            if python is not None:
-                port = free_port()
-                self.servers[name] = (Program(python, peers, kind, model, port), port, "/predict")
-                wait_for(port)
+        others = {"FastAPI": (sys.executable, peers, "fastapi", model)}
+        if litserve is not None:
+            others["LitServe"] = (litserve, HERE / "_serving_litserve.py", model)
+        for name, words in others.items():
+            port = free_port()
+            self.servers[name] = (Program(*words, port), port, "/predict")
+            wait_for(port)
         self.everyone = {"offline": self.offline} | {n: s[0] for n, s in self.servers.items()}
 
     def measure(self, name: str, count: int) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def _require_extra() -> None:
     if missing:
         names = ", ".join(name.replace("_", "-") for name in missing)
         raise LookcloserError(
-            f"serve needs {names}, which is not installed",
+            f"the server needs {names}, which is not installed",
             fix="Install it: `pip install 'lookcloser[serve]'`",
         )
 

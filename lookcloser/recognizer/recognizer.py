@@ -24,6 +24,7 @@ from lookcloser.inference.explaining import AnyEngine, explain_image, explain_la
 from lookcloser.inference.stock import StockEngine
 from lookcloser.models import Model, save_model_file
 from lookcloser.runtime import Answerer
+from lookcloser.runtime.spread import Spread
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
@@ -86,6 +87,7 @@ class Recognizer(Answerer):
         batch_size: int = 32,
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        spread: Spread | None = None,
     ) -> Evaluation:
         """Everything measured on one split: scores, intervals, and each answer with its evidence.
 
@@ -102,20 +104,17 @@ class Recognizer(Answerer):
             batch_size: Images per forward pass.
             workers: Loading processes.
             progress: Told (done, total) images after each batch.
+            spread: Runs the network elsewhere, such as `lookcloser.batch.RaySpread`; scores are
+                made here.
 
         Raises:
             LookcloserError: For data that cannot be read, a split or a class that is not there.
         """
         return evaluate_data(
-            self.trained_engine(),
-            self.catalog(data),
-            split,
-            threshold_from=threshold_from,
-            evidence=evidence,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
+            self.trained_engine(), self.catalog(data), split, threshold_from=threshold_from,
+            evidence=evidence, batch_size=batch_size, workers=workers, progress=progress,
+            spread=spread,
+        )  # fmt: skip
 
     def rate_views(
         self,
@@ -354,17 +353,9 @@ class Recognizer(Answerer):
         from lookcloser.recognizer.pushing import push_run
 
         return push_run(
-            self,
-            repository,
-            data=data,
-            split=split,
-            image=image,
-            license=license,
-            private=private,
-            dry_run=dry_run,
-            out=out,
-            progress=progress,
-        )
+            self, repository, data=data, split=split, image=image, license=license,
+            private=private, dry_run=dry_run, out=out, progress=progress,
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

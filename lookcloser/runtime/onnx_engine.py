@@ -136,6 +136,8 @@ class OnnxEngine:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ERRORS_ONLY
         options.intra_op_num_threads = self._threads
+        # Threads that wait for work would keep their cores from whatever else is to be done.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             # A fallback would try the same once more, and print that it does.
             session = onnxruntime.InferenceSession(

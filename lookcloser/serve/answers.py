@@ -42,7 +42,7 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": "Not answered.", "content": content} for status in statuses}
 
 
-BODY_PROBLEMS = problems(401, 403, 404, 408, 413, 415, 421, 422, 429, 503, 504)
+BODY_PROBLEMS = problems(400, 401, 403, 404, 408, 413, 415, 421, 422, 429, 503, 504)
 
 
 def _body(several: bool) -> dict[str, Any]:

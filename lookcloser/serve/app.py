@@ -94,6 +94,7 @@ def _api(service: Service, limits: Limits, access: Access, metrics: Metrics) -> 
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=life,
     )
     _say_problems(api)

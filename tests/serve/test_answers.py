@@ -3,6 +3,9 @@
 import base64
 import io
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
@@ -131,6 +134,27 @@ def test_views_where_torch_runs_the_model(serve, files, drawing):
         refused = client.post(f"/v1/explain?{query}", content=drawing.file(), headers=PNG)
         assert refused.status_code == 422
         assert said in refused.json()["detail"]
+
+
+def test_views_keep_no_image_waiting(serve, files, drawing, monkeypatch):
+    client = serve(files.cam, limits=Limits(decoders=1))
+    recognizer = client.app.models["cam"].version.recognizer
+    begun, end = threading.Event(), threading.Event()
+
+    def slow(*_given, **_named):
+        begun.set()
+        assert end.wait(20)
+        return {}
+
+    monkeypatch.setattr(recognizer, "explain", slow, raising=False)
+    ask = partial(client.post, "/v1/explain", content=drawing.file(), headers=PNG)
+    with ThreadPoolExecutor(2) as pool:
+        looking = [pool.submit(ask) for _ in range(2)]
+        assert begun.wait(20)
+        answer = client.post("/v1/predict", content=drawing.file(), headers=PNG)
+        end.set()
+        assert answer.status_code == 200
+        assert [one.result().json()["views"] for one in looking] == [{}, {}]
 
 
 REFUSED = {

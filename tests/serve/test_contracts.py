@@ -8,7 +8,7 @@ import pytest
 
 from lookcloser import load
 from lookcloser.annotation.label_studio import label_config
-from lookcloser.serve.limits import Access
+from lookcloser.serve.limits import Access, Limits
 
 CONFIG = (
     "<View><Header value='Insects'/><Image name='photo' value='$picture'/>"
@@ -50,6 +50,15 @@ def test_pre_annotations_are_what_the_model_answers(insects, files, drawing):
         assert (x0, y0, x1, y1) == pytest.approx(region.box)
         assert entry["score"] == pytest.approx(region.score, abs=1e-5)
         assert found["score"] == entry["score"]
+
+
+def test_more_tasks_than_images_of_a_request(serve, files, drawing):
+    client = serve(files.onnx, limits=Limits(images=2))
+    places = [drawing.url(seed) for seed in range(5)]
+    places[3] = "data:,"
+    found = ask(client, [task(place) for place in places]).json()["results"]
+    assert [bool(result["result"]) for result in found] == [True, True, True, False, True]
+    assert found[3]["error"]
 
 
 def test_label_studios_own_reader_accepts_them(serve, files, drawing):

@@ -40,6 +40,9 @@ def test_the_key(locked, headers, status):
 
 def test_every_way_to_an_answer_asks_for_the_key(locked):
     open_to_all = {"/healthz", "/readyz", "/health"}
+    for path in ("/", "/page.js", "/docs", "/openapi.json"):
+        assert locked.get(path).status_code == 200
+    assert locked.get("/nothing").status_code == 401
     for path, methods in locked.get("/openapi.json").json()["paths"].items():
         for method in methods:
             answer = locked.request(method, path)
@@ -59,7 +62,8 @@ def test_names_that_lead_here_by_rebinding_are_refused(serve, files):
     client = serve(files.onnx, access=Access(hosts=frozenset({"127.0.0.1", "[::1]"})))
     for host, status in {
         **{"127.0.0.1:8000": 200, "127.0.0.1": 200, "[::1]:8000": 200, "127.0.0.1.": 200},
-        **{"evil.example": 421, "127.0.0.1.evil.example": 421, "[::1]evil": 200, "": 421},
+        **{"evil.example": 421, "127.0.0.1.evil.example": 421, "[::1]evil": 421, "": 421},
+        **{"127.0.0.1:x": 421, "evil.example:127.0.0.1": 421, "127.0.0.1@evil.example": 421},
     }.items():
         answer = client.get("/healthz", headers={"host": host})
         assert answer.status_code == status, host
@@ -120,3 +124,10 @@ def test_an_answer_that_takes_too_long_is_given_up(serve, files, drawing, monkey
     served._batcher.leave("dropped")
     assert answer.status_code == 504
     assert "No answer within 0.2 s" in answer.json()["detail"]
+
+
+def test_no_answer_sends_elsewhere(insects):
+    for path in ("/v1/predict/", "/docs/"):
+        answer = insects.get(path, headers={"host": "evil.example"}, follow_redirects=False)
+        assert answer.status_code == 404
+        assert "location" not in answer.headers

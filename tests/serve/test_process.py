@@ -14,8 +14,13 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from pathlib import Path
 
 import pytest
+
+from lookcloser import load
+
+from ..browser import CHROMIUM
 
 SECONDS = 1.0
 CLIENTS = 8
@@ -30,6 +35,7 @@ class Running:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-W", "ignore", "-m", "lookcloser", "serve", str(self.model)),
+                f"beside={files.onnx}",
                 *("--port", "0", "--timeout", str(SECONDS)),
             ],
             stderr=subprocess.PIPE,
@@ -124,6 +130,83 @@ def test_clients_that_go_away_leave_nothing_behind(running, drawing):
             break
     else:
         raise AssertionError(text)
+
+
+CLIENTS_OF = Path(__file__).parents[2] / "examples" / "clients"
+
+
+@pytest.mark.parametrize(
+    ("program", "file"), [("sh", "curl.sh"), (sys.executable, "client.py"), ("node", "client.mjs")]
+)
+def test_the_clients_of_the_examples(running, files, drawing, tmp_path, program, file):
+    if shutil.which("curl" if program == "sh" else program) is None:
+        pytest.skip(f"needs {program}")
+    images = [tmp_path / "a b.png", tmp_path / "c.png"]
+    for number, image in enumerate(images):
+        image.write_bytes(drawing.file(number))
+    given = images[:1] if file == "client.py" else images
+    done = subprocess.run(
+        [program, CLIENTS_OF / file, f"http://127.0.0.1:{running.port}", *given],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    best = [answer.labels[0].name for answer in load(files.onnx).predict(images)]
+    if file == "curl.sh":
+        found = json.loads(done.stdout)["predictions"]
+        assert [answer["labels"][0]["name"] for answer in found] == best
+    elif file == "client.py":
+        assert done.stdout.startswith(f"{best[0]}: ")
+    else:
+        assert done.stdout.split("\n")[:1] == [f"a b.png {best[0]}"]
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    words = [program, CLIENTS_OF / file, f"http://127.0.0.1:{running.port}"]
+    failed = subprocess.run([*words, tmp_path / "broken.png"], capture_output=True, check=False)
+    assert failed.returncode != 0
+
+
+WAITING = "[...document.querySelectorAll('.past-answer')].some((e) => e.textContent === 'waiting')"
+SET = """(() => {
+  const field = document.querySelector("[name=%s]");
+  field.value = "%s";
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+})()"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_page_in_a_browser(running, request, files, drawing, tmp_path):
+    """Images, their answers, an error, the threshold, two models; no script of a name runs."""
+    browser = request.getfixturevalue("browser")
+    images = [tmp_path / "<img src=x onerror=alert(1)>.png", tmp_path / "b.png", tmp_path / "c.png"]
+    for number, image in enumerate(images):
+        image.write_bytes(drawing.file(number) if number < 2 else b"broken")
+    browser.open(f"http://127.0.0.1:{running.port}/")
+    browser.wait_for("document.querySelector('[name=model]').options.length === 2")
+    browser.give_files("#files", images)
+    browser.wait_for(f"document.querySelectorAll('.past').length === 3 && !({WAITING})")
+    expected = load(files.onnx).predict([image.read_bytes() for image in images[:2]])
+    shown = browser.value(
+        "[...document.querySelectorAll('.past-answer')].map((e) => e.textContent)"
+    )
+    assert shown[0] == "no answer"  # the last one is on top
+    for text, answer in zip(shown[:0:-1], expected, strict=True):
+        assert answer.labels[0].name in text
+    browser.value("document.querySelector('.past').click()")
+    trouble = "[...document.querySelectorAll('.panel .trouble')].map((e) => e.textContent).join()"
+    assert "not an image that the browser can read" in browser.value(trouble)
+    browser.value("[...document.querySelectorAll('.past')].at(-1).click()")
+    browser.value(SET % ("opacity", "0"))
+    browser.value(SET % ("beside", "beside"))
+    browser.wait_for("document.querySelectorAll('.panel .region').length === 6")
+    titles = browser.value(
+        "[...document.querySelectorAll('.panel .model')].map((e) => e.textContent)"
+    )
+    assert titles == ["model", "beside"]
+    assert not browser.named("Page.javascriptDialogOpening")
+    asked = {call["request"]["url"] for call in browser.named("Network.requestWillBeSent")}
+    assert all(
+        url.startswith((f"http://127.0.0.1:{running.port}/", "data:", "blob:")) for url in asked
+    )
 
 
 class Load:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.serve.engines import sources
 from lookcloser.serve.engines.sources import read_sources
 
 
@@ -29,6 +30,12 @@ def test_the_exported_file_beside_a_run_is_the_default(run, files):
     assert (source.name, source.exported, source.file) == ("birds", True, run / "model.onnx")
     (source,) = read_sources([str(run)], "torch")
     assert not source.exported
+
+
+def test_without_onnx_runtime_the_run_itself_answers(run, files, monkeypatch):
+    shutil.copy(files.onnx, run / "model.onnx")
+    monkeypatch.setattr(sources, "find_spec", lambda _name: None)
+    assert not read_sources([str(run)])[0].exported
 
 
 def test_an_exported_file_of_another_training_is_not_used(run, files, caplog):

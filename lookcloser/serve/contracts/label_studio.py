@@ -1,4 +1,7 @@
-"""Label Studio's ML backend: pre-annotations of its tasks."""
+"""Label Studio's ML backend: pre-annotations of its tasks.
+
+It sends as many tasks as it likes; they are answered some at a time.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from lookcloser.core.types import Prediction
-from lookcloser.serve.answers import BODY_PROBLEMS, check_any
+from lookcloser.serve.answers import BODY_PROBLEMS
 from lookcloser.serve.contracts.interface import Interface, read_interface
 from lookcloser.serve.contracts.task_images import TaskImages
 from lookcloser.serve.engines.served import Served
@@ -61,16 +64,15 @@ def label_studio_routes(models: Mapping[str, Served], limits: Limits, access: Ac
     )
     async def predict(request: TasksRequest) -> Response:
         interface = read_interface(request.label_config)
-        if len(request.tasks) > limits.images:
-            raise Problem(413, f"A request may hold {limits.images} tasks at most.")
-        found = [await _image(images, task, interface) for task in request.tasks]
-        uploads = [image for image in found if isinstance(image, Upload)]
-        if not uploads:
-            raise next(image for image in found if isinstance(image, Problem))
-        top = 1 if served.version.header.task == "classification" else _TAGS
-        answers = await served.answer(uploads, top)
-        check_any(answers)
-        return json_response({"results": _results(found, answers, interface, _version(served))})
+        results: list[dict[str, Any]] = []
+        for start in range(0, len(request.tasks), limits.images):
+            tasks = request.tasks[start : start + limits.images]
+            found = [await _image(images, task, interface) for task in tasks]
+            answers = await _answers(served, found)
+            results += _results(found, answers, interface, _version(served))
+        if all("error" in result for result in results):
+            raise Problem(422, results[0]["error"])
+        return json_response({"results": results})
 
     return router
 
@@ -84,6 +86,13 @@ async def _image(
         return await images.find(data.get(interface.field) if isinstance(data, dict) else None)
     except Problem as problem:
         return problem
+
+
+async def _answers(served: Served, found: Sequence[Upload | Problem]) -> list[Prediction]:
+    """The predictions of the images that are there."""
+    uploads = [image for image in found if isinstance(image, Upload)]
+    top = 1 if served.version.header.task == "classification" else _TAGS
+    return await served.answer(uploads, top) if uploads else []
 
 
 def _results(

@@ -75,8 +75,12 @@ class Batcher:
         self._thread = threading.Thread(target=self._work, name=f"model {name}", daemon=True)
         self._thread.start()
 
-    def admit(self, count: int) -> None:
+    def admit(self, count: int, *, decoding: bool = True) -> None:
         """Make room for ``count`` images; each is then handed to `put` or `leave`.
+
+        Args:
+            count: How many.
+            decoding: Whether batches wait for them; others are worked on elsewhere.
 
         Raises:
             Problem: 429 where the queue is full, 503 where the server is about to end.
@@ -92,7 +96,7 @@ class Batcher:
                     {"Retry-After": str(seconds)},
                 )
             self._admitted += count
-            self._coming += count
+            self._coming += count if decoding else 0
             self._load.set(self._admitted)
 
     def put(self, job: Job) -> None:
@@ -102,11 +106,12 @@ class Batcher:
             self._waiting.append(job)
             self._change.notify()
 
-    def leave(self, outcome: str) -> None:
+    def leave(self, outcome: str, *, decoding: bool = True) -> None:
         """An image that will not come: it is "unreadable", "dropped", or done elsewhere."""
-        with self._change:
-            self._coming -= 1
-            self._change.notify()
+        if decoding:
+            with self._change:
+                self._coming -= 1
+                self._change.notify()
         self._finish(outcome)
 
     def close(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -108,7 +107,8 @@ class Served:
         self._limits = limits
         self._metrics = metrics
         self._decoders = decoders
-        self._looking = threading.Lock()  # views take all cores: one image at a time
+        # Views take all cores, and long: one image at a time, and no decoder waits for it.
+        self._viewer = ThreadPoolExecutor(1, thread_name_prefix=f"views {source.name}")
         self._refused: Signature | None = None
         self._seen = self.version.signature
         self._batcher = Batcher(source.name, limits, metrics)
@@ -150,8 +150,8 @@ class Served:
             raise Problem(
                 422, f"{self.name}: runs from its exported file, which has no views to show."
             )
-        self._batcher.admit(1)
-        looked = self._decoders.submit(self._look, recognizer, upload, views, target)
+        self._batcher.admit(1, decoding=False)
+        looked = self._viewer.submit(self._look, recognizer, upload, views, target)
         looked.add_done_callback(self._let_go)
         found: list[dict[str, Region]] = await self._within([looked])
         return found[0]
@@ -184,6 +184,7 @@ class Served:
     def close(self) -> None:
         """Answer what was admitted, then end."""
         self._batcher.close()
+        self._viewer.shutdown()
 
     def _mark(self, *, stale: bool) -> None:
         self.stale = stale
@@ -205,7 +206,7 @@ class Served:
 
     def _let_go(self, looked: Future[dict[str, Region]]) -> None:
         if looked.cancelled():  # before it began
-            self._batcher.leave("dropped")
+            self._batcher.leave("dropped", decoding=False)
 
     def _prepare(self, upload: Upload, job: Job) -> None:
         """Decode an image and hand it on; its future gets whatever goes wrong."""
@@ -230,16 +231,15 @@ class Served:
     ) -> dict[str, Region]:
         outcome = "failed"
         try:
-            with self._looking:
-                image = upload.opened(self._limits.pixels)
-                found: dict[str, Region] = recognizer.explain(image, views, target=target)
+            image = upload.opened(self._limits.pixels)
+            found: dict[str, Region] = recognizer.explain(image, views, target=target)
             outcome = "answered"
             return found
         except LookcloserError as error:
             outcome = "unreadable"
             raise Problem(422, str(error)) from error
         finally:
-            self._batcher.leave(outcome)
+            self._batcher.leave(outcome, decoding=False)
 
 
 def _fulfil(future: Future[Prediction], result: Prediction | BaseException) -> None:

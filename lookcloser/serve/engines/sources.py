@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
@@ -104,8 +105,8 @@ def _checked(name: str) -> str:
 
 
 def _belongs(exported: Path, weights: Path, name: str) -> bool:
-    """Whether an exported file is there and was made from these weights: their headers agree."""
-    if not exported.is_file():
+    """Whether an exported file can be used and was made from these weights: their headers agree."""
+    if not exported.is_file() or find_spec("onnxruntime") is None:
         return False
     if not weights.exists() or read_onnx(exported).header == _header_of(weights):
         return True

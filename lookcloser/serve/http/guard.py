@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import re
 import time
 from base64 import b64decode
 from binascii import Error as NotBase64
@@ -12,12 +13,15 @@ from dataclasses import dataclass
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lookcloser.serve.http.pages import PAGES
 from lookcloser.serve.http.problems import Problem, problem_response
 from lookcloser.serve.limits import Access, Limits
 from lookcloser.serve.metrics import Metrics
 
-_OPEN = frozenset({"/healthz", "/readyz", "/health", "/docs", "/openapi.json"})
-_CLOSED = ("/v1/", "/api/", "/metrics", "/predict", "/setup")
+_HEALTH = ("/healthz", "/readyz", "/health")
+# What is there for everybody: nothing of a model is in it but names. All else asks for the key.
+_OPEN = frozenset({"/openapi.json", *_HEALTH, *PAGES})
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^:\[\]]*)(:[0-9]*)?")
 _DRAINED = 64 * 2**20  # bytes that are read and dropped, so that a refusal is heard
 _DRAIN_SECONDS = 2.0
 _TOO_SLOW = 408
@@ -105,8 +109,7 @@ class Guard:
         headers = MutableHeaders(scope=message)
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
-        if path.startswith(_CLOSED) or path in _OPEN:
-            headers.setdefault("cache-control", "no-store")
+        headers.setdefault("cache-control", "no-cache" if path in PAGES else "no-store")
         if self.tide.ending:
             headers["connection"] = "close"
 
@@ -119,7 +122,7 @@ class Guard:
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
             raise Problem(403, "Pages of other sites may not ask this server.")
-        if scope["path"].startswith(_CLOSED) and not self._has_key(headers):
+        if scope["path"] not in _OPEN and not self._has_key(headers):
             raise Problem(
                 401,
                 "Give the server's key in the header Authorization: Bearer KEY.",
@@ -198,9 +201,9 @@ class _Body:
 
 
 def _name_of(host: str) -> str:
-    """A Host header without its port, in lower case."""
-    name = host.rpartition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
-    return name.lower().rstrip(".")
+    """A Host header without its port, in lower case; "" where it is none."""
+    found = _HOST.fullmatch(host.lower())
+    return "" if found is None else found[1].rstrip(".")
 
 
 def _keys(headers: Headers) -> list[bytes]:

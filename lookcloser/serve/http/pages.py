@@ -42,8 +42,8 @@ def page_routes(api: FastAPI) -> APIRouter:
         api: What is described.
     """
     router = APIRouter(include_in_schema=False)
-    for name, asset in server_page().items():
-        _add_asset(router, "/" if name == "index.html" else f"/{name}", asset)
+    for path, asset in _assets().items():
+        _add_asset(router, path, asset)
 
     @router.get("/docs")
     async def docs() -> Response:
@@ -54,6 +54,15 @@ def page_routes(api: FastAPI) -> APIRouter:
         return Response(_STYLE, media_type="text/css")
 
     return router
+
+
+def _assets() -> dict[str, Asset]:
+    """The files of the page by their paths."""
+    page = server_page()
+    return {"/" if name == "index.html" else f"/{name}": asset for name, asset in page.items()}
+
+
+PAGES = frozenset({"/docs", "/docs.css", *_assets()})
 
 
 def _add_asset(router: APIRouter, path: str, asset: Asset) -> None:

@@ -1,0 +1,59 @@
+"""Pages for people: complete, escaped, and without any address outside."""
+
+import re
+from html.parser import HTMLParser
+
+from lookcloser.serve.http.pages import docs_page
+
+
+class Links(HTMLParser):
+    """Everything that a page would load, and its tags."""
+
+    def __init__(self):
+        super().__init__()
+        self.links, self.tags = [], set()
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        self.links += [value for name, value in attributes if name in {"src", "href", "action"}]
+
+
+def test_the_docs_describe_every_address_and_load_nothing_from_outside(insects):
+    page = insects.get("/docs")
+    paths = insects.get("/openapi.json").json()["paths"]
+    assert {"/v1/predict", "/healthz", "/setup", "/api/v1/vision/labels"} <= paths.keys()
+    for path in paths:
+        assert f" {path}<" in page.text
+    links = Links()
+    links.feed(page.text)
+    assert "script" not in links.tags
+    assert set(links.links) == {"/docs.css", "/openapi.json"}
+    for link in links.links:
+        assert insects.get(link).status_code == 200
+
+
+def test_the_page_and_its_files(insects):
+    page = insects.get("/")
+    links = Links()
+    links.feed(page.text)
+    own = [link for link in links.links if not link.startswith("data:")]
+    assert set(own) == {"page.css", "page.js"}
+    for link in own:
+        answer = insects.get(f"/{link}")
+        assert answer.status_code == 200
+        assert not re.search(r"https?://(?!localhost)", answer.text)
+
+
+def test_the_docs_escape_what_they_show():
+    evil = "<script>alert(1)</script>"
+    operation = {
+        "summary": evil,
+        "parameters": [{"name": evil, "schema": {"enum": [evil]}, "description": evil}],
+        "responses": {"200": {"content": {evil: {"schema": {"type": evil}}}}},
+    }
+    document = {
+        "info": {"title": evil, "version": evil, "summary": evil},
+        "paths": {f"/{evil}": {"get": operation}},
+        "components": {"schemas": {evil: {"title": evil}}},
+    }
+    assert "<script" not in docs_page(document)
