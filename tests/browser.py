@@ -13,11 +13,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 def is_load(event, loader):
     """Whether a DevTools event says that all of the page of this loader is there."""
-    said = event["params"]
-    return event["method"] == "Page.lifecycleEvent" and (said["name"], said["loaderId"]) == (
-        "load",
-        loader,
-    )
+    said = event.get("params", {})
+    found = (event.get("method"), said.get("name"), said.get("loaderId"))
+    return found == ("Page.lifecycleEvent", "load", loader)
 
 
 def is_new_page(event):
@@ -71,6 +69,7 @@ class Browser:
         self.call("Page.setLifecycleEventsEnabled", enabled=True)
         self.call("Runtime.enable")
         self.call("Network.enable")
+        self.call("Inspector.enable")
 
     def call(self, method, **params):
         """The result of a method of the DevTools protocol."""
@@ -129,6 +128,19 @@ class Browser:
             "new Promise((done) => { const look = () => "
             f"(({condition}) ? done(true) : requestAnimationFrame(look)); look(); }})"
         )
+
+    def begin(self):
+        """Forget what was: the page, its events, how it is looked at."""
+        self.open("about:blank")
+        self.call("Emulation.clearDeviceMetricsOverride")
+        self.call("Emulation.setEmulatedMedia", features=[])
+        self.events.clear()
+
+    def crash(self):
+        """End the process of the page, as when it runs out of memory."""
+        self.send("Page.crash")
+        while not self.named("Inspector.targetCrashed"):
+            self.events.append(self.receive())
 
     def give_files(self, selector, paths):
         """Choose files in a file input."""

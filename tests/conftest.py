@@ -91,12 +91,19 @@ def shared_data() -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    """A `Browser` of its own for the test."""
-    opened = Browser(tmp_path / "profile")
+@pytest.fixture(scope="session")
+def opened_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A `Browser` for all tests of a process."""
+    opened = Browser(tmp_path_factory.mktemp("browser"))
     try:
         opened.open_page()
         yield opened
     finally:
         opened.close()
+
+
+@pytest.fixture
+def browser(opened_browser: Browser) -> Browser:
+    """A `Browser` with an empty page."""
+    opened_browser.begin()
+    return opened_browser

@@ -27,6 +27,7 @@ from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import relative
 from lookcloser.runtime import Engine
 from lookcloser.runtime.regions import upsample
+from lookcloser.runtime.spread import Spread
 
 LABELS = ("auto", "given", "predicted")
 
@@ -76,6 +77,7 @@ def annotate(
     batch_size: int = 32,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    spread: Spread | None = None,
 ) -> Annotation:
     """Write pseudo-boxes for every image of a folder or data set.
 
@@ -99,6 +101,8 @@ def annotate(
         batch_size: Images per forward pass.
         workers: Threads that decode images.
         progress: Called with (done, total) images.
+        spread: Runs the network elsewhere, such as `lookcloser.batch.RaySpread`; boxes are made
+            here.
 
     Raises:
         LookcloserError: For data that cannot be read, unknown options, a captioner, a method
@@ -116,9 +120,8 @@ def annotate(
     thresholds, used = _begin(journal, engine, boxed, settings)
     missing = [sample for sample in samples if _undone(journal, sample)]
     resumed = done = len(samples) - len(missing)
-    for batch in label_maps(
-        engine, missing, labels_of=labels_of, batch_size=batch_size, workers=workers
-    ):
+    how = {"batch_size": batch_size, "workers": workers}
+    for batch in label_maps(engine, missing, labels_of=labels_of, **how, spread=spread):
         journal.add(_record(item, header, thresholds, masks) for item in batch)
         done += len(batch)
         if progress is not None:

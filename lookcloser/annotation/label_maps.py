@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data import Sample
 from lookcloser.runtime import ArrayOutput, Engine, Loaded, label_scores, load_batches
+from lookcloser.runtime.spread import Spread
 
 _MOST_TAGS = 20  # of one image's answer
 
@@ -45,6 +47,7 @@ def label_maps(
     labels_of: LabelsOf,
     batch_size: int = 32,
     workers: int = 0,
+    spread: Spread | None = None,
 ) -> Iterator[list[LabelMaps | Failed]]:
     """Run the model over images, a batch at a time.
 
@@ -54,6 +57,7 @@ def label_maps(
         labels_of: Whose maps: names of the model's classes, or None for those of its answer.
         batch_size: Images per forward pass.
         workers: Threads that decode images.
+        spread: Runs the network elsewhere, or None.
 
     Yields:
         What was seen on each image of a batch, in order, or why it could not be read.
@@ -61,18 +65,39 @@ def label_maps(
     Raises:
         LookcloserError: For a method without class maps.
     """
+    asked = [(sample, labels_of(sample)) for sample in samples]
+    if spread is not None:
+        yield from spread(partial(_looked, batch_size, workers), asked)
+    else:
+        yield from _batches(batch_size, workers, engine, asked)
+
+
+Asked = tuple[Sample, Sequence[str] | None]
+
+
+def _looked(
+    batch_size: int, workers: int, engine: Engine, asked: Sequence[Asked]
+) -> list[LabelMaps | Failed]:
+    """All batches together, as they come from elsewhere."""
+    return [one for batch in _batches(batch_size, workers, engine, asked) for one in batch]
+
+
+def _batches(
+    batch_size: int, workers: int, engine: Engine, asked: Sequence[Asked]
+) -> Iterator[list[LabelMaps | Failed]]:
     index = {name: number for number, name in enumerate(engine.header.names)}
     batches = load_batches(
-        [sample.source for sample in samples],
+        [sample.source for sample, _ in asked],
         engine.header.preprocessing,
         batch_size=batch_size,
         workers=workers,
     )
     done = 0
     for batch in batches:
-        own = samples[done : done + len(batch)]
+        own = asked[done : done + len(batch)]
         done += len(batch)
-        yield list(_of_batch(engine, own, batch, [labels_of(sample) for sample in own], index))
+        samples, labels = [sample for sample, _ in own], [names for _, names in own]
+        yield list(_of_batch(engine, samples, batch, labels, index))
 
 
 def _of_batch(

@@ -9,7 +9,17 @@ import typer
 
 from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import BoxRuleOption, Columns, DecodingWorkers, Device, DryRun
+from lookcloser.cli.terminal.batch import read_spread
+from lookcloser.cli.terminal.options import (
+    BoxRuleOption,
+    Columns,
+    DecodingWorkers,
+    Device,
+    DryRun,
+    Engine,
+    Processes,
+    RayAddress,
+)
 from lookcloser.core.wording import count
 
 
@@ -40,6 +50,9 @@ def annotate(
     batch_size: BatchSize = 32,
     workers: DecodingWorkers = 0,
     device: Device = None,
+    engine: Engine = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
 ) -> None:
     """Turn labels into boxes: pseudo-boxes and masks for a whole folder or data set.
@@ -52,6 +65,7 @@ def annotate(
     from lookcloser.recognizer import load
     from lookcloser.runtime.onnx_file import is_onnx
 
+    spread = read_spread(run, engine, processes, ray_address, device)
     recognizer = load(run, device=device, box_rule=box_rule)
     if dry_run:
         asked = count_images(
@@ -79,6 +93,7 @@ def annotate(
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            spread=spread,
         )
     for note in found.notes:
         printing.say(note)

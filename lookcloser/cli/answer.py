@@ -5,20 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.batch import answer_all, read_spread, refuse
 from lookcloser.cli.terminal.options import (
     BoxRuleOption,
     Columns,
     DecodingWorkers,
     Device,
     DryRun,
+    Engine,
     LoadingWorkers,
+    Processes,
+    RayAddress,
 )
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, flag
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
 
@@ -65,6 +69,7 @@ AnyRun = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
 FAILED, SKIPPED = 1, 3
+MANY = "Many images (--out)"
 THRESHOLD_FROM = (
     "True boxes that choose where maps are cut: none (a fixed threshold), few:N (N images of val), "
     "val, or split (the scored one, optimistic)."
@@ -78,7 +83,10 @@ ScoredSplit = Annotated[
 
 def predict(
     run: AnyRun,
-    images: Annotated[list[str], typer.Argument(help="Images, folders or globs.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(help="Images, folders or globs; with --out also lists, tables and shards."),
+    ],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[
         Path | None, typer.Option(help="Save images of the evidence in this folder.")
@@ -91,6 +99,33 @@ def predict(
         ),
     ] = None,
     json: Json = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Answer any number of images into this folder; given again, it goes on.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option("--format", help="jsonl, csv or parquet.", rich_help_panel=MANY),
+    ] = None,
+    maps: Annotated[
+        bool, typer.Option("--maps", help="Write heatmaps, too.", rich_help_panel=MANY)
+    ] = False,
+    engine: Engine = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Answer one share of the source, e.g. 2/4, into the folder of all.",
+            rich_help_panel=MANY,
+        ),
+    ] = None,
+    part_images: Annotated[
+        int | None, typer.Option(min=1, help="Images of a file.", rich_help_panel=MANY)
+    ] = None,
     box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 16,
     workers: DecodingWorkers = 0,
@@ -114,8 +149,26 @@ def predict(
 
     Example: `lookcloser predict runs/birds photos/ --save evidence/`, or
     `lookcloser predict runs/birds photos/ --csv answers.csv`, or
-    `lookcloser predict runs/birds photos/ --coverage 0.95`
+    `lookcloser predict runs/birds photos/ --coverage 0.95`, or
+    `lookcloser predict runs/birds archive/ --out answers/`
     """
+    many: dict[str, Any] = {
+        "engine": engine,
+        "processes": processes,
+        "ray_address": ray_address,
+        "shard": shard,
+        "part_images": part_images,
+    }
+    if out is not None:
+        refuse("--out", {"--save": save, "--csv": csv, "--json": json})
+        from lookcloser.batch import How, Job
+
+        answering = How(top, coverage, sets, maps, box_rule, batch_size, workers)
+        job = Job(run, out, form or "jsonl", answering, device)
+        answer_all(job, images, dry_run=dry_run, **many)
+        return
+    asked = {flag(name): value for name, value in many.items()}
+    refuse("predict without --out", {"--format": form, "--maps": maps, **asked})
     from lookcloser.core.images import find_images
     from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
@@ -180,6 +233,9 @@ def evaluate(
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
     device: Device = None,
+    engine: Engine = None,
+    processes: Processes = None,
+    ray_address: RayAddress = None,
     dry_run: DryRun = False,
 ) -> None:
     """Score a model on a split: its answers and, where the data has boxes, its evidence.
@@ -192,6 +248,7 @@ def evaluate(
 
     named = None if views is None else view_names(views, "--views")
     read_source(threshold_from)
+    spread = read_spread(run, engine, processes, ray_address, device)
     recognizer, rated = load_run(run, device=device, box_rule=box_rule), {}
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
@@ -212,6 +269,7 @@ def evaluate(
             batch_size=batch_size,
             workers=workers,
             progress=progress,
+            spread=spread,
         )
     if json:
         each = {name: scores._asdict() for name, scores in rated.items()}

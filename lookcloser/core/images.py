@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
@@ -42,7 +43,7 @@ __all__ = [
     "walk_images",
 ]
 
-ImageSource = str | Path | bytes | IO[bytes] | NDArray[Any] | Image.Image
+ImageSource = str | Path | Packed | bytes | IO[bytes] | NDArray[Any] | Image.Image
 
 # Where Pillow itself refuses to go on (twice its MAX_IMAGE_PIXELS): 512 MiB as RGB.
 MAX_PIXELS = 178_956_970
@@ -62,9 +63,9 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     maximum. Of an animation the first frame is taken. The caller's image or array is not changed.
 
     Args:
-        source: A file, the bytes of one, a file opened for reading bytes (``io.BytesIO`` too, read
-            from its beginning), a PIL image, or an array uint8 or float in [0, 1] of shape (H, W),
-            (H, W, 1), (H, W, 3) or (H, W, 4).
+        source: A file, one in an archive (`Packed`), the bytes of one, a file opened for reading
+            bytes (``io.BytesIO`` too, read from its beginning), a PIL image, or an array uint8 or
+            float in [0, 1] of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
         max_pixels: Width × height above which the image is refused, before it is decoded.
 
     Raises:
@@ -77,6 +78,8 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         return _read(source, "image", max_pixels)
     if isinstance(source, bytes | bytearray | memoryview):
         return _read(io.BytesIO(source), "image given as bytes", max_pixels)
+    if isinstance(source, Packed):
+        return _read(_unpacked(source), str(source), max_pixels)
     if isinstance(source, str | Path):
         return _read(_file(source), str(source), max_pixels)
     if hasattr(source, "read"):
@@ -137,6 +140,13 @@ def is_turned(source: str | Path) -> bool:
             return _orientation(image) != 1
     except LookcloserError:
         return False
+
+
+def _unpacked(source: Packed) -> io.BytesIO:
+    content = source.read()
+    if not content:
+        raise LookcloserError(f"{source}: the file is empty")
+    return io.BytesIO(content)
 
 
 def _content(file: IO[bytes]) -> tuple[io.BytesIO, str]:

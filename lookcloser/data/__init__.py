@@ -5,8 +5,9 @@ from lookcloser.data.checking.check import Balance, DataReport, Problem, check_d
 from lookcloser.data.checking.inspection import Duplicate
 from lookcloser.data.checking.statistics import CaptionStatistics, TagPair, TagStatistics
 from lookcloser.data.checking.validation import validate_for_training
-from lookcloser.data.read import parse_columns, read_as_trained, read_data
+from lookcloser.data.read import parse_columns, read_as_given, read_as_trained, read_data
 from lookcloser.data.readers import READERS, Reader
+from lookcloser.data.shards.writing import Shards, write_shards
 from lookcloser.data.splits import make_splits
 
 __all__ = [
@@ -19,12 +20,15 @@ __all__ = [
     "Problem",
     "Reader",
     "Sample",
+    "Shards",
     "TagPair",
     "TagStatistics",
     "check_data",
     "make_splits",
     "parse_columns",
+    "read_as_given",
     "read_as_trained",
     "read_data",
     "validate_for_training",
+    "write_shards",
 ]

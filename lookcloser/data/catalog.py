@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lookcloser.core.archives import Packed
 from lookcloser.core.errors import unknown
 from lookcloser.core.types import Box, Task
 
@@ -23,7 +24,7 @@ class Sample:
 
     Attributes:
         name: Its path inside the data set, "/" between names; splits are hashed from it.
-        source: The file, or the pixels as uint8 (H, W) or (H, W, 3).
+        source: The file, its place in an archive, or the pixels as uint8 (H, W) or (H, W, 3).
         labels: One for classification, any number of tags for multilabel.
         captions: Sentences.
         boxes: (label or None, (x0, y0, x1, y1)) in pixels of the original image, x1 and y1
@@ -32,11 +33,23 @@ class Sample:
     """
 
     name: str
-    source: Path | NDArray[np.uint8]
+    source: Path | Packed | NDArray[np.uint8]
     labels: tuple[str, ...] = ()
     captions: tuple[str, ...] = ()
     boxes: tuple[tuple[str | None, Box], ...] = ()
     split: str | None = None
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of the file or of the array; 0 where there is no file, or an empty one."""
+        if isinstance(self.source, Packed):
+            return self.source.size
+        if isinstance(self.source, Path):
+            try:
+                return self.source.stat().st_size
+            except OSError:
+                return 0
+        return int(self.source.nbytes)
 
     def boxes_of(self, label: str) -> tuple[Box, ...]:
         """The true boxes of a label; one without a name belongs to the only label there is."""

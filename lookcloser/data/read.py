@@ -50,16 +50,7 @@ def read_data(
         LookcloserError: If there is no such path, no layout fits (the message says what was found),
             there are no images, or the reader of the layout finds something wrong.
     """
-    refuse_url(path)
-    root = Path(path).expanduser()
-    if not root.exists():
-        raise missing_path(path)
-    try:
-        catalog = tidy(_catalog(root, skip_missing, columns or {}))
-    except OSError as error:
-        raise LookcloserError(f"{error.filename}: cannot be read: {error.strerror}") from error
-    if not catalog.samples:
-        raise LookcloserError(f"{path}: {catalog.layout} without any image")
+    catalog = read_as_given(path, skip_missing=skip_missing, columns=columns)
     samples = make_splits(
         catalog.samples, seed=split_seed, val_share=val_share, test_share=test_share
     )
@@ -70,6 +61,27 @@ def read_data(
         return complete
     note = f"Made from a hash of the file names (seed {split_seed}): {', '.join(made)}"
     return replace(complete, notes=(*catalog.notes, note))
+
+
+def read_as_given(
+    path: str | Path, *, skip_missing: bool = False, columns: Mapping[str, str] | None = None
+) -> Catalog:
+    """`read_data` without making splits: where the data brings none along, there are none.
+
+    Raises:
+        LookcloserError: As `read_data`.
+    """
+    refuse_url(path)
+    root = Path(path).expanduser()
+    if not root.exists():
+        raise missing_path(path)
+    try:
+        catalog = tidy(_catalog(root, skip_missing, columns or {}))
+    except OSError as error:
+        raise LookcloserError(f"{error.filename}: cannot be read: {error.strerror}") from error
+    if not catalog.samples:
+        raise LookcloserError(f"{path}: {catalog.layout} without any image")
+    return catalog
 
 
 def read_as_trained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -32,7 +33,7 @@ from lookcloser.metrics.captions import (
     cider_d_per_caption,
     rouge_l_per_caption,
 )
-from lookcloser.models import Captioner
+from lookcloser.models import Captioner, Model
 from lookcloser.runtime import ArrayOutput, predictions
 from lookcloser.runtime.regions import Size, upsample
 
@@ -148,15 +149,9 @@ def write_split(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Iter
     if silent:
         raise LookcloserError(f"{silent[0]}: no caption to compare with", fix="Leave it out")
     longest = max(len(tokenize(caption)) for sample in samples for caption in sample.captions)
-    header, model = loop.engine.header, loop.engine.model
+    header = loop.engine.header
     targets = CaptionTargets(header.names, longest)
-    assert isinstance(model, Captioner)  # what the task in its header promises
-
-    def ask(batch: SplitBatch) -> tuple[ArrayOutput, list[float]]:
-        features = model.backbone(batch.images)
-        return as_arrays(model.write(features)), _losses(model, features, batch.samples, targets)
-
-    for batch, (output, losses) in loop.run(samples, targets, ask, skipped):
+    for batch, (output, losses) in loop.run(samples, targets, partial(_ask, targets), skipped):
         found = predictions(output, header, batch.sizes, top=0)
         yield [
             Written(
@@ -167,6 +162,15 @@ def write_split(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Iter
             )
             for sample, prediction, loss in zip(batch.samples, found, losses, strict=True)
         ]
+
+
+def _ask(
+    targets: CaptionTargets, model: Model, batch: SplitBatch
+) -> tuple[ArrayOutput, list[float]]:
+    """The captions, and the loss of the references."""
+    assert isinstance(model, Captioner)  # what the task in its header promises
+    features = model.backbone(batch.images)
+    return as_arrays(model.write(features)), _losses(model, features, batch.samples, targets)
 
 
 def _losses(

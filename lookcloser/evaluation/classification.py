@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -111,8 +110,8 @@ def answer_split(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Ite
     """
     header = loop.engine.header
     check_known((sample.labels[0] for sample in samples), header)
-    ask, first = partial(_ask, loop.engine.model), 0
-    for batch, (output, truth) in loop.run(samples, ClassTargets(header.names), ask, skipped):
+    first = 0
+    for batch, (output, truth) in loop.run(samples, ClassTargets(header.names), _ask, skipped):
         probabilities = label_scores(output.logits, header)
         yield Answered(
             batch.samples, batch.sizes, first, output, probabilities, batch.targets.numpy(), truth

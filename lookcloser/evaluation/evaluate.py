@@ -12,6 +12,7 @@ from lookcloser.evaluation.loop import Loop
 from lookcloser.evaluation.multilabel import evaluate_multilabel
 from lookcloser.evaluation.threshold_source import read_source
 from lookcloser.inference.engine import TorchEngine
+from lookcloser.runtime.spread import Spread
 
 EVALUATIONS: dict[Task, Callable[..., Evaluation]] = {
     "classification": evaluate_split,
@@ -31,11 +32,12 @@ def evaluate_data(
     batch_size: int = 32,
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
+    spread: Spread | None = None,
 ) -> Evaluation:
     """See `lookcloser.Recognizer.evaluation`; ``flagged`` as in `core.galleries.choose`."""
     read_source(threshold_from)
     return EVALUATIONS[engine.header.task](
-        Loop(engine, batch_size, workers, progress),
+        Loop(engine, batch_size, workers, progress, spread),
         catalog,
         split,
         threshold_from=threshold_from,

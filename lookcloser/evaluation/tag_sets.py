@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -131,8 +130,8 @@ def tag_batches(loop: Loop, samples: Sequence[Sample], skipped: Skipped) -> Iter
     """
     header = loop.engine.header
     check_known((name for sample in samples for name in sample.labels), header)
-    ask, first = partial(_ask, loop.engine.model), 0
-    for batch, (output, true_maps) in loop.run(samples, TagTargets(header.names), ask, skipped):
+    first = 0
+    for batch, (output, true_maps) in loop.run(samples, TagTargets(header.names), _ask, skipped):
         assert output.tokens is not None  # of an answer
         answered = label_sets(torch.from_numpy(output.tokens), len(header.names)).numpy()
         yield TagBatch(batch, first, output, answered, true_maps)

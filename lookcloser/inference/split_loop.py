@@ -98,16 +98,33 @@ def run_split(
         LookcloserError: At the end, where no image could be read.
     """
     any_read = False
+    for batch, answer in ask_split(
+        engine, samples, targets, ask, skipped, batch_size=batch_size, workers=workers
+    ):
+        any_read = True
+        yield batch, answer
+    if not any_read:
+        raise nothing_read(samples, skipped)
+
+
+def ask_split(
+    engine: TorchEngine,
+    samples: Sequence[Sample],
+    targets: Targets,
+    ask: Callable[[SplitBatch], T],
+    skipped: Skipped,
+    *,
+    batch_size: int,
+    workers: int = 0,
+) -> Iterator[tuple[SplitBatch, T]]:
+    """As `run_split`, and nothing at all where no image could be read: it may be a part of more."""
     for batch in read_split(
         engine, samples, targets, skipped, batch_size=batch_size, workers=workers
     ):
-        any_read = True
         # The contexts are left before anything is yielded: they would hold for the caller, too.
         with torch.inference_mode(), evaluating(engine.model), engine.session:
             answer = ask(batch)
         yield batch, answer
-    if not any_read:
-        raise nothing_read(samples, skipped)
 
 
 def nothing_read(samples: Sequence[Sample], skipped: Skipped) -> LookcloserError:

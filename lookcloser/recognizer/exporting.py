@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -158,7 +158,8 @@ def _no_folder() -> UsageError:
 def _on_cpu(engine: AnyEngine) -> AnyEngine:
     if engine.device.type == "cpu":
         return engine
-    return replace(engine, model=copy.deepcopy(engine.model).cpu(), device=torch.device("cpu"))
+    model: Any = copy.deepcopy(engine.model).cpu()  # of the engine's own kind
+    return replace(engine, model=model, device=torch.device("cpu"))
 
 
 def _images(engine: AnyEngine, catalog: Catalog | None, most: int) -> Measured:

@@ -24,6 +24,7 @@ from lookcloser.inference.explaining import AnyEngine, explain_image, explain_la
 from lookcloser.inference.stock import StockEngine
 from lookcloser.models import Model, save_model_file
 from lookcloser.runtime import Answerer
+from lookcloser.runtime.spread import Spread
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
@@ -86,6 +87,7 @@ class Recognizer(Answerer):
         batch_size: int = 32,
         workers: int = 0,
         progress: Callable[[int, int], None] | None = None,
+        spread: Spread | None = None,
     ) -> Evaluation:
         """Everything measured on one split: scores, intervals, and each answer with its evidence.
 
@@ -102,20 +104,17 @@ class Recognizer(Answerer):
             batch_size: Images per forward pass.
             workers: Loading processes.
             progress: Told (done, total) images after each batch.
+            spread: Runs the network elsewhere, such as `lookcloser.batch.RaySpread`; scores are
+                made here.
 
         Raises:
             LookcloserError: For data that cannot be read, a split or a class that is not there.
         """
         return evaluate_data(
-            self.trained_engine(),
-            self.catalog(data),
-            split,
-            threshold_from=threshold_from,
-            evidence=evidence,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-        )
+            self.trained_engine(), self.catalog(data), split, threshold_from=threshold_from,
+            evidence=evidence, batch_size=batch_size, workers=workers, progress=progress,
+            spread=spread,
+        )  # fmt: skip
 
     def rate_views(
         self,
@@ -301,27 +300,20 @@ class Recognizer(Answerer):
         form: str = "onnx",
         ort: str | Path | None = None,
     ) -> ExportResult:
-        """Write one .onnx file that answers without torch, evidence included, and check it.
+        """Write one .onnx file, or a folder with a web page, that answers without torch; check it.
 
-        `lookcloser.load` opens it, and so do readers of ONNX. It is compared with this model on
-        images of the run's data, where that is still there, else on drawn ones.
+        It is compared with this model, on images of the run's data where that is still there.
 
         Args:
-            out: The file, or the folder of a web page; None writes model.onnx or web/ into the run.
-            int8: Whether the network computes in 8 bits: smaller, several times as fast, and a
-                little less exact; the result says by how much.
-            calibrate: Of ``int8``: a folder of images like those of the training; None takes 128
-                of the run's training data.
-            form: "onnx", or "web" for a folder that any static host serves and that answers in
-                the browser, which images never leave.
-            ort: Of "web": the folder of the npm package onnxruntime-web; "cdn" to load it from a
-                pinned address; None looks in the current folder.
+            out: The file or the folder; None writes model.onnx or web/ into the run.
+            int8: Compute in 8 bits: smaller, faster, less exact; the result says by how much.
+            calibrate: Of ``int8``: a folder of images; None takes 128 of the run's training data.
+            form: "onnx", or "web": a folder for any static host, which answers in the browser.
+            ort: Of "web": the npm package onnxruntime-web, "cdn", or None, see `lookcloser.web`.
 
         Raises:
-            LookcloserError: For a network that cannot be exported, or whose file answers otherwise
-                (it is not kept); where the extra "export" or onnxruntime-web is not installed; for
-                a model from a single file without ``out``; for a folder in which there is anything
-                but an earlier export.
+            LookcloserError: For a network that cannot be exported, or whose file answers otherwise;
+                where a package is missing, or something else is in the place of the result.
         """
         from lookcloser.recognizer.exporting import export_run
 
@@ -361,17 +353,9 @@ class Recognizer(Answerer):
         from lookcloser.recognizer.pushing import push_run
 
         return push_run(
-            self,
-            repository,
-            data=data,
-            split=split,
-            image=image,
-            license=license,
-            private=private,
-            dry_run=dry_run,
-            out=out,
-            progress=progress,
-        )
+            self, repository, data=data, split=split, image=image, license=license,
+            private=private, dry_run=dry_run, out=out, progress=progress,
+        )  # fmt: skip
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

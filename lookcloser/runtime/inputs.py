@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import ImageSource, find_images, load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
@@ -24,7 +25,7 @@ class Loaded(NamedTuple):
         pixels: (3, H, W) of `input_pixels`; None where it cannot be read.
         size: (width, height) of the upright original.
         error: Why it cannot be read, or None.
-        image: The decoded image, of a source that is no file.
+        image: The decoded image, of a source that is no file, nor in one.
     """
 
     pixels: NDArray[np.uint8] | None
@@ -87,5 +88,5 @@ def _load(source: ImageSource, preprocessing: Preprocessing) -> Loaded:
         image = load_image(source)
     except LookcloserError as error:
         return Loaded(None, error=str(error))
-    kept = None if isinstance(source, str | Path) else image
+    kept = None if isinstance(source, str | Path | Packed) else image
     return Loaded(input_pixels(image, preprocessing), image.size, image=kept)

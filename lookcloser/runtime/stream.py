@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lookcloser.core.archives import Packed
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Prediction
 from lookcloser.runtime.answering import Promise, predictions
@@ -72,5 +73,6 @@ def answer_batch(
             task = engine.header.task
             found.append(Prediction(task, (), (), (0, 0), path, error=item.error))
         else:
-            found.append(replace(next(answers), path=path, image=item.image))
+            image = source if isinstance(source, Packed) else item.image
+            found.append(replace(next(answers), path=path, image=image))
     return found

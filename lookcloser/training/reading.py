@@ -11,6 +11,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback
 from torch.utils.data import DataLoader
 
+from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Catalog, Sample
@@ -180,5 +181,7 @@ class _Watched:
 
 
 def _is_gone(sample: Sample) -> bool:
-    """Whether even the folder of an image is not there."""
+    """Whether even the folder or the archive of an image is not there."""
+    if isinstance(sample.source, Packed):
+        return not sample.source.archive.is_file()
     return isinstance(sample.source, Path) and not sample.source.parent.is_dir()

@@ -157,6 +157,7 @@ def _header(header: ModelHeader) -> dict[str, Any]:
         "names": list(header.names),
         "preprocessing": asdict(header.preprocessing),
         "box_threshold": header.box_threshold,
+        "box_rule": header.box_rule,
         "evidence_kind": header.evidence_kind,
         "calibration": {
             "temperature": calibration.temperature,

@@ -10,13 +10,19 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
 import lookcloser
 from lookcloser.core import LookcloserError
 from lookcloser.core.errors import UsageError
+from lookcloser.export import Differences
+from lookcloser.recognizer import Recognizer, exporting
+from lookcloser.recognizer.exporting import ExportResult
 from lookcloser.runtime.onnx import OnnxRecognizer
 
-pytest.importorskip("onnxruntime")
-pytest.importorskip("onnxscript")
+from ..web.conftest import make_package
+from ..web.networks import write_network
 
 Program = Callable[..., Any]
 
@@ -65,3 +71,41 @@ def test_wrong_usage_is_said_before_the_work(run_folder: Path, tmp_path: Path) -
     with pytest.raises(LookcloserError, match="--calibrate FOLDER"):
         alone.export(tmp_path / "a.onnx", int8=True)
     assert not list(tmp_path.glob("*.onnx"))
+
+
+def test_a_run_becomes_a_folder_for_the_web(
+    program: Program,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def exported(recognizer: Recognizer, path: Path, int8: bool, calibrate: object) -> ExportResult:
+        assert not int8
+        write_network(path)
+        return ExportResult(path, Differences(4, 1e-7), "4 images", size=path.stat().st_size)
+
+    monkeypatch.setattr(exporting, "_export_file", exported)
+    words = ("export", run_folder, "--out", "page", "--format", "web")
+    done = program(*words, "--ort", make_package(tmp_path))
+    assert done.code == 0, done.err
+    assert done.out.splitlines()[-1] == "page"
+    assert "python -m http.server --directory page" in done.said
+    card = json.loads((tmp_path / "page" / "model.json").read_text())
+    assert card["name"] == run_folder.name
+    assert (tmp_path / "page" / card["runtime"]["wasm"]["url"]).read_bytes() == b"\0asm"
+
+    done = program(*words, "--ort", tmp_path / "page")
+    assert done.code == 1
+    assert "npm install onnxruntime-web@" in done.said
+    assert "--ort cdn" in done.said
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    done = program("export", run_folder, "--out", "mine", "--format", "web", "--ort", "cdn")
+    assert done.code == 1
+    assert "something else in its place" in done.said
+    done = program("export", run_folder, "--format", "webb")
+    assert done.code == 2
+    assert "Close: web" in done.said
+    done = program("export", run_folder, "--ort", "cdn")
+    assert done.code == 2
+    assert "--ort without --format web" in done.said

@@ -45,7 +45,12 @@ def node(scripts: tuple[str, ...], expression: str, **values: Any) -> Any:
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     """A folder like that of the npm package."""
-    folder = tmp_path / "node_modules" / "onnxruntime-web"
+    return make_package(tmp_path)
+
+
+def make_package(root: Path) -> Path:
+    """What `package` gives, below ``root``."""
+    folder = root / "node_modules" / "onnxruntime-web"
     (folder / "dist").mkdir(parents=True)
     (folder / "package.json").write_text('{"name": "onnxruntime-web", "version": "1.30.0"}')
     (folder / "dist" / SCRIPT).write_bytes(b"export const env = {};")
@@ -85,17 +90,24 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server whose visitors may leave in the middle of an answer."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing; a test sees what it did not get."""
+
+
 Serve = Callable[..., str]
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Serve a folder, or what a handler answers, on loopback; gives the address."""
-    running: list[http.server.ThreadingHTTPServer] = []
+    running: list[Server] = []
 
     def start(folder: Path | None = None, handler: type[Quiet] = Quiet) -> str:
         made = functools.partial(handler, directory=str(folder or ROOT / "nothing"))
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), made)
+        server = Server(("127.0.0.1", 0), made)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         running.append(server)
         return f"http://127.0.0.1:{server.server_address[1]}/"

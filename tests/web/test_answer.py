@@ -78,6 +78,7 @@ CASES = {
     "fine maps": (HEADER, drawn(grid=(60, 41))),
     "equal scores": (HEADER, drawn()._replace(logits=np.ones((1, 7), np.float32))),
     "another threshold": (replace(HEADER, box_threshold=0.6), drawn(3)),
+    "a share of the maximum": (replace(HEADER, box_rule="max", box_threshold=0.4), drawn(3)),
     "scales": (
         HEADER,
         drawn(

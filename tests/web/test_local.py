@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookcloser.export import build_onnx, save
 from lookcloser.runtime.onnx import OnnxRecognizer, load
 from lookcloser.web import OrtWeb, write_folder
 
 from ..browser import CHROMIUM, Browser
-from ..export.conftest import make_engine
-from .conftest import EVIL, Serve
+from .conftest import EVIL, Quiet, Serve
+from .networks import write_network
 
+pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 ANSWERED = """document.querySelectorAll(".past").length
@@ -35,20 +35,17 @@ SAVED = """(() => {
   return saved;
 })()"""
 
-Site = Callable[[str], tuple[Path, OnnxRecognizer]]
+Site = Callable[..., tuple[Path, OnnxRecognizer]]
 
 
 @pytest.fixture(scope="module")
 def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """By the name of a case of tests/export: its web folder, and its file as Python opens it."""
+    """By method: a web folder, and its file as Python opens it."""
     root = tmp_path_factory.mktemp("sites")
 
     @cache
-    def make(case: str) -> tuple[Path, OnnxRecognizer]:
-        engine = make_engine(case)
-        names = (EVIL, *engine.header.names[1:])
-        path = root / f"{case.replace(' ', '-')}.onnx"
-        save(build_onnx(engine.model, replace(engine.header, names=names)), path)
+    def make(method: str = "racnn") -> tuple[Path, OnnxRecognizer]:
+        path = write_network(root / f"{method}.onnx", method)
         recognizer = load(path, threads=1)
         write_folder(recognizer.engine.file, path.with_suffix(""), installed, EVIL)
         return path.with_suffix(""), recognizer
@@ -77,7 +74,7 @@ def photos(tmp_path: Path) -> list[Path]:
 @pytest.fixture
 def small_memory(tmp_path: Path) -> Iterator[Browser]:
     """A browser in which WebAssembly gets less memory than ONNX Runtime needs."""
-    opened = Browser(tmp_path / "small", "--js-flags=--wasm-max-mem-pages=300")
+    opened = Browser(tmp_path / "small", "--js-flags=--wasm-max-mem-pages=200")
     try:
         opened.open_page()
         yield opened
@@ -95,7 +92,7 @@ def give(browser: Browser, *paths: Path) -> str:
 def test_answers_are_those_of_python(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    folder, recognizer = site("racnn")
+    folder, recognizer = site()
     browser.open(serve(folder))
     assert give(browser, *photos) == ""
     found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
@@ -122,10 +119,26 @@ def test_answers_are_those_of_python(
     assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
 
 
+def test_tags_are_those_of_python(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path]
+) -> None:
+    folder, recognizer = site("sigmoid")
+    browser.open(serve(folder))
+    assert give(browser, *photos) == ""
+    found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
+    for path in photos:
+        (wanted,) = recognizer.predict(path)
+        assert 0 < len(wanted.labels) < len(recognizer.names)
+        answer = found[path.name]
+        assert [item["name"] for item in answer["labels"]] == [item.name for item in wanted.labels]
+        steps = [(region["label"], region["step"]) for region in answer["regions"]]
+        assert steps[: len(wanted.labels)] == [(r.label, r.step) for r in wanted.regions]
+
+
 def test_images_stay_in_the_browser(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    address = serve(site("racnn")[0])
+    address = serve(site()[0])
     other = serve(photos[0].parent)
     browser.open(address)
     assert give(browser, photos[0]) == ""
@@ -150,7 +163,7 @@ def test_images_stay_in_the_browser(
 def test_captions_are_walked_through_by_keyboard(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
-    folder, recognizer = site("lstm attending")
+    folder, recognizer = site("lstm")
     browser.open(serve(folder))
     assert give(browser, photos[1]) == ""
     (wanted,) = recognizer.predict(photos[1])
@@ -173,7 +186,7 @@ def test_captions_are_walked_through_by_keyboard(
 def test_a_broken_file_costs_nothing_else(
     site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path
 ) -> None:
-    browser.open(serve(site("racnn")[0]))
+    browser.open(serve(site()[0]))
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(photos[1].read_bytes()[:900])
     (tmp_path / "words.png").write_text("<script>alert(1)</script>")
@@ -188,7 +201,7 @@ def test_a_broken_file_costs_nothing_else(
 def test_want_of_memory_is_said(
     site: Site, serve: Serve, small_memory: Browser, photos: list[Path]
 ) -> None:
-    small_memory.open(serve(site("racnn")[0]))
+    small_memory.open(serve(site()[0]))
     for _ in range(2):  # the second try starts afresh
         assert "not enough memory for this. Close other tabs." in give(small_memory, photos[0])
 
@@ -196,14 +209,28 @@ def test_want_of_memory_is_said(
 def test_a_tab_that_ended_says_so_when_it_comes_back(
     site: Site, serve: Serve, browser: Browser
 ) -> None:
-    address = serve(site("racnn")[0])
+    address = serve(site()[0])
     browser.open(address)
     browser.value("sessionStorage.setItem(AT_WORK, 'large.jpg')")
-    browser.send("Page.crash")
+    browser.crash()
     browser.open(address)
     assert "The tab ended while it worked on large.jpg" in browser.value(TROUBLE)
     browser.open(address)
     assert browser.value(TROUBLE) == ""
+
+
+def test_a_page_whose_model_comes_late_answers_then(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path
+) -> None:
+    folder = tmp_path / "late"
+    shutil.copytree(site()[0], folder)
+    card = folder / "model.json"
+    card.rename(folder / "kept.json")
+    browser.open(serve(folder))
+    assert "model.json cannot be loaded (404)" in give(browser, photos[0])
+    (folder / "kept.json").rename(card)
+    assert give(browser, photos[1]) == ""
+    assert EVIL in browser.value("document.querySelector('.panel').textContent")
 
 
 @pytest.mark.parametrize("change", ["gone", "changed"])
@@ -211,11 +238,7 @@ def test_half_a_folder_is_said(
     site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path, change: str
 ) -> None:
     folder = tmp_path / "half"
-    folder.mkdir()
-    for path in site("racnn")[0].rglob("*.*"):
-        target = folder / path.relative_to(site("racnn")[0])
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(path.read_bytes())
+    shutil.copytree(site()[0], folder)
     model = folder / "model.onnx"
     if change == "gone":
         model.unlink()
@@ -224,3 +247,34 @@ def test_half_a_folder_is_said(
     browser.open(serve(folder))
     assert "model.onnx" in (said := give(browser, photos[0]))
     assert "Upload the whole folder again" in said
+
+
+class Open(Quiet):
+    """Files that other pages may load too, as those of a content delivery network."""
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+
+@pytest.mark.parametrize("sound", [True, False])
+def test_the_runtime_may_come_from_another_host(
+    site: Site,
+    installed: OrtWeb,
+    serve: Serve,
+    browser: Browser,
+    photos: list[Path],
+    tmp_path: Path,
+    sound: bool,
+) -> None:
+    assert installed.contents is not None
+    (tmp_path / "host").mkdir()
+    for name, data in installed.contents.items():
+        (tmp_path / "host" / name).write_bytes(data if sound else data + b"\n")
+    address = serve(tmp_path / "host", Open)
+    runtime = OrtWeb(installed.version, installed.hashes, address=address)
+    write_folder(site()[1].engine.file, tmp_path / "page", runtime, "page")
+    browser.open(serve(tmp_path / "page"))
+    said = give(browser, photos[0])
+    assert (said == "") == sound
+    assert sound or "is not the file that was exported" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -45,6 +46,7 @@ class Api(Quiet):
 
     asked: list[tuple[str, str, bytes]]
     key: str | None = None
+    most = 20_000  # bytes
 
     def reply(self, status: int, content: object, kind: str = "application/json") -> None:
         data = content if isinstance(content, bytes) else json.dumps(content).encode()
@@ -86,7 +88,7 @@ class Api(Quiet):
         self.asked.append((query["model"], query["heatmaps"], body))
         if not self.allowed():
             return
-        if len(body) > 5_000:
+        if len(body) > self.most:
             self.problem(413, f"{len(body)} bytes are too many")
         elif body.startswith(b"BM"):
             self.reply(200, {"predictions": [{"error": {"detail": "no BMP today"}}]})
@@ -226,3 +228,45 @@ def test_nothing_is_wider_than_a_phone(
       e.offsetParent && !e.textContent.trim() && !e.ariaLabel && !(e.labels && e.labels.length)
     )).map((e) => e.outerHTML)"""
     assert browser.value(unlabeled) == []
+
+
+@pytest.fixture
+def with_camera(tmp_path: Path) -> Iterator[Browser]:
+    """A browser with a camera, which shows a test pattern and is allowed."""
+    flags = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+    opened = Browser(tmp_path / "camera", *flags)
+    try:
+        opened.open_page()
+        yield opened
+    finally:
+        opened.close()
+
+
+def test_the_camera_is_answered_live(serve: Serve, with_camera: Browser, api: type[Api]) -> None:
+    browser = with_camera
+    browser.open(serve(handler=api))
+    browser.value("document.querySelector('#camera').click()")
+    browser.wait_for("document.querySelectorAll('.panel .region').length === 1")
+    asked = len(api.asked)
+    while len(api.asked) < asked + 2:  # one image after the other
+        browser.value("new Promise((done) => requestAnimationFrame(done))")
+    assert browser.value("document.querySelectorAll('.past').length") == 0
+    browser.value("document.querySelector('#camera-take').click()")
+    browser.wait_for(ANSWERED)
+    assert browser.value("document.querySelector('video').srcObject") is None
+    assert browser.value("document.querySelector('#camera-bar').hidden") is True
+    names = "[...document.querySelectorAll('.past-name')].map((e) => e.textContent)"
+    assert browser.value(names) == ["camera 1.jpg"]
+    api.most = 10
+    browser.value("document.querySelector('#camera').click()")
+    browser.wait_for("!document.querySelector('#trouble').hidden")
+    assert "bytes are too many" in browser.value(TROUBLE)
+    assert browser.value("document.querySelector('#camera-bar').hidden") is True
+
+
+def test_a_missing_camera_is_said(serve: Serve, browser: Browser, api: type[Api]) -> None:
+    browser.open(serve(handler=api))
+    browser.value("document.querySelector('#camera').click()")
+    browser.wait_for("!document.querySelector('#trouble').hidden")
+    assert "camera" in browser.value(TROUBLE)
+    assert browser.value("document.querySelector('#camera-bar').hidden") is True

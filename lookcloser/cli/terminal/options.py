@@ -33,3 +33,24 @@ BoxRuleOption = Annotated[
         "maximum) or max (as in the CAM paper); without it as the model was trained.",
     ),
 ]
+_CLUSTER = "Cluster"
+Engine = Annotated[
+    str | None,
+    typer.Option(help="plain or ray (Ray Data: a cluster).", rich_help_panel=_CLUSTER),
+]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Processes, each with a network of its own; without it 1, with Ray one for each core "
+        "or GPU.",
+        rich_help_panel=_CLUSTER,
+    ),
+]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(
+        help="Of a cluster of Ray that is there: auto, HOST:6379; without it this machine.",
+        rich_help_panel=_CLUSTER,
+    ),
+]

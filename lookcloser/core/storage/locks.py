@@ -17,7 +17,7 @@ _HELD = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 
 
 @contextmanager
-def only_one(folder: Path, what: str) -> Iterator[None]:
+def only_one(folder: Path, what: str, name: str = LOCK_FILE) -> Iterator[None]:
     """Hold ``folder`` for the block; the system lets go of it however the process ends.
 
     Processes that are started from this one do not hold it, so nothing they do keeps it. On a disk
@@ -26,11 +26,12 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
     Args:
         folder: It has to be there.
         what: Who else may be in it, for the error, e.g. ``"another training"``.
+        name: Of the file that is locked; those who share a folder lock one each.
 
     Raises:
         LookcloserError: If another process holds it, or it cannot be written to.
     """
-    file = folder / LOCK_FILE
+    file = folder / name
     try:
         handle = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:

@@ -8,10 +8,12 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.pool import ThreadPool
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 
+from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Sample
@@ -139,9 +141,10 @@ def _decode(sample: Sample) -> tuple[tuple[int, int], Print | None] | str:
 
 
 def _exists(sample: Sample) -> str | None:
-    if isinstance(sample.source, np.ndarray) or _bytes(sample):
+    if sample.stored_bytes:
         return None
-    return "the file is empty" if sample.source.is_file() else "not found"
+    is_there = not isinstance(sample.source, Path) or sample.source.is_file()
+    return "the file is empty" if is_there else "not found"
 
 
 def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
@@ -153,8 +156,8 @@ def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> bo
 def _duplicates(samples: Sequence[Sample], pool: ThreadPool) -> tuple[Duplicate, ...]:
     """Only images of equal length are read and hashed: most differ already there."""
     by_length: dict[int, list[Sample]] = defaultdict(list)
-    for sample, length in zip(samples, map(_bytes, samples), strict=True):
-        if length:
+    for sample in samples:
+        if length := sample.stored_bytes:
             by_length[length].append(sample)
     suspects = [sample for group in by_length.values() if len(group) > 1 for sample in group]
     equal: dict[bytes, list[Sample]] = defaultdict(list)
@@ -164,22 +167,14 @@ def _duplicates(samples: Sequence[Sample], pool: ThreadPool) -> tuple[Duplicate,
     return tuple(_group(group) for group in equal.values() if len(group) > 1)
 
 
-def _bytes(sample: Sample) -> int:
-    """Length of the file or the array in bytes; 0 where there is no file."""
-    if isinstance(sample.source, np.ndarray):
-        return sample.source.nbytes
-    try:
-        return os.stat(sample.source).st_size
-    except OSError:
-        return 0
-
-
 def _digest(sample: Sample) -> bytes | None:
     if isinstance(sample.source, np.ndarray):
         shape = repr(sample.source.shape).encode()
         return hashlib.blake2b(shape + sample.source.tobytes()).digest()
     try:
+        if isinstance(sample.source, Packed):
+            return hashlib.blake2b(sample.source.read()).digest()
         with sample.source.open("rb") as file:
             return hashlib.file_digest(file, "blake2b").digest()
-    except OSError:
+    except (OSError, LookcloserError):
         return None

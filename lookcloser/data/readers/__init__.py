@@ -20,6 +20,7 @@ from lookcloser.data.readers import (
 )
 from lookcloser.data.readers import torchvision_sets as tv
 from lookcloser.data.readers.tables import table
+from lookcloser.data.shards import reading as shards
 
 
 @dataclass(frozen=True)
@@ -105,4 +106,6 @@ READERS = [
         table.read,
     ),
     Reader("class folders", "cat/1.jpg or train/cat/1.jpg", folders.recognizes, folders.read),
+    # Last: an archive beside class folders is what they were unpacked from.
+    Reader(shards.LAYOUT, "shard-000000.tar, or one such file", shards.recognizes, shards.read),
 ]

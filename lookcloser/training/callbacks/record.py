@@ -123,19 +123,9 @@ def _other_names(before: Sequence[str], now: Sequence[str]) -> str:
 def _split(samples: Iterable[Sample]) -> Split:
     digest, images = 0, 0
     for sample in samples:
-        content = [sample.name, _size(sample), sorted(sample.labels), list(sample.captions)]
+        content = [sample.name, sample.stored_bytes, sorted(sample.labels), list(sample.captions)]
         line = json.dumps(content).encode()
         # A sum does not depend on the order, in which tables and file systems are free.
         digest += int.from_bytes(hashlib.blake2b(line, digest_size=16).digest(), "big")
         images += 1
     return Split(images, f"{digest % 2**128:032x}")
-
-
-def _size(sample: Sample) -> int:
-    """In bytes; -1 for a file that is not there."""
-    if not isinstance(sample.source, Path):
-        return int(sample.source.nbytes)
-    try:
-        return sample.source.stat().st_size
-    except OSError:
-        return -1

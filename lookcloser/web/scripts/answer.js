@@ -70,7 +70,7 @@ function mapRegions(maps, labels, header, size) {
     const heatmap = heatmapOf(map, byPixel ? PIXEL_CLIP : 1);
     const even = map.values.every((value) => value === map.values[0]);
     const nothing = byPixel || even || !heatmap.values.some((value) => value > 0);
-    const box = nothing ? null : boxOfMap(map, grid, header.box_threshold);
+    const box = nothing ? null : boxOfMap(map, grid, header);
     const place = header.evidence_kind === "map" ? null : step;
     return region(header.evidence_kind, labels[step], box && inPixels(box, size), heatmap, place);
   });
@@ -110,17 +110,18 @@ function heatmapOf(map, clip) {
   return { w: map.w, h: map.h, values: positive.map((value) => Math.min(value / (most || 1), 1)) };
 }
 
-// The box, in fractions, of the largest component above the threshold between minimum and maximum
-// of the map at the size of the network's input.
-function boxOfMap(map, grid, threshold) {
+// The box, in fractions, of the largest component above the threshold, a share of the range or of
+// the maximum of the map at the size of the network's input.
+function boxOfMap(map, grid, { box_threshold: threshold, box_rule: rule }) {
   const { w, h, values } = upsampleCubic(map, grid[1], grid[0]);
   let low = Infinity, high = -Infinity;
   for (const value of values) {
     low = Math.min(low, value);
     high = Math.max(high, value);
   }
+  if (rule === "max") low = 0;
   if (!(high > low)) return null;
-  const mask = Uint8Array.from(values, (value) => (value - low) / (high - low) >= threshold);
+  const mask = Uint8Array.from(values, (value) => Math.max(value - low, 0) / (high - low) >= threshold);
   return largestBox(mask, w, h);
 }
 

@@ -56,13 +56,15 @@ function setUpPage() {
       const prediction = await engine.answer(entry.blob, model);
       prediction.path = entry.name;
       entry.answers.set(model, { busy: "", item: itemOf(prediction), prediction, number: 0, maps: new Map() });
-      say(`${entry.name}: ${inWords(prediction)}`);
+      if (entry.id) say(`${entry.name}: ${inWords(prediction)}`); // not of each frame of the camera
     } catch (error) {
       entry.answers.set(model, { busy: "", trouble: `${entry.name}: ${error.message}` });
     }
   }
 
   async function work(entry) {
+    await begun;
+    if (!models.length) await loadModels();
     sessionStorage.setItem(AT_WORK, entry.name);
     try {
       if (!entry.picture) {
@@ -127,8 +129,8 @@ function setUpPage() {
   }
 
   function fillPast(entry) {
-    const button = pastButton(entry), first = entry.answers.get(chosenModels()[0]);
-    if (!button || !first) return;
+    const button = pastButton(entry), first = entry.answers.get(chosenModels()[0]) || { trouble: "no model" };
+    if (!button) return;
     button.querySelector(".past-answer").textContent = first.trouble ? "no answer" : inWords(first.prediction);
     button.classList.toggle("failed", Boolean(first.trouble));
     if (entry.picture && !button.querySelector("img")) {
@@ -168,6 +170,7 @@ function setUpPage() {
     live = mine;
     at("#camera-bar").hidden = false;
     try {
+      await begun;
       await camera.start(async (canvas, blob) => {
         const frame = { ...mine, blob, answers: new Map() };
         for (const model of chosenModels()) await answer(frame, model);
@@ -175,7 +178,10 @@ function setUpPage() {
         Object.assign(mine, { blob, picture: canvas, ratio: canvas.width / canvas.height, answers: frame.answers });
         current = mine;
         render();
-        if ([...mine.answers.values()].some(({ trouble }) => trouble)) stopLive();
+        const failed = [...mine.answers.values()].find(({ trouble }) => trouble);
+        if (!failed) return;
+        stopLive();
+        complain(failed.trouble);
       });
     } catch (error) {
       complain(error.message);
@@ -266,6 +272,10 @@ function setUpPage() {
     sessionStorage.removeItem(AT_WORK);
     if (ended) complain(`The tab ended while it worked on ${ended}, probably for want of memory. ${TRY_SMALLER}`);
     listen();
+    await loadModels();
+  }
+
+  async function loadModels() {
     try {
       models = await engine.models();
       describeModels();
@@ -275,7 +285,7 @@ function setUpPage() {
     }
   }
 
-  begin();
+  const begun = begin();
 }
 
 if (location.protocol === "file:") {

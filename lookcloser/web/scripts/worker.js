@@ -39,13 +39,14 @@ async function openNetwork({ card, base }) {
 }
 
 async function loadFile({ url, integrity }, base) {
+  const remedy = url.includes("://") ? "Is this device online?" : "Upload the whole folder again.";
   let answer;
   try {
     answer = await fetch(new URL(url, base), { integrity });
   } catch {
-    throw new Error(`${url} is not there, or is not the file that was exported. Upload the whole folder again.`);
+    throw new Error(`${url} is not there, or is not the file that was exported. ${remedy}`);
   }
-  if (!answer.ok) throw new Error(`${url} cannot be loaded (${answer.status}). Upload the whole folder again.`);
+  if (!answer.ok) throw new Error(`${url} cannot be loaded (${answer.status}). ${remedy}`);
   return answer.arrayBuffer();
 }
 
@@ -82,10 +83,12 @@ async function readInput(blob, { size, interpolation }) {
 // The outputs of the network as `predictionOf` takes them.
 async function findAnswer(outputs, { parts }) {
   if (parts.search !== null) return decodeAnswer(outputs);
-  const { logits, scores, saliency_map: maps, boxes, part_maps: attentions, distances } = outputs;
+  const { logits, saliency_map: maps, boxes, part_maps: attentions, distances } = outputs;
+  // As the network compares them: before the temperature, in its precision.
+  const sure = Array.from(logits.data, (value) => Math.fround(sigmoid(value)));
   const tokens = parts.threshold === null
     ? ranking(logits.data).slice(0, TOP)
-    : ranking(scores.data).filter((index) => scores.data[index] > parts.threshold);
+    : ranking(sure).filter((index) => sure[index] > Math.fround(parts.threshold));
   const all = maps && splitMaps(maps);
   return {
     logits: Array.from(logits.data),

@@ -1,0 +1,43 @@
+"""benchmarks/gpu.py works before there is a GPU to run it on."""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for name in ("gpu", "_harness"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    return importlib.import_module("gpu")
+
+
+def test_every_part_runs_on_the_cpu(gpu, squares, tmp_path, capsys, monkeypatch):
+    few = dict(list(gpu.MODES.items())[::3])
+    monkeypatch.setattr(gpu, "MODES", few)
+    out = tmp_path / "gpu.json"
+    gpu.main(["--quick", "--birds", str(squares), "--json", str(out)])
+    found = json.loads(out.read_text())
+    assert [row["evidence"] for row in found["evidence"]] == [
+        "bare forward", "with maps", "whole answer",
+    ]  # fmt: skip
+    assert [row["training"] for row in found["training"]] == list(few)
+    assert [row["method"] for row in found["methods"]] == ["osme", "racnn"]
+    for title in ("evidence", "decoding", "batch", "training"):
+        for row in found[title]:
+            numbers = [value for value in row.values() if isinstance(value, float)]
+            assert numbers
+            assert all(value >= 0 for value in numbers), (title, row)
+    capsys.readouterr()
+
+
+def test_without_a_gpu_it_says_so(gpu, monkeypatch):
+    monkeypatch.setattr(gpu.torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit, match="no GPU here; --quick"):
+        gpu.main([])
