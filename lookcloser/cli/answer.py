@@ -378,6 +378,8 @@ def _doubt(prediction: Prediction) -> str:
     if prediction.candidates is not None:
         names = ", ".join(label.name for label in prediction.candidates) or "none of them"
         said = f"; at {prediction.coverage:.0%} coverage: {names}"
+    if prediction.group is not None:
+        said += f"; surer of the group {prediction.group.name} ({prediction.group.score:.0%})"
     if prediction.refusal is not None:
         said += f"; perhaps none of these: {prediction.refusal}"
     return said

@@ -30,6 +30,7 @@ class ModelHeader:
         arguments: ``num_classes`` and the method's options.
         task: What the model answers.
         names: Class names by index.
+        parents: Of classes in a hierarchy: class or group -> the group above it.
         preprocessing: How images are made ready.
         box_threshold: Where maps are cut into boxes, a share of what ``box_rule`` says.
         box_rule: "range", from a map's minimum to its maximum, or "max", of its maximum alone.
@@ -51,6 +52,7 @@ class ModelHeader:
     calibration: Calibration = field(default_factory=Calibration)
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence_kind: Kind = "map"
+    parents: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
     format: int = FORMAT
@@ -144,6 +146,7 @@ def _header(values: Mapping[str, Any]) -> ModelHeader:
         calibration=_calibration(values.get("calibration")),
         scores={k: _number(v) for k, v in _mapping(values.get("scores", {})).items()},
         evidence_kind=_one_of(values.get("evidence_kind", "map"), get_args(Kind)),
+        parents={k: _text(v) for k, v in _mapping(values.get("parents", {})).items()},
         provenance=_mapping(values.get("provenance", {})),
         version=_text(values.get("version", "")),
         format=values["format"],

@@ -154,6 +154,8 @@ class Prediction:
             empty. None where nobody asked.
         coverage: The share that ``candidates`` promise; None where nobody asked.
         refusal: Why the image may show none of the classes, in words; None where it may show one.
+        group: Of classes in a hierarchy, where none is at least as probable as not: the lowest
+            group that is, with the sum of their scores and -1 for its index.
         image: The image itself where there is no path; kept for `plot` only.
     """
 
@@ -168,6 +170,7 @@ class Prediction:
     candidates: tuple[Label, ...] | None = None
     coverage: float | None = None
     refusal: str | None = None
+    group: Label | None = None
 
     def __repr__(self) -> str:
         return prediction_repr(self)
@@ -231,6 +234,7 @@ class Prediction:
             ),
             "coverage": self.coverage,
             "refusal": self.refusal,
+            "group": None if self.group is None else asdict(self.group),
         }
 
     def to_rows(self) -> list[dict[str, Any]]:

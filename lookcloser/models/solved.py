@@ -25,8 +25,16 @@ class RootedChannels(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, D, h, w) -> the same shape."""
-        means = features.mean(dim=(2, 3), keepdim=True)
-        return features / (means.abs() + _SMALL).sqrt()
+        return features / _scale(features.mean(dim=(2, 3), keepdim=True))
+
+
+def rooted(means: Tensor) -> Tensor:
+    """What the means of `RootedChannels` are of features with these means: nearly signed roots."""
+    return means / _scale(means)
+
+
+def _scale(means: Tensor) -> Tensor:
+    return (means.abs() + _SMALL).sqrt()
 
 
 class Solution(nn.Module):

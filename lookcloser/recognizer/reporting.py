@@ -149,6 +149,7 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
         "first weights": str(header.provenance.get("weights", "")),
         "recipe": str(header.provenance.get("recipe", "")),
         "why this recipe": str(header.provenance.get("why this recipe", "")),
+        "second look": str(header.provenance.get("zoom", "")),
         "seed": str(header.provenance.get("seed", "")),
         "input": f"{width} × {height} px",
         "data": f"{catalog.root} ({catalog.layout})",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,8 +96,12 @@ def data_uri(image: Image.Image) -> str:
 
 
 def _ranked(prediction: Prediction) -> tuple[Label, ...]:
-    """The best of a ranking; of a set every label, which is an answer."""
-    return prediction.labels[: None if prediction.task == "multilabel" else LABELS_SHOWN]
+    """The best of a ranking, and the group that is surer; of a set every label, an answer each."""
+    if prediction.task == "multilabel":
+        return prediction.labels
+    group = prediction.group
+    surer = () if group is None else (replace(group, name=f"group {group.name}"),)
+    return prediction.labels[:LABELS_SHOWN] + surer
 
 
 def _answer_words(prediction: Prediction) -> str:

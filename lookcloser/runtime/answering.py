@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.types import Label, Prediction, Region
+from lookcloser.runtime.groups import sure_group
 from lookcloser.runtime.outputs import ArrayOutput, Floats
 from lookcloser.runtime.regions import Size, map_regions, part_regions, scale_regions
 from lookcloser.uncertainty import candidate_sets, refusals
@@ -119,7 +120,8 @@ def _classified(
     regions = _regions(output, row, _labels(output, scores, row, header), header, size)
     regions += scale_regions(output, row, labels[0], size)
     regions += part_regions(output, row, labels[0])
-    return Prediction(header.task, labels, regions, size)
+    group = sure_group(scores, header.names, header.parents)
+    return Prediction(header.task, labels, regions, size, group=group)
 
 
 def _sequence(

@@ -43,6 +43,9 @@ class PredictionSchema(BaseModel):
     candidates: list[LabelSchema] | None
     coverage: float | None
     refusal: str | None
+    group: LabelSchema | None = Field(
+        description="The lowest group that is at least as probable as not, where no class is."
+    )
 
 
 class AnswerSchema(BaseModel):

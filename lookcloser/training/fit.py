@@ -137,6 +137,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         preprocessing,
         box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
+        parents=dict(catalog.parents) if task == "classification" else {},
         provenance=provenance,
     )
     return model, header

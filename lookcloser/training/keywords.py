@@ -19,6 +19,7 @@ class TrainKeywords(TypedDict, total=False):
     method: str | None
     recipe: Literal["auto", "closed-form", "fine-tune"]
     budget: float
+    zoom: Literal["auto", "off", "1", "2", "3", "4", "5"]
     weights: str
     size: int
     mean: tuple[float, float, float] | None

@@ -46,7 +46,14 @@ class TrainOptions(BackboneOptions):
         "closed-form (solves the head in seconds), fine-tune, or auto: closed-form, then fine-tune "
         "if --budget allows, keeping the better one on val.",
     )
-    budget: float = option(10.0, "Minutes that recipe auto may spend on fine-tuning.", least=0)
+    budget: float = option(
+        10.0, "Minutes that auto may spend: recipe on fine-tuning, zoom on its trial.", least=0
+    )
+    zoom: Literal["auto", "off", "1", "2", "3", "4", "5"] = option(
+        "auto",
+        "Look again, in closed form: at so many places of an image, each cut from the source; off; "
+        "or auto: at 3 where images have the pixels and those left out say that it pays.",
+    )
     weights: str = option(
         "pretrained",
         "Initial weights: pretrained, none, a .safetensors FILE, or one of your RUNs.",

@@ -159,6 +159,7 @@ def _header(header: ModelHeader) -> dict[str, Any]:
         "box_threshold": header.box_threshold,
         "box_rule": header.box_rule,
         "evidence_kind": header.evidence_kind,
+        "parents": dict(header.parents),
         "calibration": {
             "temperature": calibration.temperature,
             "evidence": calibration.evidence,

@@ -55,6 +55,7 @@ def test_to_dict_is_json_with_everything_in_it():
         "candidates": None,
         "coverage": None,
         "refusal": None,
+        "group": None,
     }
 
 

@@ -25,6 +25,7 @@ WORDS = {"max_length": 4, "hidden_size": 24, "embed_size": 12}
 CASES = {
     "cam": ("cam", {}),
     "cam of a transformer": ("cam", {"backbone": "test_vit", "stride": None}),
+    "cam looking twice": ("cam", {"rooted": True, "places": 2, "share": 0.5, "view": 24}),
     "sigmoid": ("sigmoid", {"threshold": 0.6}),
     "feedback": ("feedback", {"stride": None}),
     "osme": ("osme", {"part_width": 16}),

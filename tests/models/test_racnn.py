@@ -10,8 +10,8 @@ from torch.nn import functional as F
 from lookcloser.core import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.layers import compose_boxes, crop_and_zoom
+from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.models import RACNN
-from lookcloser.models.racnn.maps import on_one_canvas
 from lookcloser.training.callbacks.phases import let_learn
 
 TARGETS = torch.tensor([0, 2, 1, 2])

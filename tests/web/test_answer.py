@@ -77,6 +77,10 @@ CASES = {
     "maps by pixel": (HEADER, drawn(grid=(48, 32))),
     "fine maps": (HEADER, drawn(grid=(60, 41))),
     "equal scores": (HEADER, drawn()._replace(logits=np.ones((1, 7), np.float32))),
+    "a group": (
+        replace(HEADER, parents={HEADER.names[0]: "a", HEADER.names[1]: "a", "a": "b"}),
+        drawn()._replace(logits=np.array([[1.0, 1, -9, -9, -9, -9, -9]], np.float32)),
+    ),
     "another threshold": (replace(HEADER, box_threshold=0.6), drawn(3)),
     "a share of the maximum": (replace(HEADER, box_rule="max", box_threshold=0.4), drawn(3)),
     "scales": (

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from lookcloser.core.types import Output
+from lookcloser.layers import box_corners
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.base import Model, make_backbone
+from lookcloser.models.cam.closer import SecondLook
 from lookcloser.models.cam.options import METHOD, CAMOptions
 from lookcloser.models.solved import RootedChannels, Solution
+
+_FINER = 2  # places of the maps of a second look for one of the first, along each side
 
 
 class CAM(Model, method=METHOD):
@@ -20,7 +25,9 @@ class CAM(Model, method=METHOD):
     Args:
         num_classes: C.
         options: See `CAMOptions`; dropout is on the pooled features. Where they are rooted, the
-            equations hold for the rooted features.
+            equations hold for the rooted features. With ``places`` the answer is that of a
+            `SecondLook`, whose maps those of the answer are; images come at the source's
+            resolution.
     """
 
     Options = CAMOptions
@@ -32,9 +39,15 @@ class CAM(Model, method=METHOD):
         self.root = RootedChannels() if options.rooted else None
         sizes = options.kept, options.rank, options.summed
         width = self.backbone.width
-        self.solution = Solution(num_classes, width, *sizes) if options.kept else None
+        self.solution = None
+        if options.kept or options.rank:
+            self.solution = Solution(num_classes, width, *sizes)
         self.dropout = nn.Dropout(options.drop_rate)
         self.head = ClassHead(self.backbone.width, num_classes)
+        self.closer = None
+        if options.places:
+            look = options.places, options.share, options.view
+            self.closer = SecondLook(width, num_classes, *look)
 
     def forward(
         self, images: Tensor, targets: Tensor | None = None, top: int | None = None
@@ -48,8 +61,12 @@ class CAM(Model, method=METHOD):
 
         Returns:
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalized; ``tokens`` (B, K) the
-            classes of the maps, None where all are given; ``vector`` (B, D).
+            classes of the maps, None where all are given; ``vector`` (B, D). Of a second look also
+            ``boxes`` (B, P, 4), the place that counts most first, and ``scale_logits``
+            (B, 1 + P, C) of the whole image and of each place, at their own temperatures.
         """
+        if self.closer is not None:
+            return self._closer(self.closer, images, targets, top)
         features = self._features(images)
         pooled = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(pooled))
@@ -58,10 +75,37 @@ class CAM(Model, method=METHOD):
         maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, distances=distances, vector=pooled)
 
+    def _closer(
+        self, closer: SecondLook, images: Tensor, targets: Tensor | None, top: int | None
+    ) -> Output:
+        features = self.backbone(images)
+        first = self.head(self.rooted(features).mean(dim=(2, 3)))
+        seen = closer(images, features, self.backbone)
+        logits = closer.combined(seen)
+        tokens = chosen_classes(logits, targets, top)
+        canvas = (_FINER * features.shape[-2], _FINER * features.shape[-1])
+        distances = None
+        if self.solution is not None:
+            best = seen.logits[:, 0] * closer.temperature
+            distances = self.solution.distances(seen.vectors[:, 0], best)
+        return Output(
+            logits=logits,
+            maps=closer.maps(seen, tokens, canvas),
+            boxes=box_corners(seen.boxes),
+            tokens=tokens,
+            scale_logits=torch.cat([first[:, None], seen.logits], dim=1),
+            distances=distances,
+            # Readers of exported files take five outputs at most.
+            vector=seen.vectors[:, 0] if distances is None else None,
+        )
+
     def pooled(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> what the head reads of them (B, D)."""
         return self._features(images).mean(dim=(2, 3))
 
     def _features(self, images: Tensor) -> Tensor:
-        features: Tensor = self.backbone(images)
+        return self.rooted(self.backbone(images))
+
+    def rooted(self, features: Tensor) -> Tensor:
+        """The backbone's features (B, D, h, w) as the head reads them, before their mean."""
         return features if self.root is None else self.root(features)

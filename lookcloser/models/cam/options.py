@@ -16,6 +16,11 @@ class CAMOptions(BackboneOptions):
     kept: int = option(0, "Images whose features are kept; 0: a trained head.", use="data")
     rank: int = option(0, "Directions of the metric of distances; 0: none.", use="data")
     summed: bool = option(False, "Whether there are more images than kept ones.", use="data")
+    places: int = option(0, "Places that are looked at again; 0: none.", least=0, use="data")
+    share: float = option(
+        0.4, "Side of such a place as a share of the image's.", above=0, most=1, use="data"
+    )
+    view: int = option(224, "Side of the input at which a place is seen.", above=0, use="data")
 
 
 METHOD = Method(

@@ -13,10 +13,10 @@ from lookcloser.core.choices import GradientMode
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
+from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
 from lookcloser.models.base import Criterion, Model, Phase, make_backbone
-from lookcloser.models.racnn.maps import on_one_canvas
 from lookcloser.models.racnn.options import METHOD, RACNNOptions
 
 WARM_UP, POINTING = "warm-up", "pointing"

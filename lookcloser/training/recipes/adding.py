@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +55,11 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
             train split, and where no image can be read.
     """
     model, header = load_model_file(file)
+    if isinstance(model, CAM) and model.closer is not None:
+        raise LookcloserError(
+            f"{file}: looks twice, and keeps no features to which more could be added",
+            fix="Train it anew with all images, or keep one that looks once: `--zoom off`",
+        )
     if not isinstance(model, CAM) or model.solution is None:
         raise LookcloserError(
             f"{file}: a trained head, to which nothing can be added",
@@ -84,6 +89,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     balanced = bool(header.provenance.get("balanced", False))
     head = solve(memory, header.task, balanced=balanced)
     model, header = with_head(model, header, memory, head, names)
+    header = replace(header, parents={**header.parents, **catalog.parents})
     save_model_file(out, model.state_dict(), header)
     return Added(len(found.values), new, memory.count, found.skipped, header)
 

@@ -3,55 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from rich.console import Console
 
-from lookcloser.closed_form import Head, Memory
 from lookcloser.core.errors import UsageError
-from lookcloser.core.header import ModelHeader
 from lookcloser.core.storage.atomic import make_folder, replacing
 from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.read import SPLITS
 from lookcloser.models import load_model_file, read_header, save_model_file
-from lookcloser.models.cam.model import CAM
 from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE
-from lookcloser.training.fit import FitResult, fit, prepare_model
+from lookcloser.training.fit import FitResult, fit
 from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
 from lookcloser.training.parallel import processes
-from lookcloser.training.recipes.closed_form import METHODS, rooted, solve, with_head
-from lookcloser.training.recipes.features import Features, collect_features
+from lookcloser.training.recipes.closed_form import METHODS
+from lookcloser.training.recipes.solving import Solved, solved_run
+from lookcloser.training.recipes.zooming import check_zoom, looked_closer
 
 Recipe = Literal["closed-form", "fine-tune", "auto"]
 
 FEWEST = 20  # val images by which two recipes are compared
 _STEP = 3.5  # an image forth and back, with its random transform, in passes of evaluation
-
-
-@dataclass(frozen=True, eq=False)
-class Solved:
-    """A run's closed form, before it is written.
-
-    Attributes:
-        model: With the head of all images.
-        header: Its header.
-        features: Of all images.
-        memory: What the head was solved from.
-        validation: Accuracy on val of a head that has not seen it, and the number of its images.
-    """
-
-    model: CAM
-    header: ModelHeader
-    features: Features
-    memory: Memory
-    validation: tuple[float, int]
 
 
 def default_method(options: TrainOptions, task: Task) -> str:
@@ -65,8 +40,15 @@ def planned_recipe(options: TrainOptions, task: Task) -> Recipe:
     """The recipe of a run, "auto" where there are two to choose from.
 
     Raises:
-        UsageError: For a closed form of a method that has none, or on several devices.
+        UsageError: For a closed form of a method that has none, or on several devices, and for
+            places to look at again where there will be no closed form of classes.
     """
+    recipe = _planned(options, task)
+    check_zoom(options, task, recipe)
+    return recipe
+
+
+def _planned(options: TrainOptions, task: Task) -> Recipe:
     method = options.method or default_method(options, task)
     several = options.devices > 1 or processes.world_size() > 1
     if options.recipe == "closed-form":
@@ -116,10 +98,13 @@ def learn(
     if recipe == "fine-tune":
         return fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     console = Console(stderr=True, quiet=quiet)
-    solved = _solved(catalog, options, with_val=recipe == "auto" and val_is_made())
+    solved = solved_run(catalog, options, with_val=recipe == "auto" and val_is_made())
+    solved, said = looked_closer(solved, options, catalog.task)
     make_folder(folder)
     on_start()
     _say_solved(console, solved)
+    if said:
+        console.print(said, highlight=False, soft_wrap=True)
     doubt = None if recipe == "auto" else "asked for"
     doubt = doubt or _against_fine_tuning(solved, catalog, options)
     if doubt is not None:
@@ -127,45 +112,6 @@ def learn(
         console.print(f"closed form: {doubt}", highlight=False, soft_wrap=True)
         return FitResult(False, 0, solved.features.skipped, 0.0)
     return _better(catalog, options, folder, solved, console, resume=resume, quiet=quiet)
-
-
-def _solved(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> Solved:
-    task, names = catalog.task, catalog.names
-    model, header = prepare_model(options, catalog)
-    assert isinstance(model, CAM)  # as planned
-    model, header = rooted(model, header)
-    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    if options.channels_last:
-        model = model.to(memory_format=torch.channels_last)
-    wanted = {"train", "val"} if "val" in catalog.splits else {"train"}
-    samples = sorted((s for s in catalog.samples if s.split in wanted), key=lambda s: s.name)
-    features = collect_features(
-        model, samples, names, task, header.preprocessing, workers=options.workers
-    )
-    of_train = np.array([samples[row].split == "train" for row in features.rows])
-    used = np.ones_like(of_train) if with_val else of_train
-    memory = Memory.of(features.values[used], features.labels[used])
-    balanced = options.balance != "none"
-    head = solve(memory, task, balanced=balanced)
-    validation = float("nan"), 0
-    if options.recipe == "auto" and not of_train.all():
-        part = Memory.of(features.values[of_train], features.labels[of_train])
-        own = head if not with_val else solve(part, task, balanced=balanced)
-        validation = _accuracy(own, features, ~of_train, task), int((~of_train).sum())
-    # Whoever reads the data again must find no val that was learned from.
-    splits = {**header.provenance[SPLITS], "val_share": 0.0}
-    said = {"balanced": True} if balanced else {}
-    header = replace(header, provenance={**header.provenance, SPLITS: splits, **said})
-    model, header = with_head(model, header, memory, head, names)
-    return Solved(model, header, features, memory, validation)
-
-
-def _accuracy(head: Head, features: Features, rows: NDArray[np.bool_], task: Task) -> float:
-    """The share of right answers; of tags of right decisions."""
-    logits, truth = features.values[rows] @ head.weight.T + head.bias, features.labels[rows]
-    if task == "multilabel":
-        return float(((logits > 0) == truth).mean())
-    return float(truth[np.arange(len(truth)), logits.argmax(axis=1)].mean())
 
 
 def _against_fine_tuning(solved: Solved, catalog: Catalog, options: TrainOptions) -> str | None:
@@ -235,6 +181,7 @@ def _say_solved(console: Console, solved: Solved) -> None:
         f"closed form of {count(solved.memory.count, 'image')}, {found.seconds * 1000:.0f} ms each"
     )
     known = solved.header.scores
-    if "left_out_acc" in known:
+    looks_twice = bool(solved.header.arguments.get("places"))  # whose own line says it
+    if "left_out_acc" in known and not looks_twice:
         line += f"; left out one by one {known['left_out_acc']:.1%} are right"
     console.print(line, highlight=False, soft_wrap=True)

@@ -25,7 +25,8 @@ def rooted(model: CAM, header: ModelHeader) -> tuple[CAM, ModelHeader]:
     What follows an activation that is never negative gains by it, and what a norm leaves is hardly
     changed by it, so that it is there for every backbone.
     """
-    return _rebuilt(model, header, {"rooted": True, "kept": 0, "rank": 0, "summed": False})
+    nothing = {"kept": 0, "rank": 0, "summed": False, "places": 0}
+    return rebuilt(model, header, {"rooted": True, **nothing})
 
 
 def solve(memory: Memory, task: Task, *, balanced: bool = False) -> Head:
@@ -66,7 +67,7 @@ def with_head(
     if header.task == "multilabel":  # whose answer compares scores with a threshold in the network
         scale = 1 / calibration.temperature
         calibration = replace(calibration, temperature=1.0)
-    new, header = _rebuilt(model, header, arguments)
+    new, header = rebuilt(model, header, arguments)
     assert new.solution is not None  # as its sizes say
     with torch.no_grad():
         new.head.weight.copy_(torch.from_numpy(head.weight * scale))
@@ -90,9 +91,7 @@ def with_head(
     )
 
 
-def _rebuilt(
-    model: CAM, header: ModelHeader, changes: Mapping[str, Any]
-) -> tuple[CAM, ModelHeader]:
+def rebuilt(model: CAM, header: ModelHeader, changes: Mapping[str, Any]) -> tuple[CAM, ModelHeader]:
     """A model with other arguments around the same backbone, in evaluation mode."""
     arguments = {**header.arguments, **changes}
     new = build_model(header.method, arguments)

@@ -36,6 +36,7 @@ class Features:
         rows: (N,) positions among the samples.
         skipped: Images that could not be read: name -> reason.
         seconds: That it took, for one image.
+        side: The smaller side of the images, the middle one of all.
     """
 
     values: NDArray[np.float32]
@@ -43,6 +44,7 @@ class Features:
     rows: NDArray[np.int64]
     skipped: dict[str, str]
     seconds: float
+    side: float
 
 
 def collect_features(
@@ -73,7 +75,7 @@ def collect_features(
         spare = (os.cpu_count() or 1) if torch.cuda.is_available() else (os.cpu_count() or 1) - 2
         workers = min(max(spare, 0), 8) if len(samples) > _FEW else 0
     order = EpochSampler(len(dataset), shuffle=False)
-    values, labels, rows, skipped = [], [], [], {}
+    values, labels, rows, sides, skipped = [], [], [], [], {}
     device = next(model.parameters()).device
     start = time.perf_counter()
     with torch.inference_mode(), evaluating(model):
@@ -86,6 +88,7 @@ def collect_features(
             images = batch.images.to(device, memory_format=torch.channels_last)
             values.append(model.pooled(images).float().cpu().numpy())
             rows.append(batch.indices.numpy())
+            sides += [min(size) for size in batch.sizes]
             given = batch.targets.numpy()
             one_hot = np.eye(len(names), dtype=np.bool_)
             labels.append(given > 0 if task == "multilabel" else one_hot[given])
@@ -96,4 +99,4 @@ def collect_features(
         )
     seconds = (time.perf_counter() - start) / len(samples)
     joined = np.concatenate(values), np.concatenate(labels), np.concatenate(rows)
-    return Features(*joined, skipped, seconds)
+    return Features(*joined, skipped, seconds, float(np.median(sides)))

@@ -2,6 +2,7 @@
 // From the arrays of a network to a prediction, as `lookcloser.runtime` makes it, in the form of
 // `Prediction.to_dict`. A map is {w, h, values}; sizes are [width, height].
 
+const LIKELY = 0.5; // more probable than all else together
 const PIXEL_CLIP = 0.99; // of maps by pixel: the quantile of the evidence that becomes 1
 
 // found: {logits, tokens, tokenScores, maps, boxes, parts, distance}; see `predictionOf`'s callers.
@@ -23,8 +24,10 @@ function predictionOf(found, header, size, top) {
   } else {
     answer.caption = path.map((word) => word.name).join(" ");
   }
-  const refusal = header.task === "classification" ? refusalOf(found, header.calibration) : null;
-  return { ...answer, candidates: null, coverage: null, refusal };
+  const [refusal, group] = header.task === "classification"
+    ? [refusalOf(found, header.calibration), sureGroup(scores, header)]
+    : [null, null];
+  return { ...answer, candidates: null, coverage: null, refusal, group };
 }
 
 function labelScores(logits, header) {
@@ -60,6 +63,32 @@ function refusalOf({ logits, distance }, { evidence, distance: farthest }) {
   const mean = finite.reduce((sum, value) => sum + value, 0) / Math.max(finite.length, 1);
   const above = logits.reduce((a, b) => Math.max(a, b), -Infinity) - mean;
   return evidence !== null && above < evidence ? "like no class it knows" : null;
+}
+
+// The lowest group that is at least as probable as not where no class is, or null.
+function sureGroup(scores, { names, parents }) {
+  if (Math.max(...scores) >= LIKELY) return null;
+  const sums = new Map();
+  names.forEach((name, index) => {
+    for (const group of groupsAbove(name, parents)) sums.set(group, (sums.get(group) ?? 0) + scores[index]);
+  });
+  const depth = (group) => groupsAbove(group, parents).length;
+  const sure = [...sums].filter(([, sum]) => sum >= LIKELY);
+  if (!sure.length) return null;
+  const [name, sum] = sure.reduce((best, next) =>
+    depth(next[0]) > depth(best[0]) || (depth(next[0]) === depth(best[0]) && next[1] > best[1]) ? next : best);
+  return { name, score: Math.min(sum, 1), index: -1 };
+}
+
+function groupsAbove(name, parents) {
+  const above = [];
+  const seen = new Set([name]);
+  for (let next = name; Object.hasOwn(parents, next) && !seen.has(parents[next]);) {
+    next = parents[next];
+    seen.add(next);
+    above.push(next);
+  }
+  return above;
 }
 
 function mapRegions(maps, labels, header, size) {

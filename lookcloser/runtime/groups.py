@@ -1,0 +1,43 @@
+"""The answer of a class that is not sure: the group of classes that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from lookcloser.core.types import Label
+from lookcloser.runtime.outputs import Floats
+
+SURE = 0.5  # more probable than all else together
+
+
+def sure_group(scores: Floats, names: Sequence[str], parents: Mapping[str, str]) -> Label | None:
+    """The lowest group that is at least as probable as not, where no class is.
+
+    Args:
+        scores: (C,) probabilities of one image.
+        names: Of the classes.
+        parents: Class or group -> the group above it.
+
+    Returns:
+        The group with the sum of its classes' probabilities, and -1 for its index; None where a
+        class is sure, and where no group is.
+    """
+    if not parents or float(scores.max()) >= SURE:
+        return None
+    sums: dict[str, float] = {}
+    for name, score in zip(names, scores.tolist(), strict=True):
+        for group in groups_above(name, parents):
+            sums[group] = sums.get(group, 0.0) + score
+    sure = [group for group, score in sums.items() if score >= SURE]
+    if not sure:
+        return None
+    lowest = max(sure, key=lambda group: (len(list(groups_above(group, parents))), sums[group]))
+    return Label(lowest, min(sums[lowest], 1.0), -1)
+
+
+def groups_above(name: str, parents: Mapping[str, str]) -> Iterator[str]:
+    """From the lowest to the highest; each once, whatever a file says."""
+    seen = {name}
+    while (name := parents.get(name, "")) and name not in seen:
+        seen.add(name)
+        yield name
