@@ -2,7 +2,7 @@
 
     python benchmarks/export.py equality --data ../shared/data
     python benchmarks/export.py speed --data ../shared/data
-    python benchmarks/export.py int8 --data ../shared/data
+    python benchmarks/export.py int8 --data ../shared/data [--set boxes20]
 
 Writes benchmarks/results/export-PART.json.
 """
@@ -54,15 +54,15 @@ METHODS = {
     "gru": WORDS,
     "lstm attending": {**WORDS, "attend": True},
 }
-IMAGES, CLASSES, SEED, TEMPERATURE = 64, 20, 0, 1.5
+IMAGES, CLASSES, SEED, TEMPERATURE, SIDE = 64, 20, 0, 1.5, 96
 
 
 def engine_of(case: str, backbone: str, size: int) -> TorchEngine:
     torch.manual_seed(SEED)
     method = case.split(maxsplit=1)[0]
-    model = build_model(
-        method, {"num_classes": CLASSES, "backbone": backbone, **METHODS[case]}
-    ).eval()
+    sizes = {"img_size": size} if backbone == TRANSFORMER else {}
+    arguments = {"num_classes": CLASSES, "backbone": backbone, "model_kwargs": sizes}
+    model = build_model(method, {**arguments, **METHODS[case]}).eval()
     if backbone == LITE:  # ImageNet weights come with a package; the others stay random
         for part in model.modules():
             if isinstance(part, Backbone):
@@ -134,28 +134,20 @@ class Compared:
         }
 
 
-def equality(data: Path, cases: list[str], backbones: list[str]) -> list[dict[str, object]]:
-    rows = []
-    for backbone in backbones:
-        size = 224 if backbone == TRANSFORMER else 96
-        pixels = folder_pixels(data / "birds50" / "test", Preprocessing((size, size)), IMAGES)
-        for case in cases:
-            engine = engine_of(case, backbone, size)
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "model.onnx"
-                found = write_onnx(
-                    engine.model, engine.header, path, reference=engine, pixels=pixels
-                )
-                recognizer = load(path)
-            row: dict[str, object] = {"method": case, "backbone": backbone, **vars(found)}
-            for batch in (1, 3, 8):
-                compared = Compared()
-                for at in range(0, IMAGES, batch):
-                    answers(engine, recognizer.engine, pixels[at : at + batch], compared)
-                row[f"batch {batch}"] = compared.row()
-            rows.append(row)
-            print(row, flush=True)
-    return rows
+def equality(data: Path, case: str, backbone: str) -> dict[str, object]:
+    pixels = folder_pixels(data / "birds50" / "test", Preprocessing((SIDE, SIDE)), IMAGES)
+    engine = engine_of(case, backbone, SIDE)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        found = write_onnx(engine.model, engine.header, path, reference=engine, pixels=pixels)
+        recognizer = load(path)
+    row: dict[str, object] = {"method": case, "backbone": backbone, **vars(found)}
+    for batch in (1, 3, 8):
+        compared = Compared()
+        for at in range(0, IMAGES, batch):
+            answers(engine, recognizer.engine, pixels[at : at + batch], compared)
+        row[f"batch {batch}"] = compared.row()
+    return row
 
 
 def answers(engine: Engine, other: Engine, pixels: np.ndarray, compared: Compared) -> None:
@@ -168,10 +160,10 @@ def answers(engine: Engine, other: Engine, pixels: np.ndarray, compared: Compare
         compared.add(*pair)
 
 
-def probed(data: Path) -> TorchEngine:
-    """ImageNet's MobileNetV2 with a linear layer for birds50, learned on frozen features."""
+def probed(data: Path, name: str) -> TorchEngine:
+    """ImageNet's MobileNetV2 with a linear layer for a data set, learned on frozen features."""
     weights = load_file(data / "weights" / "mobilenetv2_100.safetensors")
-    catalog = read_data(data / "birds50")
+    catalog = read_data(data / name)
     arguments = {
         "num_classes": len(catalog.names),
         "backbone": "mobilenetv2_100",
@@ -181,7 +173,8 @@ def probed(data: Path) -> TorchEngine:
     model = build_model("cam", arguments).eval()
     plain = {name: value for name, value in weights.items() if not name.startswith("classifier")}
     model.backbone.net.load_state_dict(plain)
-    settings = Preprocessing((160, 160), (0.5,) * 3, (0.5,) * 3)
+    side = 160 if name == "birds50" else 128  # those of boxes20 have 64 px
+    settings = Preprocessing((side, side), (0.5,) * 3, (0.5,) * 3)
     header = ModelHeader("cam", arguments, "classification", catalog.names, settings)
     given = data_images(catalog, "train", header, 10_000)
     features = []
@@ -198,8 +191,8 @@ def probed(data: Path) -> TorchEngine:
     return TorchEngine(model, header, torch.device("cpu"))
 
 
-def int8(data: Path) -> list[dict[str, object]]:
-    engine, catalog = probed(data), read_data(data / "birds50")
+def int8(data: Path, name: str) -> list[dict[str, object]]:
+    engine, catalog = probed(data, name), read_data(data / name)
     calibration = data_images(catalog, "train", engine.header, 128)
     given = data_images(catalog, "test", engine.header, 10_000)
     with tempfile.TemporaryDirectory() as folder:
@@ -273,28 +266,38 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--methods", nargs="*", default=list(METHODS))
     parser.add_argument("--backbones", nargs="*", default=[LITE, TRANSFORMER])
+    parser.add_argument("--set", default="birds50", choices=("birds50", "boxes20"))
     given = parser.parse_args()
-    busy = os.getloadavg()[0]
     if given.part == "equality":
-        rows = equality(given.data, given.methods, given.backbones)
+        for backbone in given.backbones:
+            for case in given.methods:  # each is kept at once: all of them take half an hour
+                row = equality(given.data, case, backbone)
+                keep(f"export-equality-{backbone}", [row], ("method",))
+    elif given.part == "int8":
+        keep(
+            "export-int8" + ("" if given.set == "birds50" else f"-{given.set}"),
+            int8(given.data, given.set),
+        )
     else:
-        rows = int8(given.data) if given.part == "int8" else speed(given.data)
+        keep("export-speed", speed(given.data))
+
+
+def keep(name: str, rows: list[dict[str, object]], keys: tuple[str, ...] = ()) -> None:
+    """Write a result; with ``keys`` beside the rows of before that differ in them."""
+    out = Path(__file__).parent / "results" / f"{name}.json"
+    if keys and out.exists():
+        new = [[row[key] for key in keys] for row in rows]
+        before = json.loads(out.read_text(encoding="utf-8"))["rows"]
+        rows = [*(row for row in before if [row[key] for key in keys] not in new), *rows]
     result = {
         "seed": SEED,
-        "load": busy,
+        "load": os.getloadavg()[0],
         "torch": torch.__version__,
         "timm": timm.__version__,
         "onnxruntime": onnxruntime.__version__,
         "rows": rows,
     }
-    out = Path(__file__).parent / "results" / f"export-{given.part}.json"
-    if given.part == "equality" and out.exists():  # measured in parts: those of before stay
-        new = {(row["method"], row["backbone"]) for row in rows}
-        before = json.loads(out.read_text(encoding="utf-8"))["rows"]
-        kept = [row for row in before if (row["method"], row["backbone"]) not in new]
-        result["rows"] = [*kept, *rows]
-    out.parent.mkdir(exist_ok=True)
-    print(json.dumps(result, indent=1))
+    print(json.dumps(result, indent=1), flush=True)
     write(out, result)
 
 

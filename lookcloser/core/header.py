@@ -17,6 +17,7 @@ from lookcloser.core.types import Kind, Task
 from lookcloser.version import __version__
 
 FORMAT = 1
+LARGEST_HEADER = 8 * 2**20  # characters; parsed, they may take twenty times as much memory
 LARGEST_INPUT = 4096  # pixels a side; a header that asks for more would only take all memory
 INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
@@ -76,6 +77,8 @@ def parse_header(path: str | Path, text: str) -> ModelHeader:
     damaged = LookcloserError(
         f"{path}: its header is damaged", fix="Take the original file or train again"
     )
+    if len(text) > LARGEST_HEADER:
+        raise damaged
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:

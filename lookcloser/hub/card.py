@@ -103,7 +103,7 @@ def _head(header: ModelHeader, facts: CardFacts) -> dict[str, Any]:
         }
         for score in facts.scores
     ]
-    if metrics and facts.data:
+    if metrics and facts.split:
         dataset = {"type": _slug(facts.data), "name": printable(facts.data), "split": facts.split}
         result = {"task": {"type": task}, "dataset": dataset, "metrics": metrics}
         head["model-index"] = [{"name": facts.repository.split("/")[1], "results": [result]}]
@@ -150,7 +150,7 @@ def _scores(facts: CardFacts) -> str:
         return ""
     where = (
         f"On {escaped(facts.split)} of {escaped(facts.data)}"
-        if facts.data
+        if facts.split
         else ("On images that were left out of the training")
     )
     rows = [

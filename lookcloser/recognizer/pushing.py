@@ -6,9 +6,9 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypedDict
 
 import numpy as np
 
@@ -51,45 +51,61 @@ class Pushed:
     shown: str | None = None
 
 
+class PushKeywords(TypedDict, total=False):
+    """What `lookcloser.Recognizer.push` takes.
+
+    Attributes:
+        data: What the scores of the card are measured on; None takes the run's data, where it is
+            still there, else the card has the scores of the training.
+        split: Which part of it; None takes test, else val, and never what was trained on.
+        image: What the card shows with its evidence; None takes one of the scored images, which is
+            then public too; False shows none.
+        license: An identifier of the hub, e.g. "apache-2.0"; None says that there is none.
+        private: Whether nobody else shall see it.
+        dry_run: Whether to make everything and send nothing.
+        out: Of ``dry_run``: a folder for the files.
+        progress: Told (done, total) images while they are scored.
+    """
+
+    data: str | Path | Catalog | None
+    split: str | None
+    image: ImageSource | Literal[False] | None
+    license: str | None
+    private: bool
+    dry_run: bool
+    out: str | Path | None
+    progress: Callable[[int, int], None] | None
+
+
 def push_run(
     recognizer: Recognizer,
     repository: str,
     *,
-    data: str | Path | Catalog | None,
-    split: str | None,
-    image: ImageSource | Literal[False] | None,
-    license: str | None,
-    private: bool,
-    dry_run: bool,
-    out: str | Path | None,
-    progress: Callable[[int, int], None] | None,
+    data: str | Path | Catalog | None = None,
+    split: str | None = None,
+    image: ImageSource | Literal[False] | None = None,
+    license: str | None = None,
+    private: bool = False,
+    dry_run: bool = False,
+    out: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Pushed:
     """See `lookcloser.Recognizer.push`."""
     check_repository(repository)
     _check_license(license)
-    if out is not None and not dry_run:
-        raise UsageError("--out without --dry-run", fix="Give --dry-run beside it")
-    engine = recognizer.trained_engine()
+    _check_place(out, dry_run)
+    recognizer.trained_engine()  # a stock classifier is refused before the work
     catalog = data_of_run(recognizer) if data is None else recognizer.catalog(data)
     found = _Found.of(recognizer, catalog, split, progress)
+    answer = _shown(recognizer, found, image)
+    facts = _facts(recognizer, repository, license, catalog, found)
+    facts = facts if answer is None else replace(facts, picture=PICTURE)
+    card = model_card(recognizer.header, facts)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         recognizer.save(folder / MODEL)
-        answer = _shown(recognizer, found, image)
         if answer is not None:
             answer.save(folder / PICTURE)
-        facts = CardFacts(
-            repository,
-            license=license or NO_LICENSE,
-            summary=METHODS[engine.header.method].summary,
-            data="" if catalog is None else catalog.root.name,
-            images={} if catalog is None else {s: len(catalog.split(s)) for s in catalog.splits},
-            split=found.split,
-            scores=found.scores,
-            picture=None if answer is None else PICTURE,
-            remembered=int(engine.header.arguments.get("kept", 0)),
-        )
-        card = model_card(engine.header, facts)
         (folder / CARD).write_text(card, encoding="utf-8")
         files = tuple(sorted(file.name for file in folder.iterdir()))
         if out is not None:
@@ -165,12 +181,43 @@ def _rank(answer: Prediction, sample: Sample) -> float:
     return best.score + (best.name in sample.labels)
 
 
+def _facts(
+    recognizer: Recognizer,
+    repository: str,
+    license: str | None,
+    catalog: Catalog | None,
+    found: _Found,
+) -> CardFacts:
+    header = recognizer.header
+    return CardFacts(
+        repository,
+        license=license or NO_LICENSE,
+        summary=METHODS[header.method].summary,
+        data="" if catalog is None else catalog.root.name,
+        images={} if catalog is None else {s: len(catalog.split(s)) for s in catalog.splits},
+        split=found.split,
+        scores=found.scores,
+        remembered=int(header.arguments.get("kept", 0)),
+    )
+
+
+def _check_place(out: str | Path | None, dry_run: bool) -> None:
+    if out is not None and not dry_run:
+        raise UsageError("--out without --dry-run", fix="Give --dry-run beside it")
+    if out is not None and Path(out).exists() and not _is_empty(Path(out)):
+        raise UsageError(f"{out}: not an empty folder", fix="Name one that is not there")
+
+
 def _check_license(license: str | None) -> None:
     if license is not None and not _LICENSE.fullmatch(license):
         raise UsageError(
             f"{license}: not an identifier of a license",
             allowed="One of the hub, in small letters: apache-2.0, mit, cc-by-nc-4.0, other",
         )
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _copy(folder: Path, files: Sequence[str], out: Path) -> None:

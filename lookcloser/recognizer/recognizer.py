@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
 from torch import nn
@@ -28,7 +28,7 @@ from lookcloser.runtime.spread import Spread
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.exporting import ExportResult
-    from lookcloser.recognizer.pushing import Pushed
+    from lookcloser.recognizer.pushing import Pushed, PushKeywords
     from lookcloser.recognizer.reporting import AuditPage, ReportPage
 
 STOCK = "timm:"
@@ -319,43 +319,19 @@ class Recognizer(Answerer):
 
         return export_run(self, out, int8=int8, calibrate=calibrate, form=form, ort=ort)
 
-    def push(
-        self,
-        repository: str,
-        *,
-        data: str | Path | Catalog | None = None,
-        split: str | None = None,
-        image: ImageSource | Literal[False] | None = None,
-        license: str | None = None,
-        private: bool = False,
-        dry_run: bool = False,
-        out: str | Path | None = None,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Pushed:
+    def push(self, repository: str, **options: Unpack[PushKeywords]) -> Pushed:
         """Send the model to the Hugging Face hub, with a model card; `load` takes it from there.
 
         Args:
             repository: "OWNER/NAME"; made where it is not there.
-            data: What the scores of the card are measured on; None takes the run's data, where it
-                is still there, else the card has the scores of the training.
-            split: Which part of it; None takes test, else val, and never what was trained on.
-            image: What the card shows with its evidence; None takes one of the scored images,
-                which is then public too; False shows none.
-            license: An identifier of the hub, e.g. "apache-2.0"; None says that there is none.
-            private: Whether nobody else shall see it.
-            dry_run: Whether to make everything and send nothing.
-            out: Of ``dry_run``: a folder for the files.
-            progress: Told (done, total) images while they are scored.
+            **options: See `lookcloser.recognizer.pushing.PushKeywords`.
 
         Raises:
             LookcloserError: As `evaluation`; without a token or network; for a stock classifier.
         """
         from lookcloser.recognizer.pushing import push_run
 
-        return push_run(
-            self, repository, data=data, split=split, image=image, license=license,
-            private=private, dry_run=dry_run, out=out, progress=progress,
-        )  # fmt: skip
+        return push_run(self, repository, **options)
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SURE = 1e-15  # scores stay this far from 0 and 1, so that their logits are finite
 _ERRORS_ONLY = 3
+_BOX = 5  # two corners and a score
 
 State = tuple[NDArray[Any], ...]
 
@@ -75,7 +76,16 @@ class OnnxEngine:
 
     def _look(self, pixels: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
         """The outputs of the network by name."""
-        return self._run(self._image, [pixels.astype(np.float32)])
+        found = self._run(self._image, [pixels.astype(np.float32)])
+        self._require(_sane(found, len(pixels), len(self.header.names)))
+        return found
+
+    def _require(self, sane: bool) -> None:
+        if not sane:
+            raise LookcloserError(
+                f"{self.file.path}: what its network puts out is no answer",
+                fix="Take the original file or export it again",
+            )
 
     def _decoded(self, found: dict[str, NDArray[Any]]) -> ArrayOutput:
         """The sequence that the search finds, each token with its score and its map."""
@@ -90,6 +100,7 @@ class OnnxEngine:
 
         results = search.run(step, state)
         tokens = np.array(search.tokens(results), dtype=np.int64)
+        self._require(tokens.max(initial=-1) < len(self.header.names))
         chosen = np.maximum(tokens, 0)
         logits = found["logits"]
         if search.scored_paths is None:
@@ -180,6 +191,26 @@ def _check(graph: _Graph, file: OnnxFile) -> None:
             f"images of {size[0]} × {size[1]}",
             fix="The file was changed after the export; take the original",
         )
+
+
+# Outputs by name: how many axes each has, the images first.
+_AXES = {"saliency_map": 4, "part_maps": 4, "boxes": 3, "distances": 1, "features": 4}
+
+
+def _sane(found: dict[str, NDArray[Any]], images: int, classes: int) -> bool:
+    """Whether outputs have the shapes that an answer is made from, and numbers in them."""
+    given = {name: found[name] for name in _AXES if name in found}
+    fits = all(
+        array.ndim == _AXES[name] and len(array) == images and 0 not in array.shape[1:][1:]
+        for name, array in given.items()
+    )
+    fits &= all(found[name].shape == (images, classes) for name in ("logits", "scores"))
+    fits &= "saliency_map" not in given or given["saliency_map"].shape[1] == classes
+    fits &= "boxes" not in given or given["boxes"].shape[2] == _BOX
+    return fits and all(
+        array.dtype == np.float32 and bool(np.isfinite(array).all())
+        for array in (found["logits"], found["scores"], *given.values())
+    )
 
 
 def _output(found: dict[str, NDArray[Any]], tokens: Ints) -> ArrayOutput:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.header import ModelHeader, parse_header
+from lookcloser.core.header import LARGEST_HEADER, ModelHeader, parse_header
 from lookcloser.core.storage.files import missing_path
 from lookcloser.decoding import Search
 
@@ -25,13 +26,15 @@ GRAPH_KEY = "lookcloser graph "
 GRAPHS = ("start", "step", "evidence")
 
 LARGEST_FILE = 2**31 - 1  # bytes; the format's own limit
-LARGEST_TEXT = 64 * 2**20  # bytes of a header
 MOST_FIELDS = 100_000
 
 # Fields of ModelProto, and of the StringStringEntryProto of its metadata.
 _GRAPH, _METADATA, _ENTRY_KEY, _ENTRY_VALUE = 7, 14, 1, 2
-# How a tensor names a file of its own beside this one: the key "location" with its length.
-_ELSEWHERE = b"\x08location"
+# How a tensor names a file of its own beside this one: the key "location" with its length, which
+# may be written in more bytes than it needs.
+_ELSEWHERE = re.compile(rb"(?:\x08|\x88\x80*\x00)location")
+# Of a search; what is beyond would only take all time and memory.
+_LONGEST, _WIDEST, _MOST_NODES = 10_000, 1_000, 10**6
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def read_onnx(path: str | Path) -> OnnxFile:
     parts = _parts(path, metadata.get(PARTS_KEY, "{}"))
     names = GRAPHS if parts.search is not None else ()
     graphs = {name: _graph(path, metadata.get(GRAPH_KEY + name)) for name in names}
-    if _ELSEWHERE in data or any(_ELSEWHERE in graph for graph in graphs.values()):
+    if any(_ELSEWHERE.search(part) for part in (data, *graphs.values())):
         raise LookcloserError(
             f"{path}: its weights lie in another file",
             fix="Export the model again: lookcloser writes one file that holds everything",
@@ -201,8 +204,6 @@ def _varint(path: Path, data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _text(path: Path, value: memoryview) -> str:
-    if len(value) > LARGEST_FILE:
-        raise _damaged(path)
     try:
         return bytes(value).decode()
     except UnicodeDecodeError as error:
@@ -211,20 +212,52 @@ def _text(path: Path, value: memoryview) -> str:
 
 def _parts(path: Path, text: str) -> Parts:
     try:
-        values: dict[str, Any] = json.loads(text)
+        values: Any = json.loads(text) if len(text) <= LARGEST_HEADER else None
         search = values.get("search")
         threshold = values.get("threshold")
-        parts = Parts(
-            None if threshold is None else float(threshold),
-            None if search is None else Search(**search),
-            int(values.get("memory", 0)),
-            int(values.get("longest", 0)),
+        return Parts(
+            None if threshold is None else _within(float(threshold), 0, 1),
+            None if search is None else _search(search),
+            _whole(values.get("memory", 0), 0, 8),
+            _whole(values.get("longest", 0), 0, _LONGEST),
         )
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (
+        AttributeError,
+        KeyError,
+        OverflowError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         raise _damaged_header(path) from error
-    if not (0 <= parts.memory <= 8 and 0 <= parts.longest <= 10_000):
-        raise _damaged_header(path)
-    return parts
+
+
+def _search(values: Mapping[str, Any]) -> Search:
+    """A search whose work is bounded."""
+    found = Search(**values)
+    for value in (found.start, found.end):
+        _whole(value, 0, LARGEST_FILE)
+    _whole(found.longest, 1, _LONGEST)
+    _whole(found.beam, 1, _WIDEST)
+    for limit in (found.node_budget, found.scored_paths):
+        _whole(1 if limit is None else limit, 1, _MOST_NODES)
+    _within(found.temperature, 1e-6, 1e6)
+    _within(1 if found.top_p is None else found.top_p, 0, 1)
+    if not isinstance(found.repeats, bool):
+        raise TypeError(found.repeats)
+    return found
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(value)
+    return value
+
+
+def _within(value: float, least: float, most: float) -> float:
+    if not least <= value <= most:  # NaN neither
+        raise ValueError(value)
+    return value
 
 
 def _graph(path: Path, text: str | None) -> bytes:

@@ -6,11 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from lookcloser.core import LookcloserError
-from lookcloser.export import write_onnx
-from lookcloser.runtime import predictions
+from lookcloser.core.calibration import Calibration
+from lookcloser.export import graphs, write_onnx
+from lookcloser.export import onnx as writing
+from lookcloser.runtime import label_scores, predictions
+from lookcloser.runtime.answering import softmax
 from lookcloser.runtime.onnx import load
 
 from .conftest import CASES, drawn_pixels
@@ -60,6 +64,27 @@ def test_differences_are_rounding(exported, case):
     assert found.sequences == 0
 
 
+@pytest.mark.parametrize("temperature", [0.25, 3.0])
+def test_scores_are_at_the_temperature_of_the_model(exported, tmp_path, temperature):
+    engine = exported("cam").engine
+    header = replace(engine.header, calibration=Calibration(temperature))
+    path, pixels = tmp_path / "hot.onnx", drawn_pixels(3)
+    engine = replace(engine, header=header)
+    write_onnx(engine.model, header, path, reference=engine, pixels=pixels)
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [item.name for item in session.get_outputs()]
+    assert names[0] == "scores", "what others take for the answer"
+    found = dict(zip(names, session.run(None, {"image": pixels.astype(np.float32)}), strict=True))
+    wanted = label_scores(engine.answer(pixels, 1).logits, header)
+    np.testing.assert_allclose(found["scores"], wanted, atol=1e-5)
+    assert np.abs(found["scores"] - softmax(found["logits"])).max() > 0.01
+    (first, *_), (second, *_) = (
+        list(predictions(one.answer(pixels, 4), header, [(60, 40)] * 3, 4))
+        for one in (load(path, threads=1).engine, engine)
+    )
+    assert close(first.to_dict(), second.to_dict())
+
+
 def test_exact_search_keeps_its_certificate(exported):
     made = exported("cnnrnn exact")
     pixels = drawn_pixels(5)
@@ -91,8 +116,9 @@ def test_a_file_names_nothing_of_the_machine_it_was_made_on(exported, case):
         assert trace not in data
 
 
-def test_the_same_network_gives_the_same_file(exported, tmp_path):
-    made = exported("cam")
+def test_the_same_network_gives_the_same_file(exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "image_graph", graphs.image_graph)  # not the one of before
+    made = exported("sigmoid")
     again = tmp_path / "again.onnx"
     write_onnx(
         made.engine.model,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 
 import numpy as np
 import pytest
 
+from lookcloser.core.calibration import Calibration
+from lookcloser.export import build_onnx, save
 from lookcloser.export.model_api import model_info
 from lookcloser.runtime.onnx import load
 from lookcloser.runtime.onnx_file import Parts
@@ -59,6 +62,19 @@ def test_it_gives_the_same_labels_and_the_same_saliency_map(exported, case, engi
             assert best.name == f"class_{best.id}"
             assert best.confidence == pytest.approx(scores.max(), abs=share)
         assert found.feature_vector.shape[0] == 1
+
+
+def test_it_sees_the_calibrated_score(exported, tmp_path):
+    engine = exported("cam").engine
+    header = dataclasses.replace(engine.header, calibration=Calibration(4.0))
+    path, pixels = tmp_path / "calibrated.onnx", drawn_pixels(3)
+    save(build_onnx(engine.model, header), path)
+    reader, ours = opened(path, "onnxruntime"), load(path, threads=1)
+    for one in pixels:
+        (best,) = reader(np.ascontiguousarray(one.transpose(1, 2, 0))).top_labels
+        (answer,) = ours.predict(one.transpose(1, 2, 0))
+        assert best.id == answer.labels[0].index
+        assert best.confidence == pytest.approx(answer.labels[0].score, abs=1e-5)
 
 
 def test_names_hold_no_blank_and_stay_apart_from_the_true_ones():

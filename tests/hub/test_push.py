@@ -88,6 +88,8 @@ def test_an_image_of_ones_own_is_shown(hub: Hub, recognizer: Recognizer, tmp_pat
     assert {file.name for file in (tmp_path / "card").iterdir()} == FILES
     assert (tmp_path / "card" / "README.md").read_text() == done.card
     assert not hub.asked, "a dry run sends nothing"
+    with pytest.raises(UsageError, match="card: not an empty folder"):
+        recognizer.push("me/squares", dry_run=True, out=tmp_path / "card")
     (tmp_path / "broken.png").write_bytes(b"x")
     with pytest.raises(LookcloserError, match=r"broken\.png"):
         recognizer.push("me/squares", image=tmp_path / "broken.png", dry_run=True)
