@@ -35,7 +35,10 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "decoding": ("decoding", ("decoding",)),
     "losses": ("losses", ("losses",)),
     "layers": ("layers", ("layers",)),
-    "preprocessing": ("core/**/preprocessing.py", ("core", "runtime", "data")),
+    "preprocessing": (
+        "core/preprocessing.py",
+        ("core/test_preprocessing.py", "runtime/test_inputs.py"),
+    ),
     "readers": ("data/readers", ("data",)),
     "uncertainty": ("uncertainty", ("uncertainty",)),
     "closed_form": ("closed_form", ("closed_form", "training/test_recipes.py")),
@@ -130,6 +133,11 @@ class _Places(ast.NodeVisitor):
                      NAMES[node.attr])  # fmt: skip
         self.generic_visit(node)
 
+    def visit_keyword(self, node: ast.keyword) -> None:
+        """What these say is an assertion."""
+        if node.arg not in {"strict", "frozen", "slots"}:
+            self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Name) and node.func.id in NAMES and node.func.id != "sum":
             self.whole(node.func, NAMES[node.func.id])
@@ -165,7 +173,7 @@ def drawn(room: str, sample: int, seed: int) -> list[Mutant]:
     """A sample of the mutants of a room, each place once."""
     pattern, _ = ROOMS[room]
     base = ROOT / "lookcloser"
-    paths = sorted(base.glob(pattern if "*" in pattern else f"{pattern}/**/*.py"))
+    paths = sorted(base.glob(pattern if pattern.endswith(".py") else f"{pattern}/**/*.py"))
     every = [mutant for path in paths if path.name != "__init__.py" for mutant in mutants(path)]
     rng = np.random.default_rng([seed, *room.encode()])
     chosen = rng.permutation(len(every))[:sample]

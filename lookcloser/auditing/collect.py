@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,8 +68,9 @@ def collect(
     *,
     batch_size: int,
     workers: int,
+    progress: Callable[[int], None],
 ) -> Collected:
-    """Run the model over samples once.
+    """Run the model over samples once; ``progress`` is told how many are done.
 
     Raises:
         LookcloserError: For a method without class maps, and where no image can be read.
@@ -105,6 +106,7 @@ def collect(
         sizes += batch.sizes
         images = batch.images.cpu()
         same.add(images, batch.targets)
+        progress(batch.rows[-1] + 1)
         sums.index_add_(0, batch.targets, F.adaptive_avg_pool2d(images, (height, width)))
     every = torch.cat(classes)
     counts = torch.bincount(every, minlength=len(header.names)).clamp(min=1)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from lookcloser.auditing.building import Zones, build, measure
 from lookcloser.auditing.collect import Collected, choose, collect
-from lookcloser.auditing.retest import retest
+from lookcloser.auditing.retest import MEASURES, retest
 from lookcloser.auditing.sameness import ring
 from lookcloser.auditing.scoring import EXPLAINED, LIMITS, judge
 from lookcloser.auditing.shares import Floats, densities
@@ -37,6 +38,7 @@ def audit(
     seed: int = 0,
     batch_size: int = 32,
     workers: int = 0,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Find classes that are right for the wrong reason: a mark, a background, a frame.
 
@@ -52,6 +54,7 @@ def audit(
         seed: Of the choice of images, and of which ones are put together.
         batch_size: Images per forward pass.
         workers: Loading processes.
+        progress: Called with (done, total) forward passes of single images.
 
     Raises:
         LookcloserError: For data that cannot be read, tags and captions, fewer than two classes
@@ -60,10 +63,18 @@ def audit(
     header = engine.header
     catalog = data if isinstance(data, Catalog) else read_as_trained(data, header)
     samples = _samples(header, catalog, split, per_class, seed)
-    found = collect(engine, samples, batch_size=batch_size, workers=workers)
+    total = (1 + len(MEASURES)) * len(samples)
+
+    def told(base: int, passes: int) -> Callable[[int], None]:
+        """Tells how far it is, of how many images have had ``passes`` more than ``base``."""
+        return lambda images: None if progress is None else progress(base + passes * images, total)
+
+    how: dict[str, Any] = {"batch_size": batch_size, "workers": workers}
+    found = collect(engine, samples, progress=told(0, 1), **how)
     detail = found.same.detail()
     marks = mark_zones(detail)
-    scores = _retested(engine, samples, found, marks, batch_size=batch_size, workers=workers)
+    seen = told(len(samples), len(MEASURES))
+    scores = _retested(engine, samples, found, marks, progress=seen, **how)
     audited = [c for c in np.unique(found.classes) if (found.classes == c).sum() >= FEWEST]
     density = densities(found.maps)
     color, chance = found.same.color(), found.same.chance()
@@ -130,6 +141,7 @@ def _retested(
     *,
     batch_size: int,
     workers: int,
+    progress: Callable[[int], None],
 ) -> Floats:
     """(N, 8) scores of `retest` for the rows of ``found``."""
     names, size = engine.header.names, engine.header.preprocessing.size
@@ -157,6 +169,7 @@ def _retested(
         engine, samples, ClassTargets(names), ask, [], batch_size=batch_size, workers=workers
     ):
         scores[[place[row] for row in batch.rows]] = answers.double().cpu().numpy()
+        progress(batch.rows[-1] + 1)
     return scores
 
 

@@ -60,15 +60,17 @@ def audit(
         page = page_place(recognizer, out, AUDIT_FILE)
         printing.say_plan(f"audit {count(len(catalog.split(split)), 'image')} of {split}", [page])
         return
-    page, found = recognizer.audit_report(
-        catalog,
-        split,
-        out=out,
-        per_class=per_class,
-        seed=seed,
-        batch_size=batch_size,
-        workers=workers,
-    )
+    with printing.progress("Auditing") as progress:
+        page, found = recognizer.audit_report(
+            catalog,
+            split,
+            out=out,
+            per_class=per_class,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            progress=progress,
+        )
     if json:
         printing.print_json(found.to_dict())
     else:

@@ -75,6 +75,8 @@ def read_as_given(
     root = Path(path).expanduser()
     if not root.exists():
         raise missing_path(path)
+    if not root.is_dir() and not is_regular(root):  # a pipe would be waited for
+        raise LookcloserError(f"{path}: not an ordinary file or folder")
     try:
         catalog = tidy(_catalog(root, skip_missing, columns or {}))
     except OSError as error:
@@ -147,8 +149,6 @@ def _catalog(root: Path, skip_missing: bool, columns: Mapping[str, str]) -> Cata
         return reader.read(root, skip_missing)
     if root.is_dir():
         raise unknown_layout(root)
-    if not is_regular(root):
-        raise LookcloserError(f"{root}: not an ordinary file or folder")
     raise LookcloserError(
         f"{root}: not a list of images with labels or captions",
         allowed=f"A folder, a table ({', '.join(TABLE_SUFFIXES)}), COCO's .json, or captions "

@@ -75,7 +75,10 @@ def write_report_page(
     out = page_place(recognizer, out, REPORT_FILE)
     catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
     # First, as data that cannot be audited should cost no evaluation.
-    found = recognizer.audit(catalog, split) if audited is True else audited or None
+    progress = options.get("progress")
+    found = (
+        recognizer.audit(catalog, split, progress=progress) if audited is True else audited or None
+    )
     evaluation = evaluate_data(
         recognizer.trained_engine(),
         recognizer.catalog(catalog),

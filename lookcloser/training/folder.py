@@ -36,8 +36,10 @@ def read_config(folder: Path) -> tuple[str, TrainOptions]:
         config = yaml.safe_load(file.read_text(encoding="utf-8"))
         return str(config["data"]), make_options(**config["options"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        lacking = isinstance(error, KeyError | TypeError)
+        reason = "without 'data' and 'options'" if lacking else str(error)
         raise LookcloserError(
-            f"{folder}: no readable {CONFIG_FILE} in it, so it is not a run ({error})"
+            f"{folder}: no readable {CONFIG_FILE} in it, so it is not a run ({reason})"
         ) from error
 
 

@@ -124,7 +124,10 @@ def test_the_same_seed_gives_the_same_and_batches_do_not_matter_to_what_is_seen(
 def test_the_model_is_left_as_it_was(recognizer, data):
     recognizer.model.train()
     before = {name: value.clone() for name, value in recognizer.model.state_dict().items()}
-    recognizer.audit(data, per_class=8)
+    told = []
+    recognizer.audit(data, per_class=8, progress=lambda done, total: told.append((done, total)))
+    assert told == sorted(told), "how far it is grows"
+    assert told[-1][0] == told[-1][1], "all nine passes of each image"
     assert recognizer.model.training
     recognizer.model.eval()
     for name, value in recognizer.model.state_dict().items():

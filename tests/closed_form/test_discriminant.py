@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from lookcloser.closed_form import Memory, fit_discriminant
+from lookcloser.closed_form import Memory, discriminant, fit_discriminant
 from lookcloser.closed_form.discriminant import leave_one_out
 from lookcloser.closed_form.spectrum import Products, Shrunken, Spectrum
 from lookcloser.uncertainty import candidate_sets, refusals, softmax
@@ -119,6 +120,29 @@ def test_sets_cover_what_they_promise():
     probabilities = softmax(logits(head, new) / head.calibration.temperature)
     sets = candidate_sets(head.calibration, probabilities, 0.9)
     assert sets[np.arange(len(truth)), truth].mean() == pytest.approx(0.9, abs=0.03)
+
+
+def test_the_shrinkage_is_that_of_the_lowest_cross_entropy_left_out(monkeypatch):
+    """Of the scores of images left out, at the temperature that suits them."""
+    features, classes = drawn(6, spread=2.0)
+    seen, original = [], discriminant.leave_one_out
+
+    def note(*arguments):
+        seen.append(original(*arguments))
+        return seen[-1]
+
+    monkeypatch.setattr(discriminant, "leave_one_out", note)
+    memory = memory_of(features, classes)
+    head = fit_discriminant(memory, shrinkages=[0.01, 0.2, 0.9])
+    classes = memory.labels.argmax(axis=1)  # a memory has an order of its own
+    losses = []
+    for left_out in seen:
+        # Equal classes, so that nothing but the temperature comes between.
+        scaled = [left_out.scores / t for t in np.geomspace(0.001, 1000, 6000)]
+        rows = np.arange(len(classes))
+        losses.append(min(-log_softmax(s, axis=1)[rows, classes].mean() for s in scaled))
+    assert head.shrinkage == [0.01, 0.2, 0.9][int(np.argmin(losses))]
+    assert head.loss == pytest.approx(min(losses), rel=1e-4)
 
 
 def test_distances_are_mahalanobis():

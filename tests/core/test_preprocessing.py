@@ -26,6 +26,13 @@ def test_pixels_are_those_of_torchvision_to_a_gray_level_or_two(interpolation, s
     assert np.abs(found.astype(int) - expected.astype(int)).max() <= 2
 
 
+def test_what_nothing_else_is_said_of_is_the_input_of_imagenet():
+    """The numbers of every torchvision model, in the order red, green, blue."""
+    assert Preprocessing() == Preprocessing(
+        (224, 224), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear"
+    )
+
+
 def test_the_input_is_normalized_per_channel():
     prepared = Preprocessing((8, 8), mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
     pixels = input_pixels(photo(), prepared)

@@ -62,7 +62,7 @@ def test_outlines_do_not_fill_the_memory(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": 1,\n "b"', "not JSON at line 2 column 5: Expecting ':' delimiter. Fetch"),
+        ('{"a": 1,\n "b"', "not JSON at line 2 column 5: Expecting ':' delimiter. Download"),
         ("", "not JSON at line 1 column 1: Expecting value"),
         ("[1]", "not a JSON object"),
         ("[" * 100_000, "not a data set: "),

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -151,3 +152,10 @@ def test_no_torch_and_no_pandas_to_read_folders_and_tables(write: Any) -> None:
         "sys.exit(not {'torch', 'pandas', 'scipy', 'torchvision'}.isdisjoint(sys.modules))"
     )
     subprocess.run([sys.executable, "-c", code, str(root)], check=True)
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.csv", "pipe.json"])
+def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(LookcloserError, match=f"{name}: not an ordinary file or folder"):
+        read_data(tmp_path / name)

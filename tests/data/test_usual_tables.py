@@ -332,3 +332,54 @@ class TestATableASplit:
             (root / f"{part}.csv").write_text("image,label\n0.jpg,a\n1.jpg,b\n")
         message = error_of(root)
         assert message.startswith("train.csv line 2: '0.jpg' is in another split than at test.csv")
+
+
+class TestWhatElseMaySeparateTags:
+    @pytest.mark.parametrize("mark", ["/", " / ", "+", " & ", "\t", " "])
+    def test_it_does_where_parts_stand_alone_in_other_cells(self, table: Any, mark: str) -> None:
+        cells = [f"0.jpg|cat{mark}dog", "1.jpg|cat", f"2.jpg|dog{mark}sun", "3.jpg|dog"]
+        root = table("image,labels", *(cell.replace("|", ',"') + '"' for cell in cells))
+        catalog = read_data(root)
+        assert catalog.names == ("cat", "dog", "sun")
+        assert labels(catalog)["2.jpg"] == ("dog", "sun")
+        assert any(note.startswith("Tags are separated by") for note in catalog.notes)
+
+    @pytest.mark.parametrize("name", ["either/or", "C++", "salt & pepper"])
+    def test_it_is_a_part_of_names_else(self, table: Any, name: str) -> None:
+        root = table("image,labels", f"0.jpg,{name}", "1.jpg,sun", "2.jpg,moon", "3.jpg,sun")
+        assert set(read_data(root).names) == {name, "sun", "moon"}
+
+
+class TestClassesBesideOtherColumns:
+    def test_one_class_an_image_beside_numbers(self, table: Any) -> None:
+        root = table("id,width,fold,cat,dog", "0,40,1,1,0", "1,40,2,0,1", "2,40,1,1,0")
+        catalog = read_data(root)
+        assert (catalog.task, catalog.names) == ("classification", ("cat", "dog"))
+        assert any("columns not read: 'width', 'fold'" in note for note in catalog.notes)
+
+    def test_many_tags_beside_one_number(self, table: Any) -> None:
+        root = table("id,age,a,b,c", "0,40,1,1,0", "1,41,0,1,0", "2,42,0,0,1")
+        catalog = read_data(root)
+        assert (catalog.task, catalog.names) == ("multilabel", ("a", "b", "c"))
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            ("id,kind,dark,big", "0,owl,1,0", "1,wren,0,1", "2,owl,1,0"),
+            ("id,age,weight,dark,big", "0,4,9,1,1", "1,5,8,0,1", "2,6,7,0,0"),
+        ],
+        ids=["beside words", "a few among many"],
+    )
+    def test_a_few_yes_and_no_alone_may_be_about_anything(self, table: Any, lines: Any) -> None:
+        assert "a table without known columns" in error_of(table(*lines))
+
+    def test_yes_and_no(self, table: Any) -> None:
+        root = table("file,cat,dog", "0.jpg,Yes,no", "1.jpg,No,yes", "2.jpg,yes,no")
+        assert labels(read_data(root)) == {"0.jpg": ("cat",), "1.jpg": ("dog",), "2.jpg": ("cat",)}
+
+
+def test_a_list_without_a_header_is_named(table: Any) -> None:
+    root = table("0.jpg 3", "1.jpg 4", name="train.txt")
+    said = error_of(root)
+    assert "a list of images without a header (train.txt: '0.jpg 3')" in said
+    assert "train.csv with a first line image,label" in said

@@ -183,3 +183,11 @@ def test_logits_are_refused():
             max_length=2,
             generator=seeded(),
         )
+
+
+@pytest.mark.parametrize("level", [0.0, -800.0, 700.0])
+def test_only_differences_of_log_probabilities_count(level: float) -> None:
+    """Also where their exponentials are too small or too large for a number."""
+    log_probs = np.full((4, 3), level) + np.log([0.5, 0.25, 0.25])
+    drawn = _draw(log_probs, np.array([0.1, 0.4, 0.6, 0.9]), 1.0, None, None)
+    assert drawn.tolist() == [0, 0, 1, 2]

@@ -112,6 +112,15 @@ def test_whole_image_box_is_plain_resize(
     torch.testing.assert_close(crop_and_zoom(images, whole, size), expected, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("factors", [(6, 2), (2, 6)])
+def test_each_axis_is_sampled_as_densely_as_its_own_source_asks(factors: tuple[int, int]) -> None:
+    """A source six times as long needs three samples a pixel, one twice as long needs one."""
+    images = noise(1, 3, 5 * factors[0], 7 * factors[1])
+    whole = torch.tensor([[0.0, 0.0, 1.0]], dtype=images.dtype)
+    expected = F.interpolate(images, (5, 7), mode="area")
+    torch.testing.assert_close(crop_and_zoom(images, whole, (5, 7)), expected)
+
+
 def test_whole_image_box_is_area_resize_where_pixels_would_be_skipped() -> None:
     images = noise(1, 2, 32, 48)
     whole = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.double)
@@ -260,6 +269,16 @@ def test_saliency_is_the_released_rule() -> None:
                 expected[2] += strength * 1.0  # a tenth of k
     gradient = box_gradient("saliency", boxes, images, g)[0].tolist()
     assert gradient == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_gradient_of_a_box_is_its_own_whatever_the_batch(mode: str) -> None:
+    images, boxes, weight = noise(3, 3, 32, 32), some_boxes(3), noise(3, 3, 16, 16, seed=5) - 0.5
+    together = box_gradient(mode, boxes, images, weight)
+    for row in range(3):
+        part = slice(row, row + 1)
+        alone = box_gradient(mode, boxes[part], images[part], weight[part])
+        torch.testing.assert_close(alone, together[part])
 
 
 def test_saliency_of_no_gradient_is_zero() -> None:

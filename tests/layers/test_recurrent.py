@@ -54,6 +54,13 @@ def by_sequence(cell, x, state):
     return cell.sequence(x, state)
 
 
+def test_weights_begin_between_plus_and_minus_one_over_the_root_of_the_width():
+    torch.manual_seed(0)
+    for parameter in CNNRNNCell(40, 100).parameters():
+        assert parameter.abs().max() <= 0.1
+        assert parameter.std().item() == pytest.approx(0.1 / 3**0.5, rel=0.1)
+
+
 @pytest.mark.parametrize("run", [by_steps, by_sequence])
 def test_forward_and_every_gradient_equal_scratch(case, arrays, run):
     cell, weights, options = case

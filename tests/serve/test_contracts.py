@@ -62,7 +62,9 @@ def test_more_tasks_than_images_of_a_request(serve, files, drawing):
 
 
 def test_label_studios_own_reader_accepts_them(serve, files, drawing):
-    interface_of = pytest.importorskip("label_studio_sdk.label_interface").LabelInterface
+    interface_of = pytest.importorskip(
+        "label_studio_sdk.label_interface", reason="foreign reader not installed"
+    ).LabelInterface
     for kind, config in {
         "onnx": CONFIG,
         "tags": CONFIG,

@@ -98,8 +98,14 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < texts else "right")
     for row in rows:
-        table.add_row(*(escape(printable(cell)) for cell in row))
+        table.add_row(*(escape(_encodable(printable(cell))) for cell in row))
     console.print(table)
+
+
+def _encodable(text: str) -> str:
+    """As `print_anything` would write it, so that columns are as wide as what is in them."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def print_scores(title: str, scores: Sequence[Score], shifts: Shifts) -> None:

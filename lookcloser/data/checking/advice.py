@@ -21,6 +21,7 @@ from lookcloser.core.storage.files import (
 )
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.readers import READERS, Reader
+from lookcloser.data.readers.files import is_regular, read_head
 from lookcloser.data.readers.folders import split_of
 from lookcloser.data.readers.tables.columns import image_column
 from lookcloser.data.readers.tables.delimited import is_table_name, read_columns
@@ -138,6 +139,23 @@ def _table(root: Path) -> tuple[str, str] | None:
     )
 
 
+def _lists(root: Path) -> tuple[str, str] | None:
+    """Lines of an image and its class without a header, as old benchmarks have them."""
+    with os.scandir(root) as entries:
+        names = sorted(e.name for e in entries if e.name.lower().endswith(".txt"))
+    for name in names[:_FEW]:
+        if is_regular(root / name):
+            first = read_head(root / name, 500).decode("utf-8", "replace").splitlines()[:1]
+            words = re.split(r"[\s,;]+", first[0].strip()) if first else []
+            if len(words) > 1 and is_image_name(words[0]):
+                return (
+                    f"a list of images without a header ({name}: '{' '.join(words[:4])}')",
+                    f"Write it as a table, such as {Path(name).stem}.csv with a first line "
+                    "image,label and commas between",
+                )
+    return None
+
+
 def _named_files(root: Path) -> tuple[str, str] | None:
     """Classes in the names of files: cat.0.jpg beside dog.0.jpg."""
     files = [path.rpartition("/")[2] for path in islice(walk_images(root), _MANY)]
@@ -196,6 +214,7 @@ _READINGS: tuple[Callable[[Path], tuple[str, str] | None], ...] = (
     _no_images,
     _yolo,
     _table,
+    _lists,
     _named_files,
     _repeated,
     lambda root: None if _direct(root) else _parts(root),

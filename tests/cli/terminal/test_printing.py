@@ -102,6 +102,16 @@ def test_json_stays_the_same_json_on_any_stream(
     assert json.loads(raw.getvalue().decode(encoding)) == value
 
 
+def test_columns_are_as_wide_as_their_escapes(monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    printing.print_table("T", ["class", "n"], [["café", "1"], ["日本", "22"], ["plain", "3"]])
+    stream.flush()
+    lines = stream.buffer.getvalue().decode().splitlines()[1:]
+    assert len({len(line) for line in lines}) == 1, lines
+    assert any("caf\\xe9" in line for line in lines)
+
+
 def test_a_title_wider_than_its_table_stays_on_one_line(capsys):
     title = "a run on test of a folder with a long name: 32 images [all]"
     printing.print_table(title, ["x"], [["1"]])

@@ -32,11 +32,15 @@ def split_cell(where: str, text: str) -> str | None:
     return SPLIT_OF[text.lower()] if text else None
 
 
+# What may also be a part of a name.
+_PERHAPS = {"/": "'/'", r"\+": "'+'", "&": "'&'", r"\s+": "blanks"}
+
+
 def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str | None]:
     """How the tags of a column are told apart, by all of its cells; and a note where it is a guess.
 
     By ";" or "|" where one of them occurs, else as lists ``['a', 'b']``, else by commas, else by
-    blanks where the words of the longer cells stand alone in others.
+    blanks, "/", "+" or "&" where parts of the longer cells stand alone in others.
     """
     if any(re.search(r"[;|]", cell) for cell in cells):
         return _by(r"[;|]"), None
@@ -45,10 +49,11 @@ def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str 
         return _listed, "Tags are lists"
     if any("," in cell for cell in filled):
         return _by(","), "Tags are separated by ','"
-    alone = {cell for cell in filled if " " not in cell}
-    joined = [cell.split() for cell in filled if " " in cell]
-    if joined and all(alone.intersection(words) for words in joined):
-        return _by(r"\s+"), "Tags are separated by blanks"
+    for separator, words in _PERHAPS.items():
+        alone = {cell for cell in filled if not re.search(separator, cell)}
+        joined = [_by(separator)(cell) for cell in filled if re.search(separator, cell)]
+        if joined and all(alone.intersection(parts) for parts in joined):
+            return _by(separator), f"Tags are separated by {words}"
     return _by(r"[;|]"), None
 
 

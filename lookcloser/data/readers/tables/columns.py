@@ -53,7 +53,8 @@ _BOXES: dict[tuple[str, ...], Literal["corners", "size"]] = {
     ("bboxx", "bboxy", "bboxwidth", "bboxheight"): "size",
 }
 _LISTS = ("bbox", "box", "boundingbox", "bboxes", "boxes")
-_ON, _OFF = frozenset({"1", "1.0", "true"}), frozenset({"0", "0.0", "false", "-1", "-1.0"})
+_ON = frozenset({"1", "1.0", "true", "yes"})
+_OFF = frozenset({"0", "0.0", "false", "no", "-1", "-1.0"})
 
 
 @dataclass(frozen=True)
@@ -203,9 +204,18 @@ def _is_number(text: str) -> bool:
 
 
 def _one_hot(table: Table, rest: Sequence[str]) -> dict[str, str]:
-    """Class -> column where at least two columns, and all of them, say yes or no on every row."""
+    """Class -> column where at least two columns say yes or no on every row.
+
+    All of them, or beside columns of numbers (a width, a fold, an age) if every image has exactly
+    one, or if they are more than twice as many: a few yes and no alone may be about anything.
+    """
     used = {column: {cells[column].lower() for _, cells in table.rows} for column in rest}
-    both = all(values <= _ON | _OFF for values in used.values())
+    others = [column for column, values in used.items() if not values <= _ON | _OFF]
+    rest = [column for column in rest if column not in others]
+    used = {column: used[column] for column in rest}
+    numbers = all(_is_number(c[other]) for other in others for _, c in table.rows if c[other])
+    single = all(sum(is_on(cells[column]) for column in rest) == 1 for _, cells in table.rows)
+    both = not others or (numbers and (single or len(rest) > 2 * len(others)))
     signs = {value.removesuffix(".0") for values in used.values() for value in values}
     if len(rest) < 2 or not table.rows or not both or not signs & _ON:
         return {}
