@@ -21,11 +21,14 @@ def traced(module: nn.Module, size: tuple[int, int]) -> tuple[Any, set[str]]:
     Raises:
         Exception: Whatever the network raises for such an image.
     """
-    images = next(module.parameters()).new_zeros(1, 3, *size)
-    try:
-        return _run(module, images.to("meta"))
-    except Exception:  # a network may raise anything, here or on a real device
-        return _run(module, images)
+    # Networks may be made in inference mode, where nothing depends on anything.
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        like = next(module.parameters())
+        images = torch.zeros(1, 3, *size, dtype=like.dtype, device=like.device)
+        try:
+            return _run(module, images.to("meta"))
+        except Exception:  # a network may raise anything, here or on a real device
+            return _run(module, images)
 
 
 def dead_modules(module: nn.Module, living: set[str]) -> list[str]:
@@ -45,7 +48,7 @@ def _run(module: nn.Module, images: Tensor) -> tuple[Any, set[str]]:
 
     def stand_in(tensor: Tensor, *, learns: bool) -> Tensor:
         if id(tensor) not in made:  # parts of a network may share a tensor
-            other = tensor.detach()
+            other = tensor.detach().clone() if tensor.is_inference() else tensor.detach()
             if images.is_meta:
                 other = torch.empty_like(other, device="meta")
             made[id(tensor)] = other.requires_grad_() if learns else other
@@ -60,7 +63,7 @@ def _run(module: nn.Module, images: Tensor) -> tuple[Any, set[str]]:
         for name, buffer in part._buffers.items():
             if buffer is not None:
                 tensors[f"{dot}{name}"] = stand_in(buffer, learns=False)
-    with evaluating(module), torch.enable_grad():
+    with evaluating(module):
         given = {**parameters, **tensors}
         output = torch.func.functional_call(module, given, (images,), tie_weights=False)
     reached = {id(leaf) for leaf in _leaves(output)}

@@ -39,6 +39,16 @@ def test_they_are_those_that_get_a_gradient():
     }
 
 
+@pytest.mark.parametrize("made_inside", [True, False])
+def test_so_they_are_in_inference_mode(made_inside):
+    network = Branches()
+    with torch.inference_mode():
+        _, living = traced(Branches() if made_inside else network, (8, 8))
+        _, asked = traced(Asking() if made_inside else network, (8, 8))
+    assert living == traced(network, (8, 8))[1]
+    assert asked, "also where it is run for real"
+
+
 def test_the_network_is_left_as_it_was_found():
     network = Branches().train()
     network.used[0].weight.requires_grad_(False)
