@@ -149,6 +149,7 @@ def _schema(arrow: Any) -> Any:
             ("candidates", arrow.list_(label)),
             ("coverage", real),
             ("refusal", text),
+            ("group", label),
         ]
     )
 

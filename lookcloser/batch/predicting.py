@@ -203,7 +203,7 @@ def _planned(folder: Folder, sources: Sequence[str], share: Share, part_images: 
 def _closed(folder: Folder, plan: _Plan, share: Share, manifest: Manifest) -> BatchResult:
     """The sum of all parts that are there; of the whole source, once it is answered."""
     known = {k: v for path in folder.path.glob(f"{MANIFEST}*") for k, v in Manifest.read(path)}
-    for number, digest in folder.digests().items():
+    for number, digest in sorted(folder.digests().items()):
         if number not in known:  # a kill came between the part and its line
             known[number] = folder.counted(number, digest)
             if share.has(number):
