@@ -41,7 +41,7 @@ ROOMS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "readers": ("data/readers", ("data",)),
     "uncertainty": ("uncertainty", ("uncertainty",)),
-    "closed_form": ("closed_form", ("closed_form", "training/test_recipes.py")),
+    "closed_form": ("closed_form", ("closed_form", "training/recipes/test_choice.py")),
     "explain": ("explain", ("explain",)),
 }
 SWAPS: dict[type[ast.AST], str] = {
