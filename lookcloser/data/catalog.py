@@ -1,4 +1,4 @@
-"""What a data set is to the rest of the header: samples with answers, splits and names."""
+"""What a data set is to the rest of the package: samples with answers, splits and names."""
 
 from __future__ import annotations
 

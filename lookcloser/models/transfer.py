@@ -25,7 +25,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
 
     Args:
         model: With random weights.
-        path: A model file of this header.
+        path: A model file of this package.
         names: Class names, or words, by index, that ``model`` is to answer.
 
     Returns:

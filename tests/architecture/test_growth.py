@@ -12,6 +12,7 @@ from filecmp import dircmp
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from safetensors import safe_open
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,37 @@ class Tiny(Model, method=METHOD):
         tokens = logits.topk(count).indices if targets is None else targets
         maps = features.mean(dim=1, keepdim=True).expand(-1, tokens.shape[1], -1, -1)
         return Output(logits=logits, maps=maps, tokens=tokens)
+'''
+
+READER = '''"""A text of lines "cat a.jpg"."""
+
+from pathlib import Path
+
+from lookcloser.data.catalog import Catalog, Sample
+
+NAME = "pairs.lst"
+
+
+def recognizes(root: Path) -> bool:
+    """Whether the list is there."""
+    return (root / NAME).is_file()
+
+
+def read(root: Path, skip_missing: bool) -> Catalog:
+    """A sample for each line."""
+    pairs = [line.split() for line in (root / NAME).read_text().splitlines()]
+    samples = tuple(Sample(image, root / image, (label,)) for label, image in pairs)
+    names = tuple(sorted({label for label, _ in pairs}))
+    return Catalog(root, "pairs", "classification", names, samples)
+'''
+VIEW = '''"""The input times its gradient."""
+
+from lookcloser.explain.saliency import saliency
+
+
+def glow(model, images, targets=None):
+    """Saliency, but brighter."""
+    return 2 * saliency(model, images, targets)
 '''
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -225,3 +257,41 @@ def test_a_new_option_is_one_file(house: Path, run: Run) -> None:
     assert "    glow: float\n" in keywords
     page = (house / "docs" / "reference.md").read_text(encoding="utf-8")
     assert "| `glow` | 0.5 | 0 or more | How it glows. |" in page
+
+
+def test_a_new_reader_is_one_file_and_its_line(house: Path, run: Run, squares: Path) -> None:
+    readers = house / "lookcloser" / "data" / "readers"
+    (readers / "pairs.py").write_text(READER, encoding="utf-8")
+    listed = readers / "__init__.py"
+    change(listed, "    nus_wide,\n", "    nus_wide,\n    pairs,\n")
+    line = '    Reader("PASCAL VOC"'
+    change(listed, line, f'    Reader("pairs", pairs.NAME, pairs.recognizes, pairs.read),\n{line}')
+    assert touched(house) == ({"data/readers/__init__.py"}, {"data/readers/pairs.py"})
+
+    data = house / "data"
+    shutil.copytree(squares / "train", data)
+    rows = [f"{file.parent.name} {file.relative_to(data).as_posix()}" for file in data.glob("*/*")]
+    (data / "pairs.lst").write_text("\n".join(rows), encoding="utf-8")
+    checked = run("-m", "lookcloser", "data", "check", "data", "--json")
+    assert checked.returncode == 0, checked.stderr
+    assert json.loads(checked.stdout)["layout"] == "pairs"
+
+
+def test_a_new_view_is_one_file_and_its_line(house: Path, run: Run) -> None:
+    views = house / "lookcloser" / "explain"
+    (views / "glow.py").write_text(VIEW, encoding="utf-8")
+    listed = views / "__init__.py"
+    first = "from lookcloser.explain.gradcam import gradcam\n"
+    change(listed, first, f"from lookcloser.explain.glow import glow\n{first}")
+    change(
+        listed,
+        "        saliency,\n        smoothgrad",
+        "        saliency,\n        glow,\n        smoothgrad",
+    )
+    assert touched(house) == ({"explain/__init__.py"}, {"explain/glow.py"})
+
+    Image.new("RGB", (32, 32), "red").save(house / "red.png")
+    asked = ["explain", "timm:test_resnet", "red.png", "--weights", "none", "--view", "glow"]
+    shown = run("-m", "lookcloser", *asked, "--save", "views.png")
+    assert shown.returncode == 0, shown.stderr
+    assert (house / "views.png").stat().st_size > 0
