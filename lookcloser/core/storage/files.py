@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, close_matches
@@ -83,14 +84,14 @@ def leads_to_file(entry: os.DirEntry[str]) -> bool:
 def walk_files(folder: str | Path) -> Iterator[str]:
     """Paths of the files below ``folder``, relative to it, "/" between names, in a fixed order.
 
-    Links are followed, to each folder once and never back to a folder above, so that folders that
-    link to each other end. Hidden names (a leading dot) and what other programs leave (previews,
+    Links are followed, to each folder once and never to a folder above, nor to one that ``folder``
+    itself lies in, so that folders that link to each other end. Hidden names (a leading dot) and what other programs leave (previews,
     resource forks) are passed over. Broken links are yielded: reading reports them.
 
     Raises:
         OSError: If a folder cannot be listed.
     """
-    above: tuple[tuple[int, int], ...] = (_identity(folder),)
+    above: tuple[tuple[int, int], ...] = (_identity(folder), *_around(folder))
     linked: set[tuple[int, int]] = set()
     pending = [(os.fspath(folder), "", above, False)]
     while pending:
@@ -110,6 +111,13 @@ def walk_files(folder: str | Path) -> Iterator[str]:
             if through:
                 linked.add(key)
             pending.append((entry.path, f"{prefix}{entry.name}/", (*above, key), through))
+
+
+def _around(folder: str | Path) -> Iterator[tuple[int, int]]:
+    """The folders that ``folder`` lies in, those that may be looked at."""
+    for parent in Path(os.path.realpath(folder)).parents:
+        with suppress(OSError):
+            yield _identity(parent)
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:

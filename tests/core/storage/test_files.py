@@ -47,6 +47,8 @@ def test_a_link_to_a_folder_is_followed_and_a_loop_is_not(folder: Path, tmp_path
     (folder / "linked").symlink_to(other)
     (folder / "sub" / "loop").symlink_to(folder)
     (folder / "again").symlink_to(folder / "sub" / "deep")
+    (folder / "sub" / "up").symlink_to(tmp_path)
+    (folder / "root").symlink_to("/")
     assert list_images(folder) == [
         "a.PNG",
         "again/d.webp",
