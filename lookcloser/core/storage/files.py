@@ -85,8 +85,9 @@ def walk_files(folder: str | Path) -> Iterator[str]:
     """Paths of the files below ``folder``, relative to it, "/" between names, in a fixed order.
 
     Links are followed, to each folder once and never to a folder above, nor to one that ``folder``
-    itself lies in, so that folders that link to each other end. Hidden names (a leading dot) and what other programs leave (previews,
-    resource forks) are passed over. Broken links are yielded: reading reports them.
+    itself lies in, so that folders that link to each other end. Hidden names (a leading dot) and
+    what other programs leave (previews, resource forks) are passed over. Broken links are yielded:
+    reading reports them.
 
     Raises:
         OSError: If a folder cannot be listed.
