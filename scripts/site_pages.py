@@ -17,18 +17,10 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+import lookcloser
+
 ROOT = Path(__file__).parents[1]
-ROOMS = (
-    "data",
-    "decoding",
-    "explain",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "runtime",
-    "scratch",
-)
+ROOMS = lookcloser._FOLDERS
 MOVED = {
     "README.md": "index.md",
     "CHANGELOG.md": "changelog.md",

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED, Run
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import Columns
+from lookcloser.cli.terminal.runs import SKIPPED, Run
 from lookcloser.core.wording import count
 
 

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED, AnyRun, BatchSize
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.batch import read_spread
 from lookcloser.cli.terminal.options import (
@@ -20,6 +19,7 @@ from lookcloser.cli.terminal.options import (
     Processes,
     RayAddress,
 )
+from lookcloser.cli.terminal.runs import SKIPPED, AnyRun, BatchSize
 from lookcloser.core.wording import count
 
 

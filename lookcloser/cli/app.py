@@ -12,23 +12,24 @@ import typer
 from lookcloser.cli import (
     add,
     annotate,
-    answer,
     audit,
     data,
     demo,
+    evaluate,
     explain,
     export,
     imagine,
     info,
     methods,
+    predict,
     push,
     report,
     serve,
     train,
 )
-from lookcloser.cli.answer import FAILED
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
+from lookcloser.cli.terminal.runs import FAILED
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
 from lookcloser.core.wording import printable
 from lookcloser.version import __version__
@@ -72,8 +73,8 @@ def root(
 app.command("demo", cls=PanelCommand)(demo.demo)
 app.command("train", cls=PanelCommand)(train.train)
 app.command("add", cls=PanelCommand)(add.add)
-app.command("predict", cls=PanelCommand)(answer.predict)
-app.command("evaluate", cls=PanelCommand)(answer.evaluate)
+app.command("predict", cls=PanelCommand)(predict.predict)
+app.command("evaluate", cls=PanelCommand)(evaluate.evaluate)
 app.command("explain", cls=PanelCommand)(explain.explain)
 app.command("report", cls=PanelCommand)(report.report)
 app.command("annotate", cls=PanelCommand)(annotate.annotate)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import (
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.runs import (
     SKIPPED,
     BatchSize,
     Json,
@@ -16,8 +18,6 @@ from lookcloser.cli.answer import (
     columns_again,
     scored_split,
 )
-from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.results.audit import LEVELS
 from lookcloser.core.wording import count
 

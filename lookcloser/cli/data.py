@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.runs import SKIPPED
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:

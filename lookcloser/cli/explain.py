@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from lookcloser.cli.answer import existing, view_names
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import Device
 from lookcloser.cli.terminal.pairs import read_pairs
+from lookcloser.cli.terminal.runs import existing, view_names
 
 if TYPE_CHECKING:
     from lookcloser.core import Region

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import Run, known_data
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.runs import Run, known_data
 
 
 def export(

@@ -10,8 +10,8 @@ from typing import Any
 
 import typer
 
-from lookcloser.cli.answer import Json
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.runs import Json
 from lookcloser.version import __version__
 
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "safetensors", "numpy", "scipy", "pillow")

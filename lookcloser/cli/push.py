@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from lookcloser.cli.answer import Run
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import DryRun
+from lookcloser.cli.terminal.runs import Run
 
 
 def push(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookcloser.cli.answer import (
+from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import BoxRuleOption, Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.runs import (
     SKIPPED,
     THRESHOLD_FROM,
     BatchSize,
@@ -17,8 +19,6 @@ from lookcloser.cli.answer import (
     columns_again,
     scored_split,
 )
-from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import BoxRuleOption, Columns, Device, DryRun, LoadingWorkers
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:

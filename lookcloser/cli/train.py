@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from lookcloser.cli.answer import SKIPPED, known_data
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.interrupts import INTERRUPTED
 from lookcloser.cli.terminal.pairs import read_pairs
+from lookcloser.cli.terminal.runs import SKIPPED, known_data
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.options import Declared, declared
 from lookcloser.core.storage.files import missing_path

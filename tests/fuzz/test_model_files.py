@@ -223,11 +223,13 @@ def test_headers_of_exported_files(kind: str, tmp_path: Path) -> None:
 def test_bytes_of_exported_files(kind: str, tmp_path: Path) -> None:
     data = written(*MAKERS[kind]())
     path = tmp_path / "a.onnx"
+    answered = 0
     with bounded() as begin:
         for number in range(250 * TIMES):
             path.write_bytes(damaged(data, random.Random(number)))
             begin()
-            answer(path)
+            answered += answer(path)
+    assert answered < 250 * TIMES, "damage is noticed"
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +281,7 @@ def opened_as(path: Path, outer: Any, weights: bytes) -> bool:
 def test_bytes_of_model_files(saved: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     lengths = [struct.pack("<Q", size) for size in (0, 1, 2**30, 2**40, 2**64 - 1)]
+    read = []
     with bounded() as begin:
         for number in range(60 * TIMES):
             rng = random.Random(number)
@@ -287,4 +290,6 @@ def test_bytes_of_model_files(saved: bytes, tmp_path: Path) -> None:
                 data = lengths[number] + saved[8:]
             path.write_bytes(data)
             begin()
-            opened(path)
+            read.append(opened(path))
+    assert not any(read[: len(lengths)])
+    assert not all(read[len(lengths) :]), "damage is noticed"

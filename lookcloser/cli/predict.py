@@ -1,4 +1,4 @@
-"""predict, evaluate, explain."""
+"""predict."""
 
 from __future__ import annotations
 
@@ -10,42 +10,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.batch import answer_all, read_spread, refuse
+from lookcloser.cli.terminal.batch import answer_all, refuse
 from lookcloser.cli.terminal.options import (
     BoxRuleOption,
-    Columns,
     DecodingWorkers,
     Device,
     DryRun,
     Engine,
-    LoadingWorkers,
     Processes,
     RayAddress,
 )
-from lookcloser.core.errors import LookcloserError, flag
+from lookcloser.cli.terminal.runs import (
+    FAILED,
+    SKIPPED,
+    AnyRun,
+    BatchSize,
+    Json,
+    known_data,
+)
+from lookcloser.core.errors import flag
 from lookcloser.core.results.showing import answer_line
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.core import Prediction
-    from lookcloser.data import Catalog
     from lookcloser.recognizer import Recognizer
     from lookcloser.runtime.onnx import OnnxRecognizer
 
-
-def existing(run: str | None) -> str | None:
-    """A run that is there: said at once, as loading the libraries takes seconds."""
-    from lookcloser.core.storage.files import missing_path
-    from lookcloser.hub import is_hub, parse_address
-
-    if run is None or run.startswith("timm:"):
-        return run
-    if is_hub(run):
-        parse_address(run)
-        return run
-    if not Path(run).expanduser().exists():
-        raise missing_path(run, "run or model")
-    return run
+MANY = "Many images (--out)"
 
 
 def _free_table(path: Path | None) -> Path | None:
@@ -53,32 +45,6 @@ def _free_table(path: Path | None) -> Path | None:
     from lookcloser.core.outputs import check_place
 
     return None if path is None else check_place(path, "--csv")
-
-
-Run = Annotated[
-    str,
-    typer.Argument(help="A run folder, a .safetensors file, or hub:OWNER/NAME.", callback=existing),
-]
-AnyRun = Annotated[
-    str,
-    typer.Argument(
-        help="A run, a .safetensors or an exported .onnx file, or hub:OWNER/NAME.",
-        callback=existing,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
-FAILED, SKIPPED = 1, 3
-MANY = "Many images (--out)"
-THRESHOLD_FROM = (
-    "True boxes that choose where maps are cut: none (a fixed threshold), few:N (N images of val), "
-    "val, or split (the scored one, optimistic)."
-)
-
-ScoredSplit = Annotated[
-    str | None,
-    typer.Option(help="train, val, test or all; default: test, else val, else what there is."),
-]
 
 
 def predict(
@@ -210,116 +176,6 @@ def predict(
         _say_next(recognizer, run, answered)
     if failed:
         raise typer.Exit(SKIPPED)
-
-
-def evaluate(
-    run: Run,
-    data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    split: ScoredSplit = None,
-    columns: Columns = None,
-    threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
-    views: Annotated[
-        str | None,
-        typer.Option(
-            help="Also rate these views (separated by commas, or all): whether they point at what "
-            "the answers depend on, and depend on the weights."
-        ),
-    ] = None,
-    view_images: Annotated[
-        int, typer.Option(min=1, help="How many images of the split --views uses.")
-    ] = 24,
-    json: Json = False,
-    box_rule: BoxRuleOption = None,
-    batch_size: BatchSize = 32,
-    workers: LoadingWorkers = 0,
-    device: Device = None,
-    engine: Engine = None,
-    processes: Processes = None,
-    ray_address: RayAddress = None,
-    dry_run: DryRun = False,
-) -> None:
-    """Score a model on a split: its answers and, where the data has boxes, its evidence.
-
-    Example: `lookcloser evaluate runs/birds birds/ --split test`, or
-    `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
-    """
-    from lookcloser.evaluation import read_source
-    from lookcloser.recognizer import load_run
-
-    named = None if views is None else view_names(views, "--views")
-    read_source(threshold_from)
-    spread = read_spread(run, engine, processes, ray_address, device)
-    recognizer, rated = load_run(run, device=device, box_rule=box_rule), {}
-    catalog = recognizer.catalog(data, columns=columns)
-    split = scored_split(catalog, split)
-    if dry_run:
-        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
-        return
-    if named is not None:  # first, as it knows at once which of them the network lacks
-        printing.say(f"rating views on up to {count(view_images, 'image')}")
-        rated = recognizer.rate_views(
-            catalog, split, named, images=view_images, batch_size=batch_size
-        )
-    with printing.progress("Evaluating") as progress:
-        result = recognizer.evaluation(
-            catalog,
-            split,
-            threshold_from=threshold_from,
-            evidence=0,
-            batch_size=batch_size,
-            workers=workers,
-            progress=progress,
-            spread=spread,
-        )
-    if json:
-        each = {name: scores._asdict() for name, scores in rated.items()}
-        printing.print_json({**result.to_dict(), **({"views": each} if rated else {})})
-    else:
-        printing.print_scores(
-            f"{run} on {split} of {data}: {count(len(result.images.correct), 'image')}",
-            result.scores,
-            result.shifts,
-        )
-        printing.print_views(rated)
-    printing.print_settings(result.settings)
-    printing.say_skipped(result.skipped)
-    printing.next_step("report", run, data, "--split", split, *columns_again(columns))
-    if result.skipped:
-        raise typer.Exit(SKIPPED)
-
-
-def scored_split(catalog: Catalog, asked: str | None) -> str:
-    """The split to score: as asked, else test, else the one that is there, which is said."""
-    if asked is None and catalog.scored != "test":
-        printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
-    return asked or catalog.scored
-
-
-def columns_again(columns: str | None) -> list[str]:
-    """The words that tell the next command of the columns, where this one was told."""
-    return [] if columns is None else ["--columns", columns]
-
-
-def known_data(run: str | Path) -> str:
-    """The data set that a run was trained on; "DATA" where that is not known."""
-    from lookcloser.recognizer import read_config
-
-    try:
-        return read_config(Path(run))[0]
-    except LookcloserError:  # a single file of weights
-        return "DATA"
-
-
-def view_names(text: str, option: str) -> list[str]:
-    """Views, separated by commas, as they are named; unknown ones are wrong usage."""
-    from lookcloser.explain import VIEWS
-    from lookcloser.inference.views import check_views
-
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise typer.BadParameter(f"{option} names no view. There are: {', '.join(VIEWS)}")
-    check_views(names)
-    return names
 
 
 def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -> None:

@@ -1,0 +1,89 @@
+"""What verbs are told of a run and of its data, and what they end with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookcloser.cli.terminal import printing
+from lookcloser.core.errors import LookcloserError
+
+if TYPE_CHECKING:
+    from lookcloser.data import Catalog
+
+FAILED, SKIPPED = 1, 3
+
+
+def existing(run: str | None) -> str | None:
+    """A run that is there: said at once, as loading the libraries takes seconds."""
+    from lookcloser.core.storage.files import missing_path
+    from lookcloser.hub import is_hub, parse_address
+
+    if run is None or run.startswith("timm:"):
+        return run
+    if is_hub(run):
+        parse_address(run)
+        return run
+    if not Path(run).expanduser().exists():
+        raise missing_path(run, "run or model")
+    return run
+
+
+Run = Annotated[
+    str,
+    typer.Argument(help="A run folder, a .safetensors file, or hub:OWNER/NAME.", callback=existing),
+]
+AnyRun = Annotated[
+    str,
+    typer.Argument(
+        help="A run, a .safetensors or an exported .onnx file, or hub:OWNER/NAME.",
+        callback=existing,
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Images per forward pass.")]
+THRESHOLD_FROM = (
+    "True boxes that choose where maps are cut: none (a fixed threshold), few:N (N images of val), "
+    "val, or split (the scored one, optimistic)."
+)
+
+ScoredSplit = Annotated[
+    str | None,
+    typer.Option(help="train, val, test or all; default: test, else val, else what there is."),
+]
+
+
+def scored_split(catalog: Catalog, asked: str | None) -> str:
+    """The split to score: as asked, else test, else the one that is there, which is said."""
+    if asked is None and catalog.scored != "test":
+        printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
+    return asked or catalog.scored
+
+
+def columns_again(columns: str | None) -> list[str]:
+    """The words that tell the next command of the columns, where this one was told."""
+    return [] if columns is None else ["--columns", columns]
+
+
+def known_data(run: str | Path) -> str:
+    """The data set that a run was trained on; "DATA" where that is not known."""
+    from lookcloser.recognizer import read_config
+
+    try:
+        return read_config(Path(run))[0]
+    except LookcloserError:  # a single file of weights
+        return "DATA"
+
+
+def view_names(text: str, option: str) -> list[str]:
+    """Views, separated by commas, as they are named; unknown ones are wrong usage."""
+    from lookcloser.explain import VIEWS
+    from lookcloser.inference.views import check_views
+
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise typer.BadParameter(f"{option} names no view. There are: {', '.join(VIEWS)}")
+    check_views(names)
+    return names
