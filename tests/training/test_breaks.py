@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -116,8 +117,9 @@ VIT = {
 
 
 def test_two_processes_told_to_end_stop_together_within_an_epoch_and_go_on(
-    squares, tmp_path, monkeypatch
+    squares, tmp_path, warm_python, monkeypatch
 ):
+    monkeypatch.setattr(sys, "executable", warm_python)
     run(squares, tmp_path / "whole", **{**VIT, "devices": 1})
     real = RunWriter.on_train_batch_end
 
