@@ -149,7 +149,12 @@ class TrainingModule(pl.LightningModule, ABC):
             raise diverged(self.options, f"the loss in epoch {self.current_epoch + 1}")
 
     def _no_loss(self) -> Tensor:
-        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it."""
+        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it.
+
+        Sharded weights expect none where no process has one.
+        """
+        if self.options.strategy == "fsdp":
+            return torch.zeros((), device=self.device, requires_grad=True)
         learning = [weight.sum() for weight in self.parameters() if weight.requires_grad]
         return 0.0 * torch.stack(learning).sum()
 
