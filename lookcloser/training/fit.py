@@ -355,6 +355,8 @@ class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a func
         warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
         # Of weights with one row or column, such as a class token: copying them costs nothing.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        # Of sharded networks: losses change nothing in place.
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
         # Lightning 2.6 still calls names that torch has renamed.
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         return entered

@@ -105,8 +105,12 @@ class RunWriter(Callback):
         self._waited += time.perf_counter() - self._mark
         self._images += len(batch.targets)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, _out: Any, _batch: Batch, index: int
+    ) -> None:
         """From here the loop waits for the next batch."""
+        if module.device.type == "cuda" and index + 1 == trainer.num_training_batches:
+            torch.cuda.synchronize(module.device)  # the last steps may still be at work
         self._mark = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:

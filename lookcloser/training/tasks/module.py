@@ -211,7 +211,7 @@ class TrainingModule(pl.LightningModule, ABC):
             self.log_dict(
                 scores,
                 batch_size=len(batch.targets),
-                sync_dist=processes.world_size() > 1,
+                sync_dist=processes.is_joined(),
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
