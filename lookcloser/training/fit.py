@@ -40,7 +40,7 @@ from lookcloser.models import (
 )
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
-from lookcloser.models.transfer import begin_from
+from lookcloser.models.transfer import begin_from, inherited
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
@@ -56,6 +56,7 @@ from lookcloser.training.parallel.strategies import (
     trainer_arguments,
 )
 from lookcloser.training.reading import DataWatch, check_readable
+from lookcloser.training.recipes.start import as_before, with_solved_head
 from lookcloser.training.tasks.captioning import CaptioningModule
 from lookcloser.training.tasks.classification import ClassificationModule
 from lookcloser.training.tasks.module import TrainingModule, diverged
@@ -101,14 +102,17 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         fitting = [other.name for other in METHODS.values() if task in other.tasks]
         raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
     kind = method.load()
-    own = replace(options, method=method.name).of_method(kind.data_arguments(catalog))
+    trained = own_model(options.weights)
+    from_data = kind.data_arguments(catalog)
+    if trained is not None:
+        from_data |= inherited(trained, method.name, names)
+    own = replace(options, method=method.name).of_method(from_data)
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(len(names), own)
         smallest = 2 if options.frozen_norm else options.share(options.devices)
         for backbone in model.backbones:
             backbone.check((options.size, options.size), smallest)
-    trained = own_model(options.weights)
     if trained is not None:
         sources = [begin_from(model, trained, names)]
     else:
@@ -214,6 +218,11 @@ def fit_here(
     model, header = prepare_model(options, catalog)
     check_phases(options, model)
     with own_group(catalog, options, folder, resume=resume):
+        before = folder / CHECKPOINT_FILE
+        if resume and before.is_file():
+            model, header = as_before(model, header, before)
+        else:
+            model, header = with_solved_head(model, header, catalog, options)
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
         return _fit(catalog, options, folder, model, header, resume, console, on_start)
 
