@@ -18,7 +18,7 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.runtime import Engine, predictions
 from lookcloser.runtime.regions import heatmaps_of
 
-DIGITS, EDGE = 4, 1e-6  # an edge is as wide as this share of the range of a number
+DIGITS, EDGE = 4, 1e-6  # scores and heatmaps range from 0 to 1
 
 
 class Compared:
@@ -34,25 +34,22 @@ class Compared:
         exact = [list(_leaves(_unrounded(one))) for one in (found, wanted)]
         places, others = ([place for place, _ in leaves] for leaves in shown)
         pairs = list(zip(*shown, strict=False))
-        if places != others or any(a != b for (_, a), (_, b) in pairs if not isinstance(b, float)):
+        if places != others or any(_is_another(a, b) for (_, a), (_, b) in pairs):
             self.unequal += 1
             return
         for ((place, a), (_, b)), ((_, x), (_, y)) in zip(
             pairs, zip(*exact, strict=True), strict=True
         ):
             if isinstance(b, float):
-                self._count(place, (a, b), (x, y), max(wanted.size))
+                self._count(place, (a, b), (x, y))
 
-    def _count(
-        self, place: str, shown: tuple[float, float], exact: tuple[float, float], side: int
-    ) -> None:
-        box = place.endswith(".box")
+    def _count(self, place: str, shown: tuple[float, float], exact: tuple[float, float]) -> None:
         self.numbers += 1
         if round(shown[0], DIGITS) != round(shown[1], DIGITS):
             self.literal += 1
-            self.clear += not at_an_edge(exact[1], EDGE * (side if box else 1.0))
+            self.clear += not at_one_edge(*exact)
         difference = abs(exact[0] - exact[1])
-        if box:
+        if place.endswith(".box"):
             self.boxes = max(self.boxes, difference)
         else:
             self.rest = max(self.rest, difference)
@@ -69,10 +66,16 @@ class Compared:
         }
 
 
-def at_an_edge(value: float, width: float) -> bool:
-    """Whether a number is this near to where its last digit changes."""
-    steps = value * 10**DIGITS
-    return abs(steps - np.floor(steps) - 0.5) <= width * 10**DIGITS
+def at_one_edge(value: float, other: float) -> bool:
+    """Whether two numbers lie within `EDGE` of the same place, at which the last digit changes."""
+    digits = 10**DIGITS
+    edge = (np.floor(value * digits) + 0.5) / digits
+    return max(abs(value - edge), abs(other - edge)) <= EDGE
+
+
+def _is_another(found: object, wanted: object) -> bool:
+    """Whether two parts of an answer differ by more than a number can."""
+    return type(found) is not type(wanted) or (found != wanted and not isinstance(wanted, float))
 
 
 def _unrounded(prediction: Prediction) -> dict[str, object]:
