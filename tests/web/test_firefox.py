@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from lookcloser.runtime.onnx import load
+from lookcloser.web import find_runtime, write_folder
+
 from ..firefox import FIREFOX, Firefox
 from .conftest import Serve, Site
+from .networks import write_network
 from .visits import answers, give, require_same
 
 pytest.importorskip("onnxruntime")
@@ -59,3 +63,12 @@ def test_images_stay_in_the_browser(
     assert all(url.startswith((address, "blob:", "data:")) for url in asked)
     send = f"fetch('{other}fine.jpg', {{ mode: 'no-cors' }}).then(() => 'sent', () => 'kept')"
     assert firefox.value(send) == "kept"
+
+
+def test_a_runtime_whose_host_cannot_be_reached_is_said(
+    serve: Serve, firefox: Firefox, photos: list[Path], tmp_path: Path
+) -> None:
+    file = load(write_network(tmp_path / "model.onnx", "racnn"), threads=1).engine.file
+    write_folder(file, tmp_path / "page", find_runtime("cdn"), "far away")
+    firefox.open(serve(tmp_path / "page"))
+    assert "Is this device online?" in give(firefox, photos[0])
