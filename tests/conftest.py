@@ -104,6 +104,16 @@ def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def graphs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Graphs of equal networks are exported once, whichever of the session's processes does it."""
+    from .graphs import sharing  # it needs onnx
+
+    folder = tmp_path_factory.getbasetemp()
+    with sharing((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "graphs"):
+        yield
+
+
+@pytest.fixture(scope="session")
 def opened_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A `Browser` for all tests of a process."""
     opened = Browser(tmp_path_factory.mktemp("browser"))

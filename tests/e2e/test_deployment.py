@@ -48,7 +48,7 @@ def python(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(graphs_once, tmp_path_factory):
     from lookcloser.export import write_onnx
 
     torch.manual_seed(0)
