@@ -65,10 +65,10 @@ def explain(
     `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
     `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
-    from lookcloser.core.box_updates import move_words
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
     from lookcloser.core.outputs import check_place, free_place
+    from lookcloser.core.results.box_updates import move_words
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.recognizer import STOCK
 

@@ -19,6 +19,7 @@ from lookcloser.core.results.showing import (
     prediction_rows,
     region_repr,
 )
+from lookcloser.core.sizes import ImageSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,7 +147,7 @@ class Prediction:
         labels: Best first.
         caption: The sentence, for captioning.
         regions: The evidence; for classification one region per label in ``labels``.
-        size: (width, height) of the original image in pixels.
+        size: Width and height of the original image in pixels.
         path: The file, or None for an image given as an array.
         error: Why there is no answer (an unreadable file), or None. Then ``labels`` is empty.
         candidates: The labels that may be true, best first, where a coverage was asked for: of
@@ -162,7 +163,7 @@ class Prediction:
     task: Task
     labels: tuple[Label, ...]
     regions: tuple[Region, ...]
-    size: tuple[int, int]
+    size: ImageSize
     path: Path | None = None
     caption: str | None = None
     error: str | None = None

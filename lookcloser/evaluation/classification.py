@@ -13,6 +13,7 @@ from lookcloser import metrics
 from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.results.scores import Score
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Answer, Box, Evaluation
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import ClassTargets
@@ -50,7 +51,7 @@ class Answered(NamedTuple):
 
     Attributes:
         samples: The images.
-        sizes: (width, height) of each.
+        sizes: Of each.
         first: The number of the first among the readable images of the split.
         output: With the evidence for the best and, where it differs, for the true class.
         probabilities: (B, C).
@@ -59,7 +60,7 @@ class Answered(NamedTuple):
     """
 
     samples: list[Sample]
-    sizes: list[tuple[int, int]]
+    sizes: list[ImageSize]
     first: int
     output: ArrayOutput
     probabilities: Floats

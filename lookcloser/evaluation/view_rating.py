@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import check_known
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Task
 from lookcloser.data import Catalog
 from lookcloser.data.targets import ClassTargets, TagTargets, Targets
@@ -127,12 +128,12 @@ def rate_split(
                 own.setdefault(view, []).append(scores)
                 checks.setdefault(view, []).append(_check(model, asked, view, maps, seed))
             # Coarse maps remove squares and fine ones single pixels, which does another harm.
-            for height, width in dict.fromkeys(tuple(maps.shape[1:]) for maps in found.values()):
+            for grid in dict.fromkeys(Grid(*maps.shape[1:]) for maps in found.values()):
                 rows = range(done, done + len(batch.images))
-                noise = [random_maps(1, (width, height), seed + row) for row in rows]
+                noise = [random_maps(1, grid.image_size, seed + row) for row in rows]
                 maps = torch.from_numpy(np.concatenate(noise))
                 scores = _measure(model, header.task, asked, maps, seed, batch_size)
-                baselines.setdefault(f"random map {width} × {height}", []).append(scores)
+                baselines.setdefault(f"random map {grid.columns} × {grid.rows}", []).append(scores)
             done += len(batch.images)
     if not own:
         raise nothing_read(samples, skipped)

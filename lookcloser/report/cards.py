@@ -19,6 +19,7 @@ from PIL import Image
 from lookcloser.core import boxes as box_geometry
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Answer, Box, Label, Prediction, Region
 
 THUMBNAIL = 208  # longest side in pixels
@@ -153,7 +154,7 @@ def _without_evidence(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+def _region_data(region: Region, size: ImageSize) -> dict[str, Any]:
     heatmap = region.heatmap
     return {
         "kind": region.kind,
@@ -163,6 +164,6 @@ def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _fractions(box: Box, size: tuple[int, int]) -> list[float]:
-    scaled: list[float] = box_geometry.scale(box, size, (1.0, 1.0)).round(4).tolist()
+def _fractions(box: Box, size: ImageSize) -> list[float]:
+    scaled: list[float] = box_geometry.scale(box, size, ImageSize(1, 1)).round(4).tolist()
     return scaled

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Label, Prediction, Region
 from lookcloser.runtime.groups import sure_group
 from lookcloser.runtime.outputs import ArrayOutput, Floats
-from lookcloser.runtime.regions import Size, map_regions, part_regions, scale_regions
+from lookcloser.runtime.regions import map_regions, part_regions, scale_regions
 from lookcloser.uncertainty import candidate_sets, refusals
 
 
@@ -63,7 +64,7 @@ def best_labels(scores: Floats, names: Sequence[str], top: int) -> tuple[Label, 
 def predictions(
     output: ArrayOutput,
     header: ModelHeader,
-    sizes: Sequence[Size],
+    sizes: Sequence[ImageSize],
     top: int,
     promise: Promise | None = None,
 ) -> Iterator[Prediction]:
@@ -73,7 +74,7 @@ def predictions(
         output: Of the network. The maps of a classification are of its ``tokens``, each of which
             becomes a region.
         header: What belongs to the network.
-        sizes: (width, height) of each original image.
+        sizes: Of each original image.
         top: How many labels a classification names.
         promise: Of which coverage the candidates of a classification shall be; None names none.
 
@@ -114,7 +115,7 @@ def _doubts(
 
 
 def _classified(
-    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: Size, top: int
+    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: ImageSize, top: int
 ) -> Prediction:
     labels = best_labels(scores, header.names, top)
     regions = _regions(output, row, _labels(output, scores, row, header), header, size)
@@ -125,7 +126,7 @@ def _classified(
 
 
 def _sequence(
-    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: Size
+    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: ImageSize
 ) -> Prediction:
     """A set of tags or a caption: ``tokens`` in their order, each with its map as evidence."""
     path = _labels(output, scores, row, header)
@@ -160,7 +161,7 @@ def _labels(output: ArrayOutput, scores: Floats, row: int, header: ModelHeader) 
 
 
 def _regions(
-    output: ArrayOutput, row: int, labels: Sequence[Label], header: ModelHeader, size: Size
+    output: ArrayOutput, row: int, labels: Sequence[Label], header: ModelHeader, size: ImageSize
 ) -> tuple[Region, ...]:
     if output.maps is None or not labels:
         return ()

@@ -16,6 +16,7 @@ from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import ImageSource, find_images, load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
+from lookcloser.core.sizes import ImageSize
 
 
 class Loaded(NamedTuple):
@@ -23,13 +24,13 @@ class Loaded(NamedTuple):
 
     Attributes:
         pixels: (3, H, W) of `input_pixels`; None where it cannot be read.
-        size: (width, height) of the upright original.
+        size: Of the upright original.
         error: Why it cannot be read, or None.
         image: The decoded image, of a source that is no file, nor in one.
     """
 
     pixels: NDArray[np.uint8] | None
-    size: tuple[int, int] = (0, 0)
+    size: ImageSize = ImageSize(0, 0)
     error: str | None = None
     image: Image.Image | None = None
 
@@ -89,4 +90,4 @@ def _load(source: ImageSource, preprocessing: Preprocessing) -> Loaded:
     except LookcloserError as error:
         return Loaded(None, error=str(error))
     kept = None if isinstance(source, str | Path | Packed) else image
-    return Loaded(input_pixels(image, preprocessing), image.size, image=kept)
+    return Loaded(input_pixels(image, preprocessing), ImageSize(*image.size), image=kept)

@@ -25,6 +25,7 @@ from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
 from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
@@ -112,7 +113,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         model = kind(len(names), own)
         smallest = 2 if options.frozen_norm else options.share(options.devices)
         for backbone in model.backbones:
-            backbone.check((options.size, options.size), smallest)
+            backbone.check(Grid(options.size, options.size), smallest)
     if trained is not None:
         sources = [begin_from(model, trained, names)]
     else:
@@ -124,7 +125,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
             f"{{}} {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels", option="size"
         )
     preprocessing = Preprocessing(
-        size=(side, side),
+        size=Grid(side, side),
         mean=options.mean or mean,
         std=options.std or std,
         interpolation=options.interpolation,

@@ -16,6 +16,7 @@ from lookcloser.cli.app import app
 from lookcloser.core import LookcloserError
 from lookcloser.core.preprocessing import input_pixels
 from lookcloser.core.results.scores import flat_scores
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Prediction, Region
 from lookcloser.data import Sample, read_data
 from lookcloser.data.scenes import write_scenes
@@ -170,7 +171,7 @@ LEFT, RIGHT = (0.0, 0.0, 20.0, 10.0), (60.0, 30.0, 80.0, 40.0)
     ],
 )  # fmt: skip
 def test_pointing_counts_boxes_of_the_word_in_original_pixels(word, peak, boxes, expected):
-    tally = captioning.PointingTally((32, 32))
+    tally = captioning.PointingTally(Grid(32, 32))
     tally.add([planted(word, peak, boxes)])
     assert flat_scores(tally.scores()).get("pointing") == expected
     assert tally.count == (expected is not None)

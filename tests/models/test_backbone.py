@@ -5,6 +5,7 @@ from safetensors.torch import save_file
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.sizes import Grid
 from lookcloser.models import (
     CAM,
     Backbone,
@@ -44,7 +45,7 @@ def test_token_grids_of_long_images(size):
 def test_the_grid_of_a_size_is_that_of_its_features(name):
     backbone = Backbone(name).double().train()
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    grid = backbone.grid((64, 97))
+    grid = backbone.grid(Grid(64, 97))
     assert grid == tuple(backbone.eval()(torch.zeros(1, 3, 64, 97).double()).shape[2:])
     assert backbone.train().training
     for key, value in backbone.state_dict().items():
@@ -267,17 +268,17 @@ def test_sizes_that_a_network_does_not_take_are_named(name, size, message):
 
 def test_the_advice_on_sizes_is_good():
     backbone = Backbone("mixer_s16_224", options={"img_size": 128})
-    backbone.check((128, 128))
+    backbone.check(Grid(128, 128))
     assert backbone(torch.zeros(1, 3, 128, 128)).shape == (1, 512, 8, 8)
 
 
 def test_batch_norm_needs_more_than_one_value():
     backbone = Backbone("test_resnet")
     with pytest.raises(LookcloserError, match="batch norm of test_resnet .*--freeze-norm"):
-        backbone.check((16, 16), batch=1)
-    backbone.check((16, 16), batch=2)
-    backbone.check((96, 96), batch=1)
-    Backbone("convnext_atto").check((32, 32), batch=1)  # it has no batch norm
+        backbone.check(Grid(16, 16), batch=1)
+    backbone.check(Grid(16, 16), batch=2)
+    backbone.check(Grid(96, 96), batch=1)
+    Backbone("convnext_atto").check(Grid(32, 32), batch=1)  # it has no batch norm
 
 
 def test_weights_of_five_axes_are_left_in_their_layout():

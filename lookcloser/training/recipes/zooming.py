@@ -129,11 +129,13 @@ def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
 
 def _impossible(solved: Solved) -> str | None:
     """Why the backbone cannot look at the source, in words; None where it can."""
-    height, width = source_of(solved.header).preprocessing.size
-    if max(height, width) > LARGEST_INPUT:
-        return f"a first look at {width} px is too large; at most {LARGEST_INPUT} are possible"
+    grid = source_of(solved.header).preprocessing.size
+    if max(grid) > LARGEST_INPUT:
+        return (
+            f"a first look at {grid.columns} px is too large; at most {LARGEST_INPUT} are possible"
+        )
     try:
-        solved.model.backbone.check((height, width))
+        solved.model.backbone.check(grid)
     except LookcloserError as error:
         return error.what
     return None
