@@ -12,6 +12,7 @@ Run as a program, this file is the process that is forked.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -157,6 +158,10 @@ def run(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # all that is imported stays
     for library in LIBRARIES:
         importlib.import_module(library)
-    run(serve(sys.argv[1]))
+    gc.freeze()  # so that no fork looks through it
+    words = serve(sys.argv[1])
+    gc.enable()
+    run(words)
