@@ -157,7 +157,9 @@ class TestFromOwnModels:
         pixels = inputs(catalog, header, "test")
         with torch.no_grad():
             found = model.eval()(pixels).logits
-            wanted = solved.recognizer.model(pixels).logits
+            wanted = solved.recognizer.model(
+                pixels.to(solved.recognizer.engine.device)
+            ).logits.cpu()
         wanted = wanted / solved.recognizer.header.calibration.temperature
         assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
         assert header.provenance["weights"].startswith("all of")
