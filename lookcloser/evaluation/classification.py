@@ -18,6 +18,7 @@ from lookcloser.core.types import Answer, Box, Evaluation
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import ClassTargets
 from lookcloser.evaluation.answers import placed
+from lookcloser.evaluation.groups import group_columns, group_scores
 from lookcloser.evaluation.kept import KeptAnswers
 from lookcloser.evaluation.localization.map_boxes import Places, find_places
 from lookcloser.evaluation.localization.mask_scores import MaskTally
@@ -175,7 +176,11 @@ def evaluate_split(
         needed = evidence != 0 or answered.output.boxes is not None
         answers = answered.answers(header) if needed else []
         moves.add(answer.prediction for answer in answers)
-        columns.add(**_numbers(answered), **_doubts(answered, header.calibration))
+        columns.add(
+            **_numbers(answered),
+            **_doubts(answered, header.calibration),
+            **group_columns(answered.probabilities, targets, header),
+        )
         kept.add(
             answered.probabilities.argmax(axis=1) == targets,
             answered.losses(),
@@ -184,7 +189,7 @@ def evaluate_split(
             answers,
         )
     scores, calibration = _class_scores(columns, len(names))
-    scores += _doubt_scores(columns)
+    scores += _doubt_scores(columns) + group_scores(columns)
     settings = {"images": f"{kept.count} of split {split}"}
     level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
     if boxes.count:

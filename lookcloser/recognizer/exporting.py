@@ -18,6 +18,7 @@ from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import replacing
 from lookcloser.data import Catalog
 from lookcloser.inference.explaining import AnyEngine
+from lookcloser.inference.stock import METHOD as STOCK
 from lookcloser.recognizer.run_data import data_of_run
 from lookcloser.recognizer.targets import TARGETS
 
@@ -101,14 +102,21 @@ def export_web(
         raise _no_folder()
     folder = check_folder(out if out is not None else Path(recognizer.folder or "") / "web")
     runtime = find_runtime(ort)
-    name = folder.name if recognizer.folder is None else recognizer.folder.resolve().name
     with tempfile.TemporaryDirectory() as place:
         made = _export_file(recognizer, Path(place) / "model.onnx", int8, calibrate)
-        written = write_folder(read_onnx(made.path), folder, runtime, name)
+        written = write_folder(read_onnx(made.path), folder, runtime, _title(recognizer, folder))
     server = shlex.join(["python", "-m", "http.server", "--directory", str(written.path)])
     shown_by = f"{server}, then http://localhost:8000"
     size = sum(written.sizes.values())
     return replace(made, path=written.path, size=size, shown_by=shown_by)
+
+
+def _title(recognizer: Recognizer, out: Path) -> str:
+    """How a page names the model: as its run; a stock network as timm does."""
+    if recognizer.folder is not None:
+        return recognizer.folder.resolve().name
+    stock = recognizer.header.method == STOCK
+    return str(recognizer.header.arguments["backbone"]) if stock else out.resolve().name
 
 
 def _export_file(

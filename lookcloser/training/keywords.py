@@ -49,6 +49,7 @@ class TrainKeywords(TypedDict, total=False):
     compile: bool
     channels_last: bool
     devices: int
+    strategy: Literal["auto", "ddp", "fsdp"]
     workers: int | None
     box_rule: Literal["max", "range"]
     val_share: float

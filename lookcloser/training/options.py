@@ -16,6 +16,8 @@ from lookcloser.core.options import Declared, check, declared, option, read_valu
 from lookcloser.models.options import BackboneOptions
 from lookcloser.models.registry import METHODS, method_named, methods_with
 
+_SHARDED_PRECISION = ("32-true", "bf16-mixed")
+
 
 @dataclass(frozen=True)
 class TrainOptions(BackboneOptions):
@@ -103,6 +105,11 @@ class TrainOptions(BackboneOptions):
     devices: int = option(
         1, "Processes that train together, one per GPU; torchrun's own number wins.", above=0
     )
+    strategy: Literal["auto", "ddp", "fsdp"] = option(
+        "auto",
+        "How devices share the work: ddp (each holds the whole network), fsdp (each holds a part "
+        "of it, for networks too large for one GPU), or auto: ddp if there are several.",
+    )
     workers: int | None = option(
         None, "Loading processes; None: as many as cores are free, at most 8.", least=0
     )
@@ -132,6 +139,7 @@ class TrainOptions(BackboneOptions):
     def check_together(self) -> None:
         """Devices share the batch, and the options of a method go with it."""
         self.share(self.devices)
+        self._check_sharding()
         if self.columns is not None:
             from lookcloser.data import parse_columns  # here: seldom needed, and NumPy takes time
 
@@ -146,6 +154,24 @@ class TrainOptions(BackboneOptions):
                 )
         if self.method is not None:
             self.of_method()
+
+    def _check_sharding(self) -> None:
+        """What would need whole weights, or was not shown to be right in parts."""
+        if self.strategy != "fsdp":
+            return
+        for name, bad, allowed in (
+            ("recipe", self.recipe == "closed-form", "auto or fine-tune"),
+            ("ema", self.ema > 0, "0: averaged weights are a second whole network"),
+            ("compile", self.compile, "no compiling"),
+            ("precision", self.precision not in _SHARDED_PRECISION, ", ".join(_SHARDED_PRECISION)),
+        ):
+            if bad:
+                raise UsageError(
+                    f"{{}} {getattr(self, name)}: not with --strategy fsdp",
+                    allowed=allowed,
+                    fix="Leave one of them out",
+                    option=name,
+                )
 
     def of_method(self, from_data: Mapping[str, Any] | None = None) -> BackboneOptions:
         """All options of the method, which must be known by now.

@@ -17,7 +17,7 @@ from lookcloser.web import server_page
 
 from ..browser import CHROMIUM, Browser
 from .conftest import EVIL, Quiet, Serve
-from .test_local import ANSWERED, SAVED, TROUBLE, give
+from .visits import ANSWERED, SAVED, TROUBLE, give
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch import distributed
-from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]  # documented, not listed
+from torch.distributed import HashStore, Store, TCPStore  # type: ignore[attr-defined]  # documented, not listed
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.catalog import Catalog
@@ -77,8 +77,12 @@ def own_group(
             broke off.
     """
     count = options.devices
-    if count == 1 or processes.is_joined():
+    if processes.is_joined() or (count == 1 and options.strategy != "fsdp"):
         yield
+        return
+    if count == 1:  # sharding needs a group, be it of one
+        with _joined(HashStore(), 0, 1):
+            yield
         return
     if torch.cuda.is_available() and count > torch.cuda.device_count():
         raise LookcloserError(

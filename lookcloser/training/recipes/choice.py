@@ -65,7 +65,8 @@ def _planned(options: TrainOptions, task: Task) -> Recipe:
                 option="recipe",
             )
         return "closed-form"
-    possible = method == METHODS.get(task) and options.weights != "none" and not several
+    whole = not several and options.strategy != "fsdp"
+    possible = method == METHODS.get(task) and options.weights != "none" and whole
     return "auto" if options.recipe == "auto" and possible else "fine-tune"
 
 
