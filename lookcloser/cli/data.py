@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.runs import SKIPPED
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ def shard(
 def _print_counts(report: DataReport) -> None:
     """What there is, as tables; what is wrong with it comes after them."""
     names = len({name for of in report.counts.values() for name in of})
-    noun = {"classification": "class", "multilabel": "tag"}.get(report.task)
-    kinds = f", {count(names, noun)}" if noun else ""
+    traits = TRAITS[report.task]
+    kinds = "" if traits.labels == "words" else f", {count(names, traits.noun)}"
     typer.echo(printable(f"{report.root}: {report.layout}, {report.task}{kinds}"))
     columns = ["split", "images"]
     rows = [[split, str(images)] for split, images in report.images.items()]
@@ -109,7 +110,7 @@ def _print_counts(report: DataReport) -> None:
         columns.append("without tags")
         rows = [[*row, str(report.tags.untagged[row[0]])] for row in rows]
     printing.print_table("Images", columns, rows)
-    if report.task == "classification":
+    if traits.labels == "one":
         _print_classes(report)
     if report.tags is not None:
         _print_tags(report.tags, report.counts)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.sizes import ImageSize
@@ -52,7 +53,7 @@ def label_scores(logits: Floats, header: ModelHeader) -> Floats:
     """
     if header.calibration.temperature != 1:
         logits = logits / np.float32(header.calibration.temperature)
-    return sigmoid(logits) if header.task == "multilabel" else softmax(logits)
+    return sigmoid(logits) if TRAITS[header.task].labels == "some" else softmax(logits)
 
 
 def best_labels(scores: Floats, names: Sequence[str], top: int) -> tuple[Label, ...]:
@@ -82,7 +83,7 @@ def predictions(
         LookcloserError: For a promise that this model cannot make.
     """
     scores = label_scores(output.logits, header)
-    if header.task == "classification":
+    if TRAITS[header.task].labels == "one":
         doubts = _doubts(output, scores, header, promise)
     elif promise is not None:
         raise UsageError(
@@ -90,7 +91,7 @@ def predictions(
             allowed="A model that names one class",
         )
     for row, size in enumerate(sizes):
-        if header.task == "classification":
+        if TRAITS[header.task].labels == "one":
             yield replace(_classified(output, scores[row], row, header, size, top), **doubts[row])
         else:
             yield _sequence(output, scores[row], row, header, size)
@@ -131,7 +132,7 @@ def _sequence(
     """A set of tags or a caption: ``tokens`` in their order, each with its map as evidence."""
     path = _labels(output, scores, row, header)
     regions = _regions(output, row, path, header, size)
-    if header.task == "multilabel":
+    if TRAITS[header.task].labels == "some":
         labels = tuple(sorted(path, key=lambda label: -label.score))
         return Prediction(header.task, labels, regions, size)
     caption = " ".join(label.name for label in path)
@@ -152,7 +153,7 @@ def _labels(output: ArrayOutput, scores: Floats, row: int, header: ModelHeader) 
         return []
     chosen = output.tokens[row, steps]
     of_token = scores[chosen]
-    if header.task == "captioning" and output.token_scores is not None:
+    if TRAITS[header.task].labels == "words" and output.token_scores is not None:
         of_token = output.token_scores[row, steps]
     return [
         Label(header.names[index], score, index)

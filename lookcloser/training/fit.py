@@ -21,13 +21,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
-from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.read import COLUMNS, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
@@ -49,7 +49,7 @@ from lookcloser.training.callbacks.stopping import GracefulStop, Patience, Train
 from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.parallel.launch import own_group
 from lookcloser.training.parallel.strategies import (
@@ -99,7 +99,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     """
     catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    method = method_named(options.method or DEFAULT_METHODS[task])
+    method = method_named(options.method or TRAITS[task].method)
     if task not in method.tasks:
         fitting = [other.name for other in METHODS.values() if task in other.tasks]
         raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
@@ -147,7 +147,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         preprocessing,
         box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
-        parents=dict(catalog.parents) if task == "classification" else {},
+        parents=dict(catalog.parents) if TRAITS[task].labels == "one" else {},
         provenance=provenance,
     )
     return model, header

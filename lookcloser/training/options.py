@@ -13,15 +13,9 @@ from typing import Any, Literal
 from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.options import Declared, check, declared, option, read_value
-from lookcloser.core.types import Task
 from lookcloser.models.options import BackboneOptions
 from lookcloser.models.registry import METHODS, method_named, methods_with
 
-DEFAULT_METHODS: dict[Task, str] = {
-    "classification": "cam",
-    "multilabel": "cnnrnn",
-    "captioning": "lstm",
-}
 _SHARDED_PRECISION = ("32-true", "bf16-mixed")
 
 
