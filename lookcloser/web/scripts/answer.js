@@ -16,7 +16,7 @@ function predictionOf(found, header, size, top) {
   const regions = mapRegions(found.maps, path, header, size);
   const answer = { task: header.task, path: null, size, labels: [], caption: null, regions, error: null };
   if (header.task === "classification") {
-    answer.labels = bestLabels(scores, header.names, top);
+    answer.labels = bestLabels(found.logits, scores, header.names, top);
     regions.push(...scaleRegions(found.boxes, answer.labels[0], size));
     regions.push(...partRegions(found.parts, answer.labels[0]));
   } else if (header.task === "multilabel") {
@@ -52,8 +52,9 @@ function ranking(values) {
   return Array.from(values, (_, index) => index).sort((a, b) => values[b] - values[a] || a - b);
 }
 
-function bestLabels(scores, names, top) {
-  return ranking(scores).slice(0, top).map((index) => ({ name: names[index], score: scores[index], index }));
+// Logits rank the classes as they rank maps: scores near 0 and 1 are rounded to equal ones.
+function bestLabels(logits, scores, names, top) {
+  return ranking(logits).slice(0, top).map((index) => ({ name: names[index], score: scores[index], index }));
 }
 
 // Why the image may show none of the classes, or null.
