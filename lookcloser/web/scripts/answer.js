@@ -7,6 +7,7 @@ const PIXEL_CLIP = 0.99; // of maps by pixel: the quantile of the evidence that 
 
 // found: {logits, tokens, tokenScores, maps, boxes, parts, distance}; see `predictionOf`'s callers.
 function predictionOf(found, header, size, top) {
+  if (!isOfNumbers(found)) throw new Error("The model's answer to it is not a number.");
   const scores = labelScores(found.logits, header);
   const path = found.tokens.map((index, step) => ({
     name: header.names[index],
@@ -28,6 +29,13 @@ function predictionOf(found, header, size, top) {
     ? [refusalOf(found, header.calibration), sureGroup(scores, header)]
     : [null, null];
   return { ...answer, candidates: null, coverage: null, refusal, group };
+}
+
+// A class may be ruled out, at -Infinity.
+function isOfNumbers({ logits, maps, boxes, parts }) {
+  const finite = (map) => map.values.every(Number.isFinite);
+  return logits.every((value) => value < Infinity) && [...(maps || []), ...(parts || [])].every(finite)
+    && (boxes || []).every((box) => box.every(Number.isFinite));
 }
 
 function labelScores(logits, header) {
