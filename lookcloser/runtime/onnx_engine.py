@@ -58,8 +58,7 @@ class OnnxEngine:
         if self.file.parts.threshold is None:
             best = np.argsort(-found["logits"], axis=1, kind="stable")
             return _output(found, best[:, :top])
-        # As the network compares them: before the temperature.
-        tokens = _above(sigmoid(found["logits"]), self.file.parts.threshold)
+        tokens = _above(found["logits"], self.file.parts.threshold)
         return _output(found, tokens)
 
     def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:
@@ -230,10 +229,13 @@ def _output(found: dict[str, NDArray[Any]], tokens: Ints) -> ArrayOutput:
     )
 
 
-def _above(scores: Floats, threshold: float) -> Ints:
-    """(B, C) -> the classes above the threshold, best first, padded with -1."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    counts = (scores > threshold).sum(axis=1)
+def _above(logits: Floats, threshold: float) -> Ints:
+    """(B, C) -> the classes whose score is above the threshold, best first, padded with -1.
+
+    The scores are those that the network compares: before the temperature.
+    """
+    order = np.argsort(-logits, axis=1, kind="stable")
+    counts = (sigmoid(logits) > threshold).sum(axis=1)
     places = np.arange(max(1, counts.max(initial=0)))
     tokens: Ints = np.where(places < counts[:, None], order[:, : len(places)], -1)
     return tokens
