@@ -19,6 +19,12 @@ from .warm import Warm
 # Tests run in as many processes as there are cores; threads beside them would only get in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Numbers are compared with those of a CPU. LOOKCLOSER_TEST_GPU=1 shows that a GPU gives them too,
+# when it computes float32 in float32.
+if os.environ.get("LOOKCLOSER_TEST_GPU"):
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 # Nothing of what is imported is ever garbage: a look at each of its million objects costs half a
 # second, again and again. `pytest_runtestloop` switches this on again.

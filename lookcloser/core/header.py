@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.choices import BoxRule
+from lookcloser.core.choices import BoxRule, Task
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
-from lookcloser.core.types import Kind, Task
+from lookcloser.core.types import Kind
 from lookcloser.version import __version__
 
 FORMAT = 1

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.results.scores import Score, Tally, flat_scores, tally_of
 from lookcloser.core.results.shifts import Shifts
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 _EVEN = 0.9
 
-Task = Literal["classification", "multilabel", "captioning"]
 Kind = Literal["map", "scale", "part", "step", "word"]
 Box = tuple[float, float, float, float]
 
@@ -206,7 +206,7 @@ class Prediction:
         from lookcloser.core.drawing import plot_prediction
 
         if regions is None:
-            regions = 1 if self.task == "classification" else len(self.regions)
+            regions = 1 if TRAITS[self.task].labels == "one" else len(self.regions)
         return plot_prediction(self, regions)
 
     def save(self, path: str | Path) -> Path:

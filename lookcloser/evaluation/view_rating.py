@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import check_known
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.sizes import Grid
-from lookcloser.core.types import Task
 from lookcloser.data import Catalog
 from lookcloser.data.targets import ClassTargets, TagTargets, Targets
 from lookcloser.explain.outputs import logits_of
@@ -33,9 +33,9 @@ STEPS = 20  # of deletion and insertion
 SHARES = (0.1, 0.3, 0.5, 0.7)  # of ROAD; filling large holes takes longer than asking the network
 STAGES = 1  # of the sanity check: what is left when all weights are random needs no other
 EMPTY: Baseline = "mean"
-TARGETS: dict[Task, Callable[[Sequence[str]], Targets]] = {
-    "classification": ClassTargets,
-    "multilabel": TagTargets,
+TARGETS: dict[str, Callable[[Sequence[str]], Targets]] = {
+    "one": ClassTargets,
+    "some": TagTargets,
 }
 
 
@@ -113,7 +113,7 @@ def rate_split(
     every = catalog.split(split)
     samples = [every[row] for row in draw(len(every), images, seed)]
     check_known((name for sample in samples for name in sample.labels), header)
-    targets = TARGETS[header.task](header.names)
+    targets = TARGETS[TRAITS[header.task].labels](header.names)
     skipped: Skipped = []
     own: dict[str, list[Floats]] = {}
     checks: dict[str, list[SanityCheck]] = {}
@@ -171,7 +171,7 @@ def _probabilities(network: nn.Module, task: Task) -> Predict:
         # Of one class: maps of all of them would be thrown away.
         output = network(images, top=1) if isinstance(network, Model) else network(images)
         logits = logits_of(output).float()
-        return logits.softmax(dim=1) if task == "classification" else logits.sigmoid()
+        return logits.softmax(dim=1) if TRAITS[task].labels == "one" else logits.sigmoid()
 
     return predict
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +55,8 @@ def load_batches(
         for batch in batches:
             yield [load(source) for source in batch]
         return
+    from concurrent.futures import ThreadPoolExecutor  # for many images alone
+
     with ThreadPoolExecutor(workers) as pool:
         ahead = None
         for batch in batches:

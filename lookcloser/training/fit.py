@@ -21,13 +21,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
-from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.read import COLUMNS, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
@@ -46,9 +46,10 @@ from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
+from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.parallel.launch import own_group
 from lookcloser.training.parallel.strategies import (
@@ -98,7 +99,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     """
     catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    method = method_named(options.method or DEFAULT_METHODS[task])
+    method = method_named(options.method or TRAITS[task].method)
     if task not in method.tasks:
         fitting = [other.name for other in METHODS.values() if task in other.tasks]
         raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
@@ -146,7 +147,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         preprocessing,
         box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
-        parents=dict(catalog.parents) if task == "classification" else {},
+        parents=dict(catalog.parents) if TRAITS[task].labels == "one" else {},
         provenance=provenance,
     )
     return model, header
@@ -218,7 +219,10 @@ def fit_here(
     catalog = _with_names(catalog, options)
     model, header = prepare_model(options, catalog)
     check_phases(options, model)
-    with own_group(catalog, options, folder, resume=resume):
+    with (
+        deterministic(options.deterministic),
+        own_group(catalog, options, folder, resume=resume),
+    ):
         before = folder / CHECKPOINT_FILE
         if resume and before.is_file():
             model, header = as_before(model, header, before)

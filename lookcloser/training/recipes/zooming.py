@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan
 
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import LARGEST_INPUT
-from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closer import (
