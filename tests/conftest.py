@@ -114,7 +114,7 @@ def shared_data() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """To be used as ``sys.executable``: programs that train, without seconds of imports each."""
-    if not hasattr(os, "pidfd_open"):  # other systems than Linux
+    if sys.platform != "linux":
         yield sys.executable
         return
     warm = Warm(tmp_path_factory.mktemp("warm"))
