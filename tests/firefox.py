@@ -119,7 +119,7 @@ class Firefox:
         """Choose files in a file input."""
         found = self.call("WebDriver:FindElement", using="css selector", value=selector)
         (element,) = found["value"].values()
-        text = "\n".join(map(str, paths))
+        text = "\n".join(str(path.resolve()) for path in paths)
         self.call("WebDriver:ElementSendKeys", id=element, text=text)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.cli.terminal.runs import SKIPPED
 from lookcloser.core.choices import TRAITS
 from lookcloser.core.wording import count, printable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 _TAGS_SHOWN = 20
 _CLASSES_SHOWN = 100
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+app = typer.Typer(cls=PanelGroup, no_args_is_help=True, help="Look at a data set.")
 
 
 @app.callback()
@@ -26,7 +27,7 @@ def root() -> None:
     """Look at a data set."""
 
 
-@app.command("check")
+@app.command("check", cls=PanelCommand)
 def check(
     data: Annotated[str, typer.Argument(help="A folder or table of images.")],
     decode: Annotated[bool, typer.Option(help="Decode every image.")] = True,
@@ -69,7 +70,7 @@ def check(
         raise typer.Exit(SKIPPED)
 
 
-@app.command("shard")
+@app.command("shard", cls=PanelCommand)
 def shard(
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],

@@ -44,7 +44,8 @@ def explain(
         ),
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="The image to write; default: explanation.png.")
+        Path | None,
+        typer.Option("--save", "--out", help="The image to write; default: explanation.png."),
     ] = None,
     each_view: Annotated[
         Path | None, typer.Option(help="Also save an image of each view in this folder.")

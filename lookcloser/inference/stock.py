@@ -20,6 +20,7 @@ from lookcloser.core.preprocessing import Preprocessing, normalized
 from lookcloser.core.sizes import Grid
 from lookcloser.explain import VIEWS
 from lookcloser.inference.engine import weights_digest
+from lookcloser.layers.class_head import best_classes
 from lookcloser.models import timm_classifier
 from lookcloser.runtime import ArrayOutput
 
@@ -46,7 +47,7 @@ class StockEngine:
         """The logits, and maps of the best classes."""
         images = self.images(pixels)
         logits = self._logits(images)
-        tokens = logits.topk(min(top, logits.shape[1])).indices
+        tokens = best_classes(logits, top)
         return self._output(images, logits, tokens)
 
     def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:

@@ -14,6 +14,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
 from lookcloser.models.package import read_header
+from lookcloser.models.solved import learnable
 
 _INNER = ".net."  # between the place of a backbone in a model and timm's own names
 _WHOLE = "all of "
@@ -68,7 +69,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
         fitting = _fitting(state, wanted)
         missing = sorted(wanted.keys() - fitting.keys())
         if not missing:
-            model.load_state_dict(_at_temperature(fitting, header))
+            model.load_state_dict(_at_temperature(fitting, state, header))
             return f"{_WHOLE}{path}"
     for name, backbone in model.named_modules():
         if isinstance(backbone, Backbone):
@@ -95,12 +96,16 @@ def _fill(
     )
 
 
-def _at_temperature(state: dict[str, Tensor], header: ModelHeader) -> dict[str, Tensor]:
+def _at_temperature(
+    state: dict[str, Tensor], solved: Mapping[str, Tensor], header: ModelHeader
+) -> dict[str, Tensor]:
     """A solved head with its temperature in it, without which the first losses would be huge."""
-    if header.arguments.get("kept"):
-        for name in ("head.weight", "head.bias"):
-            state[name] = state[name] / header.calibration.temperature
-    return state
+    if not header.arguments.get("kept"):
+        return state
+    weight, bias = state["head.weight"], state["head.bias"]
+    logits = solved["solution.features"] @ weight.T + bias
+    temperature = learnable(logits, header.calibration.temperature)
+    return {**state, "head.weight": weight / temperature, "head.bias": bias / temperature}
 
 
 def _fitting(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

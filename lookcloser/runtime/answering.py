@@ -56,9 +56,19 @@ def label_scores(logits: Floats, header: ModelHeader) -> Floats:
     return sigmoid(logits) if TRAITS[header.task].labels == "some" else softmax(logits)
 
 
-def best_labels(scores: Floats, names: Sequence[str], top: int) -> tuple[Label, ...]:
-    """The ``top`` best classes of one image, best first; ``scores`` is (C,)."""
-    best = np.argsort(-scores, kind="stable")[: min(top, len(names))]
+def best_labels(
+    logits: Floats, scores: Floats, names: Sequence[str], top: int
+) -> tuple[Label, ...]:
+    """The ``top`` best classes of one image, best first, of equal ones the first.
+
+    Args:
+        logits: (C,), which rank the classes as they rank maps: scores near 0 and 1 are rounded to
+            equal ones.
+        scores: (C,) of the same classes.
+        names: Theirs.
+        top: How many.
+    """
+    best = np.argsort(-logits, kind="stable")[: min(top, len(names))]
     return tuple(Label(names[index], float(scores[index]), index) for index in best.tolist())
 
 
@@ -109,7 +119,7 @@ def _doubts(
         return doubts
     sets = candidate_sets(header.calibration, scores, promise.coverage, promise.sets)
     for row, chosen in enumerate(sets):
-        ranked = best_labels(scores[row], header.names, len(header.names))
+        ranked = best_labels(output.logits[row], scores[row], header.names, len(header.names))
         candidates = tuple(label for label in ranked if chosen[label.index])
         doubts[row] |= {"candidates": candidates, "coverage": promise.coverage}
     return doubts
@@ -118,7 +128,7 @@ def _doubts(
 def _classified(
     output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: ImageSize, top: int
 ) -> Prediction:
-    labels = best_labels(scores, header.names, top)
+    labels = best_labels(output.logits[row], scores, header.names, top)
     regions = _regions(output, row, _labels(output, scores, row, header), header, size)
     regions += scale_regions(output, row, labels[0], size)
     regions += part_regions(output, row, labels[0])

@@ -46,6 +46,7 @@ from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
+from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
 from lookcloser.training.options import TrainOptions
@@ -218,7 +219,10 @@ def fit_here(
     catalog = _with_names(catalog, options)
     model, header = prepare_model(options, catalog)
     check_phases(options, model)
-    with own_group(catalog, options, folder, resume=resume):
+    with (
+        deterministic(options.deterministic),
+        own_group(catalog, options, folder, resume=resume),
+    ):
         before = folder / CHECKPOINT_FILE
         if resume and before.is_file():
             model, header = as_before(model, header, before)

@@ -101,6 +101,9 @@ class TrainOptions(BackboneOptions):
         "32-true", "32-true, 16-mixed, bf16-mixed or 64-true."
     )
     compile: bool = option(False, "torch.compile the network.")
+    deterministic: bool = option(
+        True, "The same weights from the same seed on a GPU, too, where torch has kernels for it."
+    )
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
     devices: int = option(
         1, "Processes that train together, one per GPU; torchrun's own number wins.", above=0

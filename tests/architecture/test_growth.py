@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from filecmp import dircmp
 from pathlib import Path
@@ -139,7 +138,7 @@ def house(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(house: Path) -> Run:
+def run(house: Path, warm_python: str) -> Run:
     """Python with the copy in the place of the package."""
 
     def python(*words: object) -> subprocess.CompletedProcess[str]:
@@ -150,7 +149,7 @@ def run(house: Path) -> Run:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         return subprocess.run(
-            [sys.executable, *map(str, words)],
+            [warm_python, *map(str, words)],
             cwd=house,
             env=environment,
             capture_output=True,

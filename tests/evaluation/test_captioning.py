@@ -111,7 +111,7 @@ def test_losses_are_those_of_all_words_of_all_references(recognizer, data):
             features = recognizer.model.backbone(as_batch(recognizer, picture))
         losses = []
         for text in answer.truth:
-            words = torch.tensor([START, *encode(text), END])
+            words = torch.tensor([START, *encode(text), END], device=features.device)
             logits = recognizer.model.word_logits(features, words[None, :-1])[0]
             losses += F.cross_entropy(logits, words[1:], reduction="none").tolist()
         assert answer.loss == pytest.approx(np.mean(losses), rel=1e-4)

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import timm
 import torch
@@ -102,8 +104,18 @@ DEAD = [
 LIVING = ["resnet18", "convnext_atto", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
 
 
+def needs_a_map_from(name):
+    """Skip where this timm has no way to put the network's tokens on a grid."""
+    kind = timm.models.model_entrypoint(name).__module__
+    if name in ("crossvit_9_240", "coat_lite_tiny") and not any(
+        hasattr(value, "forward_intermediates") for value in vars(sys.modules[kind]).values()
+    ):
+        pytest.skip(f"{name} has no maps in timm {timm.__version__}; from 1.0.31 on it has")
+
+
 @pytest.mark.parametrize("name", [*DEAD, *LIVING, "test_efficientnet"])
 def test_every_parameter_gets_a_gradient(name):
+    needs_a_map_from(name)
     torch.manual_seed(0)
     model = CAM(2, CAM.Options(name)).train()
     side = 64 if timm.get_pretrained_cfg(name).fixed_input_size is False else None
@@ -189,6 +201,7 @@ def test_only_the_layers_that_are_gone_are_passed_over():
 # ---- one map of features, in the order of the image
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")  # older versions of timm
 def test_a_norm_behind_a_hidden_layer_is_not_of_the_features():
     torch.manual_seed(0)
     backbone, images = Backbone("inception_next_atto").eval(), torch.randn(1, 3, 64, 64)
@@ -218,6 +231,7 @@ def test_a_norm_over_the_last_axis_comes_before_the_pooling_too(name):
     ],
 )
 def test_a_change_in_a_corner_moves_the_map_there(name, width, cells):
+    needs_a_map_from(name)
     torch.manual_seed(0)
     backbone, side = Backbone(name).eval(), timm.get_pretrained_cfg(name).input_size[-1]
     assert backbone.width == width

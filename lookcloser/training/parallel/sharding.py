@@ -33,6 +33,7 @@ from torch.distributed.fsdp import (
 from lookcloser.training.tasks.module import TrainingModule
 
 LEAST = 1_000_000  # parameters of a block that is worth a message of its own
+_PREFIX = "model."  # of its weights in the state dict of the training module
 # What a model computes with its weights outside of its forward pass.
 _FORWARD_METHODS = ("answer",)
 
@@ -77,9 +78,16 @@ class Sharded(ModelParallelStrategy):
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Each process takes its part of the whole weights."""
-        assert self.model is not None
+        module = self.lightning_module
+        assert isinstance(module, TrainingModule)  # as `fit` makes it
+        # It has the network under two names, of which torch would distribute one alone.
+        own = {
+            name.removeprefix(_PREFIX): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith(_PREFIX)
+        }
         options = StateDictOptions(full_state_dict=True, strict=strict)
-        set_model_state_dict(self.model, dict(checkpoint["state_dict"]), options=options)
+        set_model_state_dict(module.model, own, options=options)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Each process takes its part of the whole state."""

@@ -153,7 +153,8 @@ def _better(
     if result.interrupted:
         return result
     both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
-    if tuned > ours:
+    # Compared as numbers of images: the two shares are rounded in different ways.
+    if round(tuned * images) > round(ours * images):
         _take_over(own, folder, both)
     else:
         _write(folder, solved, both)

@@ -13,6 +13,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import Model
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.solved import learnable
 from lookcloser.models.transfer import is_whole
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
@@ -53,10 +54,12 @@ def with_solved_head(
         solution = solve(memory, header.task, balanced=options.balance != "none")
     except LookcloserError:  # such as a class that only val has
         return model, header
-    temperature = solution.calibration.temperature
+    weight, bias = torch.from_numpy(solution.weight), torch.from_numpy(solution.bias)
+    logits = torch.from_numpy(features.values).double() @ weight.T + bias
+    temperature = learnable(logits, solution.calibration.temperature)
     with torch.no_grad():
-        own.head.weight.copy_(torch.from_numpy(solution.weight / temperature))
-        own.head.bias.copy_(torch.from_numpy(solution.bias / temperature))
+        own.head.weight.copy_(weight / temperature)
+        own.head.bias.copy_(bias / temperature)
     return _learning(own.cpu(), own_header)
 
 

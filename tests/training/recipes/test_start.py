@@ -12,6 +12,7 @@ from lookcloser.core.images import load_image
 from lookcloser.data import read_data
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import Backbone, load_model_file, read_header, save_model_file
+from lookcloser.models.solved import learnable
 from lookcloser.recognizer import run_training
 from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit, prepare_model
@@ -58,7 +59,8 @@ class TestStart:
         given = header.names, "classification", header.preprocessing
         found = collect_features(model, catalog.split("train"), *given, workers=0)
         head = solve(Memory.of(found.values, found.labels), "classification")
-        wanted = (found.values @ head.weight.T + head.bias) / head.calibration.temperature
+        scores = torch.from_numpy(found.values @ head.weight.T + head.bias)
+        wanted = scores.numpy() / learnable(scores, head.calibration.temperature)
         with torch.no_grad():
             logits = model.eval()(inputs(catalog, header)).logits.numpy()
         scale = np.abs(wanted).max()
@@ -83,6 +85,15 @@ class TestStart:
         same, same_header = with_solved_head(model, header, catalog, made)
         assert same is model
         assert same_header is header
+
+    def test_images_that_are_all_right_by_far_leave_something_to_learn(self, catalog, weights):
+        """Their own temperature is next to 0, and would make logits of millions."""
+        alike = {s.labels: s.source for s in catalog.split("train")}
+        samples = tuple(replace(s, source=alike[s.labels]) for s in catalog.samples)
+        (model, header), _ = begun(replace(catalog, samples=samples), weights=weights)
+        with torch.no_grad():
+            logits = model.eval()(inputs(catalog, header, "test")).logits
+        assert float((logits.amax(dim=1) - logits.mean(dim=1)).mean()) < 40
 
     def test_a_class_without_an_image_to_learn_from(self, catalog, weights):
         samples = tuple(
@@ -157,8 +168,12 @@ class TestFromOwnModels:
         pixels = inputs(catalog, header, "test")
         with torch.no_grad():
             found = model.eval()(pixels).logits
-            wanted = solved.recognizer.model(pixels).logits
-        wanted = wanted / solved.recognizer.header.calibration.temperature
+            device = solved.recognizer.engine.device
+            wanted = solved.recognizer.model(pixels.to(device)).logits.cpu()
+        memory = solved.recognizer.model.solution.memory()
+        head = solved.recognizer.model.head
+        scores = head(torch.from_numpy(memory.features).to(device)).detach().cpu()
+        wanted = wanted / learnable(scores, solved.recognizer.header.calibration.temperature)
         assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
         assert header.provenance["weights"].startswith("all of")
 
