@@ -105,7 +105,7 @@ def _told(
 def _numbers(output: ArrayOutput) -> NDArray[np.bool_]:
     """(B,) whether labels and maps can be made of what a network says of an image."""
     # A class may be ruled out, at -inf; at inf the shares of all are no numbers.
-    good: NDArray[np.bool_] = (output.logits < np.inf).all(axis=1)
+    good: NDArray[np.bool_] = np.asarray((output.logits < np.inf).all(axis=1))
     for values in (output.maps, output.boxes, output.part_maps):
         if values is not None:
             finite = np.isfinite(values).reshape(len(values), -1)
