@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -65,6 +66,17 @@ def test_a_fingerprint_tells_weights_and_preprocessing_apart(make_engine: Engine
     with torch.no_grad():
         next(same.model.parameters()).view(-1)[0] += 1
     assert engine.fingerprint() != same.fingerprint()
+
+
+def test_a_fingerprint_is_what_it_was_when_sizes_were_plain_pairs(make_engine: Engines) -> None:
+    engine = make_engine()
+    digest = hashlib.sha256(
+        b"Preprocessing(size=(32, 48), mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), "
+        b"interpolation='bilinear')"
+    )
+    for name, tensor in sorted(engine.model.state_dict().items()):
+        digest.update(name.encode() + tensor.float().numpy().tobytes())
+    assert engine.fingerprint() == digest.hexdigest()[:16]
 
 
 def test_half_precision_leaves_as_float32_and_indices_stay() -> None:
