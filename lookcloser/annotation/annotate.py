@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.annotation.class_thresholds import class_thresholds
-from lookcloser.annotation.formats import FORMATS, HOLDS_MASKS, HOLDS_PICTURES
+from lookcloser.annotation.formats import FORMATS, HOLDS_IMAGES, HOLDS_MASKS
 from lookcloser.annotation.journal import Journal
 from lookcloser.annotation.label_maps import Failed, LabelMaps, LabelsOf, label_maps
 from lookcloser.annotation.outlines import (
@@ -111,8 +111,8 @@ def annotate(
     """
     header, folder = engine.header, Path(out).expanduser()
     _check(header, form, masks)
-    samples, boxed, root, notes = _pictures(data, split, header, columns)
-    if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
+    samples, boxed, root, notes = _images(data, split, header, columns)
+    if form in HOLDS_IMAGES and not all(isinstance(sample.source, Path) for sample in samples):
         raise UsageError(f"{form}: needs images that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
     settings = {"data": str(root.resolve()), "masks": masks, "labels": labels}
@@ -169,7 +169,7 @@ def count_images(
         columns: As there.
     """
     _check(header, form, masks)
-    samples, *_ = _pictures(data, split, header, columns)
+    samples, *_ = _images(data, split, header, columns)
     _labels_of(samples, header, labels)
     return len(samples)
 
@@ -205,7 +205,7 @@ def _check(header: ModelHeader, form: str, masks: str | None) -> None:
         raise UsageError(f"{masks}: no masks that {form} can hold", allowed=f"{'; '.join(holding)}")
 
 
-def _pictures(
+def _images(
     data: str | Path | Catalog, split: str | None, header: ModelHeader, columns: str | None
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""

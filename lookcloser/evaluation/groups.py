@@ -36,7 +36,7 @@ def group_columns(
     names, parents = header.names, header.parents
     group_of, count = _numbered(names, parents)
     sums = np.zeros((len(targets), count))
-    np.add.at(sums, (slice(None), group_of), probabilities)
+    np.add.at(sums.T, group_of, probabilities.T)
     best = probabilities.argmax(axis=1)
     sure = probabilities.max(axis=1) >= SURE
     named = [sure_group(row, names, parents) for row in probabilities]

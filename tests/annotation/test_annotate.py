@@ -42,7 +42,7 @@ def names(found):
     return [record.name for record in found.records]
 
 
-def test_every_picture_gets_the_box_of_its_label(recognizer, squares, tmp_path):
+def test_every_image_gets_the_box_of_its_label(recognizer, squares, tmp_path):
     found = recognizer.annotate(squares, tmp_path)
     samples = read_data(squares).samples
     assert names(found) == [sample.name for sample in samples]

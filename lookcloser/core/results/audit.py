@@ -28,13 +28,13 @@ class Look:
     Attributes:
         count: How many of the class's images look so.
         heatmap: (h, w) in [0, 1], their mean evidence.
-        picture: The most typical one: its file, or its pixels (H, W, 3).
+        image: The most typical one: its file, or its pixels (H, W, 3).
         box: The attended part of that image, in its pixels, or None.
     """
 
     count: int
     heatmap: NDArray[np.float32]
-    picture: Path | NDArray[np.uint8]
+    image: Path | NDArray[np.uint8]
     box: Box | None
 
 
