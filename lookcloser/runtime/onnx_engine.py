@@ -204,8 +204,8 @@ def _sane(found: dict[str, NDArray[Any]], images: int, classes: int) -> bool:
         for name, array in given.items()
     )
     fits &= all(found[name].shape == (images, classes) for name in ("logits", "scores"))
-    fits &= "saliency_map" not in given or given["saliency_map"].shape[1] == classes
-    fits &= "boxes" not in given or given["boxes"].shape[2] == _BOX
+    fits &= "saliency_map" not in given or given["saliency_map"].shape[1:2] == (classes,)
+    fits &= "boxes" not in given or given["boxes"].shape[2:] == (_BOX,)
     return fits and all(
         array.dtype == np.float32 and bool(np.isfinite(array).all())
         for array in (found["logits"], found["scores"], *given.values())

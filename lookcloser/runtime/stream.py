@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.images import ImageSource
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction
 from lookcloser.runtime.answering import Promise, predictions
 from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
@@ -76,7 +77,7 @@ def answer_batch(
         path = Path(source) if isinstance(source, str | Path) else None
         if item.error is not None:
             task = engine.header.task
-            found.append(Prediction(task, (), (), (0, 0), path, error=item.error))
+            found.append(Prediction(task, (), (), ImageSize(0, 0), path, error=item.error))
         else:
             image = source if isinstance(source, Packed) else item.image
             found.append(replace(next(answers), path=path, image=image))

@@ -21,12 +21,13 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from rich.console import Console
 from torch import Tensor
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
-from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.read import COLUMNS, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
@@ -40,14 +41,15 @@ from lookcloser.models import (
 )
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
-from lookcloser.models.transfer import begin_from
+from lookcloser.models.transfer import begin_from, inherited
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
+from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.parallel.launch import own_group
 from lookcloser.training.parallel.strategies import (
@@ -56,6 +58,7 @@ from lookcloser.training.parallel.strategies import (
     trainer_arguments,
 )
 from lookcloser.training.reading import DataWatch, check_readable
+from lookcloser.training.recipes.start import as_before, with_solved_head
 from lookcloser.training.tasks.captioning import CaptioningModule
 from lookcloser.training.tasks.classification import ClassificationModule
 from lookcloser.training.tasks.module import TrainingModule, diverged
@@ -96,19 +99,22 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     """
     catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    method = method_named(options.method or DEFAULT_METHODS[task])
+    method = method_named(options.method or TRAITS[task].method)
     if task not in method.tasks:
         fitting = [other.name for other in METHODS.values() if task in other.tasks]
         raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
     kind = method.load()
-    own = replace(options, method=method.name).of_method(kind.data_arguments(catalog))
+    trained = own_model(options.weights)
+    from_data = kind.data_arguments(catalog)
+    if trained is not None:
+        from_data |= inherited(trained, method.name, names)
+    own = replace(options, method=method.name).of_method(from_data)
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(len(names), own)
         smallest = 2 if options.frozen_norm else options.share(options.devices)
         for backbone in model.backbones:
-            backbone.check((options.size, options.size), smallest)
-    trained = own_model(options.weights)
+            backbone.check(Grid(options.size, options.size), smallest)
     if trained is not None:
         sources = [begin_from(model, trained, names)]
     else:
@@ -120,7 +126,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
             f"{{}} {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels", option="size"
         )
     preprocessing = Preprocessing(
-        size=(side, side),
+        size=Grid(side, side),
         mean=options.mean or mean,
         std=options.std or std,
         interpolation=options.interpolation,
@@ -141,7 +147,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         preprocessing,
         box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
-        parents=dict(catalog.parents) if task == "classification" else {},
+        parents=dict(catalog.parents) if TRAITS[task].labels == "one" else {},
         provenance=provenance,
     )
     return model, header
@@ -213,7 +219,15 @@ def fit_here(
     catalog = _with_names(catalog, options)
     model, header = prepare_model(options, catalog)
     check_phases(options, model)
-    with own_group(catalog, options, folder, resume=resume):
+    with (
+        deterministic(options.deterministic),
+        own_group(catalog, options, folder, resume=resume),
+    ):
+        before = folder / CHECKPOINT_FILE
+        if resume and before.is_file():
+            model, header = as_before(model, header, before)
+        else:
+            model, header = with_solved_head(model, header, catalog, options)
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
         return _fit(catalog, options, folder, model, header, resume, console, on_start)
 

@@ -13,15 +13,9 @@ from typing import Any, Literal
 from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.options import Declared, check, declared, option, read_value
-from lookcloser.core.types import Task
 from lookcloser.models.options import BackboneOptions
 from lookcloser.models.registry import METHODS, method_named, methods_with
 
-DEFAULT_METHODS: dict[Task, str] = {
-    "classification": "cam",
-    "multilabel": "cnnrnn",
-    "captioning": "lstm",
-}
 _SHARDED_PRECISION = ("32-true", "bf16-mixed")
 
 
@@ -107,6 +101,9 @@ class TrainOptions(BackboneOptions):
         "32-true", "32-true, 16-mixed, bf16-mixed or 64-true."
     )
     compile: bool = option(False, "torch.compile the network.")
+    deterministic: bool = option(
+        True, "The same weights from the same seed on a GPU, too, where torch has kernels for it."
+    )
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
     devices: int = option(
         1, "Processes that train together, one per GPU; torchrun's own number wins.", above=0

@@ -10,6 +10,7 @@ from lookcloser.core import Label, LookcloserError
 from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.explain import normalize
 from lookcloser.layers.class_head import best_classes
 from lookcloser.runtime import (
@@ -216,6 +217,8 @@ class TestDoubt:
 def test_an_even_map_has_no_box(value):
     """Enlarging it leaves differences of rounding, which say nothing."""
     maps = np.full((1, 5, 4), value, dtype=np.float32)
-    (region,) = map_regions(maps, [Label("cat", 0.5, 0)], (300, 200), (48, 32), 0.2, "range")
+    (region,) = map_regions(
+        maps, [Label("cat", 0.5, 0)], ImageSize(300, 200), Grid(48, 32), 0.2, "range"
+    )
     assert region.box is None
     assert region.says_nothing == "everywhere alike"
