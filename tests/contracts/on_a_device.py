@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import (
@@ -25,7 +26,19 @@ from torch.utils.backend_registration import (
     _setup_privateuseone_for_python_backend,
 )
 
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing, normalized
+from lookcloser.data import read_data
+from lookcloser.evaluation.evaluate import evaluate_data
+from lookcloser.evaluation.view_rating import rate_split
+from lookcloser.inference.engine import TorchEngine
+from lookcloser.inference.explaining import explain_image
+from lookcloser.inference.stock import StockEngine, stock_classifier
+from lookcloser.models import build_model
+from lookcloser.models.registry import evidence_kind
+
 NAME = "gpu"
+MADE = torch.library.Library("aten", "IMPL")  # what `torch.tensor` makes comes past every mode
 # Of these an index may be elsewhere, as on a GPU, and a copy is how tensors come and go.
 _ACROSS = ("copy_", "_to_copy", "index", "index_put_", "_index_put_impl_", "index_put")
 
@@ -104,14 +117,6 @@ def _copied(source: torch.Tensor, target: torch.Tensor, _blocks: bool = False) -
 
 def method_works(method: str, backbone: str, view: str = "gradcam", **options: Any) -> None:
     """Training, answering, evidence and a view of a method."""
-    from torch.nn import functional as F
-
-    from lookcloser.core.header import ModelHeader
-    from lookcloser.core.preprocessing import Preprocessing
-    from lookcloser.inference.engine import TorchEngine
-    from lookcloser.inference.explaining import explain_image
-    from lookcloser.models import build_model
-    from lookcloser.models.registry import evidence_kind
 
     given = {"num_classes": 5, "backbone": backbone, **options}
     model = build_model(method, given).to(NAME)
@@ -133,6 +138,9 @@ def method_works(method: str, backbone: str, view: str = "gradcam", **options: A
     header = ModelHeader(method, given, task, names, Preprocessing((64, 64)), evidence_kind=kind)
     engine = TorchEngine(model.eval(), header, torch.device(NAME))
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 64, 64), dtype=np.uint8)
+    assert np.array_equal(
+        engine.images(pixels).cpu().numpy(), normalized(pixels, header.preprocessing)
+    )
     engine.answer(pixels, 2)
     engine.evidence(pixels, np.array([[0, 1], [2, -1]]))
     engine.fingerprint()
@@ -142,8 +150,6 @@ def method_works(method: str, backbone: str, view: str = "gradcam", **options: A
 
 def stock_works() -> None:
     """A network of timm."""
-    from lookcloser.inference.explaining import explain_image
-    from lookcloser.inference.stock import StockEngine, stock_classifier
 
     model, header = stock_classifier("test_resnet", weights="none")
     engine = StockEngine(model.to(NAME).eval(), header, torch.device(NAME))
@@ -155,13 +161,6 @@ def stock_works() -> None:
 
 def evaluation_works(data: str) -> None:
     """Scores of a split, and of views."""
-    from lookcloser.core.header import ModelHeader
-    from lookcloser.core.preprocessing import Preprocessing
-    from lookcloser.data import read_data
-    from lookcloser.evaluation.evaluate import evaluate_data
-    from lookcloser.evaluation.view_rating import rate_split
-    from lookcloser.inference.engine import TorchEngine
-    from lookcloser.models import build_model
 
     catalog = read_data(data)
     given = {"num_classes": 3, "backbone": "test_resnet"}
@@ -175,16 +174,14 @@ def evaluation_works(data: str) -> None:
 def register() -> None:
     """Make the device known to torch, for as long as the process lives."""
     _setup_privateuseone_for_python_backend(NAME, backend_module=Backend())
-    # What `torch.tensor` makes comes past every mode.
-    made = torch.library.Library("aten", "IMPL")
-    made.impl(
+    MADE.impl(
         "empty_strided",
         lambda size, stride, dtype=None, **_: OnDevice(
             torch.empty_strided(size, stride, dtype=dtype)
         ),
         "PrivateUse1",
     )
-    made.impl("_copy_from", _copied, "PrivateUse1")
+    MADE.impl("_copy_from", _copied, "PrivateUse1")
     # Tensors that hold others cannot be views of parameters in it.
     torch.inference_mode = lambda mode=True: torch.no_grad() if mode else nullcontext()
 
