@@ -39,6 +39,9 @@ from lookcloser.models.registry import evidence_kind
 
 NAME = "gpu"
 MADE = torch.library.Library("aten", "IMPL")  # what `torch.tensor` makes comes past every mode
+# Those that ask a network often are as these; they would take half a minute.
+PIXELS = "cam gradcam gradcampp layercam eigencam guided_backprop saliency deconvnet"
+TOKENS = "attention_rollout attention_relevance"
 # Of these an index may be elsewhere, as on a GPU, and a copy is how tensors come and go.
 _ACROSS = ("copy_", "_to_copy", "index", "index_put_", "_index_put_impl_", "index_put")
 
@@ -58,6 +61,10 @@ class OnDevice(torch.Tensor):
 
     def __repr__(self) -> str:
         return f"OnDevice({self.inner})"
+
+    def tolist(self) -> list[Any]:
+        """Of a GPU's tensors this is a copy; torch has none for tensors that hold others."""
+        return self.inner.tolist()
 
     @classmethod
     def __torch_dispatch__(cls, operation, types, args=(), kwargs=None):
@@ -115,8 +122,8 @@ def _copied(source: torch.Tensor, target: torch.Tensor, _blocks: bool = False) -
     return target
 
 
-def method_works(method: str, backbone: str, view: str = "gradcam", **options: Any) -> None:
-    """Training, answering, evidence and a view of a method."""
+def method_works(method: str, backbone: str, views: str = "gradcam", **options: Any) -> None:
+    """Training, answering, evidence and some views of a method."""
 
     given = {"num_classes": 5, "backbone": backbone, **options}
     model = build_model(method, given).to(NAME)
@@ -145,7 +152,7 @@ def method_works(method: str, backbone: str, view: str = "gradcam", **options: A
     engine.evidence(pixels, np.array([[0, 1], [2, -1]]))
     engine.fingerprint()
     if task != "captioning":
-        explain_image(engine, pixels[0].transpose(1, 2, 0), [view], target=None)
+        explain_image(engine, pixels[0].transpose(1, 2, 0), views.split(), target=None)
 
 
 def stock_works() -> None:
@@ -190,8 +197,8 @@ def main(data: str) -> None:
     """Everything, one after the other."""
     register()
     works: dict[str, Callable[[], None]] = {
-        "cam": partial(method_works, "cam", "test_resnet", "all"),
-        "cam on tokens": partial(method_works, "cam", "test_vit", "all"),
+        "cam": partial(method_works, "cam", "test_resnet", PIXELS),
+        "cam on tokens": partial(method_works, "cam", "test_vit", TOKENS),
         "osme": partial(method_works, "osme", "test_resnet", part_width=8),
         "racnn": partial(method_works, "racnn", "test_resnet", "derivative"),
         "feedback": partial(method_works, "feedback", "test_resnet"),
