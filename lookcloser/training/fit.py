@@ -41,6 +41,7 @@ from lookcloser.models import (
 )
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
+from lookcloser.models.racnn.model import RACNN
 from lookcloser.models.transfer import begin_from
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
@@ -52,6 +53,7 @@ from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.parallel.launch import Joined, own_group
 from lookcloser.training.reading import DataWatch, check_readable
+from lookcloser.training.recipes.first_look import begin_by_evidence, by_evidence
 from lookcloser.training.tasks.captioning import CaptioningModule
 from lookcloser.training.tasks.classification import ClassificationModule
 from lookcloser.training.tasks.module import TrainingModule, diverged
@@ -193,10 +195,28 @@ def fit(
     """
     check_readable(catalog)
     catalog = _with_names(catalog, options)
+    options = by_evidence(options, catalog.task, max(options.devices, processes.world_size()))
     model, header = prepare_model(options, catalog)
+    if isinstance(model, RACNN) and model.by_evidence:
+        model, header = _first_look(model, header, catalog, options, quiet=quiet)
     with own_group(catalog, options, folder, resume=resume):
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
         return _fit(catalog, options, folder, model, header, resume, console, on_start)
+
+
+def _first_look(
+    model: RACNN, header: ModelHeader, catalog: Catalog, options: TrainOptions, *, quiet: bool
+) -> tuple[Model, ModelHeader]:
+    """The model by what its first scale finds; a plain one where looking closer does not pay."""
+    found = begin_by_evidence(model, header, catalog.split("train"), options)
+    words = found if isinstance(found, str) else found[2]
+    decided = "one scale" if isinstance(found, str) else "two scales"
+    Console(stderr=True, quiet=quiet).print(f"racnn: {decided}; {words}", highlight=False)
+    if isinstance(found, str):
+        model, header = prepare_model(replace(options, method="cam", own={}), catalog)
+    else:
+        model, header, _ = found
+    return model, replace(header, provenance={**header.provenance, "scales": words})
 
 
 def _fit(

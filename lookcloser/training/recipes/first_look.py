@@ -1,0 +1,141 @@
+"""The first scale of racnn in closed form, before the finer one learns from what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from lookcloser.closed_form import Memory
+from lookcloser.core.errors import UsageError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.options import declared
+from lookcloser.core.types import Task
+from lookcloser.data.catalog import Sample
+from lookcloser.models import build_model
+from lookcloser.models.cam.model import CAM
+from lookcloser.models.options import BackboneOptions
+from lookcloser.models.racnn.evidence import EvidenceProposal
+from lookcloser.models.racnn.model import RACNN
+from lookcloser.training.options import TrainOptions
+from lookcloser.training.recipes.closed_form import rooted, solve
+from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
+from lookcloser.training.recipes.features import collect_features
+
+MOST = 2000  # images that the first look is solved from
+_LEAST = 1.5  # of the input's side, that images must have for a finer view to show more
+_GAIN = 0.01  # of accuracy, that pays for the finer view
+
+
+def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainOptions:
+    """The options of a training whose finer scale is shown what the first one finds.
+
+    That is racnn on loaded weights, unless something was asked for that goes with a proposal that
+    learns; all others stay as they are.
+
+    Args:
+        options: Of the training.
+        task: Of the data.
+        processes: How many train together; of several none could solve for the others.
+
+    Raises:
+        UsageError: For evidence that was asked for and is not possible.
+    """
+    own = dict(options.own)
+    asked = own.get("apn")
+    if options.method != "racnn" or task != "classification" or asked not in (None, "evidence"):
+        return options
+    side = own.get("source_size") or FACTOR * options.size
+    needed = {"devices": processes == 1, "source_size": side == FACTOR * options.size}
+    if asked is not None:
+        for name, there in needed.items():
+            if not there:
+                raise UsageError(
+                    f"{{}} {own.get(name) or processes}: not with evidence",
+                    allowed=f"One device; a source of {FACTOR * options.size} pixels, twice the input",
+                    option=name,
+                )
+        return options
+    plain = {"scales": (None, 2), "fusion": ("mean", None), "train_mode": ("joint", None)}
+    fits = all(own.get(name) in possible for name, possible in plain.items())
+    if fits and all(needed.values()) and options.weights != "none":
+        return replace(options, own={**own, "apn": "evidence"})
+    return options
+
+
+def begin_by_evidence(
+    model: RACNN, header: ModelHeader, samples: Sequence[Sample], options: TrainOptions
+) -> tuple[RACNN, ModelHeader, str] | str:
+    """Solve the first scale, and where the finer one looks.
+
+    Args:
+        model: By evidence, with its first weights.
+        header: Of the model.
+        samples: That it is trained on; those that cannot be read are passed over.
+        options: Of the training.
+
+    Returns:
+        The model that is to be fine-tuned, its header, and what was found, in words; the words
+        alone where nobody has asked for two scales and looking closer does not pay.
+
+    Raises:
+        LookcloserError: Where nothing can be solved, and for a disk that is full.
+    """
+    forced = options.own.get("scales") is not None
+    cam, seen = _as_cam(model, header, options.size)
+    chosen = _evenly(samples)
+    found = collect_features(cam, chosen, header.names, "classification", seen.preprocessing)
+    if not forced and found.side < _LEAST * options.size:
+        return f"images of {found.side:.0f} px have little more to show"
+    plain = solve(Memory.of(found.values, found.labels), "classification").accuracy
+    readable = [chosen[row] for row in found.rows]
+    balanced = options.balance != "none"
+    closer = solve_closer(cam, readable, seen, places=1, balanced=balanced)
+    if not isinstance(closer, Closer):
+        return "no class has two images, so that nothing would tell if it pays"
+    plain = max(plain, closer.first.accuracy)
+    words = (
+        f"{plain:.1%} of images left out are right in closed form, {closer.accuracy:.1%} with a "
+        f"second look at {closer.share:.0%} of the side"
+    )
+    noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
+    if not forced and not closer.accuracy - plain > max(_GAIN, noise):
+        return words
+    return *_filled(model, header, closer, options), words
+
+
+def _as_cam(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHeader]:
+    """The first scale as a model of its own, for images at the size of the finer view."""
+    shared = {name: header.arguments[name] for name in ("num_classes", *declared(BackboneOptions))}
+    cam = build_model("cam", shared)
+    assert isinstance(cam, CAM)  # as named
+    cam.backbone.load_state_dict(model.backbones[0].state_dict())
+    sized = replace(header.preprocessing, size=(side, side))
+    seen = replace(header, method="cam", arguments=shared, preprocessing=sized)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return rooted(cam.to(device, memory_format=torch.channels_last), seen)
+
+
+def _evenly(samples: Sequence[Sample]) -> list[Sample]:
+    """Up to `MOST` of them, of every class its share, in the order of their names."""
+    ordered = sorted(samples, key=lambda sample: (sample.labels, sample.name))
+    return ordered[:: max(1, -(-len(ordered) // MOST))]
+
+
+def _filled(
+    model: RACNN, header: ModelHeader, closer: Closer, options: TrainOptions
+) -> tuple[RACNN, ModelHeader]:
+    """The model with what was solved, its box of the size that images left out are for."""
+    half_side = options.own.get("half_side") or closer.share
+    arguments = {**header.arguments, "half_side": half_side}
+    torch.manual_seed(options.seed)
+    new = build_model(header.method, arguments)
+    assert isinstance(new, RACNN)  # as the one before
+    for own, old in zip(new.backbones, model.backbones, strict=True):
+        own.load_state_dict(old.state_dict())
+    fill(new.heads[0], closer.first)
+    (proposal,) = new.proposals
+    assert isinstance(proposal, EvidenceProposal)
+    fill(proposal.finder, closer.finder)
+    return new, replace(header, arguments=arguments)
