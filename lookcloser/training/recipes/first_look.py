@@ -53,7 +53,7 @@ def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainO
             if not there:
                 raise UsageError(
                     f"{{}} {own.get(name) or processes}: not with evidence",
-                    allowed=f"One device; a source of {FACTOR * options.size} pixels, twice the input",
+                    allowed=f"One device; a source of {FACTOR * options.size}, twice the input",
                     option=name,
                 )
         return options
