@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.choices import GradientMode
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
@@ -54,8 +55,8 @@ class RACNN(Model, method=METHOD):
     def __init__(self, num_classes: int, options: RACNNOptions | None = None) -> None:
         super().__init__()
         options = options or RACNNOptions()
-        self.root = RootedChannels() if options.apn == "evidence" else None
-        scales = options.scales or (_SCALES if self.root is None else 2)
+        self.rooting = RootedChannels() if options.apn == "evidence" else None
+        scales = options.scales or (_SCALES if self.rooting is None else 2)
         half_side = options.half_side or _HALF_SIDE
         self.size, self.crop_mode, self.half_side = options.size, options.crop_mode, half_side
         self.train_mode, self.area_weight = options.train_mode, options.area_prior
@@ -77,16 +78,16 @@ class RACNN(Model, method=METHOD):
         backbone, half_side = self.backbones[0], self.half_side
         if options.apn == "evidence":
             return EvidenceProposal(backbone.width, num_classes, half_side)
-        grid = (1, 1)
+        grid = Grid(1, 1)
         if options.apn == "paper" and options.size is not None:  # without a size it was refused
-            grid = backbone.grid((options.size, options.size))
+            grid = backbone.grid(Grid(options.size, options.size))
         low, high = 0.5 * half_side, 1.5 * half_side
         return AttentionProposal(backbone.width, grid, options.apn or "light", low, high)
 
     @property
     def by_evidence(self) -> bool:
         """Whether the first scale is solved in closed form, and says where the finer one looks."""
-        return self.root is not None
+        return self.rooting is not None
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -186,7 +187,7 @@ class RACNN(Model, method=METHOD):
         if self.phase == POINTING:
             return self._pointing(output)
         terms = {}
-        if self.root is not None:
+        if self.rooting is not None:
             return {"scale_2": criterion(scales[1], targets)}
         if self.phase != PROPOSALS:
             terms = {f"scale_{n}": criterion(logits, targets) for n, logits in enumerate(scales, 1)}
@@ -220,13 +221,13 @@ class RACNN(Model, method=METHOD):
 
     def _read(self, scale: int, features: Tensor) -> Tensor:
         """Features (B, D, h, w) whose mean over the places is what the scale's head reads."""
-        return features if self.root is None or scale else self.root(features)
+        return features if self.rooting is None or scale else self.rooting(features)
 
     def _propose(self, scale: int, features: Tensor) -> Tensor:
         """(B, 2, 3) the next view inside this one, and the box on the strongest response."""
         # A trunk is no part of this: moved by the boxes' gradients, it forgets its classes.
         inner = self.proposals[scale](features.detach())
-        if self.root is not None:
+        if self.rooting is not None:
             return torch.stack((inner, inner), dim=1)
         response = self._response(scale, features)
         strongest = strongest_response_boxes(response, self.half_side).to(inner.dtype)
@@ -257,7 +258,7 @@ class RACNN(Model, method=METHOD):
 
         To find a thing by evidence takes the source's pixels: the first scale sees them all.
         """
-        if self.root is not None and scale == 0:
+        if self.rooting is not None and scale == 0:
             found: Tensor = self.trunks[0](images)
             return found
         size = self.size or (images.shape[-2], images.shape[-1])
@@ -279,7 +280,7 @@ class RACNN(Model, method=METHOD):
             else:
                 maps.append(torch.einsum("bdhw,bkd->bkhw", unit, weight[tokens]))
         finer = 2 ** len(self.proposals)
-        canvas = (finer * maps[0].shape[-2], finer * maps[0].shape[-1])
+        canvas = Grid(*(finer * side for side in maps[0].shape[-2:]))
         return on_one_canvas(maps, [view.box for view in views], canvas)
 
     def _pointing(self, output: Output) -> dict[str, Tensor]:
