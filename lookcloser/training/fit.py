@@ -241,15 +241,14 @@ def _first_look(
     model: RACNN, header: ModelHeader, catalog: Catalog, options: TrainOptions, *, quiet: bool
 ) -> tuple[Model, ModelHeader]:
     """The model by what its first scale finds; a plain one where looking closer does not pay."""
-    found = begin_by_evidence(model, header, catalog.split("train"), options)
-    words = found if isinstance(found, str) else found[2]
-    decided = "one scale" if isinstance(found, str) else "two scales"
-    Console(stderr=True, quiet=quiet).print(f"racnn: {decided}; {words}", highlight=False)
-    if isinstance(found, str):
-        model, header = prepare_model(replace(options, method="cam", own={}), catalog)
-    else:
-        model, header, _ = found
-    return model, replace(header, provenance={**header.provenance, "scales": words})
+    found, words = begin_by_evidence(model, header, catalog.split("train"), options)
+    plain = replace(options, method="cam", own={})
+    new, header = prepare_model(plain, catalog) if found is None else found
+    scales = "one scale" if found is None else "two scales"
+    Console(stderr=True, quiet=quiet).print(
+        f"racnn: {scales}; {words}", highlight=False, soft_wrap=True
+    )
+    return new, replace(header, provenance={**header.provenance, "scales": words})
 
 
 def _fit(

@@ -15,7 +15,7 @@ from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
 from lookcloser.layers.canvas import on_one_canvas
-from lookcloser.layers.class_head import chosen_classes
+from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
 from lookcloser.models.base import Criterion, Model, Phase, make_backbone
 from lookcloser.models.racnn.evidence import EvidenceProposal
@@ -64,7 +64,7 @@ class RACNN(Model, method=METHOD):
         self.trunks = nn.ModuleList(make_backbone(options) for _ in range(scales))
         width = self.backbones[0].width
         self.dropout = nn.Dropout(options.drop_rate)
-        self.heads = nn.ModuleList(nn.Linear(width, num_classes) for _ in range(scales))
+        self.heads = nn.ModuleList(ClassHead(width, num_classes) for _ in range(scales))
         fused = options.fusion == "descriptors"
         self.fusion = nn.Linear(scales * width, num_classes) if fused else None
         for head in (*self.heads, *([] if self.fusion is None else [self.fusion])):
@@ -202,7 +202,7 @@ class RACNN(Model, method=METHOD):
         whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1)
         logits = []
         for number, box in enumerate((whole, *boxes.unbind(dim=1))):
-            features = self._read(number, self._features(number, images, box, "grid"))
+            features = self._read(self._features(number, images, box, "grid"))
             logits.append(self._head(number)(features.mean(dim=(2, 3))))
         return torch.stack(logits, dim=1)
 
@@ -213,15 +213,15 @@ class RACNN(Model, method=METHOD):
         views: list[_View] = []
         for scale in range(1 if alone else len(self.trunks)):
             features = self._features(scale, images, box)
-            views.append(_View(box, self._read(scale, features), proposals))
+            views.append(_View(box, self._read(features), proposals))
             if scale < len(self.proposals) and not alone:
                 proposals = self._propose(scale, features)
                 box = compose_boxes(box, proposals[:, 0])
         return views
 
-    def _read(self, scale: int, features: Tensor) -> Tensor:
-        """Features (B, D, h, w) whose mean over the places is what the scale's head reads."""
-        return features if self.rooting is None or scale else self.rooting(features)
+    def _read(self, features: Tensor) -> Tensor:
+        """Features (B, D, h, w) whose mean over the places is what a scale's head reads."""
+        return features if self.rooting is None else self.rooting(features)
 
     def _propose(self, scale: int, features: Tensor) -> Tensor:
         """(B, 2, 3) the next view inside this one, and the box on the strongest response."""

@@ -52,6 +52,7 @@ class Closer:
         accuracy: The share of them that is answered right.
         loss: Their cross-entropy, in nats.
         images: That the heads were solved from.
+        crops: (N, D) what the second one was solved from.
     """
 
     first: Head
@@ -63,6 +64,7 @@ class Closer:
     accuracy: float
     loss: float
     images: int
+    crops: NDArray[np.float32]
 
 
 def solve_closer(
@@ -108,7 +110,9 @@ def solve_closer(
     right = found.logits.argmax(axis=1) == found.classes
     loss = cross_entropy(found.logits / found.temperature, found.classes)
     accuracy = float(right.mean())
-    return Closer(first, finder, second, places, share, calibration, accuracy, loss, len(looks))
+    return Closer(
+        first, finder, second, places, share, calibration, accuracy, loss, len(looks), vectors
+    )
 
 
 def source_of(header: ModelHeader) -> ModelHeader:

@@ -8,20 +8,25 @@ from dataclasses import replace
 import torch
 
 from lookcloser.closed_form import Memory
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.options import declared
-from lookcloser.core.types import Task
+from lookcloser.core.sizes import Grid
 from lookcloser.data.catalog import Sample
+from lookcloser.layers.class_head import ClassHead
 from lookcloser.models import build_model
+from lookcloser.models.backbone import in_channels_last
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.options import BackboneOptions
 from lookcloser.models.racnn.evidence import EvidenceProposal
 from lookcloser.models.racnn.model import RACNN
+from lookcloser.models.solved import learnable
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closed_form import rooted, solve
 from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
 from lookcloser.training.recipes.features import collect_features
+from lookcloser.training.recipes.start import HEAD_SHARE
 
 MOST = 2000  # images that the first look is solved from
 _LEAST = 1.5  # of the input's side, that images must have for a finer view to show more
@@ -66,7 +71,7 @@ def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainO
 
 def begin_by_evidence(
     model: RACNN, header: ModelHeader, samples: Sequence[Sample], options: TrainOptions
-) -> tuple[RACNN, ModelHeader, str] | str:
+) -> tuple[tuple[RACNN, ModelHeader] | None, str]:
     """Solve the first scale, and where the finer one looks.
 
     Args:
@@ -76,8 +81,8 @@ def begin_by_evidence(
         options: Of the training.
 
     Returns:
-        The model that is to be fine-tuned, its header, and what was found, in words; the words
-        alone where nobody has asked for two scales and looking closer does not pay.
+        The model that is to be fine-tuned, with its header, and what was found, in words; None for
+        the model where nobody has asked for two scales and looking closer does not pay.
 
     Raises:
         LookcloserError: Where nothing can be solved, and for a disk that is full.
@@ -87,13 +92,13 @@ def begin_by_evidence(
     chosen = _evenly(samples)
     found = collect_features(cam, chosen, header.names, "classification", seen.preprocessing)
     if not forced and found.side < _LEAST * options.size:
-        return f"images of {found.side:.0f} px have little more to show"
+        return None, f"images of {found.side:.0f} px have little more to show"
     plain = solve(Memory.of(found.values, found.labels), "classification").accuracy
     readable = [chosen[row] for row in found.rows]
     balanced = options.balance != "none"
     closer = solve_closer(cam, readable, seen, places=1, balanced=balanced)
     if not isinstance(closer, Closer):
-        return "no class has two images, so that nothing would tell if it pays"
+        return None, "no class has two images, so that nothing would tell if it pays"
     plain = max(plain, closer.first.accuracy)
     words = (
         f"{plain:.1%} of images left out are right in closed form, {closer.accuracy:.1%} with a "
@@ -101,8 +106,8 @@ def begin_by_evidence(
     )
     noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
     if not forced and not closer.accuracy - plain > max(_GAIN, noise):
-        return words
-    return *_filled(model, header, closer, options), words
+        return None, words
+    return _filled(model, header, closer, options), words
 
 
 def _as_cam(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHeader]:
@@ -111,10 +116,10 @@ def _as_cam(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHea
     cam = build_model("cam", shared)
     assert isinstance(cam, CAM)  # as named
     cam.backbone.load_state_dict(model.backbones[0].state_dict())
-    sized = replace(header.preprocessing, size=(side, side))
+    sized = replace(header.preprocessing, size=Grid(side, side))
     seen = replace(header, method="cam", arguments=shared, preprocessing=sized)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return rooted(cam.to(device, memory_format=torch.channels_last), seen)
+    return rooted(in_channels_last(cam).to(device), seen)
 
 
 def _evenly(samples: Sequence[Sample]) -> list[Sample]:
@@ -134,8 +139,17 @@ def _filled(
     assert isinstance(new, RACNN)  # as the one before
     for own, old in zip(new.backbones, model.backbones, strict=True):
         own.load_state_dict(old.state_dict())
-    fill(new.heads[0], closer.first)
-    (proposal,) = new.proposals
-    assert isinstance(proposal, EvidenceProposal)
+    (proposal,), (first, second) = new.proposals, new.heads
+    assert isinstance(proposal, EvidenceProposal)  # by evidence
+    assert isinstance(first, ClassHead)
+    assert isinstance(second, ClassHead)
+    fill(first, closer.first)
     fill(proposal.finder, closer.finder)
+    weight, bias = torch.from_numpy(closer.second.weight), torch.from_numpy(closer.second.bias)
+    logits = torch.from_numpy(closer.crops).double() @ weight.T + bias
+    temperature = learnable(logits, closer.second.calibration.temperature)
+    with torch.no_grad():
+        second.weight.copy_(weight / temperature)
+        second.bias.copy_(bias / temperature)
+    new.head_share = HEAD_SHARE
     return new, replace(header, arguments=arguments)
