@@ -9,7 +9,7 @@ import torch
 
 from lookcloser.closed_form import Memory
 from lookcloser.core.choices import Task
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.options import declared
 from lookcloser.core.sizes import Grid
@@ -93,19 +93,29 @@ def begin_by_evidence(
     found = collect_features(cam, chosen, header.names, "classification", seen.preprocessing)
     if not forced and found.side < _LEAST * options.size:
         return None, f"images of {found.side:.0f} px have little more to show"
-    plain = solve(Memory.of(found.values, found.labels), "classification").accuracy
-    readable = [chosen[row] for row in found.rows]
-    balanced = options.balance != "none"
-    closer = solve_closer(cam, readable, seen, places=1, balanced=balanced)
+    memory = Memory.of(found.values, found.labels)
+    closer = solve_closer(
+        cam, [chosen[row] for row in found.rows], seen, places=1,
+        balanced=options.balance != "none", enough=-1.0,
+        share=options.own.get("half_side"), rated=not forced,
+    )  # fmt: skip
     if not isinstance(closer, Closer):
+        if forced:
+            raise LookcloserError(
+                "no class has two images, so that no first scale can be solved",
+                fix="Add images, or take `--apn light`",
+            )
         return None, "no class has two images, so that nothing would tell if it pays"
-    plain = max(plain, closer.first.accuracy)
+    place = f"a place of {closer.share:.0%} of the side"
+    if forced:
+        return _filled(model, header, closer, options), f"{place}; asked for"
+    plain = max(solve(memory, "classification").accuracy, closer.first.accuracy)
     words = (
         f"{plain:.1%} of images left out are right in closed form, {closer.accuracy:.1%} with a "
-        f"second look at {closer.share:.0%} of the side"
+        f"second look at {place}"
     )
     noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
-    if not forced and not closer.accuracy - plain > max(_GAIN, noise):
+    if not closer.accuracy - plain > max(_GAIN, noise):
         return None, words
     return _filled(model, header, closer, options), words
 
@@ -132,8 +142,7 @@ def _filled(
     model: RACNN, header: ModelHeader, closer: Closer, options: TrainOptions
 ) -> tuple[RACNN, ModelHeader]:
     """The model with what was solved, its box of the size that images left out are for."""
-    half_side = options.own.get("half_side") or closer.share
-    arguments = {**header.arguments, "half_side": half_side}
+    arguments = {**header.arguments, "half_side": closer.share}
     torch.manual_seed(options.seed)
     new = build_model(header.method, arguments)
     assert isinstance(new, RACNN)  # as the one before

@@ -1,6 +1,8 @@
 """racnn by evidence: what is solved before, what learns, and when it is a plain network instead."""
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -126,7 +128,7 @@ def test_the_side_of_the_view_is_that_which_images_left_out_chose(run):
     model, header = load_model_file(run / "model.safetensors")
     assert header.arguments["half_side"] == model.half_side
     assert model.half_side in (0.2, 0.26, 0.34, 0.44)
-    assert "second look" in header.provenance["scales"]
+    assert header.provenance["scales"] == f"a place of {model.half_side:.0%} of the side; asked for"
 
 
 def test_a_given_side_stays(weights):
@@ -180,6 +182,31 @@ class TestWhereItDoesNotPay:
         found, words = begin_by_evidence(model, header, catalog().split("train"), asked)
         assert found is None, "the first look tells these patterns apart"
         assert "with a second look" in words
+
+    def test_but_where_left_out_images_are_better_with_a_second_look_there_are_two_scales(
+        self, weights, monkeypatch
+    ):
+        solved = first_look.solve_closer
+
+        def unsure(*given, **named):
+            """As if the first look had told nothing."""
+            found = solved(*given, **named)
+            return replace(found, first=replace(found.first, accuracy=0.1))
+
+        monkeypatch.setattr(first_look, "solve_closer", unsure)
+        monkeypatch.setattr(first_look, "solve", lambda *_: SimpleNamespace(accuracy=0.2))
+        asked = by_evidence(options(weights), "classification")
+        model, header = prepare_model(asked, catalog())
+        found, words = begin_by_evidence(model, header, catalog().split("train"), asked)
+        assert found is not None
+        assert found[0].by_evidence
+        assert words.startswith("20.0% of images left out are right in closed form")
+
+    def test_two_scales_that_were_asked_for_and_cannot_be_solved_are_an_error(self, weights):
+        asked = by_evidence(options(weights, scales=2), "classification")
+        model, header = prepare_model(asked, catalog(3))
+        with pytest.raises(LookcloserError, match="No class has two images"):
+            begin_by_evidence(model, header, catalog(3).split("train"), asked)
 
     def test_one_image_a_class_cannot_tell(self, weights):
         asked = by_evidence(options(weights), "classification")
