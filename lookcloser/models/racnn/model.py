@@ -160,7 +160,9 @@ class RACNN(Model, method=METHOD):
         scale_logits = torch.stack(each, dim=1)
         if len(views) < len(self.trunks):
             return Output(logits=scale_logits[:, 0], scale_logits=scale_logits)
-        if self.fusion is None:
+        if self.by_evidence:
+            logits = scale_logits[:, -1]
+        elif self.fusion is None:
             logits = scale_logits.mean(dim=1)
         else:
             logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
@@ -267,10 +269,12 @@ class RACNN(Model, method=METHOD):
         return features
 
     def _maps(self, views: list[_View], pooled: list[Tensor], tokens: Tensor | None) -> Tensor:
+        # By evidence the first scale has no say in the answer.
+        saying = list(enumerate(zip(views, pooled, strict=True)))[int(self.by_evidence) :]
         maps = []
-        for number, (view, vector) in enumerate(zip(views, pooled, strict=True)):
+        for number, (view, vector) in saying:
             if self.fusion is None:
-                weight, unit = self._head(number).weight / len(views), view.features
+                weight, unit = self._head(number).weight / len(saying), view.features
             else:
                 weight = self.fusion.weight.chunk(len(views), dim=1)[number]
                 unit = view.features / _scale_of(vector)[:, :, None, None]
@@ -280,8 +284,8 @@ class RACNN(Model, method=METHOD):
             else:
                 maps.append(torch.einsum("bdhw,bkd->bkhw", unit, weight[tokens]))
         finer = 2 ** len(self.proposals)
-        canvas = Grid(*(finer * side for side in maps[0].shape[-2:]))
-        return on_one_canvas(maps, [view.box for view in views], canvas)
+        canvas = Grid(*(finer * side for side in views[0].features.shape[-2:]))
+        return on_one_canvas(maps, [view.box for _, (view, _) in saying], canvas)
 
     def _pointing(self, output: Output) -> dict[str, Tensor]:
         assert output.features is not None  # not missing after the warm-up

@@ -59,7 +59,9 @@ class RACNNOptions(BackboneOptions):
     )
     area_prior: float = option(0.0, "Weight of the views' area in the loss.")
     fusion: Fusion = option(
-        "mean", "The answer: mean of the scales' logits, or a head on their descriptors."
+        "mean",
+        "The answer: mean of the scales' logits (by evidence the finer one's alone), or a head on "
+        "their descriptors.",
     )
 
     def check_together(self) -> None:
