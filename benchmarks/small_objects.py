@@ -194,7 +194,8 @@ def true_boxes(samples: Sequence[Sample], settings: Sequence[tuple[int, int]]) -
 
 def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]]:
     """The rows of one seed."""
-    folder = write_birds(given.birds, given.photos, given.cache / f"images {seed}", setting, seed)
+    images = given.cache / f"images {seed}"
+    folder = write_birds(given.birds, given.photos, images, setting, seed, given.workers or 1)
     catalog = read_data(folder, val_share=0.0)
     for spec in given.tuned:
         yield {"seed": seed, "method": f"{spec}, tuned"} | fine_tuned(catalog, spec, given, seed)
