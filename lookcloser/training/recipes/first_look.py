@@ -125,7 +125,7 @@ def _as_cam(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHea
     shared = {name: header.arguments[name] for name in ("num_classes", *declared(BackboneOptions))}
     cam = build_model("cam", shared)
     assert isinstance(cam, CAM)  # as named
-    cam.backbone.load_state_dict(model.backbones[0].state_dict())
+    cam.backbone.load_state_dict(model.backbones[-1].state_dict())
     sized = replace(header.preprocessing, size=Grid(side, side))
     seen = replace(header, method="cam", arguments=shared, preprocessing=sized)
     device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -146,8 +146,8 @@ def _filled(
     torch.manual_seed(options.seed)
     new = build_model(header.method, arguments)
     assert isinstance(new, RACNN)  # as the one before
-    for own, old in zip(new.backbones, model.backbones, strict=True):
-        own.load_state_dict(old.state_dict())
+    for backbone in new.backbones:  # of a run that goes on, the finer scale's has learned
+        backbone.load_state_dict(model.backbones[-1].state_dict())
     (proposal,), (first, second) = new.proposals, new.heads
     assert isinstance(proposal, EvidenceProposal)  # by evidence
     assert isinstance(first, ClassHead)
