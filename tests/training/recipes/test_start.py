@@ -171,8 +171,8 @@ class TestFromOwnModels:
             device = solved.recognizer.engine.device
             wanted = solved.recognizer.model(pixels.to(device)).logits.cpu()
         memory = solved.recognizer.model.solution.memory()
-        head = solved.recognizer.model.cpu().head
-        scores = head(torch.from_numpy(memory.features)).detach()
+        head = solved.recognizer.model.head
+        scores = head(torch.from_numpy(memory.features).to(device)).detach().cpu()
         wanted = wanted / learnable(scores, solved.recognizer.header.calibration.temperature)
         assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
         assert header.provenance["weights"].startswith("all of")
