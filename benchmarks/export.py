@@ -14,7 +14,6 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ import onnx
 import onnxruntime
 import timm
 import torch
+from _equality import Compared, compare_answers, noise
 from _harness import write
 from safetensors.torch import load_file
 
@@ -36,7 +36,6 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.models import build_model
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.weights import load_backbone_weights
-from lookcloser.runtime import Engine, predictions
 from lookcloser.runtime.onnx import load
 
 CNN, LITE, TRANSFORMER = "resnet18", "tf_efficientnet_lite0", "vit_tiny_patch16_224"
@@ -90,50 +89,6 @@ def engine_of(case: str, backbone: str, size: int) -> TorchEngine:
     return TorchEngine(model, header, torch.device("cpu"))
 
 
-def numbers(answer: object, place: str = "") -> Iterator[tuple[str, object]]:
-    """Everything in an answer, with its place in it."""
-    if isinstance(answer, dict):
-        for key, value in answer.items():
-            yield from numbers(value, f"{place}.{key}")
-    elif isinstance(answer, list):
-        for value in answer:
-            yield from numbers(value, place)
-    else:
-        yield place, answer
-
-
-class Compared:
-    """Answers of two engines for the same images, as JSON has them."""
-
-    def __init__(self) -> None:
-        self.unequal, self.numbers, self.rounded = 0, 0, 0
-        self.boxes, self.rest = 0.0, 0.0
-
-    def add(self, found: dict[str, object], wanted: dict[str, object]) -> None:
-        first, second = list(numbers(found)), list(numbers(wanted))
-        places = [place for place, _ in first] == [place for place, _ in second]
-        named = [(a, b) for (_, a), (_, b) in zip(first, second, strict=False)]
-        if not places or any(a != b for a, b in named if not isinstance(b, float)):
-            self.unequal += 1
-            return
-        pairs = [(a, b) for a, b in named if isinstance(b, float)]
-        self.numbers += len(pairs)
-        self.rounded += sum(round(a, 4) != round(b, 4) for a, b in pairs)
-        for (place, a), (_, b) in zip(first, second, strict=True):
-            if isinstance(a, float):
-                which = "boxes" if place.endswith(".box") else "rest"
-                setattr(self, which, max(getattr(self, which), abs(a - b)))
-
-    def row(self) -> dict[str, object]:
-        return {
-            "other answers": self.unequal,
-            "numbers": self.numbers,
-            "of them unequal at 4 digits": self.rounded,
-            "boxes, px of the image": self.boxes,
-            "other numbers": self.rest,
-        }
-
-
 def equality(data: Path, case: str, backbone: str) -> dict[str, object]:
     pixels = folder_pixels(data / "birds50" / "test", Preprocessing((SIDE, SIDE)), IMAGES)
     engine = engine_of(case, backbone, SIDE)
@@ -145,19 +100,11 @@ def equality(data: Path, case: str, backbone: str) -> dict[str, object]:
     for batch in (1, 3, 8):
         compared = Compared()
         for at in range(0, IMAGES, batch):
-            answers(engine, recognizer.engine, pixels[at : at + batch], compared)
+            compare_answers(engine, recognizer.engine, pixels[at : at + batch], compared)
         row[f"batch {batch}"] = compared.row()
+    if engine.header.evidence_kind == "map":
+        row["heatmaps, float32 against float64"] = noise(engine, recognizer.engine, pixels[:16])
     return row
-
-
-def answers(engine: Engine, other: Engine, pixels: np.ndarray, compared: Compared) -> None:
-    sizes = [(227, 227)] * len(pixels)
-    wanted, found = (
-        [p.to_dict() for p in predictions(one.answer(pixels, 5), one.header, sizes, 5)]
-        for one in (engine, other)
-    )
-    for pair in zip(found, wanted, strict=True):
-        compared.add(*pair)
 
 
 def probed(data: Path, name: str) -> TorchEngine:

@@ -269,6 +269,33 @@ def test_label_studio_is_read_by_its_own_sdk(data, tmp_path):
             assert interface.validate_prediction(prediction)
 
 
+def test_label_studio_converts_to_the_same_boxes(data, tmp_path):
+    """What was predicted, taken as annotated, and exported by Label Studio's own converter."""
+    pytest.importorskip("label_studio_sdk", reason="foreign reader not installed")
+    from label_studio_sdk.converter import Converter
+
+    _, (path, config) = written("labelstudio", data, tmp_path)
+    tasks = json.loads(path.read_text())
+    for number, task in enumerate(tasks):
+        task |= {"id": number, "annotations": [{"result": task.pop("predictions")[0]["result"]}]}
+    given = tmp_path / "exported.json"
+    given.write_text(json.dumps(tasks))
+    converter = Converter(config.read_text(), str(tmp_path), download_resources=False)
+    converter.convert_to_coco(str(given), str(tmp_path / "coco"), is_dir=False)
+    coco = json.loads((tmp_path / "coco" / "result.json").read_text())
+    names = {category["id"]: category["name"] for category in coco["categories"]}
+    found = [(names[a["category_id"]], a["bbox"]) for a in coco["annotations"]]
+    wanted = [
+        (thing.label, [x0, y0, x1 - x0, y1 - y0])
+        for record in data[1]
+        for thing in record.things
+        for x0, y0, x1, y1 in [thing.box]
+    ]
+    assert [name for name, _ in found] == [name for name, _ in wanted]
+    for (_, box), (_, other) in zip(found, wanted, strict=True):
+        assert box == pytest.approx(other, abs=1e-3)
+
+
 def test_yolo_can_be_moved_and_has_train_and_val(data, tmp_path):
     _, (page, _) = written("yolo", data, tmp_path)
     content = yaml.safe_load(page.read_text(encoding="utf-8"))

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.runtime.onnx import OnnxRecognizer, load
 from lookcloser.runtime.onnx_file import OnnxFile, Parts
-from lookcloser.web import OrtWeb, find_runtime
+from lookcloser.web import OrtWeb, find_runtime, write_folder
 from lookcloser.web.ort import SCRIPT, WASM
 from lookcloser.web.page import text_of
+
+from .loopback import Quiet, Server, start_server
 
 ROOT = Path(__file__).parents[2]
 NODE = shutil.which("node")
@@ -83,20 +86,6 @@ def installed() -> OrtWeb:
         pytest.skip(str(error))
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder, without a line for each."""
-
-    def log_message(self, *words: Any) -> None:
-        """Say nothing."""
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A server whose visitors may leave in the middle of an answer."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing; a test sees what it did not get."""
-
-
 Serve = Callable[..., str]
 
 
@@ -106,13 +95,49 @@ def serve() -> Iterator[Serve]:
     running: list[Server] = []
 
     def start(folder: Path | None = None, handler: type[Quiet] = Quiet) -> str:
-        made = functools.partial(handler, directory=str(folder or ROOT / "nothing"))
-        server = Server(("127.0.0.1", 0), made)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        running.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/"
+        running.append(start_server(folder or ROOT / "nothing", handler))
+        return running[-1].address
 
     yield start
     for server in running:
         server.shutdown()
         server.server_close()
+
+
+Site = Callable[..., tuple[Path, OnnxRecognizer]]
+
+
+@pytest.fixture(scope="session")
+def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """By method: a web folder, and its file as Python opens it."""
+    pytest.importorskip("onnxruntime")
+    from .networks import write_network  # it needs onnx
+
+    root = tmp_path_factory.mktemp("sites")
+
+    @cache
+    def make(method: str = "racnn") -> tuple[Path, OnnxRecognizer]:
+        path = write_network(root / f"{method}.onnx", method)
+        recognizer = load(path, threads=1)
+        write_folder(recognizer.engine.file, path.with_suffix(""), installed, EVIL)
+        return path.with_suffix(""), recognizer
+
+    return make
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """A JPEG that its EXIF data turn, one with fine detail, and a PNG with transparency."""
+    rng = np.random.default_rng(4)
+    paths = [tmp_path / name for name in ("turned.jpg", "fine.jpg", "clear.png")]
+    images = [
+        Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((160, 120)),
+        Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).resize((210, 270)),
+        Image.fromarray(rng.integers(0, 256, (5, 5, 4), dtype=np.uint8)).resize((100, 64)),
+    ]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    images[0].save(paths[0], exif=exif)
+    images[1].save(paths[1])
+    images[2].save(paths[2])
+    return paths

@@ -4,71 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from lookcloser.runtime.onnx import OnnxRecognizer, load
-from lookcloser.web import OrtWeb, write_folder
+from lookcloser.runtime.onnx import load
+from lookcloser.web import OrtWeb, find_runtime, write_folder
+from lookcloser.web.ort import VERSION
 
 from ..browser import CHROMIUM, Browser
-from .conftest import EVIL, Quiet, Serve
+from .conftest import EVIL, Serve, Site
+from .loopback import Quiet
 from .networks import write_network
+from .visits import SAVED, TROUBLE, answers, give, require_same
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-
-ANSWERED = """document.querySelectorAll(".past").length
-  && [...document.querySelectorAll(".past-answer")].every((e) => e.textContent !== "waiting")"""
-TROUBLE = """[...document.querySelectorAll(".trouble")].filter((e) => !e.hidden)
-  .map((e) => e.textContent).join()"""
-# What "Save all answers" would write, without writing it.
-SAVED = """(() => {
-  let saved = null;
-  asJson = (value) => { saved = value; };
-  download = () => {};
-  document.querySelector("#save-visit").click();
-  return saved;
-})()"""
-
-Site = Callable[..., tuple[Path, OnnxRecognizer]]
-
-
-@pytest.fixture(scope="module")
-def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """By method: a web folder, and its file as Python opens it."""
-    root = tmp_path_factory.mktemp("sites")
-
-    @cache
-    def make(method: str = "racnn") -> tuple[Path, OnnxRecognizer]:
-        path = write_network(root / f"{method}.onnx", method)
-        recognizer = load(path, threads=1)
-        write_folder(recognizer.engine.file, path.with_suffix(""), installed, EVIL)
-        return path.with_suffix(""), recognizer
-
-    return make
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Path]:
-    """A JPEG that its EXIF data turn, one with fine detail, and a PNG with transparency."""
-    rng = np.random.default_rng(4)
-    paths = [tmp_path / name for name in ("turned.jpg", "fine.jpg", "clear.png")]
-    images = [
-        Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((160, 120)),
-        Image.fromarray(rng.integers(0, 256, (90, 70, 3), dtype=np.uint8)).resize((210, 270)),
-        Image.fromarray(rng.integers(0, 256, (5, 5, 4), dtype=np.uint8)).resize((100, 64)),
-    ]
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    images[0].save(paths[0], exif=exif)
-    images[1].save(paths[1])
-    images[2].save(paths[2])
-    return paths
 
 
 @pytest.fixture
@@ -82,38 +34,15 @@ def small_memory(tmp_path: Path) -> Iterator[Browser]:
         opened.close()
 
 
-def give(browser: Browser, *paths: Path) -> str:
-    """Answer files; returns what the page complains of."""
-    browser.give_files("#files", paths)
-    browser.wait_for(ANSWERED)
-    return str(browser.value(TROUBLE))
-
-
 def test_answers_are_those_of_python(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
     folder, recognizer = site()
     browser.open(serve(folder))
     assert give(browser, *photos) == ""
-    found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
+    found = answers(browser)
     for path in photos:
-        wanted, answer = recognizer.predict(path)[0].to_dict(), found[path.name]
-        assert answer["size"] == wanted["size"]
-        assert [label["name"] for label in answer["labels"]] == [
-            label["name"] for label in wanted["labels"]
-        ]
-        for one, other in zip(answer["labels"], wanted["labels"], strict=True):
-            assert one["score"] == pytest.approx(other["score"], abs=1e-3)
-        for one, other in zip(answer["regions"], wanted["regions"], strict=True):
-            assert (one["kind"], one["label"], one["step"]) == (
-                other["kind"],
-                other["label"],
-                other["step"],
-            )
-            assert one["box"] == pytest.approx(other["box"], abs=0.5)
-            assert (one["heatmap"] is None) == (other["heatmap"] is None)
-            if one["heatmap"] is not None:
-                np.testing.assert_allclose(one["heatmap"], other["heatmap"], atol=5e-3)
+        require_same(found[path.name], recognizer.predict(path)[0].to_dict())
     assert browser.value("document.querySelectorAll('.zoom canvas').length") == 2
     assert EVIL in browser.value("document.body.textContent")
     assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
@@ -125,7 +54,7 @@ def test_tags_are_those_of_python(
     folder, recognizer = site("sigmoid")
     browser.open(serve(folder))
     assert give(browser, *photos) == ""
-    found = {row["image"]: row["prediction"] for row in browser.value(SAVED)}
+    found = answers(browser)
     for path in photos:
         (wanted,) = recognizer.predict(path)
         assert 0 < len(wanted.labels) < len(recognizer.names)
@@ -278,3 +207,15 @@ def test_the_runtime_may_come_from_another_host(
     said = give(browser, photos[0])
     assert (said == "") == sound
     assert sound or "is not the file that was exported" in said
+
+
+def test_a_runtime_whose_host_cannot_be_reached_is_said(
+    serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path
+) -> None:
+    file = load(write_network(tmp_path / "model.onnx", "racnn"), threads=1).engine.file
+    write_folder(file, tmp_path / "page", find_runtime("cdn"), "far away")
+    browser.open(serve(tmp_path / "page"))
+    assert "far away" in browser.value("document.body.textContent")
+    said = give(browser, photos[0])
+    assert f"onnxruntime-web@{VERSION}" in said
+    assert "Is this device online?" in said

@@ -16,8 +16,9 @@ from lookcloser.core import Label, Prediction, Region
 from lookcloser.web import server_page
 
 from ..browser import CHROMIUM, Browser
-from .conftest import EVIL, Quiet, Serve
-from .test_local import ANSWERED, SAVED, TROUBLE, give
+from .conftest import EVIL, Serve
+from .loopback import Quiet
+from .visits import ANSWERED, SAVED, TROUBLE, give
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
 from torch import Tensor
 
+from lookcloser.training.parallel.strategies import whole_state
 from lookcloser.training.tasks.module import TrainingModule
 
 
@@ -110,8 +110,8 @@ def averaged(module: TrainingModule) -> EMA | Blend | None:
     return None if share == 1 else Blend(module, share)
 
 
-def trained_state(module: pl.LightningModule, instead: Averaged | None) -> dict[str, Tensor]:
+def trained_state(module: TrainingModule, instead: Averaged | None) -> dict[str, Tensor]:
     """The network's state dict, of the weights kept ``instead`` where there are any."""
-    state = module.state_dict() if instead is None else instead.weights()
+    state = whole_state(module) if instead is None else instead.weights()
     prefix = "model."
     return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

@@ -71,6 +71,7 @@ def may_be_solved(model: Model, header: ModelHeader, options: TrainOptions) -> b
         type(model) is CAM
         and header.task == "classification"
         and options.weights != "none"
+        and options.strategy != "fsdp"  # for networks that one device cannot hold
         and not is_whole(str(header.provenance["weights"]))
     )
 

@@ -150,7 +150,12 @@ class TrainingModule(pl.LightningModule, ABC):
             raise diverged(self.options, f"the loss in epoch {self.current_epoch + 1}")
 
     def _no_loss(self) -> Tensor:
-        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it."""
+        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it.
+
+        Sharded weights expect none where no process has one.
+        """
+        if self.options.strategy == "fsdp":
+            return torch.zeros((), device=self.device, requires_grad=True)
         learning = [weight.sum() for weight in self.parameters() if weight.requires_grad]
         return 0.0 * torch.stack(learning).sum()
 
@@ -208,7 +213,7 @@ class TrainingModule(pl.LightningModule, ABC):
             self.log_dict(
                 scores,
                 batch_size=len(batch.targets),
-                sync_dist=processes.world_size() > 1,
+                sync_dist=processes.is_joined(),
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

@@ -168,10 +168,11 @@ class TestFromOwnModels:
         pixels = inputs(catalog, header, "test")
         with torch.no_grad():
             found = model.eval()(pixels).logits
-            wanted = solved.recognizer.model(pixels).logits
+            device = solved.recognizer.engine.device
+            wanted = solved.recognizer.model(pixels.to(device)).logits.cpu()
         memory = solved.recognizer.model.solution.memory()
         head = solved.recognizer.model.head
-        scores = head(torch.from_numpy(memory.features)).detach()
+        scores = head(torch.from_numpy(memory.features).to(device)).detach().cpu()
         wanted = wanted / learnable(scores, solved.recognizer.header.calibration.temperature)
         assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
         assert header.provenance["weights"].startswith("all of")
