@@ -7,6 +7,9 @@ same answers and writes nothing.
 Counted is the time of the last three quarters of the images, without starting and loading: of the
 clock, and of processors (of the program and all that it started), which other work on the machine
 stretches less.
+
+`--memory N` measures another thing, alone: the resident memory of `lookcloser predict --out` while
+it answers N small images with a small network, every ten seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from __future__ import annotations
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +27,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from _harness import arguments, machine, report
+from _harness import arguments, machine, report, write
 from batch_kills import _below
 from PIL import Image
 
@@ -47,14 +52,14 @@ class Spent(NamedTuple):
     cpu: float
 
 
-def write_images(folder: Path, count: int) -> Path:
-    """JPEG files of the size that photographs in data sets have."""
+def write_images(folder: Path, count: int, size: tuple[int, int] = (500, 375)) -> Path:
+    """JPEG files, by default of the size that photographs in data sets have."""
     generator = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for number in range(count):
         coarse = generator.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((500, 375))
-        noise = generator.integers(0, 24, (375, 500, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize(size)
+        noise = generator.integers(0, 24, (size[1], size[0], 3), dtype=np.uint8)
         Image.fromarray(np.asarray(image) // 2 + noise).save(folder / f"{number:05d}.jpg")
     return folder
 
@@ -136,6 +141,51 @@ def ours(network: Path, source: Path, out: Path, top: int = 5, **how: Any) -> Sp
     return watch.spent()
 
 
+def resident_mb(pid: int) -> float:
+    """Of a process, in MB; 0 where it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    sizes = [line.split()[1] for line in lines if line.startswith("VmRSS")]
+    return int(sizes[0]) / 1024 if sizes else 0.0
+
+
+def memory(folder: Path, count: int, seconds: float) -> dict[str, Any]:
+    """Resident memory while `lookcloser predict --out` answers ``count`` images."""
+    few = write_images(folder / "few", 64, (64, 48))
+    source, files = folder / "many", sorted(few.iterdir())
+    for number in range(count):
+        path = source / f"{number // 1000:04d}" / f"{number:07d}.jpg"
+        if number % 1000 == 0:
+            path.parent.mkdir(parents=True)
+        os.link(files[number % len(files)], path)
+    network, out = write_network(folder / "small.onnx", "test_resnet", 32), folder / "out"
+    words = ["predict", str(network), str(source), "--out", str(out), "--device", "cpu"]
+    marks: list[tuple[float, float]] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "lookcloser", *words], stderr=subprocess.DEVNULL
+    ) as process:
+        while process.poll() is None:
+            time.sleep(seconds)
+            done = len(list(out.rglob("part-*"))) * 1000 / count
+            marks.append((min(done, 1.0), resident_mb(process.pid)))
+            print(f"{marks[-1][0]:.0%} {marks[-1][1]:.1f} MB", flush=True)
+    if process.returncode:
+        raise SystemExit(f"predict ended with {process.returncode}")
+    answered = sum(1 for path in out.rglob("part-*.jsonl") for _ in path.open())
+    later = [size for done, size in marks if done >= 0.1 and size]
+    return {
+        "images": count,
+        "answered": answered,
+        "MB at 10 %": later[0],
+        "MB at the end": later[-1],
+        "least": min(later),
+        "most": max(later),
+        "samples": len(later),
+    }
+
+
 def costs(network: Path, source: Path) -> list[dict[str, Any]]:
     """Processor time of one image by what it goes to, in one thread."""
     job = Job(str(network), Path(), how=How(batch_size=BATCH), threads=1)
@@ -182,7 +232,15 @@ def main() -> None:
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--no-ray", action="store_true")
+    parser.add_argument("--memory", type=int, metavar="N", help="only memory, over N images")
     options = parser.parse_args()
+    if options.memory:
+        with tempfile.TemporaryDirectory() as name:
+            found = memory(Path(name), options.memory, 10)
+        about = machine("onnxruntime") | {"load": os.getloadavg()}
+        before = json.loads(options.json.read_text()) if options.json.exists() else {}
+        write(options.json, before | {"memory": [found | {"machine": about}]})
+        return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         source = write_images(folder / "images", options.images)

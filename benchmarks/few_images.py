@@ -126,6 +126,7 @@ def accuracies(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
                 "seconds to solve": seconds,
                 "ece": float(expected_calibration_error(shares, truth)),
                 "ece at the best temperature": best_ece(logits_of(head, new), truth),
+                "ece of right probabilities": least_ece(shares),
             }
             for kind, chosen_sets in sets.items():
                 covered = chosen_sets[np.arange(len(truth)), truth]
@@ -142,6 +143,16 @@ def best_ece(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
     """What the temperature that fits the test images best would leave: the bar of any other."""
     shares = softmax(logits / fit_temperature(logits, truth))
     return float(expected_calibration_error(shares, truth))
+
+
+def least_ece(shares: NDArray[np.float64], times: int = 20) -> float:
+    """What would be measured if the probabilities were right: of so many images it is not zero."""
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(times):
+        drawn_truth = (shares.cumsum(axis=1) > rng.random((len(shares), 1))).argmax(axis=1)
+        found.append(float(expected_calibration_error(shares, drawn_truth)))
+    return float(np.mean(found))
 
 
 def refused(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
@@ -172,7 +183,11 @@ def refused(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
 
 
 def covered(rows: Rows, splits: int, each: int = 20) -> dict[str, float]:
-    """Coverage at 95 % on test images, over splits of all images into training and test anew."""
+    """Coverage at 95 % on test images, over splits of all images into training and test anew.
+
+    Beside it the spread that even a perfect method has: the quantile comes from so many images,
+    and so many count.
+    """
     pool = rows.splits != "photo"
     everyone = sorted(set(rows.classes[pool].tolist()))
     shares = []
@@ -191,7 +206,17 @@ def covered(rows: Rows, splits: int, each: int = 20) -> dict[str, float]:
         sets = candidate_sets(head.calibration, probabilities, 0.95)
         truth = rows.classes[rest]
         shares.append(float(sets[np.arange(len(truth)), truth].mean()))
-    return {"mean": float(np.mean(shares)), "lowest": min(shares), "highest": max(shares)}
+    near = np.abs(np.array(shares) - 0.95) <= 0.015
+    variance = 0.95 * 0.05 * (1 / (len(chosen) + 2) + 1 / int(rest.sum()))
+    return {
+        "mean": float(np.mean(shares)),
+        "lowest": min(shares),
+        "highest": max(shares),
+        "splits": splits,
+        "within 1.5 points": int(near.sum()),
+        "standard deviation": float(np.std(shares)),
+        "at least, by chance alone": variance**0.5,
+    }
 
 
 def adding(rows: Rows) -> dict[str, float]:

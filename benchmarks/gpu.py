@@ -4,10 +4,13 @@
   float32, bfloat16, with and without channels-last, compiled; and what decoding bounds
 - evidence: answers with their maps over the bare forward pass
 - batch: images/s of `lookcloser predict --out`
+- fsdp: one process trains with `--strategy fsdp` and without: scores, weights, images/s, memory;
+  a second training without says how much of the difference is the GPU's own
 - methods: racnn and osme on birds50 at 224 px, top-1 within the minutes that are left
 
 `--quick` runs every part on next to nothing, on the CPU: a test that the script itself works.
-Without a GPU and without `--quick` it says so and ends.
+Without a GPU and without `--quick` it says so and ends. A part that fails is named at the end, and
+does not keep the others from running; what is there is written after each.
 
 python benchmarks/gpu.py --birds birds50/ --weights mobilenetv2_100.safetensors
 """
@@ -15,9 +18,11 @@ python benchmarks/gpu.py --birds birds50/ --weights mobilenetv2_100.safetensors
 from __future__ import annotations
 
 import csv
+import os
 import statistics
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +32,7 @@ import numpy as np
 import torch
 from _harness import arguments, machine, report
 from PIL import Image
+from safetensors.torch import load_file
 from torch.nn import functional as F
 
 from lookcloser.batch import How, Job, predict_source
@@ -35,7 +41,7 @@ from lookcloser.data import Catalog, read_data
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.models import load_model_file
 from lookcloser.recognizer import Recognizer
-from lookcloser.training.fit import fit, prepare_model
+from lookcloser.training.fit import fit, fit_here, prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.tasks.module import parameter_groups
 
@@ -53,19 +59,33 @@ MODES: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done."""
+    """How much is done.
+
+    Attributes:
+        backbone: Of all parts but "fsdp".
+        sharded: That of "fsdp", with blocks that are worth sharding.
+        side: Of the input in pixels.
+        batch: Images of a step.
+        steps: Timed ones of a bare loop.
+        images: Files that are different.
+        repeats: How often each is seen in an epoch of "training".
+        workers: Loading processes, or threads.
+        epochs: Of "methods".
+    """
 
     backbone: str
+    sharded: str
     side: int
     batch: int
     steps: int
     images: int
+    repeats: int
     workers: int
     epochs: int
 
 
-FULL = Size("resnet50", 224, 128, 30, 4096, 12, 12)
-QUICK = Size("test_resnet", 32, 8, 2, 24, 0, 1)
+FULL = Size("resnet50", "vit_base_patch16_224", 224, 128, 30, 2048, 4, 12, 12)
+QUICK = Size("test_resnet", "test_vit", 32, 8, 2, 24, 1, 0, 1)
 
 
 def write_images(folder: Path, count: int, side: int) -> Path:
@@ -76,6 +96,16 @@ def write_images(folder: Path, count: int, side: int) -> Path:
         path = folder / "train" / "ab"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(coarse).resize((side, side)).save(path)
+    return folder
+
+
+def repeated(source: Path, folder: Path, times: int) -> Path:
+    """The files of ``source`` under so many names each."""
+    for file in sorted(source.rglob("*.jpg")):
+        for turn in range(times):
+            path = folder / file.relative_to(source).with_stem(f"{file.stem}-{turn}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            os.link(file, path)
     return folder
 
 
@@ -135,16 +165,78 @@ def our_training(size: Size, mode: dict[str, Any], data: Path) -> tuple[float, f
     return float(last["images_per_second"]), float(last["data_wait"])
 
 
-def training(size: Size, data: Path) -> Rows:
-    rows = []
+def training(size: Size, data: Path, until: float) -> Rows:
+    """Each mode beside the bare loop; compiling needs a C compiler, and a minute or two."""
+    rows: Rows = []
     for name, mode in MODES.items():
-        if mode.get("compile") and size is QUICK:
-            continue  # it needs a C++ compiler
-        bare, (ours, wait) = bare_training(size, mode), our_training(size, mode, data)
+        compiles = "compile" in mode
+        if compiles and size is QUICK:
+            continue  # minutes on a CPU
+        if compiles and until - time.monotonic() < 120:
+            rows.append({"training": name, "not run": "no time left"})
+            continue
+        start = time.perf_counter()
+        try:
+            bare, (ours, wait) = bare_training(size, mode), our_training(size, mode, data)
+        except Exception as error:
+            if not compiles:
+                raise
+            rows.append({"training": name, "not run": str(error).strip().partition("\n")[0]})
+            continue
         rows.append({"training": name, "bare images/s": bare, "ours images/s": ours,
-                     "ours over bare": ours / bare, "waiting for data": wait})  # fmt: skip
+                     "ours over bare": ours / bare, "waiting for data": wait,
+                     "seconds": time.perf_counter() - start})  # fmt: skip
         print(rows[-1], flush=True)
     return rows
+
+
+def fsdp(size: Size, data: Path) -> Rows:
+    """The same training sharded over one process, and twice as it is without."""
+    catalog = read_data(data, val_share=0.25, test_share=0.0)
+    rows: Rows = []
+    with tempfile.TemporaryDirectory() as name:
+        runs = {
+            title: Path(name) / title.replace(" ", "-")
+            for title in ("plain", "plain again", "fsdp")
+        }
+        for title, run in runs.items():
+            options = options_of(
+                size, backbone=size.sharded, epochs=2, optimizer="sgd", lr=1e-3, val_share=0.25,
+                channels_last=False, precision="bf16-mixed",
+                strategy="fsdp" if title == "fsdp" else "auto",
+            )  # fmt: skip
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+                torch.cuda.reset_peak_memory_stats()
+            # Not `fit`, which refuses to shard on a CPU.
+            fit_here(catalog, options, run, quiet=True)
+            with (run / "metrics.csv").open() as file:
+                last = list(csv.DictReader(file))[-1]
+            rows.append(
+                {
+                    "fsdp": title,
+                    "train loss": float(last["train_loss"]),
+                    "val loss": float(last["val_loss"]),
+                    "val top-1": float(last["val_acc"]),
+                    "weights from plain": difference(runs["plain"], run),
+                    "images/s": float(last["images_per_second"]),
+                    "peak GiB": torch.cuda.max_memory_allocated() / 2**30
+                    if torch.cuda.is_available()
+                    else 0.0,
+                }
+            )
+            print(rows[-1], flush=True)
+    return rows
+
+
+def difference(one: Path, other: Path) -> float:
+    """The largest difference of a weight, over the largest weight of its tensor."""
+    first, second = (load_file(run / "model.safetensors") for run in (one, other))
+    return max(
+        float((first[name] - second[name]).abs().max() / first[name].abs().max().clamp(min=1e-12))
+        for name in first
+        if first[name].is_floating_point()
+    )
 
 
 def decoding(data: Path, size: Size) -> Rows:
@@ -231,6 +323,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--birds", type=Path, help="birds50, for racnn and osme")
     parser.add_argument("--weights", default="none", help="of mobilenetv2_100, for these")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--parts", nargs="+", metavar="PART", help="only these")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
     if not torch.cuda.is_available() and not options.quick:
@@ -238,24 +331,35 @@ def main(words: list[str] | None = None) -> None:
     size, start = QUICK if options.quick else FULL, time.monotonic()
     until = start + 60 * options.minutes
     tables: dict[str, Rows] = {}
+    failed = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data = write_images(folder / "images", size.images, size.side + size.side // 7)
+        often = repeated(data, folder / "often", size.repeats)
         run = folder / "run"
         fit(read_data(data, val_share=0.0, test_share=0.0), options_of(size, epochs=1), run,
             quiet=True)  # fmt: skip
+        print("ready", f"{time.monotonic() - start:.0f} s", flush=True)
         parts: dict[str, Callable[[], Rows]] = {
             "evidence": lambda: evidence(size),
             "decoding": lambda: decoding(data, size),
             "batch": lambda: batch(size, run, data, folder / "out"),
-            "training": lambda: training(size, data),
+            "fsdp": lambda: fsdp(size, data),
+            "training": lambda: training(size, often, until),
         }
         if options.birds is not None:
             parts["methods"] = lambda: methods(size, options.birds, options.weights, until)
-        for title, part in parts.items():
-            tables[title] = part()
+        for title in options.parts or parts:
+            try:
+                tables[title] = parts[title]()
+            except Exception:
+                traceback.print_exc()
+                failed.append(title)
+                continue
             print(title, f"{time.monotonic() - start:.0f} s", tables[title], flush=True)
-    report(options.json, machine(), tables)
+            report(options.json, machine(), tables)
+    if failed:
+        raise SystemExit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

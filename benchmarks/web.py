@@ -11,13 +11,10 @@ alone are compared, in Firefox; writes benchmarks/results/web-firefox.json.
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import statistics
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -37,6 +34,7 @@ from lookcloser.runtime.onnx_file import read_onnx
 from lookcloser.web import find_runtime, write_folder
 from tests.browser import Browser
 from tests.firefox import Firefox
+from tests.web.loopback import start_server
 from tests.web.visits import SAVED, TROUBLE, give
 
 IMAGES = 20
@@ -59,18 +57,6 @@ DRAWN = """(() => {
     [0, 1, 2].reduce((sum, c) => sum + Math.abs(drawn[4 * at + c] - plain[4 * at + c]), 0)
   ));
 })()"""
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *words: Any) -> None:
-        pass
-
-
-def serve(folder: Path) -> str:
-    handler = functools.partial(Quiet, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return f"http://127.0.0.1:{server.server_address[1]}/"
 
 
 def opened(*flags: str) -> Browser:
@@ -202,11 +188,7 @@ def shots(address: str, files: list[Path], folder: Path) -> None:
     try:
         browser.open(address)
         give(browser, *files[:6])
-        for name, width, dark in (
-            ("light", 1280, False),
-            ("dark", 1280, True),
-            ("phone", 390, False),
-        ):
+        for name, width, dark in LOOKS:
             browser.look(width, 900, dark, touch=width < 500)
             browser.value("new Promise((done) => setTimeout(done, 300))")
             browser.screenshot(folder / f"{name}.png")
@@ -229,7 +211,7 @@ def main() -> None:
         save(build_onnx(engine.model, engine.header), path)
         runtime = find_runtime(given.ort)
         written = write_folder(read_onnx(path), Path(place) / "page", runtime, "50 bird species")
-        address, answers = serve(written.path), list(stream(engine, files))
+        address, answers = start_server(written.path).address, list(stream(engine, files))
         if given.firefox:
             found = in_firefox(address, files, answers)
         else:

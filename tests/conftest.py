@@ -13,10 +13,17 @@ import pytest
 from PIL import Image
 
 from .browser import Browser
+from .warm import Warm
 
 # Tests run in as many processes as there are cores; threads beside them would only get in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Numbers are compared with those of a CPU. LOOKCLOSER_TEST_GPU=1 shows that a GPU gives them too,
+# when it computes float32 in float32.
+if os.environ.get("LOOKCLOSER_TEST_GPU"):
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+else:
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
 
@@ -89,6 +96,27 @@ def shared_data() -> Callable[[str], Path]:
         return root / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """To be used as ``sys.executable``: programs that train, without seconds of imports each."""
+    if not hasattr(os, "pidfd_open"):  # other systems than Linux
+        yield sys.executable
+        return
+    warm = Warm(tmp_path_factory.mktemp("warm"))
+    yield str(warm.python)
+    warm.close()
+
+
+@pytest.fixture(scope="session")
+def graphs_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Graphs of equal networks are exported once, whichever of the session's processes does it."""
+    from .graphs import sharing  # it needs onnx
+
+    folder = tmp_path_factory.getbasetemp()
+    with sharing((folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "graphs"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from lookcloser.annotation.outlines import (
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import list_images
 from lookcloser.core.wording import count
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
@@ -249,7 +250,7 @@ def _record(
 ) -> Record:
     if not isinstance(looked, LabelMaps):
         sample, reason = looked
-        return Record(sample.name, _source(sample), sample.split, (0, 0), error=reason)
+        return Record(sample.name, _source(sample), sample.split, ImageSize(0, 0), error=reason)
     grid = header.preprocessing.size
     things = []
     large = relative(upsample(looked.maps, grid), header.box_rule) if len(looked.maps) else ()

@@ -67,7 +67,7 @@ def _score(
         boxes = looked.sample.boxes_of(header.names[index])
         if not boxes:
             continue
-        true = geometry.scale(boxes, looked.size, (grid[1], grid[0]))
+        true = geometry.scale(boxes, looked.size, grid.image_size)
         large = upsample(looked.maps[row : row + 1], grid)
         found = metrics.box_overlaps(
             large, [true], "largest", "corrected", THRESHOLDS, header.box_rule

@@ -22,6 +22,7 @@ from lookcloser.annotation.image_files import place_image, safe_names
 from lookcloser.annotation.label_studio import write_label_studio
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.atomic import write_text
 
 Writer = Callable[[Path, Sequence[Record], Sequence[str]], list[Path]]
@@ -182,14 +183,14 @@ def _voc_xml(record: Record, filename: str) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def _whole_pixels(thing: Thing, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _whole_pixels(thing: Thing, size: ImageSize) -> tuple[int, int, int, int]:
     """Counted from 1, ends inclusive, inside the image and at least one pixel wide and high."""
     x0, y0 = (min(round(v), most - 1) for v, most in zip(thing.box[:2], size, strict=True))
     x1, y1 = (round(value) for value in thing.box[2:])
     return x0 + 1, y0 + 1, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
-def _yolo_line(index: int, thing: Thing, size: tuple[int, int]) -> str:
+def _yolo_line(index: int, thing: Thing, size: ImageSize) -> str:
     width, height = size
     if isinstance(thing.mask, list):
         values = [

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import ImageSize
 from lookcloser.data import Sample
 from lookcloser.runtime import ArrayOutput, Engine, Loaded, label_scores, load_batches
 from lookcloser.runtime.spread import Spread
@@ -23,14 +24,14 @@ class LabelMaps:
 
     Attributes:
         sample: The image.
-        size: (width, height), upright.
+        size: Of the upright image.
         classes: Which classes.
         scores: Of each in [0, 1].
         maps: (K, h, w), raw.
     """
 
     sample: Sample
-    size: tuple[int, int]
+    size: ImageSize
     classes: tuple[int, ...]
     scores: tuple[float, ...]
     maps: NDArray[np.float32]
@@ -159,7 +160,7 @@ def _maps(
     output: ArrayOutput,
     row: int,
     sample: Sample,
-    size: tuple[int, int],
+    size: ImageSize,
     scores: NDArray[np.float32],
 ) -> LabelMaps:
     assert output.tokens is not None  # checked where the network was asked

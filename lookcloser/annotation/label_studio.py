@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.atomic import write_text
 from lookcloser.runtime.label_studio import BOXES, IMAGE, POLYGONS, entry, rectangle
 
@@ -42,12 +43,12 @@ def label_config(names: Sequence[str]) -> str:
     return ElementTree.tostring(view, encoding="unicode") + "\n"
 
 
-def results(things: Sequence[Thing], size: tuple[int, int]) -> list[dict[str, Any]]:
+def results(things: Sequence[Thing], size: ImageSize) -> list[dict[str, Any]]:
     """The entries of one prediction: a dictionary for each box or polygon, in percent.
 
     Args:
         things: What was found in one image.
-        size: (width, height) of it.
+        size: Of it.
     """
     return [_result(number, thing, size) for number, thing in enumerate(things, 1)]
 
@@ -62,7 +63,7 @@ def _task(record: Record) -> dict[str, Any]:
     return {"data": {"image": place}, "predictions": [prediction]}
 
 
-def _result(number: int, thing: Thing, size: tuple[int, int]) -> dict[str, Any]:
+def _result(number: int, thing: Thing, size: ImageSize) -> dict[str, Any]:
     if not isinstance(thing.mask, list):
         value = rectangle(thing.label, thing.box, size)
         return entry(number, thing.score, size, kind="rectanglelabels", control=BOXES, value=value)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lookcloser.annotation.records import Segmentation
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.core.types import Box
 
 Mask = NDArray[np.bool_]
@@ -46,30 +47,30 @@ def bounds(mask: Mask) -> tuple[int, int, int, int]:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def scaled_box(box: Box, grid: tuple[int, int], size: tuple[int, int]) -> Box:
-    """A box on a grid (height, width) in pixels of an image (width, height), to a hundredth."""
-    x, y = size[0] / grid[1], size[1] / grid[0]
+def scaled_box(box: Box, grid: Grid, size: ImageSize) -> Box:
+    """A box on a grid in pixels of an image, to a hundredth."""
+    x, y = size.width / grid.columns, size.height / grid.rows
     x0, y0, x1, y1 = box
     return round(x0 * x, 2), round(y0 * y, 2), round(x1 * x, 2), round(y1 * y, 2)
 
 
-def segmentation(mask: Mask, size: tuple[int, int], form: str) -> Segmentation:
+def segmentation(mask: Mask, size: ImageSize, form: str) -> Segmentation:
     """A mask on the network's grid in pixels of the original image, in one of COCO's forms.
 
     Args:
         mask: (h, w) as `largest_part` gives it.
-        size: (width, height) of the image.
+        size: Of the image.
         form: "polygons": one outline of few corners, for a person to edit; "rle": run lengths of
             the image's own pixels, each of which takes the value of the grid at its center.
     """
     height, width = mask.shape
     if form == "polygons":
         kept = simplified(outline(mask), TOLERANCE * max(mask.shape))
-        corners = kept * np.array([size[0] / width, size[1] / height])
+        corners = kept * np.array([size.width / width, size.height / height])
         return [corners.round(2).ravel().tolist()]
-    columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
-    rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
-    return {"size": [size[1], size[0]], "counts": run_lengths(mask[rows[:, None], columns])}
+    columns = ((np.arange(size.width) + 0.5) * width / size.width).astype(int)
+    rows = ((np.arange(size.height) + 0.5) * height / size.height).astype(int)
+    return {"size": list(size.grid), "counts": run_lengths(mask[rows[:, None], columns])}
 
 
 def written_area(box: Box, mask: Segmentation | None) -> float:

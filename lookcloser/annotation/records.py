@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Box
 
 # COCO's forms of a mask: polygons [[x, y, x, y, ...]], or {"size": [h, w], "counts": [...]}.
@@ -39,7 +40,7 @@ class Record:
         name: Its path inside the data set, "/" between names.
         source: The file; "" for images that are no files.
         split: "train", "val", "test", or None.
-        size: (width, height), upright.
+        size: Of the upright image.
         things: What was found; empty where there is no evidence for any label.
         error: Why the image could not be read, or None.
     """
@@ -47,7 +48,7 @@ class Record:
     name: str
     source: str
     split: str | None
-    size: tuple[int, int]
+    size: ImageSize
     things: tuple[Thing, ...] = ()
     error: str | None = None
 
@@ -68,7 +69,7 @@ class Record:
                 Thing(**{**thing, "box": _box(thing["box"])}) for thing in values.pop("things")
             )
             width, height = values.pop("size")
-            return Record(**values, size=(width, height), things=things)
+            return Record(**values, size=ImageSize(width, height), things=things)
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a record: {line[:60]}") from error
 

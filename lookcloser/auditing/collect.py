@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from lookcloser.auditing.sameness import Sameness
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Output
 from lookcloser.data import Sample
 from lookcloser.data.seeds import mixed_seed
@@ -32,7 +33,7 @@ class Collected:
         rows: (N,) positions among the samples.
         classes: (N,) true classes.
         maps: (N, h, w) raw maps of these.
-        sizes: (width, height) of each image.
+        sizes: Of each image.
         same: What stays the same in each class.
         averages: (C, H, W, 3) uint8, the mean image of each class.
         skipped: (name, reason) of the others.
@@ -41,7 +42,7 @@ class Collected:
     rows: NDArray[np.int64]
     classes: NDArray[np.int64]
     maps: NDArray[np.float32]
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[ImageSize, ...]
     same: Sameness
     averages: NDArray[np.uint8]
     skipped: tuple[tuple[str, str], ...]
@@ -81,7 +82,7 @@ def collect(
     sums = torch.zeros(len(header.names), 3, height, width)
     skipped: list[tuple[str, str]] = []
     rows: list[int] = []
-    sizes: list[tuple[int, int]] = []
+    sizes: list[ImageSize] = []
     classes, maps = [], []
 
     def ask(batch: SplitBatch) -> Tensor:

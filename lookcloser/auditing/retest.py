@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.models import Model
 
@@ -16,7 +17,7 @@ _COARSE = 6  # what is removed keeps this many shades along each side
 MEASURES = ("whole", "removed", "kept", "mark out", "mark in", "frame out", "frame in", "other")
 
 
-def attended(maps: Tensor, size: tuple[int, int]) -> Masks:
+def attended(maps: Tensor, size: Grid) -> Masks:
     """The `ATTENDED` share of each image that has the highest values of a map (B, h, w)."""
     large = F.interpolate(maps[:, None].float(), size, mode="bilinear", align_corners=False)
     flat = large.flatten(1)
@@ -67,7 +68,7 @@ def retest(
         of an image of another class ("out"); of that other image with the content from this one
         ("in"); and of that other image as it is. NaN where the batch has no other class.
     """
-    seen, soft = attended(maps, (images.shape[-2], images.shape[-1])), blurred(images)
+    seen, soft = attended(maps, Grid(*images.shape[-2:])), blurred(images)
     other = partners(classes).to(images.device)
     theirs = images[other.clamp(min=0)]
     changed = (

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.auditing.shares import Floats
+from lookcloser.core.sizes import Grid
 
 CELLS = 8  # places along each side
 _SIDE = 128  # pixels at which detail is compared at most
@@ -27,10 +28,10 @@ class Sameness:
 
     Args:
         classes: C.
-        size: (height, width) of the network's input.
+        size: Of the network's input.
     """
 
-    def __init__(self, classes: int, size: tuple[int, int]) -> None:
+    def __init__(self, classes: int, size: Grid) -> None:
         shrink = min(1.0, _SIDE / max(size))
         self._cell = tuple(max(2, round(side * shrink / CELLS)) for side in size)
         height, width = (CELLS * cell for cell in self._cell)

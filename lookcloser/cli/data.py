@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.cli.terminal.runs import SKIPPED
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 _TAGS_SHOWN = 20
 _CLASSES_SHOWN = 100
 
-app = typer.Typer(no_args_is_help=True, help="Look at a data set.")
+app = typer.Typer(cls=PanelGroup, no_args_is_help=True, help="Look at a data set.")
 
 
 @app.callback()
@@ -25,7 +27,7 @@ def root() -> None:
     """Look at a data set."""
 
 
-@app.command("check")
+@app.command("check", cls=PanelCommand)
 def check(
     data: Annotated[str, typer.Argument(help="A folder or table of images.")],
     decode: Annotated[bool, typer.Option(help="Decode every image.")] = True,
@@ -68,7 +70,7 @@ def check(
         raise typer.Exit(SKIPPED)
 
 
-@app.command("shard")
+@app.command("shard", cls=PanelCommand)
 def shard(
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.")],
@@ -100,8 +102,8 @@ def shard(
 def _print_counts(report: DataReport) -> None:
     """What there is, as tables; what is wrong with it comes after them."""
     names = len({name for of in report.counts.values() for name in of})
-    noun = {"classification": "class", "multilabel": "tag"}.get(report.task)
-    kinds = f", {count(names, noun)}" if noun else ""
+    traits = TRAITS[report.task]
+    kinds = "" if traits.labels == "words" else f", {count(names, traits.noun)}"
     typer.echo(printable(f"{report.root}: {report.layout}, {report.task}{kinds}"))
     columns = ["split", "images"]
     rows = [[split, str(images)] for split, images in report.images.items()]
@@ -109,7 +111,7 @@ def _print_counts(report: DataReport) -> None:
         columns.append("without tags")
         rows = [[*row, str(report.tags.untagged[row[0]])] for row in rows]
     printing.print_table("Images", columns, rows)
-    if report.task == "classification":
+    if traits.labels == "one":
         _print_classes(report)
     if report.tags is not None:
         _print_tags(report.tags, report.counts)

@@ -44,7 +44,8 @@ def explain(
         ),
     ] = False,
     save: Annotated[
-        Path | None, typer.Option(help="The image to write; default: explanation.png.")
+        Path | None,
+        typer.Option("--save", "--out", help="The image to write; default: explanation.png."),
     ] = None,
     each_view: Annotated[
         Path | None, typer.Option(help="Also save an image of each view in this folder.")
@@ -65,10 +66,10 @@ def explain(
     `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
     `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
-    from lookcloser.core.box_updates import move_words
     from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
     from lookcloser.core.images import load_image
     from lookcloser.core.outputs import check_place, free_place
+    from lookcloser.core.results.box_updates import move_words
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.recognizer import STOCK
 

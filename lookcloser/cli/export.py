@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.runs import Run, known_data
+from lookcloser.recognizer.targets import TARGETS
 
 
 def export(
@@ -27,7 +27,10 @@ def export(
         typer.Option(help="Images that --int8 takes its ranges from, instead of the run's data."),
     ] = None,
     form: Annotated[
-        str, typer.Option("--format", help="onnx, or web: a folder that answers in the browser.")
+        str,
+        typer.Option(
+            "--format", help=f"{'; '.join(f'{k}: {v.summary}' for k, v in TARGETS.items())}."
+        ),
     ] = "onnx",
     ort: Annotated[
         str | None,
@@ -66,8 +69,7 @@ def export(
             [row.texts() for row in found.rows],
         )
     typer.echo(found.path)
-    if form == "web":
-        server = shlex.join(["python", "-m", "http.server", "--directory", str(found.path)])
-        printing.say(f"{found.size / 1e6:.0f} MB. To see it: {server}, then http://localhost:8000")
+    if found.shown_by:
+        printing.say(f"{found.size / 1e6:.0f} MB. To see it: {found.shown_by}")
     else:
         printing.next_step("predict", found.path, known_data(run), "--save", "evidence/")

@@ -23,7 +23,8 @@ def imagine(
         ),
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="The image to write; default: imagined.png.")
+        Path | None,
+        typer.Option("--save", "--out", help="The image to write; default: imagined.png."),
     ] = None,
     steps: Annotated[
         int | None,

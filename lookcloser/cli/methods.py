@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.options import Declared
 from lookcloser.models.options import Method
 from lookcloser.models.registry import METHODS
-from lookcloser.training.options import DEFAULT_METHODS
 
 
 def methods(
@@ -36,7 +36,7 @@ def _as_json(method: Method) -> dict[str, Any]:
         "name": method.name,
         "tasks": list(method.tasks),
         "summary": method.summary,
-        "default_for": [task for task, name in DEFAULT_METHODS.items() if name == method.name],
+        "default_for": [task for task, traits in TRAITS.items() if traits.method == method.name],
         "options": [_option(item) for item in method.own.values()],
     }
 
@@ -47,6 +47,6 @@ def _option(item: Declared) -> dict[str, Any]:
 
 
 def _by_task() -> list[Method]:
-    tasks = list(map(str, DEFAULT_METHODS))
-    defaults = DEFAULT_METHODS.values()
+    tasks = list(map(str, TRAITS))
+    defaults = {traits.method for traits in TRAITS.values()}
     return sorted(METHODS.values(), key=lambda m: (tasks.index(m.tasks[0]), m.name not in defaults))

@@ -19,6 +19,7 @@ from lookcloser.cli.terminal.runs import (
     columns_again,
     scored_split,
 )
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
@@ -88,9 +89,9 @@ def report(
 
 def _say_next(evaluation: Evaluation, run: str, data: str, more: Sequence[str]) -> None:
     """What the task allows: an audit of classes, boxes of tags, images for captions."""
-    if evaluation.task == "classification":
+    if TRAITS[evaluation.task].labels == "one":
         printing.next_step("audit", run, data, "--split", evaluation.split, *more)
-    elif evaluation.task == "multilabel":
+    elif TRAITS[evaluation.task].labels == "some":
         printing.next_step("annotate", run, data, "--split", evaluation.split, *more)
     else:
         image = evaluation.answers[0].prediction.path

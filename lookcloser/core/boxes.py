@@ -3,7 +3,6 @@
 A box is ``(x0, y0, x1, y1)`` in pixels of an image, x the column, x1 and y1 exclusive, so that the
 width is ``x1 - x0``. Normalized coordinates run from -1 at the left (upper) edge of the image to 1
 at the right (lower) edge, which is ``align_corners=False`` of `torch.nn.functional.grid_sample`.
-Sizes are ``(width, height)``.
 """
 
 from __future__ import annotations
@@ -12,6 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from lookcloser.core.sizes import ImageSize
 
 Boxes = NDArray[np.floating[Any]]
 
@@ -47,25 +48,25 @@ def iou(first: ArrayLike, second: ArrayLike) -> Boxes:
     return result
 
 
-def clip(boxes: ArrayLike, size: tuple[float, float]) -> Boxes:
-    """The part of each box inside an image of ``size`` (width, height); shape kept."""
+def clip(boxes: ArrayLike, size: ImageSize) -> Boxes:
+    """The part of each box inside an image of ``size``; shape kept."""
     width, height = size
     result: Boxes = np.clip(as_boxes(boxes), 0.0, np.array([width, height, width, height]))
     return result
 
 
-def scale(boxes: ArrayLike, from_size: tuple[float, float], to_size: tuple[float, float]) -> Boxes:
+def scale(boxes: ArrayLike, from_size: ImageSize, to_size: ImageSize) -> Boxes:
     """Boxes of an image of ``from_size`` in the pixels of the same image at ``to_size``."""
     x, y = to_size[0] / from_size[0], to_size[1] / from_size[1]
     result: Boxes = as_boxes(boxes) * np.array([x, y, x, y])
     return result
 
 
-def to_normalized(boxes: ArrayLike, size: tuple[float, float]) -> Boxes:
-    """Pixels -> [-1, 1], for an image of ``size`` (width, height)."""
-    return scale(boxes, size, (2.0, 2.0)) - 1.0
+def to_normalized(boxes: ArrayLike, size: ImageSize) -> Boxes:
+    """Pixels -> [-1, 1], for an image of ``size``."""
+    return scale(boxes, size, ImageSize(2, 2)) - 1.0
 
 
-def to_pixels(boxes: ArrayLike, size: tuple[float, float]) -> Boxes:
+def to_pixels(boxes: ArrayLike, size: ImageSize) -> Boxes:
     """[-1, 1] -> pixels, the inverse of `to_normalized`."""
-    return scale(as_boxes(boxes) + 1.0, (2.0, 2.0), size)
+    return scale(as_boxes(boxes) + 1.0, ImageSize(2, 2), size)

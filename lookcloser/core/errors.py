@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -108,6 +107,8 @@ def system_words(error: BaseException) -> str | None:
 
 def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:
     """The ``n`` choices that look most like ``value``, best first, ignoring case."""
+    import difflib  # only those who mistyped need it
+
     by_lower = {choice.lower(): choice for choice in choices}
     return [by_lower[key] for key in difflib.get_close_matches(value.lower(), by_lower, n, 0.6)]
 

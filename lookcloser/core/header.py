@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.choices import BoxRule
+from lookcloser.core.choices import BoxRule, Task
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.core.types import Kind, Task
+from lookcloser.core.sizes import Grid
+from lookcloser.core.types import Kind
 from lookcloser.version import __version__
 
 FORMAT = 1
@@ -139,7 +140,7 @@ def _header(values: Mapping[str, Any]) -> ModelHeader:
         task=_one_of(values["task"], get_args(Task)),
         names=tuple(_text(name) for name in _list(values["names"])),
         preprocessing=Preprocessing(
-            size=_pair(preprocessing["size"]),
+            size=_grid(preprocessing["size"]),
             mean=_triple(preprocessing["mean"]),
             std=_triple(preprocessing["std"]),
             interpolation=_one_of(preprocessing["interpolation"], INTERPOLATIONS),
@@ -190,12 +191,12 @@ def _number(value: Any) -> float:
     return float(value) if is_number and math.isfinite(value) else _wrong(value)
 
 
-def _pair(values: Any) -> tuple[int, int]:
-    height, width = values
-    for side in (height, width):
+def _grid(values: Any) -> Grid:
+    rows, columns = values
+    for side in (rows, columns):
         if not isinstance(side, int) or not 0 < side <= LARGEST_INPUT:
             raise ValueError(values)
-    return height, width
+    return Grid(rows, columns)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

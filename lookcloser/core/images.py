@@ -20,6 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -122,15 +123,16 @@ def open_image(source: str | Path) -> Iterator[Image.Image]:
         yield image
 
 
-def image_size(source: str | Path) -> tuple[int, int]:
-    """(width, height) of the upright image, from the file's header.
+def image_size(source: str | Path) -> ImageSize:
+    """The size of the upright image, from the file's header.
 
     Raises:
         LookcloserError: As `open_image`.
     """
     with open_image(source) as image:
-        size = image.size
-        return (size[1], size[0]) if _orientation(image) >= 5 else size
+        width, height = image.size
+        turned = _orientation(image) >= 5
+        return ImageSize(height, width) if turned else ImageSize(width, height)
 
 
 def is_turned(source: str | Path) -> bool:

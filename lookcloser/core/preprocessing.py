@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lookcloser.core.sizes import Grid
+
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
@@ -23,16 +25,19 @@ class Preprocessing:
     the map is a position in the image, then scaled to [0, 1] and normalized per channel.
 
     Attributes:
-        size: (height, width) in pixels.
+        size: Rows and columns of the input, in pixels.
         mean: Per channel, of values in [0, 1].
         std: Per channel.
         interpolation: "bilinear", "bicubic" or "nearest"; always antialiased.
     """
 
-    size: tuple[int, int] = (224, 224)
+    size: Grid = Grid(224, 224)
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     interpolation: str = "bilinear"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", Grid(*self.size))  # of a plain pair, too
 
 
 def input_pixels(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np.uint8]:
@@ -43,8 +48,7 @@ def input_pixels(image: Image.Image, preprocessing: Preprocessing) -> NDArray[np
     Returns:
         (3, H, W) in 0…255.
     """
-    height, width = preprocessing.size
-    small = image.resize((width, height), _FILTERS[preprocessing.interpolation])
+    small = image.resize(preprocessing.size.image_size, _FILTERS[preprocessing.interpolation])
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.results.scores import Score, Tally, flat_scores, tally_of
 from lookcloser.core.results.shifts import Shifts
@@ -19,6 +20,7 @@ from lookcloser.core.results.showing import (
     prediction_rows,
     region_repr,
 )
+from lookcloser.core.sizes import ImageSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
 
 _EVEN = 0.9
 
-Task = Literal["classification", "multilabel", "captioning"]
 Kind = Literal["map", "scale", "part", "step", "word"]
 Box = tuple[float, float, float, float]
 
@@ -146,7 +147,7 @@ class Prediction:
         labels: Best first.
         caption: The sentence, for captioning.
         regions: The evidence; for classification one region per label in ``labels``.
-        size: (width, height) of the original image in pixels.
+        size: Width and height of the original image in pixels.
         path: The file, or None for an image given as an array.
         error: Why there is no answer (an unreadable file), or None. Then ``labels`` is empty.
         candidates: The labels that may be true, best first, where a coverage was asked for: of
@@ -162,7 +163,7 @@ class Prediction:
     task: Task
     labels: tuple[Label, ...]
     regions: tuple[Region, ...]
-    size: tuple[int, int]
+    size: ImageSize
     path: Path | None = None
     caption: str | None = None
     error: str | None = None
@@ -205,7 +206,7 @@ class Prediction:
         from lookcloser.core.drawing import plot_prediction
 
         if regions is None:
-            regions = 1 if self.task == "classification" else len(self.regions)
+            regions = 1 if TRAITS[self.task].labels == "one" else len(self.regions)
         return plot_prediction(self, regions)
 
     def save(self, path: str | Path) -> Path:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.archives import Packed
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import unknown
-from lookcloser.core.types import Box, Task
+from lookcloser.core.types import Box
 
 ALL = "all"
 """In the place of a split: every image."""

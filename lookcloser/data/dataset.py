@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, get_wor
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.sizes import ImageSize
 from lookcloser.data.catalog import Sample
 from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.seeds import mixed_seed
@@ -31,14 +32,14 @@ class Batch(NamedTuple):
         images: (B, 3, H, W) float32.
         targets: (B,) class indices, (B, C) tags or (B, T) words, as the `Targets` make them.
         indices: (B,) positions among the samples.
-        sizes: (width, height) of each original image.
+        sizes: Of each original image.
         skipped: (name, reason) of images that could not be read; they are not in the batch.
     """
 
     images: Tensor
     targets: Tensor
     indices: Tensor
-    sizes: list[tuple[int, int]]
+    sizes: list[ImageSize]
     skipped: list[tuple[str, str]]
 
 
@@ -49,7 +50,7 @@ class Item(NamedTuple):
     target: Tensor
     row: int
     name: str
-    size: tuple[int, int] = (0, 0)
+    size: ImageSize = ImageSize(0, 0)
     reason: str = ""
 
 
@@ -90,10 +91,12 @@ class ImageDataset(Dataset[Item]):
         except LookcloserError as error:
             return Item(None, target, index, sample.name, reason=str(error))
         state = torch.get_rng_state()
-        torch.manual_seed(mixed_seed(self.seed, epoch, index))
+        # `torch.manual_seed` would seed GPUs too, and where there are none note the whole call
+        # stack for each kind of them: a third of the time of a small image.
+        torch.default_generator.manual_seed(mixed_seed(self.seed, epoch, index))
         image = self.transform(picture)
         torch.set_rng_state(state)
-        return Item(image, target, index, sample.name, picture.size)
+        return Item(image, target, index, sample.name, ImageSize(*picture.size))
 
 
 class EpochSampler(Sampler[Key]):

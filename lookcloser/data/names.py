@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.wording import count, encodable, named
 from lookcloser.data.catalog import Catalog, Sample
 
@@ -64,7 +65,7 @@ def _renamed(sample: Sample, names: Mapping[str, str]) -> Sample:
 
 
 def _notes(catalog: Catalog, raw: Mapping[str, str], names: tuple[str, ...]) -> Iterator[str]:
-    kind = "tag" if catalog.task == "multilabel" else "class"
+    kind = TRAITS[catalog.task].noun
     merged = defaultdict(list)
     for before, after in raw.items():
         merged[after].append(before)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.catalog import Catalog
 
@@ -114,7 +115,7 @@ def with_vocabulary(catalog: Catalog, min_count: int = 1, max_words: int | None 
     Raises:
         LookcloserError: If no word of the training captions is left.
     """
-    if catalog.task != "captioning" or catalog.names:
+    if TRAITS[catalog.task].labels != "words" or catalog.names:
         return catalog
     captions = [caption for sample in catalog.split("train") for caption in sample.captions]
     vocabulary = Vocabulary.of(captions, min_count, max_words)

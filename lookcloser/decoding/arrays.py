@@ -8,63 +8,17 @@ it needs. torch is not imported where no tensor comes.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.decoding.types import Arrays, Integers
 
 BLOCK = 64  # Columns that `highest` looks at together.
-
-P = ParamSpec("P")
-R = TypeVar("R")
-
-Integers = NDArray[np.int64]
-Floats = NDArray[np.float64]
-
-
-class Arrays(Protocol):
-    """What is done to one kind of array; ``array`` is always of that kind."""
-
-    def like(self, values: NDArray[Any], array: Any) -> Any:
-        """``values`` as an array of this kind, where ``array`` is."""
-
-    def of(self, values: NDArray[Any]) -> Any:
-        """``values`` as an array of this kind on the CPU."""
-
-    def numpy(self, array: Any) -> NDArray[Any]:
-        """``array`` in NumPy, on the CPU; half precision as float32."""
-
-    def select(self, array: Any, rows: Integers) -> Any:
-        """``rows`` (n,) of an array, in that order."""
-
-    def resized(self, array: Any, rows: int) -> Any:
-        """A new array of ``rows`` rows that begins with those of ``array``."""
-
-    def write(self, array: Any, rows: Integers, values: Any) -> None:
-        """Put ``values`` into ``rows`` of an array, in place."""
-
-    def masked(self, array: Any, columns: Integers) -> Any:
-        """A copy of (n, V) with -inf in each row's ``columns`` (n, t)."""
-
-    def topk(self, array: Any, count: int) -> tuple[Any, Any]:
-        """The ``count`` highest values of each row of (n, V), best first, and their columns."""
-
-    def maxima(self, array: Any, block: int) -> Any:
-        """(n, V) -> (n, V // block), the highest value of each whole block of columns."""
-
-    def gather(self, array: Any, columns: Any) -> Any:
-        """The values (n, k) of each row's ``columns`` (n, k)."""
-
-    def concatenate(self, parts: Sequence[Any]) -> Any:
-        """(n, a), (n, b), … -> (n, a + b + …)."""
-
-    def without_gradients(self) -> AbstractContextManager[Any]:
-        """A context in which nothing is recorded for a backward pass."""
 
 
 class NumpyArrays:
@@ -174,23 +128,6 @@ def highest(log_probs: Any, count: int) -> tuple[NDArray[Any], Integers]:
     )
     values, places = arrays.topk(arrays.gather(log_probs, candidates), count)
     return arrays.numpy(values), arrays.numpy(arrays.gather(candidates, places))
-
-
-def quietly(
-    decoder: Callable[Concatenate[Any, Any, P], R],
-) -> Callable[Concatenate[Any, Any, P], R]:
-    """``decoder(step, state, …)`` without recording anything for a backward pass."""
-
-    @wraps(decoder)
-    def run(step: Any, state: Any, *args: P.args, **options: P.kwargs) -> R:
-        from lookcloser.decoding.states import leaves, row_count
-
-        row_count(state)  # refuses a state that is none
-        with arrays_of(next(leaves(state))).without_gradients():
-            return decoder(step, state, *args, **options)
-
-    decorated: Callable[Concatenate[Any, Any, P], R] = run  # type: ignore[assignment]  # of names
-    return decorated
 
 
 def _columns(array: NDArray[Any]) -> Integers:

@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lookcloser.decoding.arrays import Floats, Integers, quietly
-from lookcloser.decoding.states import row_count, select
+from lookcloser.decoding.states import quietly, row_count, select
 from lookcloser.decoding.steps import advance, best_tokens, check_limits, masked
-from lookcloser.decoding.types import Hypothesis, S, Step
+from lookcloser.decoding.types import Floats, Hypothesis, Integers, S, Step
 
 
 class _Paths(NamedTuple):

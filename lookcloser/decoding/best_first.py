@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookcloser.decoding.arrays import quietly
 from lookcloser.decoding.nodes import Node, expand
-from lookcloser.decoding.states import StateBank
+from lookcloser.decoding.states import StateBank, quietly
 from lookcloser.decoding.steps import check_limits
 from lookcloser.decoding.types import S, SearchResult, Step
 

@@ -7,9 +7,9 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from lookcloser.decoding.arrays import Integers, arrays_of
+from lookcloser.decoding.arrays import arrays_of
 from lookcloser.decoding.states import StateBank, leaves, row_count, tokens_for
-from lookcloser.decoding.types import S
+from lookcloser.decoding.types import Integers, S
 
 C = TypeVar("C")
 

@@ -8,8 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.decoding.arrays import Floats, Integers, quietly
-from lookcloser.decoding.states import row_count, select
+from lookcloser.decoding.states import quietly, row_count, select
 from lookcloser.decoding.steps import (
     advance,
     check_limits,
@@ -17,7 +16,7 @@ from lookcloser.decoding.steps import (
     masked,
     numbers,
 )
-from lookcloser.decoding.types import Hypothesis, S, Step
+from lookcloser.decoding.types import Floats, Hypothesis, Integers, S, Step
 
 
 @quietly

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookcloser.decoding.arrays import arrays_of, quietly
+from lookcloser.decoding.arrays import arrays_of
 from lookcloser.decoding.nodes import Node, expand
-from lookcloser.decoding.states import StateBank, leaves
+from lookcloser.decoding.states import StateBank, leaves, quietly
 from lookcloser.decoding.steps import best_tokens, check_limits
 from lookcloser.decoding.types import Hypothesis, S, Step
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Generic
+from functools import wraps
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 import numpy as np
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.decoding.arrays import Integers, arrays_of
-from lookcloser.decoding.types import S
+from lookcloser.decoding.arrays import arrays_of
+from lookcloser.decoding.types import Integers, S
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def leaves(state: Any) -> Iterator[Any]:
@@ -100,3 +104,18 @@ class StateBank(Generic[S]):
     def free(self, rows: Sequence[int]) -> None:
         """Give the places of ``rows`` back; their numbers are used again."""
         self._free.extend(rows)
+
+
+def quietly(
+    decoder: Callable[Concatenate[Any, Any, P], R],
+) -> Callable[Concatenate[Any, Any, P], R]:
+    """``decoder(step, state, …)`` without recording anything for a backward pass."""
+
+    @wraps(decoder)
+    def run(step: Any, state: Any, *args: P.args, **options: P.kwargs) -> R:
+        row_count(state)  # refuses a state that is none
+        with arrays_of(next(leaves(state))).without_gradients():
+            return decoder(step, state, *args, **options)
+
+    decorated: Callable[Concatenate[Any, Any, P], R] = run  # type: ignore[assignment]  # of names
+    return decorated

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.decoding.arrays import Floats, Integers, arrays_of, highest
+from lookcloser.decoding.arrays import arrays_of, highest
 from lookcloser.decoding.states import tokens_for
-from lookcloser.decoding.types import S, Step
+from lookcloser.decoding.types import Floats, Integers, S, Step
 
 TOLERANCE = 1e-3  # A log-softmax in half precision may round to slightly more than 0.
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lookcloser.decoding.arrays import Arrays, Integers
+from lookcloser.decoding.types import Arrays, Integers
 
 
 class Tensors:

@@ -18,6 +18,7 @@ from lookcloser.core.boxes import Boxes
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.results.scores import CENTER_BOX, Score
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Answer, Evaluation, Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import CaptionTargets
@@ -35,7 +36,7 @@ from lookcloser.metrics.captions import (
 )
 from lookcloser.models import Captioner, Model
 from lookcloser.runtime import ArrayOutput, predictions
-from lookcloser.runtime.regions import Size, upsample
+from lookcloser.runtime.regions import upsample
 
 Words = list[str]
 
@@ -247,10 +248,10 @@ class PointingTally:
     The center of the image in such a box is the baseline.
 
     Args:
-        grid: (height, width) at which maps are compared, the network's input.
+        grid: That of the network's input, at which maps are compared.
     """
 
-    def __init__(self, grid: Size) -> None:
+    def __init__(self, grid: Grid) -> None:
         self.grid, self.count = grid, 0
         self._own = self._center = 0
 
@@ -258,7 +259,7 @@ class PointingTally:
         """Count the words of some captions that have a box in their image."""
         maps: list[NDArray[np.float32]] = []
         places: list[Boxes] = []
-        size = (self.grid[1], self.grid[0])
+        size = self.grid.image_size
         for item in written:
             for region in item.prediction.regions:
                 boxes = [

@@ -13,10 +13,12 @@ from lookcloser import metrics
 from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.results.scores import Score
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Answer, Box, Evaluation
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.targets import ClassTargets
 from lookcloser.evaluation.answers import placed
+from lookcloser.evaluation.groups import group_columns, group_scores
 from lookcloser.evaluation.kept import KeptAnswers
 from lookcloser.evaluation.localization.map_boxes import Places, find_places
 from lookcloser.evaluation.localization.mask_scores import MaskTally
@@ -49,7 +51,7 @@ class Answered(NamedTuple):
 
     Attributes:
         samples: The images.
-        sizes: (width, height) of each.
+        sizes: Of each.
         first: The number of the first among the readable images of the split.
         output: With the evidence for the best and, where it differs, for the true class.
         probabilities: (B, C).
@@ -58,7 +60,7 @@ class Answered(NamedTuple):
     """
 
     samples: list[Sample]
-    sizes: list[tuple[int, int]]
+    sizes: list[ImageSize]
     first: int
     output: ArrayOutput
     probabilities: Floats
@@ -174,16 +176,20 @@ def evaluate_split(
         needed = evidence != 0 or answered.output.boxes is not None
         answers = answered.answers(header) if needed else []
         moves.add(answer.prediction for answer in answers)
-        columns.add(**_numbers(answered), **_doubts(answered, header.calibration))
+        columns.add(
+            **_numbers(answered),
+            **_doubts(answered, header.calibration),
+            **group_columns(answered.probabilities, targets, header),
+        )
         kept.add(
-            answered.probabilities.argmax(axis=1) == targets,
+            answered.output.logits.argmax(axis=1) == targets,
             answered.losses(),
             sum(map(bool, answered.true_boxes())),
             image_means(found, places.images - answered.first, count),
             answers,
         )
     scores, calibration = _class_scores(columns, len(names))
-    scores += _doubt_scores(columns)
+    scores += _doubt_scores(columns) + group_scores(columns)
     settings = {"images": f"{kept.count} of split {split}"}
     level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
     if boxes.count:
@@ -215,13 +221,14 @@ def evaluate_split(
 def _numbers(answered: Answered) -> dict[str, NDArray[np.generic]]:
     """What is kept of each image, (B,) or (B, S) for S scales."""
     probabilities, targets = answered.probabilities, answered.targets
+    logits = answered.output.logits  # rank as answers do, where probabilities are rounded
     kept: dict[str, NDArray[np.generic]] = {
         "target": targets,
-        "predicted": probabilities.argmax(axis=1),
+        "predicted": logits.argmax(axis=1),
         "confidence": probabilities.max(axis=1),
         "loss": answered.losses(),
-        "top1": metrics.topk_hits(probabilities, targets, 1),
-        "top5": metrics.topk_hits(probabilities, targets, 5),
+        "top1": metrics.topk_hits(logits, targets, 1),
+        "top5": metrics.topk_hits(logits, targets, 5),
     }
     if answered.output.scale_logits is not None:
         kept["scales"] = answered.output.scale_logits.argmax(axis=2) == targets[:, None]

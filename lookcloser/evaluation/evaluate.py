@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from lookcloser.core.types import Evaluation, Task
+from lookcloser.core.choices import Task
+from lookcloser.core.types import Evaluation
 from lookcloser.data import Catalog
 from lookcloser.evaluation.captioning import evaluate_captions
 from lookcloser.evaluation.classification import evaluate_split

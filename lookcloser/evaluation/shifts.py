@@ -19,6 +19,7 @@ from lookcloser.core.results.shifts import (
     scale_boxes,
     step_maps,
 )
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Box, Prediction
 from lookcloser.metrics import attention_shift, nested_views
 
@@ -88,7 +89,7 @@ class ShiftTally:
                 step.distance.append(shift.distance[number - 1])
                 step.add_arrow(shift.center[number - 1 : number + 1])
 
-    def _add_scales(self, boxes: Mapping[int, Box], size: tuple[int, int]) -> None:
+    def _add_scales(self, boxes: Mapping[int, Box], size: ImageSize) -> None:
         nested = nested_views(list(boxes.values()), size)
         shares = np.array(list(boxes.values())) / np.tile(size, 2)
         for place, number in enumerate(boxes):

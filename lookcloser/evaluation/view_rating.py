@@ -10,10 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import check_known
 from lookcloser.core.hooks import evaluating
-from lookcloser.core.types import Task
+from lookcloser.core.sizes import Grid
 from lookcloser.data import Catalog
 from lookcloser.data.targets import ClassTargets, TagTargets, Targets
 from lookcloser.explain.outputs import logits_of
@@ -32,9 +33,9 @@ STEPS = 20  # of deletion and insertion
 SHARES = (0.1, 0.3, 0.5, 0.7)  # of ROAD; filling large holes takes longer than asking the network
 STAGES = 1  # of the sanity check: what is left when all weights are random needs no other
 EMPTY: Baseline = "mean"
-TARGETS: dict[Task, Callable[[Sequence[str]], Targets]] = {
-    "classification": ClassTargets,
-    "multilabel": TagTargets,
+TARGETS: dict[str, Callable[[Sequence[str]], Targets]] = {
+    "one": ClassTargets,
+    "some": TagTargets,
 }
 
 
@@ -112,7 +113,7 @@ def rate_split(
     every = catalog.split(split)
     samples = [every[row] for row in draw(len(every), images, seed)]
     check_known((name for sample in samples for name in sample.labels), header)
-    targets = TARGETS[header.task](header.names)
+    targets = TARGETS[TRAITS[header.task].labels](header.names)
     skipped: Skipped = []
     own: dict[str, list[Floats]] = {}
     checks: dict[str, list[SanityCheck]] = {}
@@ -127,12 +128,12 @@ def rate_split(
                 own.setdefault(view, []).append(scores)
                 checks.setdefault(view, []).append(_check(model, asked, view, maps, seed))
             # Coarse maps remove squares and fine ones single pixels, which does another harm.
-            for height, width in dict.fromkeys(tuple(maps.shape[1:]) for maps in found.values()):
+            for grid in dict.fromkeys(Grid(*maps.shape[1:]) for maps in found.values()):
                 rows = range(done, done + len(batch.images))
-                noise = [random_maps(1, (width, height), seed + row) for row in rows]
+                noise = [random_maps(1, grid.image_size, seed + row) for row in rows]
                 maps = torch.from_numpy(np.concatenate(noise))
                 scores = _measure(model, header.task, asked, maps, seed, batch_size)
-                baselines.setdefault(f"random map {width} × {height}", []).append(scores)
+                baselines.setdefault(f"random map {grid.columns} × {grid.rows}", []).append(scores)
             done += len(batch.images)
     if not own:
         raise nothing_read(samples, skipped)
@@ -170,7 +171,7 @@ def _probabilities(network: nn.Module, task: Task) -> Predict:
         # Of one class: maps of all of them would be thrown away.
         output = network(images, top=1) if isinstance(network, Model) else network(images)
         logits = logits_of(output).float()
-        return logits.softmax(dim=1) if task == "classification" else logits.sigmoid()
+        return logits.softmax(dim=1) if TRAITS[task].labels == "one" else logits.sigmoid()
 
     return predict
 

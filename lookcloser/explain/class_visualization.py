@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import Grid
 from lookcloser.explain.pixels import pixel_slopes
 
 
 def class_visualization(
     model: nn.Module,
     targets: int | Sequence[int] | Tensor,
-    size: tuple[int, int] = (224, 224),
+    size: Grid = Grid(224, 224),
     *,
     steps: int = 150,
     rate: float = 0.05,
@@ -35,7 +36,7 @@ def class_visualization(
     Args:
         model: Any network. It is left as it was found; parameters' ``.grad`` is not touched.
         targets: The class of every image: an int for one image, or (B,).
-        size: (H, W) of the result.
+        size: Rows and columns of the result.
         steps: Gradient steps in all, shared out over the scales.
         rate: Length of a step, as root mean square over the values of an image.
         l2: Weight of the squared norm.
@@ -63,7 +64,7 @@ def class_visualization(
     images = noise.to(home).repeat(len(wanted), 1, 1, 1)
     for number in range(steps):
         scale = scales[-1 - (steps - 1 - number) * len(scales) // steps]  # the last step at 1
-        if images.shape[-2:] != _scaled(size, scale):
+        if tuple(images.shape[-2:]) != _scaled(size, scale):
             images = F.interpolate(images, _scaled(size, scale), mode="bilinear")
         reach = round(jitter * scale)
         shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
@@ -94,8 +95,8 @@ def _uphill(
     return slopes / length.where(length > 0, 1.0)
 
 
-def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
-    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+def _scaled(size: Grid, scale: float) -> Grid:
+    return Grid(*(max(1, round(side * scale)) for side in size))
 
 
 def _blurred(images: Tensor, deviation: float) -> Tensor:

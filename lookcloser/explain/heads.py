@@ -11,13 +11,13 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import watching
+from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import check_has_gradients
 from lookcloser.explain.layers import inside
 from lookcloser.explain.outputs import logits_from
 from lookcloser.explain.places import (
     MOST_OTHERS,
-    Grid,
     Layout,
     find_layout,
     may_have_places,
@@ -66,7 +66,7 @@ def pooled_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | 
         LookcloserError: Where the logits are not a linear layer of averaged features.
     """
     check_images(model, images)
-    size = (images.shape[-2], images.shape[-1])
+    size = Grid(*images.shape[-2:])
     known = _heads.get(model, size)
     if known is not None:
         features, weight, logits, right = _read(model, images, known)
@@ -84,7 +84,7 @@ def pooled_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | 
 def pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
     """Where `pooled_features` finds a network's features; ``images`` and errors are its."""
     pooled_features(model, images)
-    head = _heads.get(model, (images.shape[-2], images.shape[-1]))
+    head = _heads.get(model, Grid(*images.shape[-2:]))
     assert head is not None  # it was just found, or confirmed
     return head
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import watching
+from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import is_quantized
 from lookcloser.explain.outputs import run, scores_of
 from lookcloser.explain.places import (
-    Grid,
     Layout,
     find_layout,
     likely_layout,
@@ -55,7 +55,7 @@ def spatial_layer(model: nn.Module, images: Tensor, layer: str | nn.Module | Non
         LookcloserError: For an unknown layer, one without a grid, and where none is found.
     """
     check_images(model, images)
-    size = (images.shape[-2], images.shape[-1])
+    size = Grid(*images.shape[-2:])
     if layer is None:
         return _last_spatial(model, images[:1], size)
     name = _name_of(model, layer)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-Grid = tuple[int, int]
+from lookcloser.core.sizes import Grid
 
 # Correlation of where a place reacts with where it should be, along each axis. Random and trained
 # networks of 40 families have 0.76 to 0.99; a map read with wrong rows has 0.47 at most.
@@ -32,7 +32,7 @@ class Layout:
     Attributes:
         shape: Of one image's output, without the batch.
         order: The permutation that makes it (B, D, rows, columns), or (B, D, tokens).
-        grid: (rows, columns) of tokens; None where the output has rows and columns of its own.
+        grid: Of tokens; None where the output has rows and columns of its own.
         first: Tokens before the grid.
         turned: Whether the map lies in the output with its columns as rows.
     """
@@ -50,11 +50,11 @@ class Layout:
 
     @property
     def size(self) -> Grid:
-        """(rows, columns) of the map."""
+        """Rows and columns of the map."""
         if self.grid is not None:
             return self.grid
         *_, rows, columns = self._sizes()
-        return (columns, rows) if self.turned else (rows, columns)
+        return Grid(columns, rows) if self.turned else Grid(rows, columns)
 
     @property
     def others(self) -> int:
@@ -118,7 +118,7 @@ def find_layout(output: Tensor, size: Grid, width: int | None = None) -> Layout 
 
     Args:
         output: What the layer put out for the five images.
-        size: (H, W) of the image.
+        size: Of the image.
         width: D, where only layouts with so many features are wanted.
     """
     readings = [
@@ -189,11 +189,12 @@ def _token_layouts(
         places = count - others
         short = [side for side in range(1, isqrt(places) + 1) if places % side == 0]
         for rows in {*short, *(places // side for side in short)}:
-            if not _is_grid((rows, places // rows), size):
+            grid = Grid(rows, places // rows)
+            if not _is_grid(grid, size):
                 continue
             for first in {others, 0}:
                 for turned in (False, True):
-                    yield Layout(shape, order, (rows, places // rows), first, turned)
+                    yield Layout(shape, order, grid, first, turned)
 
 
 def _is_grid(grid: Grid, size: Grid) -> bool:
@@ -205,7 +206,7 @@ def _is_grid(grid: Grid, size: Grid) -> bool:
 
 
 def _alike(grid: Grid, size: Grid) -> bool:
-    """Whether a grid (h, w) has the ratio of an image of ``size``, up to a cell at the borders."""
+    """Whether a grid has the ratio of an image of ``size``, up to a cell at the borders."""
     rows, columns = grid
     return abs(rows * size[1] - columns * size[0]) <= max(size)
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import at_least, full_precision
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
@@ -55,7 +56,7 @@ def rise(
     if not 0 < keep <= 1:
         raise LookcloserError(f"keep = {keep}", allowed="above 0, at most 1")
     indices, several = chosen(model, images, targets)
-    size = (images.shape[-2], images.shape[-1])
+    size = Grid(*images.shape[-2:])
     total = torch.zeros(*indices.shape, *size, device=images.device)
     for block in random_masks(masks, size, cells, keep, seed, block_size(images)):
         own = block.to(images.device)
@@ -66,7 +67,7 @@ def rise(
 
 
 def random_masks(
-    count: int, size: tuple[int, int], cells: int, keep: float, seed: int, block: int
+    count: int, size: Grid, cells: int, keep: float, seed: int, block: int
 ) -> Iterator[Tensor]:
     """Smooth random masks in [0, 1], float32 (≤ block, H, W) at a time.
 

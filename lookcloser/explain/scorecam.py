@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import full_precision
 from lookcloser.explain.features import features_of
 from lookcloser.explain.masking import block_size, masked_scores
@@ -41,14 +42,14 @@ def scorecam(
     """
     indices, several = chosen(model, images, targets)
     features, _ = features_of(model, images, layer)
-    blocks = _masks(features, (images.shape[-2], images.shape[-1]), block_size(images))
+    blocks = _masks(features, Grid(*images.shape[-2:]), block_size(images))
     scores = torch.cat(list(masked_scores(model, images, blocks, indices)))
     with torch.no_grad(), full_precision(images):
         maps = torch.einsum("dbk,bdhw->bkhw", scores.softmax(dim=0), features)
     return as_asked(maps.relu(), several)
 
 
-def _masks(features: Tensor, size: tuple[int, int], count: int) -> Iterator[Tensor]:
+def _masks(features: Tensor, size: Grid, count: int) -> Iterator[Tensor]:
     """Features (B, D, h, w) as masks (≤ count, B, 1, H, W) in [0, 1]."""
     for start in range(0, features.shape[1], count):
         some = features[:, start : start + count]

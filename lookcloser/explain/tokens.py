@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import Grid
 from lookcloser.explain.attention import AttentionWeights
 from lookcloser.explain.context import looking
 from lookcloser.explain.gradients import check_has_gradients
@@ -64,7 +65,7 @@ def on_grid(model: nn.Module, images: Tensor, joint: Tensor, read: Tensor) -> Te
 
 def _patch_layout(model: nn.Module, images: Tensor, tokens: int) -> Layout:
     """Where the first attention's tokens lie: a token's weights change with its own patch."""
-    size = (images.shape[-2], images.shape[-1])
+    size = Grid(*images.shape[-2:])
     known = _patches.get(model, (size, tokens))
     if known is not None:
         return known

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.models.file_form import Decoding, FileForm
 
@@ -70,8 +71,8 @@ class ImageGraph(nn.Module):
         return {name: tensor for name, tensor in given if tensor is not None}
 
 
-def image_graph(graph: ImageGraph, size: tuple[int, int]) -> onnx.ModelProto:
-    """``image`` (B, 3, H, W) of ``size`` (H, W) -> the outputs of an `ImageGraph`."""
+def image_graph(graph: ImageGraph, size: Grid) -> onnx.ModelProto:
+    """``image`` (B, 3, H, W) of ``size`` -> the outputs of an `ImageGraph`."""
     example = torch.randint(256, (2, 3, *size), generator=_generator()).float()
     with torch.no_grad():
         names = list(graph(example))

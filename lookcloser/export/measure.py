@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.boxes import scale
+from lookcloser.core.sizes import ImageSize
 from lookcloser.metrics import max_box_acc, rank_correlation
 from lookcloser.metrics.maps import upsample_maps
 from lookcloser.runtime.onnx_engine import OnnxEngine
@@ -30,14 +31,14 @@ class Measured:
         pixels: (B, 3, H, W).
         labels: (B,) true classes; None where they are not known, or there is more than one.
         boxes: Of each image those of its true class, in pixels of ``sizes``; None without.
-        sizes: (width, height) of the originals.
+        sizes: Of the originals.
         source: What they are, in words.
     """
 
     pixels: NDArray[np.uint8]
     labels: NDArray[np.int64] | None = None
     boxes: TrueBoxes | None = None
-    sizes: Sequence[tuple[int, int]] = ()
+    sizes: Sequence[ImageSize] = ()
     source: str = "drawn images"
 
 
@@ -150,13 +151,11 @@ def _maps_of(
 def _max_box_acc(engine: OnnxEngine, given: Measured) -> float:
     assert given.labels is not None
     assert given.boxes is not None
-    height, width = engine.header.preprocessing.size
+    size = engine.header.preprocessing.size.image_size
     kept = [row for row, boxes in enumerate(given.boxes) if boxes]
     maps = _maps_of(engine, given.pixels[kept], given.labels[kept][:, None])
-    places = [scale(given.boxes[row], given.sizes[row], (width, height)) for row in kept]
-    return max_box_acc(
-        upsample_maps(maps, (width, height)), places, [_IOU], "largest", "corrected"
-    )["mean"]
+    places = [scale(given.boxes[row], given.sizes[row], size) for row in kept]
+    return max_box_acc(upsample_maps(maps, size), places, [_IOU], "largest", "corrected")["mean"]
 
 
 def _milliseconds(

@@ -14,6 +14,7 @@ from torch import nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader, header_text
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import replacing
 from lookcloser.export.check import Differences, compare
 from lookcloser.export.graphs import FEATURES, MAPS, ImageGraph, decoding_graphs, image_graph
@@ -118,7 +119,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _decoder(form: FileForm, network: nn.Module, size: tuple[int, int]) -> dict[str, bytes]:
+def _decoder(form: FileForm, network: nn.Module, size: Grid) -> dict[str, bytes]:
     if form.decoding is None:
         return {}
     with torch.no_grad():

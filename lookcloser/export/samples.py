@@ -12,6 +12,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import find_images
 from lookcloser.data import Catalog, Sample
 from lookcloser.export.measure import Measured
@@ -69,7 +70,7 @@ def _labels(samples: Sequence[Sample], header: ModelHeader) -> NDArray[np.int64]
 
 def _read(
     sources: Sequence[ImageSource], preprocessing: Preprocessing, most: int, name: str
-) -> tuple[NDArray[np.uint8], list[int], list[tuple[int, int]]]:
+) -> tuple[NDArray[np.uint8], list[int], list[ImageSize]]:
     """Pixels, the positions of what could be read, and the original sizes."""
     places = np.unique(np.linspace(0, len(sources) - 1, min(most, len(sources))).astype(int))
     wanted = places.tolist() if sources else []

@@ -13,18 +13,19 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import watching
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.explain.heads import PooledHead, classifier_weight, pooled_head
 from lookcloser.models.file_form import FileForm
 from lookcloser.runtime.outputs import ArrayOutput, Engine
 
 
-def stock_form(model: nn.Module, size: tuple[int, int]) -> FileForm:
+def stock_form(model: nn.Module, size: Grid) -> FileForm:
     """What a file of any classifier computes: logits, and class maps where its head allows them.
 
     Args:
         model: Normalized images (B, 3, H, W) -> logits (B, C), in evaluation mode, on the CPU.
-        size: (H, W).
+        size: Of the input.
     """
     example = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
     try:

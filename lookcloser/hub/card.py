@@ -9,24 +9,15 @@ from typing import Any
 
 import yaml
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.results.scores import Score
 from lookcloser.core.wording import count, printable
 from lookcloser.version import __version__
 
-PIPELINES = {
-    "classification": "image-classification",
-    "multilabel": "image-classification",
-    "captioning": "image-to-text",
-}
 NO_LICENSE = "unknown"  # an identifier of the hub's own
 _MOST_NAMES = 100
 _METRICS = {"top1": "accuracy"}  # ours -> the hub's
-_ANSWERS = {
-    "classification": "one class of {} for an image",
-    "multilabel": "the tags of an image, of {}",
-    "captioning": "a sentence about an image, of {}",
-}
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,7 @@ _SIGNS = re.compile(r"(?!(?<=[^\W_])[-_](?=[^\W_]))[\x21-\x2b\x2d-\x2f\x3a-\x40\
 def _head(header: ModelHeader, facts: CardFacts) -> dict[str, Any]:
     backbone = header.arguments.get("backbone")
     tags = ["lookcloser", header.method, *([printable(str(backbone))] if backbone else [])]
-    task = PIPELINES[header.task]
+    task = TRAITS[header.task].pipeline
     head: dict[str, Any] = {
         "library_name": "lookcloser",
         "pipeline_tag": task,
@@ -115,10 +106,11 @@ def _slug(text: str) -> str:
 
 
 def _summary(header: ModelHeader, facts: CardFacts) -> str:
-    known = count(len(header.names), "word" if header.task == "captioning" else "label")
+    known = count(len(header.names), "word" if TRAITS[header.task].labels == "words" else "label")
+    answer = TRAITS[header.task].answer.format(known)
     method = escaped(header.method) + (f" ({escaped(facts.summary)})" if facts.summary else "")
     return (
-        f"Answers with {_ANSWERS[header.task].format(known)}, and shows for every answer where in "
+        f"Answers with {answer}, and shows for every answer where in "
         f"the image it looked. Method: {method}. Trained with [lookcloser]"
         f"(https://github.com/lookcloser/lookcloser) {escaped(header.version or __version__)} from "
         "image-level labels alone."
@@ -191,7 +183,7 @@ def _text(value: Any) -> str:
 
 
 def _limits(header: ModelHeader, facts: CardFacts) -> str:
-    known = "words" if header.task == "captioning" else "labels"
+    known = "words" if TRAITS[header.task].labels == "words" else "labels"
     limits = [
         f"It knows the {known} it was trained on and no others; an image of something else may "
         "get one of them all the same.",
@@ -220,7 +212,7 @@ def _names(header: ModelHeader) -> str:
     names = header.names[:_MOST_NAMES]
     more = len(header.names) - len(names)
     listed = ", ".join(escaped(name) for name in names) + (f" and {more:,} more" if more else "")
-    title = "## Words" if header.task == "captioning" else "## Labels"
+    title = "## Words" if TRAITS[header.task].labels == "words" else "## Labels"
     return f"{title}\n\n{listed}"
 
 

@@ -60,7 +60,7 @@ def box_moves(slopes: Tensor, boxes: Tensor) -> list[tuple[float, float, float]]
     """
     # By the largest value first: squares of small derivatives would leave nothing of float32.
     maps = -_relative(slopes.float()).expand(len(boxes), -1, -1)
-    return _units(box_update(maps, _centered(boxes), SHRINK))
+    return _units(box_update(maps, _centered(boxes.to(maps.device)), SHRINK))
 
 
 def ranking_regions(

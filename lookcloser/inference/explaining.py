@@ -13,6 +13,7 @@ from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource, load_image
 from lookcloser.core.preprocessing import input_pixels
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Kind, Label, Region
 from lookcloser.inference.derivatives import VIEW, moved_regions, ranking_regions
 from lookcloser.inference.engine import TorchEngine
@@ -35,7 +36,7 @@ def explain_image(
     boxes = asked.output.boxes
     if VIEW in maps and boxes is not None:
         (label,) = asked.labels(wanted)
-        scales = scale_regions(asked.output, 0, label, asked.picture.size)
+        scales = scale_regions(asked.output, 0, label, asked.size)
         corners = torch.from_numpy(boxes[0])
         found |= moved_regions(maps[VIEW][0, 0], corners, scales)
         if isinstance(engine, TorchEngine):
@@ -91,6 +92,7 @@ class _Asked:
         check_views(views)
         self.engine, self.views = engine, views
         self.picture: Image.Image = load_image(image)
+        self.size = ImageSize(*self.picture.size)
         self.pixels = input_pixels(self.picture, engine.header.preprocessing)[None]
         self.output: ArrayOutput = engine.answer(self.pixels, 1)
 
@@ -138,7 +140,7 @@ class _Asked:
         return map_regions(
             maps[0].detach().float().cpu().numpy(),
             self.labels(wanted),
-            self.picture.size,
+            self.size,
             header.preprocessing.size,
             header.box_threshold,
             header.box_rule,

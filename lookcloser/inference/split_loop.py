@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.sizes import ImageSize
 from lookcloser.data import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import Targets
@@ -28,14 +29,14 @@ class SplitBatch(NamedTuple):
         rows: Their positions in the split.
         images: (B, 3, H, W), on the engine's device.
         targets: As the `Targets` make them, on the CPU.
-        sizes: (width, height) of each original image.
+        sizes: Of each original image.
     """
 
     samples: list[Sample]
     rows: list[int]
     images: Tensor
     targets: Tensor
-    sizes: list[tuple[int, int]]
+    sizes: list[ImageSize]
 
 
 def read_split(

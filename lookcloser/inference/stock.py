@@ -17,8 +17,10 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.preprocessing import Preprocessing, normalized
+from lookcloser.core.sizes import Grid
 from lookcloser.explain import VIEWS
 from lookcloser.inference.engine import weights_digest
+from lookcloser.layers.class_head import best_classes
 from lookcloser.models import timm_classifier
 from lookcloser.runtime import ArrayOutput
 
@@ -45,7 +47,7 @@ class StockEngine:
         """The logits, and maps of the best classes."""
         images = self.images(pixels)
         logits = self._logits(images)
-        tokens = logits.topk(min(top, logits.shape[1])).indices
+        tokens = best_classes(logits, top)
         return self._output(images, logits, tokens)
 
     def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:
@@ -140,10 +142,10 @@ def _check_kind(given: Mapping[str, Any]) -> None:
         raise UsageError("features_only: gives features, not a classifier", fix="Leave it out")
 
 
-def _pair(side: Any) -> tuple[int, int]:
-    """One side or (height, width) as (height, width)."""
-    height, width = (side, side) if isinstance(side, int) else side
-    return int(height), int(width)
+def _pair(side: Any) -> Grid:
+    """One side, or rows and columns."""
+    rows, columns = (side, side) if isinstance(side, int) else side
+    return Grid(int(rows), int(columns))
 
 
 def _classifier(name: str, weights: str, options: Mapping[str, Any] | None) -> nn.Module:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core import LookcloserError
 from lookcloser.core.choices import ProposalHead
 from lookcloser.core.errors import unknown
+from lookcloser.core.sizes import Grid
 from lookcloser.layers.boxcar import pixel_centers
 
 
@@ -70,7 +71,7 @@ class AttentionProposal(nn.Module):
 
     Args:
         in_channels: C of the features.
-        grid_size: (h, w) of the features. Only the paper's head depends on it.
+        grid_size: Of the features. Only the paper's head depends on it.
         head: "light" (`KeypointHead`, any grid size) or "paper" (`FullyConnectedHead`; on the
             512 × 14 × 14 features of VGG-19 it has 103 M weights).
         min_half_side: As in `bounded_boxes`.
@@ -83,7 +84,7 @@ class AttentionProposal(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        grid_size: tuple[int, int],
+        grid_size: Grid,
         head: ProposalHead = "light",
         min_half_side: float = 0.2,
         max_half_side: float = 0.8,
@@ -138,11 +139,11 @@ class FullyConnectedHead(nn.Sequential):
 
     Args:
         in_channels: C of the features.
-        grid_size: (h, w) of the features.
+        grid_size: Of the features.
         hidden: Width between the layers; 1024 in the released network, with tanh.
     """
 
-    def __init__(self, in_channels: int, grid_size: tuple[int, int], hidden: int = 1024) -> None:
+    def __init__(self, in_channels: int, grid_size: Grid, hidden: int = 1024) -> None:
         super().__init__(
             nn.Flatten(),
             nn.Linear(in_channels * grid_size[0] * grid_size[1], hidden),

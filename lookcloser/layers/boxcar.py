@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lookcloser.core import LookcloserError
 from lookcloser.core.choices import GradientMode
 from lookcloser.core.errors import unknown
+from lookcloser.core.sizes import Grid
 
 SHARPNESS = 10.0
 # The released layer adds 0.005 per pixel where its logistic has k = 0.05 per pixel.
@@ -42,7 +43,7 @@ def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = S
         LookcloserError: If ``boxes`` is not (B, 3).
     """
     _check_boxes(boxes)
-    height, width = _pair(size)
+    height, width = _grid(size)
     boxes = boxes.to(torch.promote_types(boxes.dtype, torch.float32))
     xs, ys = pixel_centers(width, boxes), pixel_centers(height, boxes)
     return _mask(boxes, xs[None], ys[None], sharpness)
@@ -91,8 +92,8 @@ def crop_and_zoom(
     precise = torch.promote_types(torch.promote_types(kept, boxes.dtype), torch.float32)
     images, boxes = images.to(precise), boxes.to(precise)
     if mode == "grid":
-        return _sample(images, boxes, _pair(size)).to(kept)
-    crops = _sample(images, boxes.detach(), _pair(size))
+        return _sample(images, boxes, _grid(size)).to(kept)
+    crops = _sample(images, boxes.detach(), _grid(size))
     if boxes.requires_grad and mode == "mask":
         mask = _mask_on_crop(boxes, crops.shape)
         crops = crops + crops.detach() * (mask - mask.detach())  # adds 0, with the gradient of X⊙M
@@ -152,27 +153,27 @@ class _SaliencyGradient(torch.autograd.Function):
         return gradient, torch.stack((-towards[:, 0], -towards[:, 1], shrink - towards[:, 2]), 1)
 
 
-def _sample(images: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    finer = (-(-images.shape[2] // (2 * size[0])), -(-images.shape[3] // (2 * size[1])))
-    height, width = finer[0] * size[0], finer[1] * size[1]
+def _sample(images: Tensor, boxes: Tensor, size: Grid) -> Tensor:
+    finer = (-(-images.shape[2] // (2 * size.rows)), -(-images.shape[3] // (2 * size.columns)))
+    height, width = finer[0] * size.rows, finer[1] * size.columns
     # Not affine_grid: its matrix product would run in half precision under autocast.
-    xs, ys = _crop_points(boxes, (height, width))
+    xs, ys = _crop_points(boxes, Grid(height, width))
     columns, rows = xs[:, None, :].expand(-1, height, -1), ys[:, :, None].expand(-1, -1, width)
     grid = torch.stack((columns, rows), dim=-1)
     crops = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
     return crops if finer == (1, 1) else F.avg_pool2d(crops, finer)
 
 
-def _crop_points(boxes: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def _crop_points(boxes: Tensor, size: Grid) -> tuple[Tensor, Tensor]:
     """Where the pixel centers of the crops lie in the images: x (B, width) and y (B, height)."""
     cx, cy, half_side = boxes[:, 0:1], boxes[:, 1:2], boxes[:, 2:3]
-    us, vs = pixel_centers(size[1], boxes), pixel_centers(size[0], boxes)
+    us, vs = pixel_centers(size.columns, boxes), pixel_centers(size.rows, boxes)
     return cx + half_side * us, cy + half_side * vs
 
 
 def _mask_on_crop(boxes: Tensor, shape: torch.Size) -> Tensor:
     """The mask at the (fixed) positions of the crop's pixels: (B, 1, h, w)."""
-    xs, ys = _crop_points(boxes.detach(), (shape[-2], shape[-1]))
+    xs, ys = _crop_points(boxes.detach(), Grid(*shape[-2:]))
     return _mask(boxes, xs, ys, SHARPNESS)
 
 
@@ -188,8 +189,8 @@ def _boxcar(offsets: Tensor, half_side: Tensor, sharpness: float) -> Tensor:
     return rise - torch.sigmoid(sharpness * (offsets - half_side))
 
 
-def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else size
+def _grid(size: int | tuple[int, int]) -> Grid:
+    return Grid(size, size) if isinstance(size, int) else Grid(*size)
 
 
 def _check_boxes(boxes: Tensor) -> None:

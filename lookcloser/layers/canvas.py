@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lookcloser.core.sizes import Grid
 from lookcloser.layers.boxcar import pixel_centers
 
 
-def on_one_canvas(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+def on_one_canvas(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: Grid) -> Tensor:
     """The sum of maps that each cover a box of the image, per unit of the image's area.
 
     A map of a small box is made denser by as much as its area is smaller, so that the mean over
@@ -21,7 +22,7 @@ def on_one_canvas(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[i
     Args:
         maps: Per scale (B, K, h, w).
         boxes: Per scale (B, 3), ``(cx, cy, half-side)`` in [-1, 1] of the image.
-        size: (height, width) of the canvas.
+        size: Of the canvas.
 
     Returns:
         (B, K, height, width).
@@ -30,7 +31,7 @@ def on_one_canvas(maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[i
     return torch.stack(placed).sum(dim=0)
 
 
-def _placed(maps: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+def _placed(maps: Tensor, boxes: Tensor, size: Grid) -> Tensor:
     boxes = boxes.to(maps.dtype)
     half_side = boxes[:, 2:]
     xs = (pixel_centers(size[1], boxes) - boxes[:, 0:1]) / half_side

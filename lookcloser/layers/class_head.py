@@ -62,5 +62,10 @@ def chosen_classes(logits: Tensor, targets: Tensor | None, top: int | None) -> T
 
 
 def best_classes(logits: Tensor, k: int) -> Tensor:
-    """Indices (B, k) of the k highest logits (B, C), best first; all classes where C < k."""
-    return logits.detach().topk(min(k, logits.shape[1])).indices
+    """Indices (B, k) of the k highest logits (B, C), best first; all classes where C < k.
+
+    Of equal ones the first, as in NumPy, ONNX Runtime and the browser; ``topk`` promises no order.
+    """
+    if k == 1:
+        return logits.detach().argmax(dim=1, keepdim=True)
+    return logits.detach().sort(dim=1, descending=True, stable=True).indices[:, :k]

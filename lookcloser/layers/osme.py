@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lookcloser.core.choices import Merge, OsmeHead
 from lookcloser.core.errors import unknown
+from lookcloser.core.sizes import Grid
 
 
 class OSME(nn.Module):
@@ -27,7 +28,7 @@ class OSME(nn.Module):
         width: D of each f^p.
         reduction: The gates' hidden width is C // reduction.
         head: "pooled" or "flattened".
-        grid_size: (h, w) of the features; the flattened head alone depends on it.
+        grid_size: Of the features; the flattened head alone depends on it.
 
     Raises:
         LookcloserError: If the head is unknown.
@@ -36,7 +37,7 @@ class OSME(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        grid_size: tuple[int, int],
+        grid_size: Grid,
         *,
         attentions: int = 2,
         width: int = 1024,

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.sizes import Grid
 from lookcloser.metrics.imputation import Baseline, baseline_images, impute_linearly
 from lookcloser.metrics.maps import as_maps, upsample_maps
 
@@ -214,15 +215,15 @@ def pixel_ranks(maps: ArrayLike, images: Tensor, seed: int = 0) -> Tensor:
             f"maps of shape {array.shape} for images of shape {tuple(images.shape)}",
             allowed="(N, h, w) for (N, C, H, W)",
         )
-    height, width = images.shape[2:]
+    grid = Grid(*images.shape[2:])
     if not np.isfinite(array).all():
         raise LookcloserError("maps with NaN or without bounds", allowed="Finite maps")
-    if array.shape[1:] != (height, width):
-        array = upsample_maps(array, (width, height))
-    drawn = np.random.default_rng(seed).permutation(height * width)
+    if array.shape[1:] != grid:
+        array = upsample_maps(array, grid.image_size)
+    drawn = np.random.default_rng(seed).permutation(grid.rows * grid.columns)
     order = drawn[np.argsort(-array.reshape(len(array), -1)[:, drawn], axis=1, kind="stable")]
     ranks = np.empty_like(order)
-    np.put_along_axis(ranks, order, np.arange(height * width)[None], axis=1)
+    np.put_along_axis(ranks, order, np.arange(grid.rows * grid.columns)[None], axis=1)
     return torch.from_numpy(ranks).to(images.device)
 
 

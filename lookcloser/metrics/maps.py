@@ -14,6 +14,7 @@ from lookcloser.core.boxes import Boxes, clip, scale
 from lookcloser.core.boxes import as_boxes as boxes_array
 from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import unknown
+from lookcloser.core.sizes import ImageSize
 
 Maps = NDArray[np.floating[Any]]
 
@@ -80,7 +81,7 @@ def relative(maps: Maps, rule: BoxRule) -> Maps:
     return shares
 
 
-def upsample_maps(maps: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]:
+def upsample_maps(maps: ArrayLike, size: ImageSize) -> NDArray[np.float32]:
     """Maps (N, h, w) at another size, bicubic with the pixel grids aligned at their borders.
 
     This is the interpolation of the reference protocol (``cv2.resize`` with ``INTER_CUBIC``: cubic
@@ -89,7 +90,7 @@ def upsample_maps(maps: ArrayLike, size: tuple[int, int]) -> NDArray[np.float32]
 
     Args:
         maps: (N, h, w).
-        size: (width, height) of the result.
+        size: Of the result.
 
     Returns:
         (N, height, width), float32.
@@ -125,7 +126,7 @@ def _cubic(distances: NDArray[np.float64]) -> NDArray[np.float64]:
     return kernel
 
 
-def center_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
+def center_maps(count: int, size: ImageSize) -> NDArray[np.float32]:
     """The baseline that looks at the middle of every image: ``count`` centered Gaussians.
 
     The reference protocol's center baseline. Scored like any other maps, it takes at each threshold
@@ -133,7 +134,7 @@ def center_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
 
     Args:
         count: How many maps. They share their memory and are read-only.
-        size: (width, height).
+        size: Of each.
 
     Returns:
         (count, height, width), float32.
@@ -146,7 +147,7 @@ def center_maps(count: int, size: tuple[int, int]) -> NDArray[np.float32]:
     return np.broadcast_to(gaussian, (count, height, width))
 
 
-def random_maps(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.float32]:
+def random_maps(count: int, size: ImageSize, seed: int = 0) -> NDArray[np.float32]:
     """The baseline that has seen nothing: maps of independent values, even in [0, 1).
 
     Enlarged and scored like any other maps, they say what the resolution, the upsampling and the
@@ -154,7 +155,7 @@ def random_maps(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.
 
     Args:
         count: How many maps.
-        size: (width, height), best that of the maps they are compared with, before upsampling.
+        size: Best that of the maps they are compared with, before upsampling.
         seed: Of the values; a map does not depend on how many come after it.
 
     Returns:
@@ -165,21 +166,21 @@ def random_maps(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.
 
 
 def reference_boxes(
-    boxes: ArrayLike, from_size: tuple[int, int], to_size: tuple[int, int]
+    boxes: ArrayLike, from_size: ImageSize, to_size: ImageSize
 ) -> NDArray[np.int64]:
     """True boxes as the reference protocol prepares them for maps of another size.
 
     Args:
         boxes: (..., 4) in pixels of the original image, x1 and y1 exclusive.
-        from_size: (width, height) of the image.
-        to_size: (width, height) of the maps.
+        from_size: Of the image.
+        to_size: Of the maps.
 
     Returns:
         (..., 4) whole numbers: the exclusive ends are cut to the last column and row and from then
         on taken as inclusive; scaled coordinates lose their fraction. Both are the protocol's.
     """
     width, height = from_size
-    inside = clip(boxes, (width - 1, height - 1))
+    inside = clip(boxes, ImageSize(width - 1, height - 1))
     return np.trunc(scale(inside, from_size, to_size)).astype(np.int64)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookcloser.core.boxes import Boxes, area, as_boxes, iou
+from lookcloser.core.sizes import ImageSize
 from lookcloser.metrics.maps import as_maps
 
 Floats = NDArray[np.float64]
@@ -67,12 +68,12 @@ def attention_shift(maps: ArrayLike) -> Shift:
     )
 
 
-def nested_views(boxes: ArrayLike, size: tuple[float, float]) -> Nested:
+def nested_views(boxes: ArrayLike, size: ImageSize) -> Nested:
     """Where finer and finer views lie.
 
     Args:
         boxes: (S, 4) in pixels of the image, coarse to fine.
-        size: (width, height) of the image.
+        size: Of the image.
     """
     views = as_boxes(boxes)
     width, height = size

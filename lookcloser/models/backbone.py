@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.hooks import watching
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid
 from lookcloser.models.tracing import dead_modules, traced
 
 Triple = tuple[float, float, float]
@@ -93,20 +94,19 @@ class Backbone(nn.Module):
             return self._normed(last[-1])
         return self.finish(self.net.forward_features(images), images.shape[-2:])
 
-    def grid(self, size: tuple[int, int]) -> tuple[int, int]:
-        """(h, w) of the features of images of ``size`` (H, W), for parts that need to know it.
+    def grid(self, size: Grid) -> Grid:
+        """That of the features of images of ``size``, for parts that need to know it.
 
         Raises:
             LookcloserError: As `check`.
         """
-        height, width = self._seen(size).shape[-2:]
-        return int(height), int(width)
+        return Grid(*map(int, self._seen(size).shape[-2:]))
 
-    def check(self, size: tuple[int, int], batch: int = 2) -> None:
+    def check(self, size: Grid, batch: int = 2) -> None:
         """Refuse what would end in the middle of a training, before it begins.
 
         Args:
-            size: (H, W) of the images.
+            size: Of the images.
             batch: How many there are in the smallest batch; with a single one, batch norms that
                 learn need more than one place.
 
@@ -160,11 +160,11 @@ class Backbone(nn.Module):
             rows = round(math.sqrt(count * size[0] / size[1]))
         return tokens.transpose(1, 2).reshape(tokens.shape[0], -1, rows, count // rows)
 
-    def _seen(self, size: tuple[int, int]) -> Tensor:
+    def _seen(self, size: Grid) -> Tensor:
         """The features, without values, of one image of ``size``."""
         return self._traced(size)[0]
 
-    def _traced(self, size: tuple[int, int]) -> tuple[Tensor, set[str]]:
+    def _traced(self, size: Grid) -> tuple[Tensor, set[str]]:
         """`tracing.traced`, with an error that says what to do."""
         try:
             output, living = traced(self, size)
@@ -177,7 +177,7 @@ class Backbone(nn.Module):
             ) from error
         return output, living
 
-    def _is_plain(self, size: tuple[int, int]) -> bool:
+    def _is_plain(self, size: Grid) -> bool:
         """Whether timm's ``forward_features`` is a map, or tokens in the order of their places."""
         if hasattr(self.net, "num_prefix_tokens") or not hasattr(self.net, "forward_intermediates"):
             return True
@@ -187,7 +187,7 @@ class Backbone(nn.Module):
             return True
         return isinstance(raw, Tensor) and raw.ndim == 4
 
-    def _keep_what_is_needed(self, size: tuple[int, int]) -> int:
+    def _keep_what_is_needed(self, size: Grid) -> int:
         """Take out the layers that the features do not depend on; their number of channels.
 
         What runs all the same, as the other branches of CrossViT's last block, stays as constants.
@@ -236,14 +236,13 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _native_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
-    """(H, W) that a timm network is made for."""
+def _native_size(name: str, options: Mapping[str, Any]) -> Grid:
+    """The input that a timm network is made for."""
     given = options.get("img_size")
     if isinstance(given, int):
-        return given, given
+        return Grid(given, given)
     config: Any = timm.get_pretrained_cfg(name)
-    height, width = config.input_size[-2:]
-    return int(height), int(width)
+    return Grid(*map(int, config.input_size[-2:]))
 
 
 def check_backbone(name: str) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lookcloser.core.choices import Task
 from lookcloser.core.options import Declared, Options, declared, option
-from lookcloser.core.types import Task
 
 if TYPE_CHECKING:
     from lookcloser.models.base import Model

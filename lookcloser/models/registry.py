@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError, unknown
-from lookcloser.core.types import Kind, Task
+from lookcloser.core.types import Kind
 from lookcloser.models.options import Method
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def model_class(name: str) -> type[Model]:
 
 def evidence_kind(method: str, task: Task) -> Kind:
     """What one piece of evidence is of an answer of a method: a class, a step or a word."""
-    if task == "captioning":
+    if TRAITS[task].labels == "words":
         return "word"
     return "step" if model_class(method).sequential else "map"
 

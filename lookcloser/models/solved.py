@@ -10,6 +10,7 @@ from lookcloser.closed_form import LIMIT, Memory, Metric, Statistics
 from lookcloser.core.errors import LookcloserError
 
 _SMALL = 1e-4  # keeps the derivative of a root at zero finite
+_SUREST = 20.0  # nats that the best class may be above the mean when a head begins to learn
 _METRIC = ("center", "directions", "gains", "level", "offsets")
 _STATISTICS = ("per_label", "label_sums", "total", "moment")
 
@@ -35,6 +36,20 @@ def rooted(means: Tensor) -> Tensor:
 
 def _scale(means: Tensor) -> Tensor:
     return (means.abs() + _SMALL).sqrt()
+
+
+def learnable(logits: Tensor, temperature: float) -> float:
+    """The temperature for a solved head that is to learn on.
+
+    Where all images were right by far, the one that fits them best is next to 0, and the first
+    wrong answer would be off by millions of nats.
+
+    Args:
+        logits: (N, C) of the head, at no temperature, for the images it was solved from.
+        temperature: Its own.
+    """
+    above = float((logits.amax(dim=1) - logits.mean(dim=1)).mean())
+    return max(temperature, above / _SUREST)
 
 
 class Solution(nn.Module):

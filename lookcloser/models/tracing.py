@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.sizes import Grid
 
 
-def traced(module: nn.Module, size: tuple[int, int]) -> tuple[Any, set[str]]:
-    """The output for one image of ``size`` (H, W), and which parameters it depends on.
+def traced(module: nn.Module, size: Grid) -> tuple[Any, set[str]]:
+    """The output for one image of ``size``, and which parameters it depends on.
 
     The output is on the meta device, where tensors have shapes and no values, so that a network of
     any size costs a moment. A network that cannot run there is run for real. It is left as it was

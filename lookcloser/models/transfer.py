@@ -4,16 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
 from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
 from lookcloser.models.package import read_header
+from lookcloser.models.solved import learnable
 
 _INNER = ".net."  # between the place of a backbone in a model and timm's own names
+_WHOLE = "all of "
+
+
+def is_whole(source: str) -> bool:
+    """Whether what `begin_from` returned says that the head was taken, too."""
+    return source.startswith(_WHOLE)
+
+
+def inherited(path: Path, method: str, names: Sequence[str]) -> dict[str, Any]:
+    """Options of a model without which the head in a file would mean something else.
+
+    Args:
+        path: A model file of this package.
+        method: Of the model.
+        names: Its labels by index.
+    """
+    header = read_header(path)
+    same = _answers_the_same(header, method, names)
+    return {"rooted": True} if same and header.arguments.get("rooted") else {}
+
+
+def _answers_the_same(header: ModelHeader, method: str, names: Sequence[str]) -> bool:
+    """By one head: of one that looks twice, the first head was not meant to answer alone."""
+    looks_twice = bool(header.arguments.get("places"))
+    return header.method == method and header.names == tuple(names) and not looks_twice
 
 
 def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
@@ -37,12 +65,12 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
     header = read_header(path)
     state = load_file(path)
     wanted = model.state_dict()
-    if header.method == model.name and header.names == tuple(names):
+    if _answers_the_same(header, model.name, names):
         fitting = _fitting(state, wanted)
         missing = sorted(wanted.keys() - fitting.keys())
         if not missing:
-            model.load_state_dict(fitting)
-            return f"all of {path}"
+            model.load_state_dict(_at_temperature(fitting, state, header))
+            return f"{_WHOLE}{path}"
     for name, backbone in model.named_modules():
         if isinstance(backbone, Backbone):
             _fill(backbone, name, state, path, str(header.arguments.get("backbone")))
@@ -66,6 +94,18 @@ def _fill(
         f"{path}: its backbone {its} is not {backbone.name} with the same options",
         fix=f"Train with --backbone {its}, as it was trained, or with other --weights",
     )
+
+
+def _at_temperature(
+    state: dict[str, Tensor], solved: Mapping[str, Tensor], header: ModelHeader
+) -> dict[str, Tensor]:
+    """A solved head with its temperature in it, without which the first losses would be huge."""
+    if not header.arguments.get("kept"):
+        return state
+    weight, bias = state["head.weight"], state["head.bias"]
+    logits = solved["solution.features"] @ weight.T + bias
+    temperature = learnable(logits, header.calibration.temperature)
+    return {**state, "head.weight": weight / temperature, "head.bias": bias / temperature}
 
 
 def _fitting(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

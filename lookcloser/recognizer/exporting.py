@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shlex
 import tempfile
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -19,12 +20,11 @@ from lookcloser.data import Catalog
 from lookcloser.inference.explaining import AnyEngine
 from lookcloser.inference.stock import METHOD as STOCK
 from lookcloser.recognizer.run_data import data_of_run
+from lookcloser.recognizer.targets import TARGETS
 
 if TYPE_CHECKING:
     from lookcloser.export import Differences, Measured, Row
     from lookcloser.recognizer.recognizer import Recognizer
-
-FORMS = ("onnx", "web")
 
 CHECKED = 16  # images that a file is compared on
 MEASURED = 400  # images that 8 bits are measured on
@@ -43,6 +43,7 @@ class ExportResult:
         measured: What that was measured on, in words.
         calibrated: What the ranges of 8 bits were taken from, in words; "" for float32.
         size: Bytes of the file, or of all files of the folder.
+        shown_by: The command that shows it; "" of a file that `lookcloser.load` takes.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class ExportResult:
     measured: str = ""
     calibrated: str = ""
     size: int = 0
+    shown_by: str = ""
 
 
 def export_run(
@@ -64,26 +66,35 @@ def export_run(
     ort: str | Path | None,
 ) -> ExportResult:
     """See `lookcloser.Recognizer.export`."""
-    if form not in FORMS:
-        raise unknown(form, "format", FORMS)
+    if form not in TARGETS:
+        raise unknown(form, "format", TARGETS)
     _require_extra()
     if calibrate is not None and not int8:
         raise UsageError("--calibrate without --int8", fix="Give --int8 as well")
-    if form == "web":
-        return _export_web(recognizer, out, int8, calibrate, ort)
-    if ort is not None:
-        raise UsageError("--ort without --format web", fix="Give --format web as well")
-    return _export_file(recognizer, _path(recognizer, out), int8, calibrate)
+    return TARGETS[form].load()(recognizer, out, int8, calibrate, ort)
 
 
-def _export_web(
+def export_onnx(
     recognizer: Recognizer,
     out: str | Path | None,
     int8: bool,
     calibrate: str | Path | None,
     ort: str | Path | None,
 ) -> ExportResult:
-    """What is missing or in the way is said before the work."""
+    """One file."""
+    if ort is not None:
+        raise UsageError("--ort without --format web", fix="Give --format web as well")
+    return _export_file(recognizer, _path(recognizer, out), int8, calibrate)
+
+
+def export_web(
+    recognizer: Recognizer,
+    out: str | Path | None,
+    int8: bool,
+    calibrate: str | Path | None,
+    ort: str | Path | None,
+) -> ExportResult:
+    """A folder; what is missing or in the way is said before the work."""
     from lookcloser.runtime.onnx_file import read_onnx
     from lookcloser.web import check_folder, find_runtime, write_folder
 
@@ -94,7 +105,10 @@ def _export_web(
     with tempfile.TemporaryDirectory() as place:
         made = _export_file(recognizer, Path(place) / "model.onnx", int8, calibrate)
         written = write_folder(read_onnx(made.path), folder, runtime, _title(recognizer, folder))
-    return replace(made, path=written.path, size=sum(written.sizes.values()))
+    server = shlex.join(["python", "-m", "http.server", "--directory", str(written.path)])
+    shown_by = f"{server}, then http://localhost:8000"
+    size = sum(written.sizes.values())
+    return replace(made, path=written.path, size=size, shown_by=shown_by)
 
 
 def _title(recognizer: Recognizer, out: Path) -> str:

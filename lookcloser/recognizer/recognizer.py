@@ -308,7 +308,8 @@ class Recognizer(Answerer):
             out: The file or the folder; None writes model.onnx or web/ into the run.
             int8: Compute in 8 bits: smaller, faster, less exact; the result says by how much.
             calibrate: Of ``int8``: a folder of images; None takes 128 of the run's training data.
-            form: "onnx", or "web": a folder for any static host, which answers in the browser.
+            form: "onnx", or "web": a folder for any static host, which answers in the browser; see
+                `lookcloser.recognizer.targets`.
             ort: Of "web": the npm package onnxruntime-web, "cdn", or None, see `lookcloser.web`.
 
         Raises:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
@@ -19,11 +19,13 @@ from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_as_trained
 from lookcloser.evaluation import evaluate_data
 from lookcloser.inference.derivatives import VIEW
-from lookcloser.recognizer.recognizer import Recognizer
-from lookcloser.recognizer.run import read_command
 from lookcloser.report import write_audit, write_report
 from lookcloser.training.files import AUDIT_FILE, HISTORY_FILE, REPORT_FILE
+from lookcloser.training.folder import read_command
 from lookcloser.version import __version__
+
+if TYPE_CHECKING:
+    from lookcloser.recognizer.recognizer import Recognizer
 
 MOST_SIGHTS = 4  # images whose derivatives are taken for a report
 MOVES_NOTE = (

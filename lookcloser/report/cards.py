@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookcloser.core import boxes as box_geometry
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Answer, Box, Label, Prediction, Region
 
 THUMBNAIL = 208  # longest side in pixels
@@ -97,7 +99,7 @@ def data_uri(image: Image.Image) -> str:
 
 def _ranked(prediction: Prediction) -> tuple[Label, ...]:
     """The best of a ranking, and the group that is surer; of a set every label, an answer each."""
-    if prediction.task == "multilabel":
+    if TRAITS[prediction.task].labels == "some":
         return prediction.labels
     group = prediction.group
     surer = () if group is None else (replace(group, name=f"group {group.name}"),)
@@ -107,7 +109,7 @@ def _ranked(prediction: Prediction) -> tuple[Label, ...]:
 def _answer_words(prediction: Prediction) -> str:
     if prediction.caption is not None:
         return prediction.caption
-    shown = prediction.labels[:1] if prediction.task == "classification" else prediction.labels
+    shown = prediction.labels[:1] if TRAITS[prediction.task].labels == "one" else prediction.labels
     return ", ".join(label.name for label in shown) or "no answer"
 
 
@@ -134,10 +136,10 @@ def _without_evidence(answer: Answer) -> list[dict[str, Any]]:
     prediction = answer.prediction
     told = {region.label for region in prediction.regions}
     scores = {label.name: label.score for label in prediction.labels}
-    missing = "missed" if prediction.task == "multilabel" else ""
-    if prediction.task == "captioning":
+    missing = "missed" if TRAITS[prediction.task].labels == "some" else ""
+    if TRAITS[prediction.task].labels == "words":
         names, missing = [*answer.truth[:1]], "reference"
-    elif prediction.task == "classification":
+    elif TRAITS[prediction.task].labels == "one":
         names = [*list(scores)[:1], *answer.truth]
     else:
         names = [*scores, *answer.truth]
@@ -153,7 +155,7 @@ def _without_evidence(answer: Answer) -> list[dict[str, Any]]:
     ]
 
 
-def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
+def _region_data(region: Region, size: ImageSize) -> dict[str, Any]:
     heatmap = region.heatmap
     return {
         "kind": region.kind,
@@ -163,6 +165,6 @@ def _region_data(region: Region, size: tuple[int, int]) -> dict[str, Any]:
     }
 
 
-def _fractions(box: Box, size: tuple[int, int]) -> list[float]:
-    scaled: list[float] = box_geometry.scale(box, size, (1.0, 1.0)).round(4).tolist()
+def _fractions(box: Box, size: ImageSize) -> list[float]:
+    scaled: list[float] = box_geometry.scale(box, size, ImageSize(1, 1)).round(4).tolist()
     return scaled

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.drawing.colormaps import COLORMAPS
 from lookcloser.core.results import galleries
 from lookcloser.core.results.audit import Audit
@@ -140,7 +141,7 @@ def _galleries(evaluation: Evaluation, limit: int, audit: Audit | None) -> dict[
         "has_maps": any(region.heatmap is not None for region in regions),
         "has_true_boxes": any(answer.boxes for answer in shown),
         "has_boxes": any(region.box is not None for region in regions),
-        "has_rivals": evaluation.task == "classification"
+        "has_rivals": TRAITS[evaluation.task].labels == "one"
         and any(card["true"] for card in drawn.values()),
         "colormaps": COLORMAPS,
         "page_data": {

@@ -41,6 +41,11 @@ KNOWN = {
     "ece": ("Calibration error", "mean gap between confidence and accuracy"),
     "coverage@95%": ("Covered at 95 %", "the candidates hold the true class; promised: 95 %"),
     "set size@95%": ("Candidates at 95 %", "classes in such a set, on average"),
+    "top1 group": ("Top-1 of groups", "most probable group is that of the true class"),
+    "sure of a class": ("Sure of a class", "images where one class has half of the probability"),
+    "top1 where sure": ("Right where sure", "such a class is the true one; promised: 50 %"),
+    "rolled up": ("Rolled up", "images where no class is sure and a group is named"),
+    "top1 rolled up": ("Right where rolled up", "the true class is in it; promised: 50 %"),
     "refused": ("Perhaps none of these", "images of these classes that are doubted; meant: 5 %"),
 }
 TILES = frozenset(

@@ -7,10 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from lookcloser.core.box_updates import move_words
 from lookcloser.core.drawing import draw_region
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.results.box_updates import move_words
 from lookcloser.core.types import Prediction, Sheet, Sight
 from lookcloser.report.cards import data_uri
 

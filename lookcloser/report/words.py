@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.results.scores import CENTER_BOX
 from lookcloser.core.types import Evaluation
 from lookcloser.report.scores import Row, number, percent
@@ -22,12 +23,6 @@ LIMITS = (
     "would vary with other images of the same kind, not how the model does on other kinds.",
 )
 
-RIGHT = {
-    "classification": "the right class",
-    "multilabel": "just the right labels",
-    "captioning": "a caption that is one of their references",
-}
-
 
 def findings(
     evaluation: Evaluation, rows: Sequence[Row], calibration: Mapping[str, Any] | None
@@ -38,7 +33,7 @@ def findings(
     if len(correct):
         sentences.append(
             f"{number(correct.sum())} of {number(len(correct))} images were given "
-            f"{RIGHT[evaluation.task]} ({percent(correct.mean())})."
+            f"{TRAITS[evaluation.task].right} ({percent(correct.mean())})."
         )
     weakest = _weakest_class(evaluation)
     if weakest:
@@ -57,7 +52,7 @@ def findings(
             f"Localization, {row.title}: {row.value}; "
             f"the same box in the center of every image: {row.baselines[CENTER_BOX]}."
         )
-    if calibration and evaluation.task == "classification":
+    if calibration and TRAITS[evaluation.task].labels == "one":
         sentences.append(calibration_words(calibration))
     return sentences
 

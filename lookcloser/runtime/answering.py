@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Label, Prediction, Region
 from lookcloser.runtime.groups import sure_group
 from lookcloser.runtime.outputs import ArrayOutput, Floats
-from lookcloser.runtime.regions import Size, map_regions, part_regions, scale_regions
+from lookcloser.runtime.regions import map_regions, part_regions, scale_regions
 from lookcloser.uncertainty import candidate_sets, refusals
 
 
@@ -51,19 +53,29 @@ def label_scores(logits: Floats, header: ModelHeader) -> Floats:
     """
     if header.calibration.temperature != 1:
         logits = logits / np.float32(header.calibration.temperature)
-    return sigmoid(logits) if header.task == "multilabel" else softmax(logits)
+    return sigmoid(logits) if TRAITS[header.task].labels == "some" else softmax(logits)
 
 
-def best_labels(scores: Floats, names: Sequence[str], top: int) -> tuple[Label, ...]:
-    """The ``top`` best classes of one image, best first; ``scores`` is (C,)."""
-    best = np.argsort(-scores, kind="stable")[: min(top, len(names))]
+def best_labels(
+    logits: Floats, scores: Floats, names: Sequence[str], top: int
+) -> tuple[Label, ...]:
+    """The ``top`` best classes of one image, best first, of equal ones the first.
+
+    Args:
+        logits: (C,), which rank the classes as they rank maps: scores near 0 and 1 are rounded to
+            equal ones.
+        scores: (C,) of the same classes.
+        names: Theirs.
+        top: How many.
+    """
+    best = np.argsort(-logits, kind="stable")[: min(top, len(names))]
     return tuple(Label(names[index], float(scores[index]), index) for index in best.tolist())
 
 
 def predictions(
     output: ArrayOutput,
     header: ModelHeader,
-    sizes: Sequence[Size],
+    sizes: Sequence[ImageSize],
     top: int,
     promise: Promise | None = None,
 ) -> Iterator[Prediction]:
@@ -73,7 +85,7 @@ def predictions(
         output: Of the network. The maps of a classification are of its ``tokens``, each of which
             becomes a region.
         header: What belongs to the network.
-        sizes: (width, height) of each original image.
+        sizes: Of each original image.
         top: How many labels a classification names.
         promise: Of which coverage the candidates of a classification shall be; None names none.
 
@@ -81,7 +93,7 @@ def predictions(
         LookcloserError: For a promise that this model cannot make.
     """
     scores = label_scores(output.logits, header)
-    if header.task == "classification":
+    if TRAITS[header.task].labels == "one":
         doubts = _doubts(output, scores, header, promise)
     elif promise is not None:
         raise UsageError(
@@ -89,7 +101,7 @@ def predictions(
             allowed="A model that names one class",
         )
     for row, size in enumerate(sizes):
-        if header.task == "classification":
+        if TRAITS[header.task].labels == "one":
             yield replace(_classified(output, scores[row], row, header, size, top), **doubts[row])
         else:
             yield _sequence(output, scores[row], row, header, size)
@@ -107,16 +119,16 @@ def _doubts(
         return doubts
     sets = candidate_sets(header.calibration, scores, promise.coverage, promise.sets)
     for row, chosen in enumerate(sets):
-        ranked = best_labels(scores[row], header.names, len(header.names))
+        ranked = best_labels(output.logits[row], scores[row], header.names, len(header.names))
         candidates = tuple(label for label in ranked if chosen[label.index])
         doubts[row] |= {"candidates": candidates, "coverage": promise.coverage}
     return doubts
 
 
 def _classified(
-    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: Size, top: int
+    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: ImageSize, top: int
 ) -> Prediction:
-    labels = best_labels(scores, header.names, top)
+    labels = best_labels(output.logits[row], scores, header.names, top)
     regions = _regions(output, row, _labels(output, scores, row, header), header, size)
     regions += scale_regions(output, row, labels[0], size)
     regions += part_regions(output, row, labels[0])
@@ -125,12 +137,12 @@ def _classified(
 
 
 def _sequence(
-    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: Size
+    output: ArrayOutput, scores: Floats, row: int, header: ModelHeader, size: ImageSize
 ) -> Prediction:
     """A set of tags or a caption: ``tokens`` in their order, each with its map as evidence."""
     path = _labels(output, scores, row, header)
     regions = _regions(output, row, path, header, size)
-    if header.task == "multilabel":
+    if TRAITS[header.task].labels == "some":
         labels = tuple(sorted(path, key=lambda label: -label.score))
         return Prediction(header.task, labels, regions, size)
     caption = " ".join(label.name for label in path)
@@ -151,7 +163,7 @@ def _labels(output: ArrayOutput, scores: Floats, row: int, header: ModelHeader) 
         return []
     chosen = output.tokens[row, steps]
     of_token = scores[chosen]
-    if header.task == "captioning" and output.token_scores is not None:
+    if TRAITS[header.task].labels == "words" and output.token_scores is not None:
         of_token = output.token_scores[row, steps]
     return [
         Label(header.names[index], score, index)
@@ -160,7 +172,7 @@ def _labels(output: ArrayOutput, scores: Floats, row: int, header: ModelHeader) 
 
 
 def _regions(
-    output: ArrayOutput, row: int, labels: Sequence[Label], header: ModelHeader, size: Size
+    output: ArrayOutput, row: int, labels: Sequence[Label], header: ModelHeader, size: ImageSize
 ) -> tuple[Region, ...]:
     if output.maps is None or not labels:
         return ()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import ImageSource, find_images, load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
+from lookcloser.core.sizes import ImageSize
 
 
 class Loaded(NamedTuple):
@@ -23,13 +23,13 @@ class Loaded(NamedTuple):
 
     Attributes:
         pixels: (3, H, W) of `input_pixels`; None where it cannot be read.
-        size: (width, height) of the upright original.
+        size: Of the upright original.
         error: Why it cannot be read, or None.
         image: The decoded image, of a source that is no file, nor in one.
     """
 
     pixels: NDArray[np.uint8] | None
-    size: tuple[int, int] = (0, 0)
+    size: ImageSize = ImageSize(0, 0)
     error: str | None = None
     image: Image.Image | None = None
 
@@ -55,6 +55,8 @@ def load_batches(
         for batch in batches:
             yield [load(source) for source in batch]
         return
+    from concurrent.futures import ThreadPoolExecutor  # for many images alone
+
     with ThreadPoolExecutor(workers) as pool:
         ahead = None
         for batch in batches:
@@ -89,4 +91,4 @@ def _load(source: ImageSource, preprocessing: Preprocessing) -> Loaded:
     except LookcloserError as error:
         return Loaded(None, error=str(error))
     kept = None if isinstance(source, str | Path | Packed) else image
-    return Loaded(input_pixels(image, preprocessing), image.size, image=kept)
+    return Loaded(input_pixels(image, preprocessing), ImageSize(*image.size), image=kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Box
 
 IMAGE, BOXES, POLYGONS = "image", "label", "polygon"  # names in the labeling interface
@@ -12,7 +13,7 @@ IMAGE, BOXES, POLYGONS = "image", "label", "polygon"  # names in the labeling in
 def entry(
     number: int,
     score: float,
-    size: tuple[int, int],
+    size: ImageSize,
     *,
     kind: str,
     control: str,
@@ -24,7 +25,7 @@ def entry(
     Args:
         number: From 1, within the image.
         score: In [0, 1].
-        size: (width, height) of the upright image.
+        size: Of the upright image.
         kind: Of the value, e.g. "rectanglelabels".
         control: The name of the tag of the labeling interface that it belongs to.
         value: What was found.
@@ -44,7 +45,7 @@ def entry(
     }
 
 
-def rectangle(label: str, box: Box, size: tuple[int, int]) -> dict[str, Any]:
+def rectangle(label: str, box: Box, size: ImageSize) -> dict[str, Any]:
     """The value of a box (x0, y0, x1, y1) in pixels, in percent of the image's ``size``."""
     (x0, y0, x1, y1), (width, height) = box, size
     return {

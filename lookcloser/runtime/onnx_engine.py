@@ -58,8 +58,7 @@ class OnnxEngine:
         if self.file.parts.threshold is None:
             best = np.argsort(-found["logits"], axis=1, kind="stable")
             return _output(found, best[:, :top])
-        # As the network compares them: before the temperature.
-        tokens = _above(sigmoid(found["logits"]), self.file.parts.threshold)
+        tokens = _above(found["logits"], self.file.parts.threshold)
         return _output(found, tokens)
 
     def evidence(self, pixels: NDArray[np.uint8], tokens: NDArray[np.int64]) -> ArrayOutput:
@@ -205,8 +204,8 @@ def _sane(found: dict[str, NDArray[Any]], images: int, classes: int) -> bool:
         for name, array in given.items()
     )
     fits &= all(found[name].shape == (images, classes) for name in ("logits", "scores"))
-    fits &= "saliency_map" not in given or given["saliency_map"].shape[1] == classes
-    fits &= "boxes" not in given or given["boxes"].shape[2] == _BOX
+    fits &= "saliency_map" not in given or given["saliency_map"].shape[1:2] == (classes,)
+    fits &= "boxes" not in given or given["boxes"].shape[2:] == (_BOX,)
     return fits and all(
         array.dtype == np.float32 and bool(np.isfinite(array).all())
         for array in (found["logits"], found["scores"], *given.values())
@@ -230,10 +229,13 @@ def _output(found: dict[str, NDArray[Any]], tokens: Ints) -> ArrayOutput:
     )
 
 
-def _above(scores: Floats, threshold: float) -> Ints:
-    """(B, C) -> the classes above the threshold, best first, padded with -1."""
-    order = np.argsort(-scores, axis=1, kind="stable")
-    counts = (scores > threshold).sum(axis=1)
+def _above(logits: Floats, threshold: float) -> Ints:
+    """(B, C) -> the classes whose score is above the threshold, best first, padded with -1.
+
+    The scores are those that the network compares: before the temperature.
+    """
+    order = np.argsort(-logits, axis=1, kind="stable")
+    counts = (sigmoid(logits) > threshold).sum(axis=1)
     places = np.arange(max(1, counts.max(initial=0)))
     tokens: Ints = np.where(places < counts[:, None], order[:, : len(places)], -1)
     return tokens

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from lookcloser.core import boxes as geometry
 from lookcloser.core.choices import BoxRule
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.core.types import Box, Kind, Label, Region
 from lookcloser.metrics.map_boxes import boxes_from_maps
 from lookcloser.metrics.maps import relative, upsample_maps
 from lookcloser.runtime.outputs import ArrayOutput, Floats
-
-Size = tuple[int, int]
 
 # A few pixels of a map by pixel are many times as strong as all others; see `lookcloser.explain`.
 PIXEL_CLIP = 0.99
@@ -44,8 +43,8 @@ def heatmaps_of(maps: Floats, clip: float = 1.0) -> Floats:
 def map_regions(
     maps: Floats,
     labels: Sequence[Label],
-    size: Size,
-    grid: Size,
+    size: ImageSize,
+    grid: Grid,
     threshold: float,
     rule: BoxRule,
     *,
@@ -56,8 +55,8 @@ def map_regions(
     Args:
         maps: (K, h, w) raw class maps, in the order of ``labels``.
         labels: Whose maps.
-        size: (width, height) of the original image.
-        grid: (height, width) at which boxes are cut out, the network's input.
+        size: Of the original image.
+        grid: That of the network's input, at which boxes are cut out.
         threshold: Where a map is cut; what lies above belongs to the box. A map with nothing
             positive has no box, nor has an even one.
         rule: What the threshold is a share of; see `lookcloser.metrics.boxes_from_maps`.
@@ -99,7 +98,9 @@ def part_regions(output: ArrayOutput, row: int, label: Label) -> tuple[Region, .
     )
 
 
-def scale_regions(output: ArrayOutput, row: int, label: Label, size: Size) -> tuple[Region, ...]:
+def scale_regions(
+    output: ArrayOutput, row: int, label: Label, size: ImageSize
+) -> tuple[Region, ...]:
     """One "scale" region per box in [-1, 1] of one image; none for methods without boxes.
 
     The first scale is the whole image and has no box. The score is that of the scale on its own,
@@ -123,16 +124,16 @@ def scale_regions(output: ArrayOutput, row: int, label: Label, size: Size) -> tu
     )
 
 
-def upsample(maps: Floats, grid: Size) -> Floats:
-    """(N, h, w) -> (N, H, W) at ``grid`` (height, width), bicubic as in the reference protocol."""
-    return upsample_maps(maps, (grid[1], grid[0]))
+def upsample(maps: Floats, grid: Grid) -> Floats:
+    """(N, h, w) -> (N, H, W) at ``grid``, bicubic as in the reference protocol."""
+    return upsample_maps(maps, grid.image_size)
 
 
-def original_box(box: NDArray[np.floating], grid: Size, size: Size) -> Box | None:
-    """A box on the grid (height, width) in pixels of the image (width, height); None for NaN."""
+def original_box(box: NDArray[np.floating], grid: Grid, size: ImageSize) -> Box | None:
+    """A box on the grid in pixels of the image; None for NaN."""
     if np.isnan(box).any():
         return None
-    return as_box(geometry.scale(box, (grid[1], grid[0]), size))
+    return as_box(geometry.scale(box, grid.image_size, size))
 
 
 def as_box(values: NDArray[np.floating]) -> Box:

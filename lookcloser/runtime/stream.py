@@ -7,13 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.images import ImageSource
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction
 from lookcloser.runtime.answering import Promise, predictions
 from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
-from lookcloser.runtime.outputs import Engine
+from lookcloser.runtime.outputs import ArrayOutput, Engine
+
+NO_NUMBERS = "the model's answer to it is not a number"
 
 
 def stream(
@@ -57,22 +61,52 @@ def answer_batch(
     top: int,
     promise: Promise | None = None,
 ) -> list[Prediction]:
-    """The predictions of one batch of images, in order."""
+    """The predictions of one batch of images, in order.
+
+    One that cannot be read, or to which the network answers no numbers, has ``error`` set.
+    """
     read = [item for item in loaded if item.pixels is not None]
     answers: Iterator[Prediction] = iter(())
     if read:
         output = engine.answer(
             np.stack([item.pixels for item in read if item.pixels is not None]), top
         )
-        sizes = [item.size for item in read]
-        answers = predictions(output, engine.header, sizes, top, promise)
+        answers = _told(engine, output, [item.size for item in read], top, promise)
     found = []
     for source, item in zip(sources, loaded, strict=True):
         path = Path(source) if isinstance(source, str | Path) else None
         if item.error is not None:
             task = engine.header.task
-            found.append(Prediction(task, (), (), (0, 0), path, error=item.error))
+            found.append(Prediction(task, (), (), ImageSize(0, 0), path, error=item.error))
         else:
             image = source if isinstance(source, Packed) else item.image
             found.append(replace(next(answers), path=path, image=image))
     return found
+
+
+def _told(
+    engine: Engine,
+    output: ArrayOutput,
+    sizes: Sequence[tuple[int, int]],
+    top: int,
+    promise: Promise | None,
+) -> Iterator[Prediction]:
+    header, good = engine.header, _numbers(output)
+    if good.all():
+        yield from predictions(output, header, sizes, top, promise)
+        return
+    kept = ArrayOutput(*(None if values is None else values[good] for values in output))
+    own = [size for size, is_good in zip(sizes, good, strict=True) if is_good]
+    answers = predictions(kept, header, own, top, promise)
+    for size, is_good in zip(sizes, good, strict=True):
+        yield next(answers) if is_good else Prediction(header.task, (), (), size, error=NO_NUMBERS)
+
+
+def _numbers(output: ArrayOutput) -> NDArray[np.bool_]:
+    """(B,) whether labels and maps can be made of what a network says of an image."""
+    # A class may be ruled out, at -inf; at inf the shares of all are no numbers.
+    good: NDArray[np.bool_] = (output.logits < np.inf).all(axis=1)
+    for values in (output.maps, output.boxes, output.part_maps):
+        if values is not None:
+            good &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return good

@@ -14,6 +14,7 @@ from PIL import Image
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.wording import printable
 from lookcloser.runtime import Loaded
 from lookcloser.serve.http.problems import Problem
@@ -65,7 +66,7 @@ def decoded(upload: Upload, preprocessing: Preprocessing, max_pixels: int) -> Lo
         image = upload.opened(max_pixels)
     except LookcloserError as error:
         return Loaded(None, error=str(error))
-    return Loaded(input_pixels(image, preprocessing), image.size)
+    return Loaded(input_pixels(image, preprocessing), ImageSize(*image.size))
 
 
 def from_data_url(url: str) -> Upload:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lookcloser.core.choices import Task
+
 
 class LabelSchema(BaseModel):
     """A name with its score."""
@@ -33,7 +35,7 @@ class RegionSchema(BaseModel):
 class PredictionSchema(BaseModel):
     """The answer for one image; see `lookcloser.Prediction`."""
 
-    task: Literal["classification", "multilabel", "captioning"]
+    task: Task
     path: str | None = Field(description="The file name that was sent with the image.")
     size: list[int] = Field(description="Width and height of the upright image.")
     labels: list[LabelSchema]

@@ -18,16 +18,16 @@ import timm
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from torch import Tensor
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
-from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.read import COLUMNS, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
@@ -41,17 +41,24 @@ from lookcloser.models import (
 )
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
-from lookcloser.models.transfer import begin_from
+from lookcloser.models.transfer import begin_from, inherited
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
+from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
-from lookcloser.training.parallel.launch import Joined, own_group
+from lookcloser.training.parallel.launch import own_group
+from lookcloser.training.parallel.strategies import (
+    check_phases,
+    check_strategy,
+    trainer_arguments,
+)
 from lookcloser.training.reading import DataWatch, check_readable
+from lookcloser.training.recipes.start import as_before, with_solved_head
 from lookcloser.training.tasks.captioning import CaptioningModule
 from lookcloser.training.tasks.classification import ClassificationModule
 from lookcloser.training.tasks.module import TrainingModule, diverged
@@ -92,19 +99,22 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
     """
     catalog = _with_names(catalog, options)
     task, names = catalog.task, catalog.names
-    method = method_named(options.method or DEFAULT_METHODS[task])
+    method = method_named(options.method or TRAITS[task].method)
     if task not in method.tasks:
         fitting = [other.name for other in METHODS.values() if task in other.tasks]
         raise UsageError(f"{method.name}: not a method for {task}", allowed=", ".join(fitting))
     kind = method.load()
-    own = replace(options, method=method.name).of_method(kind.data_arguments(catalog))
+    trained = own_model(options.weights)
+    from_data = kind.data_arguments(catalog)
+    if trained is not None:
+        from_data |= inherited(trained, method.name, names)
+    own = replace(options, method=method.name).of_method(from_data)
     torch.manual_seed(options.seed)
     with as_usage():  # whatever a constructor refuses is an option
         model = kind(len(names), own)
         smallest = 2 if options.frozen_norm else options.share(options.devices)
         for backbone in model.backbones:
-            backbone.check((options.size, options.size), smallest)
-    trained = own_model(options.weights)
+            backbone.check(Grid(options.size, options.size), smallest)
     if trained is not None:
         sources = [begin_from(model, trained, names)]
     else:
@@ -116,7 +126,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
             f"{{}} {side}: not possible", allowed=f"At most {LARGEST_INPUT} pixels", option="size"
         )
     preprocessing = Preprocessing(
-        size=(side, side),
+        size=Grid(side, side),
         mean=options.mean or mean,
         std=options.std or std,
         interpolation=options.interpolation,
@@ -137,7 +147,7 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         preprocessing,
         box_rule=options.box_rule,
         evidence_kind=evidence_kind(method.name, task),
-        parents=dict(catalog.parents) if task == "classification" else {},
+        parents=dict(catalog.parents) if TRAITS[task].labels == "one" else {},
         provenance=provenance,
     )
     return model, header
@@ -191,10 +201,33 @@ def fit(
             goes away, and where the training diverges; what was saved before is kept.
         SystemExit: With 143 after SIGTERM; the run can be resumed.
     """
+    check_strategy(options)
+    return fit_here(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
+
+
+def fit_here(
+    catalog: Catalog,
+    options: TrainOptions,
+    folder: Path,
+    *,
+    resume: bool = False,
+    quiet: bool = False,
+    on_start: Callable[[], None] = lambda: None,
+) -> FitResult:
+    """As `fit`, without asking whether the strategy is of use on this machine."""
     check_readable(catalog)
     catalog = _with_names(catalog, options)
     model, header = prepare_model(options, catalog)
-    with own_group(catalog, options, folder, resume=resume):
+    check_phases(options, model)
+    with (
+        deterministic(options.deterministic),
+        own_group(catalog, options, folder, resume=resume),
+    ):
+        before = folder / CHECKPOINT_FILE
+        if resume and before.is_file():
+            model, header = as_before(model, header, before)
+        else:
+            model, header = with_solved_head(model, header, catalog, options)
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
         return _fit(catalog, options, folder, model, header, resume, console, on_start)
 
@@ -216,7 +249,8 @@ def _fit(
     )
     steps = math.ceil(len(train) / options.accumulate)
     module = MODULES[catalog.task](
-        in_channels_last(model) if options.channels_last else model,
+        # Parts of a sharded weight are rows of its plain form.
+        in_channels_last(model) if options.channels_last and options.strategy != "fsdp" else model,
         options,
         catalog,
         total_steps=steps * options.epochs,
@@ -248,10 +282,12 @@ def _fit(
         if resumed and not display.started:
             console.print(f"All {options.epochs} epochs were done already; --epochs N goes on to N")
         interrupted = trainer.interrupted or stop.left or bool(stop.asked)
-        if first and not (folder / MODEL_FILE).is_file():
+        if processes.any_of(first and not (folder / MODEL_FILE).is_file()):
             if writer.history and not interrupted:
                 raise diverged(options, f"{module.score_title} of every epoch, or its loss,")
-            save(writer.network_state(module), {})
+            state = writer.network_state(module)
+            if first:
+                save(state, {})
         processes.all_of(None)  # who loads the file now finds it
         if stop.terminated:
             sys.exit(128 + signal.SIGTERM)
@@ -304,7 +340,7 @@ def _trainer(module: TrainingModule, folder: Path, callbacks: list[Callback]) ->
         precision=options.precision,
         accumulate_grad_batches=options.accumulate,
         gradient_clip_val=options.clip or None,
-        **_devices(),
+        **trainer_arguments(options),
         callbacks=callbacks,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         plugins=[AtomicCheckpointIO()],
@@ -315,21 +351,6 @@ def _trainer(module: TrainingModule, folder: Path, callbacks: list[Callback]) ->
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
-
-
-def _devices() -> dict[str, Any]:
-    """The trainer's arguments for the group of processes, if there is one."""
-    count, local = processes.world_size(), processes.local_world_size()
-    if count == 1:
-        return {"devices": 1}
-    return {
-        "accelerator": "gpu" if torch.cuda.is_available() else "cpu",
-        "devices": local,
-        "num_nodes": count // local,
-        # Some weights have no part in a step: in phases, and in networks whose last layer is
-        # there for other uses.
-        "strategy": DDPStrategy(cluster_environment=Joined(), find_unused_parameters=True),
-    }
 
 
 class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a function
@@ -348,6 +369,8 @@ class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a func
         warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
         # Of weights with one row or column, such as a class token: copying them costs nothing.
         warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
+        # Of sharded networks: losses change nothing in place.
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
         # Lightning 2.6 still calls names that torch has renamed.
         warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
         return entered

@@ -47,8 +47,10 @@ class TrainKeywords(TypedDict, total=False):
     patience: int
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
     compile: bool
+    deterministic: bool
     channels_last: bool
     devices: int
+    strategy: Literal["auto", "ddp", "fsdp"]
     workers: int | None
     box_rule: Literal["max", "range"]
     val_share: float

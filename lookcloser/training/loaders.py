@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch.utils.data import DataLoader
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.dataset import (
@@ -53,7 +54,7 @@ def make_loaders(
         say: Told where there are fewer loading processes than the options ask for.
     """
     # Captions say what is left and right.
-    flip = catalog.task != "captioning" if options.flip is None else options.flip
+    flip = TRAITS[catalog.task].labels != "words" if options.flip is None else options.flip
     augmentation = Augmentation(options.augment, options.crop_area, flip=flip, erase=options.erase)
     workers = options.workers
     if workers is None:
@@ -80,11 +81,11 @@ def make_loaders(
 
 def _targets(catalog: Catalog, options: TrainOptions) -> tuple[Targets, Targets]:
     """Of training and of validation."""
-    if catalog.task == "captioning":
+    if TRAITS[catalog.task].labels == "words":
         length = options.own_option("max_length") or longest_caption(catalog)
         drawn = CaptionTargets(catalog.names, length, options.seed)
         return drawn, CaptionTargets(catalog.names, length)
-    targets = (TagTargets if catalog.task == "multilabel" else ClassTargets)(catalog.names)
+    targets = (TagTargets if TRAITS[catalog.task].labels == "some" else ClassTargets)(catalog.names)
     return targets, targets
 
 
@@ -94,7 +95,7 @@ def _sampler(
     """The order of training: N-pair batches, drawn evenly over the classes, or shuffled."""
     share = options.share(processes.world_size())
     weights = None
-    if catalog.task == "classification":
+    if TRAITS[catalog.task].labels == "one":
         index = {name: number for number, name in enumerate(catalog.names)}
         classes = torch.tensor([index[sample.labels[0]] for sample in samples])
         if pairs:

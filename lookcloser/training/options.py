@@ -13,15 +13,10 @@ from typing import Any, Literal
 from lookcloser.core.choices import BoxRule
 from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.options import Declared, check, declared, option, read_value
-from lookcloser.core.types import Task
 from lookcloser.models.options import BackboneOptions
 from lookcloser.models.registry import METHODS, method_named, methods_with
 
-DEFAULT_METHODS: dict[Task, str] = {
-    "classification": "cam",
-    "multilabel": "cnnrnn",
-    "captioning": "lstm",
-}
+_SHARDED_PRECISION = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
@@ -106,9 +101,17 @@ class TrainOptions(BackboneOptions):
         "32-true", "32-true, 16-mixed, bf16-mixed or 64-true."
     )
     compile: bool = option(False, "torch.compile the network.")
+    deterministic: bool = option(
+        True, "The same weights from the same seed on a GPU, too, where torch has kernels for it."
+    )
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
     devices: int = option(
         1, "Processes that train together, one per GPU; torchrun's own number wins.", above=0
+    )
+    strategy: Literal["auto", "ddp", "fsdp"] = option(
+        "auto",
+        "How devices share the work: ddp (each holds the whole network), fsdp (each holds a part "
+        "of it, for networks too large for one GPU), or auto: ddp if there are several.",
     )
     workers: int | None = option(
         None, "Loading processes; None: as many as cores are free, at most 8.", least=0
@@ -139,6 +142,7 @@ class TrainOptions(BackboneOptions):
     def check_together(self) -> None:
         """Devices share the batch, and the options of a method go with it."""
         self.share(self.devices)
+        self._check_sharding()
         if self.columns is not None:
             from lookcloser.data import parse_columns  # here: seldom needed, and NumPy takes time
 
@@ -153,6 +157,24 @@ class TrainOptions(BackboneOptions):
                 )
         if self.method is not None:
             self.of_method()
+
+    def _check_sharding(self) -> None:
+        """What would need whole weights, or was not shown to be right in parts."""
+        if self.strategy != "fsdp":
+            return
+        for name, bad, allowed in (
+            ("recipe", self.recipe == "closed-form", "auto or fine-tune"),
+            ("ema", self.ema > 0, "0: averaged weights are a second whole network"),
+            ("compile", self.compile, "no compiling"),
+            ("precision", self.precision not in _SHARDED_PRECISION, ", ".join(_SHARDED_PRECISION)),
+        ):
+            if bad:
+                raise UsageError(
+                    f"{{}} {getattr(self, name)}: not with --strategy fsdp",
+                    allowed=allowed,
+                    fix="Leave one of them out",
+                    option=name,
+                )
 
     def of_method(self, from_data: Mapping[str, Any] | None = None) -> BackboneOptions:
         """All options of the method, which must be known by now.

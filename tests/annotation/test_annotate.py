@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -253,13 +252,11 @@ def test_of_equally_good_thresholds_the_one_of_tighter_boxes_wins():
     assert _choose(np.zeros(4, int), overlaps, ["a"])["a"] == THRESHOLDS[33]
 
 
-PROGRAM = Path(sys.executable).with_name("lookcloser")
-
-
-def test_the_command_line_killed_and_continued(recognizer, squares, tmp_path):
-    command = [PROGRAM, "annotate", recognizer.folder, squares, "--out", tmp_path / "out",
-               "--batch-size", "1", "--format", "yolo", "--masks", "polygons"]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+def test_the_command_line_killed_and_continued(recognizer, squares, warm_python, tmp_path):
+    command = ["-m", "lookcloser", "annotate", recognizer.folder, squares, "--out",
+               tmp_path / "out", "--batch-size", "1", "--format", "yolo", "--masks",
+               "polygons"]  # fmt: skip
+    process = subprocess.Popen([sys.executable, *command], stderr=subprocess.DEVNULL)
     journal = tmp_path / "out" / JOURNAL
     deadline = time.monotonic() + 600
     while time.monotonic() < deadline and process.poll() is None:
@@ -270,7 +267,7 @@ def test_the_command_line_killed_and_continued(recognizer, squares, tmp_path):
     process.wait(timeout=600)
     killed = process.returncode == -signal.SIGKILL
     done = subprocess.run(
-        command, capture_output=True, text=True, check=False,
+        [warm_python, *command], capture_output=True, text=True, check=False,
         env={**os.environ, "NO_COLOR": "1"}, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -282,11 +279,12 @@ def test_the_command_line_killed_and_continued(recognizer, squares, tmp_path):
     assert len(labels) == 78
 
 
-def test_the_command_line_reports_skips(recognizer, squares, tmp_path):
+def test_the_command_line_reports_skips(recognizer, squares, warm_python, tmp_path):
     folder = shutil.copytree(squares / "test" / "blue", tmp_path / "photos")
     (folder / "broken.png").write_bytes(b"no")
     done = subprocess.run(
-        [PROGRAM, "annotate", recognizer.folder, folder, "--out", tmp_path / "o"],
+        [warm_python, "-m", "lookcloser", "annotate", recognizer.folder, folder,
+         "--out", tmp_path / "o"],
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 3

@@ -13,6 +13,7 @@ from lookcloser.annotation.outlines import (
     simplified,
     written_area,
 )
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.metrics import boxes_from_maps
 
 # pycocotools 2.0.11 answers NumPy 2's call of __array__ in the old way.
@@ -105,11 +106,11 @@ def test_run_lengths_of_full_and_empty(mask):
     np.testing.assert_array_equal(decoded(found, (4, 3)), mask)
 
 
-@pytest.mark.parametrize("size", [(300, 150), (41, 93), (56, 40)])
+@pytest.mark.parametrize("size", [ImageSize(300, 150), ImageSize(41, 93), ImageSize(56, 40)])
 def test_both_forms_are_in_pixels_of_the_picture(size):
     part = largest_part(smooth(3), 0.5)
     height, width = part.shape
-    box = scaled_box(bounds(part), part.shape, size)
+    box = scaled_box(bounds(part), Grid(*part.shape), size)
     polygon = np.array(segmentation(part, size, "polygons")[0]).reshape(-1, 2)
     np.testing.assert_allclose([*polygon.min(axis=0), *polygon.max(axis=0)], box, atol=0.01)
     runs = decoded(segmentation(part, size, "rle"), size)

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from filecmp import dircmp
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from safetensors import safe_open
+
+from .grown import GRADES, LEARNING, SCORING, TARGET
 
 ROOT = Path(__file__).parents[2]
 QUICK = [
@@ -137,7 +138,7 @@ def house(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(house: Path) -> Run:
+def run(house: Path, warm_python: str) -> Run:
     """Python with the copy in the place of the package."""
 
     def python(*words: object) -> subprocess.CompletedProcess[str]:
@@ -148,7 +149,7 @@ def run(house: Path) -> Run:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
         return subprocess.run(
-            [sys.executable, *map(str, words)],
+            [warm_python, *map(str, words)],
             cwd=house,
             env=environment,
             capture_output=True,
@@ -295,3 +296,89 @@ def test_a_new_view_is_one_file_and_its_line(house: Path, run: Run) -> None:
     shown = run("-m", "lookcloser", *asked, "--save", "views.png")
     assert shown.returncode == 0, shown.stderr
     assert (house / "views.png").stat().st_size > 0
+
+
+def test_a_new_task_is_seven_files(house: Path, run: Run, squares: Path) -> None:
+    package = house / "lookcloser"
+    choices = package / "core" / "choices.py"
+    change(choices, '"multilabel", "captioning"]', '"multilabel", "grading", "captioning"]')
+    change(choices, '"captioning": TaskTraits(', GRADES)
+    columns = package / "data" / "readers" / "tables" / "columns.py"
+    change(
+        columns,
+        '    "caption": "captioning",\n',
+        '    "caption": "captioning",\n    "grade": "grading",\n',
+    )
+    (package / "training" / "tasks" / "grading.py").write_text(LEARNING, encoding="utf-8")
+    line = "from lookcloser.training.tasks.module import"
+    fit = package / "training" / "fit.py"
+    change(fit, line, f"from lookcloser.training.tasks.grading import GradingModule\n{line}")
+    line = '    "captioning": CaptioningModule,\n'
+    change(fit, line, f'    "grading": GradingModule,\n{line}')
+    (package / "evaluation" / "grading.py").write_text(SCORING, encoding="utf-8")
+    line = "from lookcloser.evaluation.loop import"
+    evaluate = package / "evaluation" / "evaluate.py"
+    change(evaluate, line, f"from lookcloser.evaluation.grading import evaluate_grades\n{line}")
+    line = '    "captioning": evaluate_captions,\n'
+    change(evaluate, line, f'    "grading": evaluate_grades,\n{line}')
+    change(
+        package / "models" / "cam" / "options.py",
+        '    ("classification",),\n',
+        '    ("classification", "grading"),\n',
+    )
+    changed, new = touched(house)
+    assert new == {"training/tasks/grading.py", "evaluation/grading.py"}
+    assert len(changed | new) == 7
+
+    rows = ["image,grade,split"]
+    for split in ("train", "val", "test"):
+        for file in (squares / split).rglob("*.png"):
+            rows.append(f"{file.relative_to(squares).as_posix()},{file.parent.name},{split}")
+    data = house / "data"
+    shutil.copytree(squares, data, ignore=shutil.ignore_patterns("*.csv"))
+    (data / "grades.csv").write_text("\n".join(rows), encoding="utf-8")
+    checked = run("-m", "lookcloser", "data", "check", "data/grades.csv")
+    assert checked.returncode == 0, checked.stderr
+    assert "grading, 3 grades" in checked.stdout
+
+    done = run("-m", "lookcloser", "train", "data/grades.csv", "--out", "run", *QUICK)
+    assert done.returncode == 0, done.stderr
+    used = run(
+        "-c",
+        "import json, lookcloser\n"
+        "found = lookcloser.load('run', device='cpu')\n"
+        "(answer,) = found.predict('data/test/red/0.png')\n"
+        "scores = found.evaluate('data/grades.csv', split='test')\n"
+        "found.report('data/grades.csv', split='test')\n"
+        "print(json.dumps([answer.to_dict(), scores]))",
+    )
+    assert used.returncode == 0, used.stderr
+    answer, scores = json.loads(used.stdout)
+    assert answer["task"] == "grading"
+    assert answer["labels"][0]["name"] in {"blue", "green", "red"}
+    assert answer["regions"][0]["kind"] == "map"
+    assert 0 <= scores["mean error"] <= 2
+    assert "given the right grade" in (house / "run" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_new_form_of_export_is_one_file_and_its_line(house: Path, run: Run) -> None:
+    pytest.importorskip("onnxscript", reason="export asks for its extra first")
+    rooms = house / "lookcloser"
+    (rooms / "export" / "arrays.py").write_text(TARGET, encoding="utf-8")
+    change(
+        rooms / "recognizer" / "targets.py",
+        "TARGETS = {\n",
+        'TARGETS = {\n    "npz": Target("weights", "lookcloser.export.arrays:write"),\n',
+    )
+    assert touched(house) == ({"recognizer/targets.py"}, {"export/arrays.py"})
+
+    shown = flat(run("-m", "lookcloser", "export", "--help").stdout)
+    assert "npz: weights; onnx: one file" in shown
+    words = ["export", "timm:test_resnet", "--weights", "none", "--format"]
+    done = run("-m", "lookcloser", *words, "npz", "--out", "w.npz")
+    assert done.returncode == 0, done.stderr
+    assert "To see it: numpy.load" in flat(done.stderr)
+    assert (house / "w.npz").stat().st_size > 0
+    refused = run("-m", "lookcloser", *words, "npy")
+    assert refused.returncode == 2
+    assert "Close: npz" in refused.stderr

@@ -2,7 +2,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,11 +160,10 @@ def test_what_cannot_be_audited_is_said(recognizer, data, tmp_path):
         single.audit_report(data)
 
 
-def test_the_command_line(recognizer, data, tmp_path):
-    program = Path(sys.executable).with_name("lookcloser")
-    page = tmp_path / "page.html"
+def test_the_command_line(recognizer, data, warm_python, tmp_path):
+    program, page = (warm_python, "-m", "lookcloser"), tmp_path / "page.html"
     done = subprocess.run(
-        [program, "audit", recognizer.folder, data, "--out", page, "--per-class", "8"],
+        [*program, "audit", recognizer.folder, data, "--out", page, "--per-class", "8"],
         capture_output=True, text=True, check=False, timeout=600,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
     )  # fmt: skip
@@ -201,11 +199,10 @@ def test_the_report_shows_an_audit_of_its_split(recognizer, data, found, tmp_pat
     assert 'id="audit"' not in plain.read_text(encoding="utf-8")
 
 
-def test_the_report_verb_makes_one(recognizer, data, tmp_path):
-    program = Path(sys.executable).with_name("lookcloser")
-    page = tmp_path / "page.html"
+def test_the_report_verb_makes_one(recognizer, data, warm_python, tmp_path):
+    program, page = (warm_python, "-m", "lookcloser"), tmp_path / "page.html"
     done = subprocess.run(
-        [program, "report", recognizer.folder, data, "--out", page, "--audit"],
+        [*program, "report", recognizer.folder, data, "--out", page, "--audit"],
         capture_output=True, text=True, check=False, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

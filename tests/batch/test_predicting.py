@@ -236,11 +236,11 @@ predict_source(job, [photos], part_images=70, processes=int(processes), progress
 """
 
 
-def test_killed_three_times_each_image_is_answered_once(photos, network, job):
+def test_killed_three_times_each_image_is_answered_once(photos, network, job, warm_python):
     places = sorted(np.random.default_rng(7).choice(COUNT, 3, replace=False).tolist())
     for place, processes in zip(places, ("1", "2", "1"), strict=True):
         given = [str(network), str(photos), str(job().out), str(place), processes]
-        done = subprocess.run([sys.executable, "-c", PROGRAM, *given], check=False)
+        done = subprocess.run([warm_python, "-c", PROGRAM, *given], check=False)
         assert done.returncode == -signal.SIGKILL
         assert len(list(job().out.glob("part-*"))) < 5
     result = predict_source(job(), [str(photos)], part_images=70)

@@ -4,9 +4,9 @@ from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from lookcloser.closed_form import Memory, discriminant, fit_discriminant
-from lookcloser.closed_form.discriminant import leave_one_out
+from lookcloser.closed_form.discriminant import leave_one_out, temperature_of_all
 from lookcloser.closed_form.spectrum import Products, Shrunken, Spectrum
-from lookcloser.uncertainty import candidate_sets, refusals, softmax
+from lookcloser.uncertainty import candidate_sets, fit_temperature, refusals, softmax
 
 
 def drawn(per_class=8, classes=4, width=20, seed=0, spread=1.0):
@@ -113,6 +113,63 @@ def test_probabilities_mean_what_they_say():
     assert probabilities.max(axis=1).mean() == pytest.approx(right.mean(), abs=0.05)
 
 
+def new_images(head, **how):
+    """What a head says of many new images, and the truth."""
+    new, truth = drawn(20, seed=1000, **how)
+    return logits(head, new), truth
+
+
+def left_out_temperature(features, classes, shrinkage, monkeypatch):
+    """Of a head whose temperature is that of images left out one by one."""
+    with monkeypatch.context() as patch:
+        patch.setattr(discriminant, "temperature_of_all", lambda _r, _c, found, *_: found)
+        head = fit_discriminant(memory_of(features, classes), shrinkages=[shrinkage])
+    return head.calibration.temperature
+
+
+@pytest.mark.parametrize("per_class", [3, 5])
+def test_the_temperature_is_that_of_all_images_not_of_all_but_one(per_class, monkeypatch):
+    """Over six draws, as one says little: much nearer to what is best for new images."""
+    how = {"spread": 1.5, "width": 60, "classes": 20}
+    before, after = [], []
+    for seed in range(6):
+        features, classes = drawn(per_class, seed=seed, **how)
+        head = fit_discriminant(memory_of(features, classes), shrinkages=[0.9])
+        best = fit_temperature(*new_images(head, **how))
+        before.append(np.log(left_out_temperature(features, classes, 0.9, monkeypatch) / best))
+        after.append(np.log(head.calibration.temperature / best))
+    assert np.mean(before) > 0.1, "the bias that there is to be taken away"
+    assert abs(np.mean(after)) < 0.75 * np.mean(before)
+
+
+def test_with_many_images_one_fewer_changes_nothing(monkeypatch):
+    features, classes = drawn(40, spread=2.5)
+    head = fit_discriminant(memory_of(features, classes), shrinkages=[0.5])
+    assert head.calibration.temperature == left_out_temperature(features, classes, 0.5, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "counts", [(2, 2, 2), (1, 2, 2), (3, 1, 2), (9, 1, 1)], ids=lambda c: "-".join(map(str, c))
+)
+def test_classes_of_very_few_images_have_a_temperature(counts):
+    features, classes = drawn(9, classes=3)
+    kept = np.concatenate([np.flatnonzero(classes == c)[:n] for c, n in enumerate(counts)])
+    head = fit_discriminant(memory_of(features[kept], classes[kept]))
+    assert 0 < head.calibration.temperature < np.inf
+
+
+def test_images_that_are_all_the_same_have_a_temperature():
+    rows = np.repeat(np.eye(3, 5), 4, axis=0)
+    found = temperature_of_all(rows, np.repeat(np.arange(3), 4), 2.0, 0.5, np.zeros(3))
+    assert found == 2.0
+
+
+def test_copies_say_nothing_new_and_the_temperature_never_rises():
+    features, classes = drawn(2)
+    rows, many = np.repeat(features, 3, axis=0).astype(float), np.repeat(classes, 3)
+    assert temperature_of_all(rows, many, 2.0, 0.5, np.zeros(4)) <= 2.0
+
+
 def test_sets_cover_what_they_promise():
     features, classes = drawn(50, spread=2.5)
     head = fit_discriminant(memory_of(features, classes))
@@ -126,6 +183,7 @@ def test_the_shrinkage_is_that_of_the_lowest_cross_entropy_left_out(monkeypatch)
     """Of the scores of images left out, at the temperature that suits them."""
     features, classes = drawn(6, spread=2.0)
     seen, original = [], discriminant.leave_one_out
+    monkeypatch.setattr(discriminant, "temperature_of_all", lambda _r, _c, found, *_: found)
 
     def note(*arguments):
         seen.append(original(*arguments))

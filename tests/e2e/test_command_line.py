@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,14 +19,22 @@ TRAIN = [
 ]  # fmt: skip
 
 
-def lookcloser(*arguments, cwd, env=None):
+PROGRAM = Path(sys.executable).with_name("lookcloser")
+
+
+def installed(*arguments, cwd, env=None, program=(PROGRAM,)):
     """Run the installed program; returns the finished process with text output."""
-    program = Path(sys.executable).with_name("lookcloser")
     return subprocess.run(
-        [str(program), *map(str, arguments)],
+        [*program, *map(str, arguments)],
         cwd=cwd, capture_output=True, text=True, timeout=600, check=False,
         env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(env or {})},
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lookcloser(warm_python):
+    """As `installed`, without its imports."""
+    return partial(installed, program=(warm_python, "-m", "lookcloser"))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +45,7 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(squares, place):
     """A run made by the real command line, with what it printed."""
-    done = lookcloser("train", squares, *TRAIN, "--epochs", "8", "--out", "runs/squares", cwd=place)
+    done = installed("train", squares, *TRAIN, "--epochs", "8", "--out", "runs/squares", cwd=place)
     assert done.returncode == 0, done.stderr
     return place / "runs" / "squares", done
 
@@ -59,7 +68,7 @@ def test_the_command_is_kept_for_reproduction(trained):
     assert "--epochs 8" in text
 
 
-def test_predict_prints_an_answer_for_each_image(trained, squares, place):
+def test_predict_prints_an_answer_for_each_image(lookcloser, trained, squares, place):
     done = lookcloser("predict", trained[0], squares / "test" / "red", "--top", "2", cwd=place)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -68,7 +77,7 @@ def test_predict_prints_an_answer_for_each_image(trained, squares, place):
     assert sum("red" in line.split(":", 1)[1].split(",")[0] for line in lines) >= 4
 
 
-def test_predict_json_and_pictures(trained, squares, place):
+def test_predict_json_and_pictures(lookcloser, trained, squares, place):
     done = lookcloser(
         "predict", trained[0], *(squares / "test" / name / "0.png" for name in ("red", "blue")),
         "--json", "--save", "evidence", cwd=place,
@@ -86,7 +95,7 @@ def test_predict_json_and_pictures(trained, squares, place):
 
 
 def test_a_broken_image_among_good_ones_is_reported_and_the_rest_answered(
-    trained, squares, place, tmp_path
+    lookcloser, trained, squares, place, tmp_path
 ):
     shutil.copy(squares / "test" / "red" / "0.png", tmp_path / "good.png")
     (tmp_path / "bad.png").write_bytes(b"not an image")
@@ -97,7 +106,7 @@ def test_a_broken_image_among_good_ones_is_reported_and_the_rest_answered(
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_evaluate_prints_scores_as_json(trained, squares, place):
+def test_evaluate_prints_scores_as_json(lookcloser, trained, squares, place):
     done = lookcloser("evaluate", trained[0], squares, "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     scores = json.loads(done.stdout)
@@ -106,7 +115,7 @@ def test_evaluate_prints_scores_as_json(trained, squares, place):
     assert "supervision of the thresholds: boxes of 12 images of a separate split" in done.stderr
 
 
-def test_evaluate_with_as_few_boxes_as_one_wants(trained, squares, place):
+def test_evaluate_with_as_few_boxes_as_one_wants(lookcloser, trained, squares, place):
     done = lookcloser("evaluate", trained[0], squares, "--threshold-from", "few:3", cwd=place)
     assert done.returncode == 0, done.stderr
     assert "boxes of 3 images, drawn from 12 (seed 0), of a separate split" in done.stderr
@@ -115,7 +124,7 @@ def test_evaluate_with_as_few_boxes_as_one_wants(trained, squares, place):
     assert "random map" in header
 
 
-def test_explain_writes_a_sheet_of_views(trained, squares, place):
+def test_explain_writes_a_sheet_of_views(lookcloser, trained, squares, place):
     done = lookcloser(
         "explain", trained[0], squares / "test" / "red" / "1.png", "--view", "cam,gradcam",
         "--target", "red", "--save", "views.png", cwd=place,
@@ -125,7 +134,7 @@ def test_explain_writes_a_sheet_of_views(trained, squares, place):
         assert sheet.width > 3 * 320
 
 
-def test_report_is_one_page_without_links_to_outside(trained, squares, place):
+def test_report_is_one_page_without_links_to_outside(lookcloser, trained, squares, place):
     done = lookcloser("report", trained[0], squares, cwd=place)
     assert done.returncode == 0, done.stderr
     page = (trained[0] / "report.html").read_text(encoding="utf-8")
@@ -135,7 +144,7 @@ def test_report_is_one_page_without_links_to_outside(trained, squares, place):
     assert 'href="http' not in page
 
 
-def test_data_check(squares, place):
+def test_data_check(lookcloser, squares, place):
     done = lookcloser("data", "check", squares, "--json", cwd=place)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -146,12 +155,12 @@ def test_data_check(squares, place):
 
 
 def test_methods(place):
-    done = lookcloser("methods", "--json", cwd=place)
+    done = installed("methods", "--json", cwd=place)
     assert json.loads(done.stdout)[0]["name"] == "cam"
-    assert "cam" in lookcloser("methods", cwd=place).stdout
+    assert "cam" in installed("methods", cwd=place).stdout
 
 
-def test_a_yaml_file_gives_defaults_and_flags_win(squares, place, tmp_path):
+def test_a_yaml_file_gives_defaults_and_flags_win(lookcloser, squares, place, tmp_path):
     (tmp_path / "c.yaml").write_text(
         "backbone: test_resnet\nweights: none\nsize: 32\nworkers: 0\nepochs: 9\n"
         "mean: [0.5, 0.5, 0.5]\nmodel_kwargs: {drop_path_rate: 0.1}\n"
@@ -167,12 +176,9 @@ def test_a_yaml_file_gives_defaults_and_flags_win(squares, place, tmp_path):
     assert "drop_path_rate: 0.1" in config
 
 
-def test_ctrl_c_and_resume(squares, place, tmp_path):
-    program = Path(sys.executable).with_name("lookcloser")
+def test_ctrl_c_and_resume(lookcloser, squares, place, tmp_path):
     arguments = ["train", str(squares), *TRAIN, "--epochs", "500", "--out", str(tmp_path / "r")]
-    process = subprocess.Popen(
-        [str(program), *arguments], cwd=place, stderr=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([PROGRAM, *arguments], cwd=place, stderr=subprocess.PIPE, text=True)
     history = tmp_path / "r" / "metrics.csv"
     deadline = time.monotonic() + 600
     while not history.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -202,7 +208,7 @@ def test_what_is_wrong_is_said_with_the_next_step(squares, tmp_path, arguments, 
     """Of the program itself; tests/cli has more, without starting it anew for each."""
     (tmp_path / "squares").symlink_to(squares)
     env = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
-    done = lookcloser(*arguments, cwd=tmp_path, env=env)
+    done = installed(*arguments, cwd=tmp_path, env=env)
     said = " ".join(done.stderr.replace("│", " ").split())
     assert done.returncode == code, said
     assert message in said

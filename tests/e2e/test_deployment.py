@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import venv
 from pathlib import Path
 
@@ -25,17 +26,18 @@ ROOT = Path(__file__).parents[2]
 # What docs/how-to.md tells to install beside lookcloser itself.
 NEEDED = ("numpy", "pillow", "onnxruntime", "typer", "rich")
 LARGEST = 350 * 2**20
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory):
-    """A fresh environment, as the documentation says to make it."""
+    """A fresh environment, as the documentation says to make it, but by the pip of this one."""
     folder = tmp_path_factory.mktemp("deployed") / "env"
-    venv.create(folder, with_pip=True)
+    venv.create(folder, with_pip=False)
     program = folder / ("Scripts" if os.name == "nt" else "bin") / "python"
-    for given in (NEEDED, ("hatchling",), ("--no-deps", "--no-build-isolation", str(ROOT))):
+    for given in ((*NEEDED, "hatchling"), ("--no-deps", "--no-build-isolation", str(ROOT))):
         done = subprocess.run(
-            [program, "-m", "pip", "install", "-q", "--disable-pip-version-check", *given],
+            [*PIP, "--python", program, "install", "-q", "--no-compile", *given],
             capture_output=True,
             text=True,
             check=False,
@@ -46,7 +48,7 @@ def python(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(graphs_once, tmp_path_factory):
     from lookcloser.export import write_onnx
 
     torch.manual_seed(0)
@@ -106,7 +108,7 @@ def test_the_command_answers_too(python, model, tmp_path):
 
 def test_the_environment_is_small(python):
     listed = subprocess.run(
-        [python, "-m", "pip", "list", "--format", "json", "--disable-pip-version-check"],
+        [*PIP, "--python", python, "list", "--format", "json"],
         capture_output=True,
         text=True,
         check=True,

@@ -16,6 +16,7 @@ from lookcloser.cli.app import app
 from lookcloser.core import LookcloserError
 from lookcloser.core.preprocessing import input_pixels
 from lookcloser.core.results.scores import flat_scores
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Prediction, Region
 from lookcloser.data import Sample, read_data
 from lookcloser.data.scenes import write_scenes
@@ -110,7 +111,7 @@ def test_losses_are_those_of_all_words_of_all_references(recognizer, data):
             features = recognizer.model.backbone(as_batch(recognizer, picture))
         losses = []
         for text in answer.truth:
-            words = torch.tensor([START, *encode(text), END])
+            words = torch.tensor([START, *encode(text), END], device=features.device)
             logits = recognizer.model.word_logits(features, words[None, :-1])[0]
             losses += F.cross_entropy(logits, words[1:], reduction="none").tolist()
         assert answer.loss == pytest.approx(np.mean(losses), rel=1e-4)
@@ -170,7 +171,7 @@ LEFT, RIGHT = (0.0, 0.0, 20.0, 10.0), (60.0, 30.0, 80.0, 40.0)
     ],
 )  # fmt: skip
 def test_pointing_counts_boxes_of_the_word_in_original_pixels(word, peak, boxes, expected):
-    tally = captioning.PointingTally((32, 32))
+    tally = captioning.PointingTally(Grid(32, 32))
     tally.add([planted(word, peak, boxes)])
     assert flat_scores(tally.scores()).get("pointing") == expected
     assert tally.count == (expected is not None)

@@ -219,7 +219,7 @@ def test_boxes_of_each_true_label_are_scored(recognizer, found, tags):
         np.testing.assert_allclose(true_boxes, geometry.scale(wanted, (48, 48), (48, 48)))
         picture = as_batch(recognizer, Image.open(samples[row].source).convert("RGB"))
         with torch.no_grad():
-            maps = recognizer.model(picture).maps[0]
+            maps = recognizer.model(picture).maps[0].cpu()
         torch.testing.assert_close(
             torch.from_numpy(own), maps[recognizer.names.index(name)], rtol=1e-3, atol=1e-3
         )

@@ -1,7 +1,6 @@
 """The examples run as they are written."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,32 +10,38 @@ from PIL import Image
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(name, *arguments, cwd):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", str(EXAMPLES / name), *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+@pytest.fixture
+def run(warm_python, tmp_path):
+    """Run an example in an empty folder; returns what it printed."""
+
+    def example(name, *arguments):
+        done = subprocess.run(
+            [warm_python, "-W", "error", str(EXAMPLES / name), *map(str, arguments)],
+            cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return example
 
 
-def test_train_and_look(tmp_path):
-    said = run("01_train_and_look.py", "--quick", "--folder", tmp_path / "out", cwd=tmp_path)
+def test_train_and_look(run, tmp_path):
+    said = run("01_train_and_look.py", "--quick", "--folder", tmp_path / "out")
     assert "'top1'" in said
     with Image.open(tmp_path / "out" / "evidence.png") as picture:
         assert picture.width > 600
 
 
-def test_views_of_any_network(tmp_path):
+def test_views_of_any_network(run, tmp_path):
     noise = np.random.default_rng(0).integers(0, 255, (60, 80, 3)).astype(np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
-    run("02_views_of_any_network.py", "a.png", "--model", "resnet18", cwd=tmp_path)
+    run("02_views_of_any_network.py", "a.png", "--model", "resnet18")
     with Image.open(tmp_path / "views.png") as picture:
         assert picture.width > 4 * 300
 
 
-def test_images_of_a_class(tmp_path):
-    said = run("07_images_of_a_class.py", "--quick", "--folder", tmp_path / "made", cwd=tmp_path)
+def test_images_of_a_class(run, tmp_path):
+    said = run("07_images_of_a_class.py", "--quick", "--folder", tmp_path / "made")
     assert "of 2 flipped" in said
     names = sorted(path.name for path in (tmp_path / "made").iterdir())
     assert names == ["class-0.png", "class-7.png", "fooling-0.png", "fooling-7.png"]
@@ -44,15 +49,15 @@ def test_images_of_a_class(tmp_path):
         assert image.size == (64, 64)
 
 
-def test_score_maps(tmp_path):
-    said = run("03_score_maps.py", cwd=tmp_path).splitlines()
+def test_score_maps(run):
+    said = run("03_score_maps.py").splitlines()
     assert said[0].startswith("published protocol, V2")
     assert len(said) == 5
 
 
-def test_feedback(tmp_path):
+def test_feedback(run, tmp_path):
     few = ("--images", 64, "--epochs", 1, "--seeds", 0)
-    said = run("04_feedback.py", *few, cwd=tmp_path).splitlines()
+    said = run("04_feedback.py", *few).splitlines()
     assert [line.split(" top-1")[0].strip() for line in said[:4]] == [
         "attention, noise 0",
         "control, noise 0",
@@ -63,16 +68,16 @@ def test_feedback(tmp_path):
         assert picture.width > 400
 
 
-def test_sequence_shapes(tmp_path):
-    said = run("05_sequence_shapes.py", cwd=tmp_path).splitlines()
+def test_sequence_shapes(run):
+    said = run("05_sequence_shapes.py").splitlines()
     shapes = ["one-to-many", "many-to-one", "many-to-many", "per frame"]
     assert [line.split(",")[0] for line in said] == shapes
     assert said[0].endswith("a red bird; a blue car; a bird; car")
 
 
-def test_tags_and_captions(tmp_path):
+def test_tags_and_captions(run, tmp_path):
     out = tmp_path / "out"
-    said = run("06_tags_and_captions.py", "--quick", "--folder", out, cwd=tmp_path)
+    said = run("06_tags_and_captions.py", "--quick", "--folder", out)
     assert "'exact'" in said
     assert "'exact caption'" in said
     for name in ("tags.png", "labels.png", "caption.png"):

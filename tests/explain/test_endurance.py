@@ -1,4 +1,4 @@
-"""Ten thousand calls on a tiny network: nothing is left in memory or on the network."""
+"""Two thousand calls on a tiny network: nothing is left in memory or on the network."""
 
 import resource
 from pathlib import Path
@@ -9,7 +9,7 @@ from torch import nn
 
 from lookcloser.explain import cam, gradcam, guided_backprop, saliency
 
-CALLS = {cam: 7000, gradcam: 1000, saliency: 1000, guided_backprop: 1000}
+CALLS = {cam: 1400, gradcam: 200, saliency: 200, guided_backprop: 200}
 
 
 def resident():
@@ -19,20 +19,20 @@ def resident():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
-def test_ten_thousand_calls_leave_nothing():
+def test_two_thousand_calls_leave_nothing():
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3)
     )
-    images = torch.randn(1, 3, 40, 40)  # its features have 46 kB: of 1000 calls they would be 46 MB
+    images = torch.randn(1, 3, 40, 40)  # its features have 46 kB: of 200 calls they would be 9 MB
     for view in CALLS:
-        for _ in range(100):
+        for _ in range(50):
             view(model, images, 1)
     before = resident()
     for view, count in CALLS.items():
         for _ in range(count):
             view(model, images, 1)
-    assert resident() - before < 20 * 2**20
+    assert resident() - before < 6 * 2**20
     for module in model.modules():
         assert not module._forward_hooks
         assert not module._forward_pre_hooks

@@ -135,6 +135,15 @@ def test_normalize_keeps_nothing_as_nothing():
     assert torch.equal(normalize(maps), expected)
 
 
+def test_maps_of_several_targets_are_each_clipped_at_their_own_percentile():
+    maps = torch.arange(1.0, 25.0).reshape(1, 2, 3, 4).mul(torch.tensor([1.0, 9.0])[:, None, None])
+    drawn = normalize(maps, clip=0.8)
+    for index in range(2):
+        assert torch.equal(drawn[0, index], normalize(maps[0, index], clip=0.8))
+        highest = maps[0, index].flatten()[round(0.8 * 11)]
+        torch.testing.assert_close(drawn[0, index], (maps[0, index] / highest).clamp(max=1))
+
+
 def test_the_layer_does_not_depend_on_the_sizes_seen_before():
     # At 32 px ResNet's last stage has one cell, no map: there the stage before is the last one.
     torch.manual_seed(0)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,18 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
 
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data.vocabulary import END
-from lookcloser.export import Differences, graphs, write_onnx
-from lookcloser.export import onnx as writing
+from lookcloser.export import Differences, write_onnx
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.models import Model, build_model
-from lookcloser.models.file_form import Decoding
 
-onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 SIZE = 48
@@ -41,7 +36,6 @@ CASES = {
     "cnnrnn": ("cnnrnn", LABELS),
     "cnnrnn exact": ("cnnrnn", {**LABELS, "decoder": "exact"}),
     "rnn": ("rnn", {**WORDS, "beam": 1}),
-    "lstm": ("lstm", WORDS),
     "gru drawn": ("gru", {**WORDS, "max_length": 3, "temperature": 1.0, "top_p": 0.9}),
     "lstm attending": ("lstm", {**WORDS, "attend": True, "tied": True}),
 }
@@ -87,40 +81,9 @@ def drawn_pixels(count: int, size: int = SIZE) -> np.ndarray:
     return coarse.repeat(size // 6, axis=2).repeat(size // 6, axis=3)
 
 
-def digest(module: nn.Module) -> str:
-    """What tells the weights of two networks apart."""
-    found = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        found.update(name.encode() + value.numpy().tobytes())
-    return found.hexdigest()
-
-
 @pytest.fixture(scope="session", autouse=True)
-def _graphs_once() -> Iterator[None]:
-    """Graphs of equal weights are exported once, and what torch's exporter knows is read once."""
-    from torch.onnx._internal.exporter._registration import ONNXRegistry
-
-    images: dict[object, onnx.ModelProto] = {}
-    decoders: dict[object, dict[str, onnx.ModelProto]] = {}
-
-    def image_graph(graph: graphs.ImageGraph, size: tuple[int, int]) -> onnx.ModelProto:
-        key = (digest(graph), graph.task, graph.temperature, size)
-        if key not in images:
-            images[key] = graphs.image_graph(graph, size)
-        return copy.deepcopy(images[key])
-
-    def decoding_graphs(decoding: Decoding, features: Tensor) -> dict[str, onnx.ModelProto]:
-        key = (digest(decoding.step), decoding.longest)
-        if key not in decoders:
-            decoders[key] = graphs.decoding_graphs(decoding, features)
-        return copy.deepcopy(decoders[key])
-
-    with pytest.MonkeyPatch.context() as patch:
-        known = staticmethod(cache(ONNXRegistry.from_torchlib))
-        patch.setattr(ONNXRegistry, "from_torchlib", known)
-        patch.setattr(writing, "image_graph", image_graph)
-        patch.setattr(writing, "decoding_graphs", decoding_graphs)
-        yield
+def _graphs_once(graphs_once: None) -> None:
+    """See `tests.graphs`."""
 
 
 @pytest.fixture(scope="session")

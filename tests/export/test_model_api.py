@@ -86,4 +86,4 @@ def test_names_hold_no_blank_and_stay_apart_from_the_true_ones():
 
 
 def test_of_captions_it_is_told_nothing():
-    assert model_info(header_of(make_engine("lstm").model, 3), Parts()) == {}
+    assert model_info(header_of(make_engine("rnn").model, 3), Parts()) == {}

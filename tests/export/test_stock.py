@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-import timm
-import torch
-from safetensors.torch import save_file
 
 import lookcloser
 from lookcloser.core.errors import UsageError
 from lookcloser.runtime.onnx import OnnxRecognizer
+
+from ..stock import stock
 
 
 @pytest.fixture(scope="module")
@@ -24,18 +23,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[
     folder = tmp_path_factory.mktemp("stock")
 
     def export(name: str) -> tuple[Any, Any, Any]:
-        torch.manual_seed(1)
-        net = timm.create_model(name, num_classes=7)
-        with torch.no_grad():
-            for parameter in net.parameters():
-                if parameter.shape[:1] == (7,):
-                    parameter.normal_()
-        weights = folder / f"{name}.safetensors"
-        save_file(net.state_dict(), weights)
-        given = {"weights": str(weights), "model_kwargs": {"num_classes": 7}}
-        stock = lookcloser.load(f"timm:{name}", device="cpu", **given)
-        found = stock.export(folder / f"{name}.onnx")
-        return stock, lookcloser.load(found.path), found
+        recognizer = stock(name, folder)
+        found = recognizer.export(folder / f"{name}.onnx")
+        return recognizer, lookcloser.load(found.path), found
 
     return export
 
@@ -49,7 +39,7 @@ def images(count: int) -> list[np.ndarray]:
 def test_a_convolutional_network_takes_its_class_maps_along(
     exported: Callable[[str], tuple[Any, Any, Any]],
 ) -> None:
-    stock, file, found = exported("test_resnet")
+    recognizer, file, found = exported("test_resnet")
     assert isinstance(file, OnnxRecognizer)
     assert found.differences.logits < 1e-4
     assert found.differences.maps < 1e-4
@@ -57,30 +47,30 @@ def test_a_convolutional_network_takes_its_class_maps_along(
     onnx.checker.check_model(model)
     outputs = {item.name for item in model.graph.output}
     assert outputs == {"logits", "scores", "saliency_map", "feature_vector"}
-    for one, other in zip(file.predict(images(3)), stock.predict(images(3)), strict=True):
+    for one, other in zip(file.predict(images(3)), recognizer.predict(images(3)), strict=True):
         assert [label.name for label in one.labels] == [label.name for label in other.labels]
         assert one.labels[0].score == pytest.approx(other.labels[0].score, abs=1e-4)
         assert len(one.regions) == 5
         for region, wanted in zip(one.regions, other.regions, strict=True):
             assert region.box == (wanted.box and pytest.approx(wanted.box, abs=0.5))
             np.testing.assert_allclose(region.heatmap, wanted.heatmap, atol=1e-3)
-    assert not any(module._forward_hooks for module in stock.model.modules())
+    assert not any(module._forward_hooks for module in recognizer.model.modules())
 
 
 def test_a_network_without_class_maps_answers_without_evidence(
     exported: Callable[[str], tuple[Any, Any, Any]],
 ) -> None:
-    stock, file, found = exported("test_vit")
+    recognizer, file, found = exported("test_vit")
     assert found.differences.maps is None
-    (one,), (other,) = (engine.predict(images(1)) for engine in (file, stock))
+    (one,), (other,) = (engine.predict(images(1)) for engine in (file, recognizer))
     assert [label.name for label in one.labels] == [label.name for label in other.labels]
     assert not one.regions
     assert other.regions
 
 
 def test_8_bits_need_images_that_are_given(tmp_path: Path) -> None:
-    stock = lookcloser.load("timm:test_resnet", device="cpu", weights="none")
+    recognizer = lookcloser.load("timm:test_resnet", device="cpu", weights="none")
     with pytest.raises(UsageError, match="Give --out"):
-        stock.export()
+        recognizer.export()
     with pytest.raises(lookcloser.LookcloserError, match="--calibrate FOLDER"):
-        stock.export(tmp_path / "a.onnx", int8=True)
+        recognizer.export(tmp_path / "a.onnx", int8=True)

@@ -46,6 +46,14 @@ def test_classes_are_chosen_by_index_or_by_score():
     assert best_classes(logits, 9).tolist() == [[1, 2, 0], [0, 2, 1]]
 
 
+@pytest.mark.parametrize("k", [1, 3, 40])
+def test_of_equal_scores_the_first_class_is_the_best(k):
+    logits = torch.zeros(2, 1000)
+    logits[1, [7, 400, 900]] = 1
+    expected = [7, 400, 900, *(index for index in range(40) if index != 7)][:k]
+    assert best_classes(logits, k).tolist() == [list(range(k)), expected]
+
+
 @pytest.mark.parametrize(
     ("targets", "top"), [(1, None), (torch.zeros(2, 1).long(), 1), ([1], None)]
 )

@@ -1,13 +1,12 @@
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import torch
 
 from lookcloser.losses import gather_across_ranks, mamc_loss
 
-# Two processes, forked after the slow import, with 3 and 5 of 8 images. Each writes what it
+# Two processes, with 3 and 5 of 8 images. Each writes what it
 # gathered and its gradient of the shared weight.
 PROCESSES = """
 import os, sys
@@ -31,14 +30,16 @@ if child:
 """
 
 
-def test_two_processes_have_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+def test_two_processes_have_the_gradient_of_the_whole_batch(
+    warm_python: str, tmp_path: Path
+) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(8, 4, generator=generator, dtype=torch.double)
     weight = torch.randn(4, 6, generator=generator, dtype=torch.double)
     labels = torch.tensor([0, 1, 0, 1, 2, 2, 0, 2])
     torch.save((images, labels, weight), tmp_path / "batch.pt")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, "-c", PROCESSES, str(tmp_path)]
+    command = [warm_python, "-c", PROCESSES, str(tmp_path)]
     subprocess.run(command, env=environment, check=True, timeout=600)
 
     weight.requires_grad_()

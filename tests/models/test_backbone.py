@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import timm
 import torch
@@ -5,6 +7,7 @@ from safetensors.torch import save_file
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.sizes import Grid
 from lookcloser.models import (
     CAM,
     Backbone,
@@ -44,7 +47,7 @@ def test_token_grids_of_long_images(size):
 def test_the_grid_of_a_size_is_that_of_its_features(name):
     backbone = Backbone(name).double().train()
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    grid = backbone.grid((64, 97))
+    grid = backbone.grid(Grid(64, 97))
     assert grid == tuple(backbone.eval()(torch.zeros(1, 3, 64, 97).double()).shape[2:])
     assert backbone.train().training
     for key, value in backbone.state_dict().items():
@@ -101,8 +104,18 @@ DEAD = [
 LIVING = ["resnet18", "convnext_atto", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224"]
 
 
+def needs_a_map_from(name):
+    """Skip where this timm has no way to put the network's tokens on a grid."""
+    kind = timm.models.model_entrypoint(name).__module__
+    if name in ("crossvit_9_240", "coat_lite_tiny") and not any(
+        hasattr(value, "forward_intermediates") for value in vars(sys.modules[kind]).values()
+    ):
+        pytest.skip(f"{name} has no maps in timm {timm.__version__}; from 1.0.31 on it has")
+
+
 @pytest.mark.parametrize("name", [*DEAD, *LIVING, "test_efficientnet"])
 def test_every_parameter_gets_a_gradient(name):
+    needs_a_map_from(name)
     torch.manual_seed(0)
     model = CAM(2, CAM.Options(name)).train()
     side = 64 if timm.get_pretrained_cfg(name).fixed_input_size is False else None
@@ -188,6 +201,7 @@ def test_only_the_layers_that_are_gone_are_passed_over():
 # ---- one map of features, in the order of the image
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element")  # older versions of timm
 def test_a_norm_behind_a_hidden_layer_is_not_of_the_features():
     torch.manual_seed(0)
     backbone, images = Backbone("inception_next_atto").eval(), torch.randn(1, 3, 64, 64)
@@ -217,6 +231,7 @@ def test_a_norm_over_the_last_axis_comes_before_the_pooling_too(name):
     ],
 )
 def test_a_change_in_a_corner_moves_the_map_there(name, width, cells):
+    needs_a_map_from(name)
     torch.manual_seed(0)
     backbone, side = Backbone(name).eval(), timm.get_pretrained_cfg(name).input_size[-1]
     assert backbone.width == width
@@ -267,17 +282,17 @@ def test_sizes_that_a_network_does_not_take_are_named(name, size, message):
 
 def test_the_advice_on_sizes_is_good():
     backbone = Backbone("mixer_s16_224", options={"img_size": 128})
-    backbone.check((128, 128))
+    backbone.check(Grid(128, 128))
     assert backbone(torch.zeros(1, 3, 128, 128)).shape == (1, 512, 8, 8)
 
 
 def test_batch_norm_needs_more_than_one_value():
     backbone = Backbone("test_resnet")
     with pytest.raises(LookcloserError, match="batch norm of test_resnet .*--freeze-norm"):
-        backbone.check((16, 16), batch=1)
-    backbone.check((16, 16), batch=2)
-    backbone.check((96, 96), batch=1)
-    Backbone("convnext_atto").check((32, 32), batch=1)  # it has no batch norm
+        backbone.check(Grid(16, 16), batch=1)
+    backbone.check(Grid(16, 16), batch=2)
+    backbone.check(Grid(96, 96), batch=1)
+    Backbone("convnext_atto").check(Grid(32, 32), batch=1)  # it has no batch norm
 
 
 def test_weights_of_five_axes_are_left_in_their_layout():

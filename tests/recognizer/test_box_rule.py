@@ -14,6 +14,7 @@ from PIL import Image
 from lookcloser.core import Label, LookcloserError
 from lookcloser.core.header import ModelHeader, header_text, parse_header, with_box_rule
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.models import CAM, save_model_file
 from lookcloser.recognizer import Recognizer, load
 from lookcloser.runtime.regions import map_regions
@@ -39,7 +40,7 @@ def two_levels(low: float) -> np.ndarray:
 
 
 def box(maps: np.ndarray, threshold: float, rule: str) -> tuple[float, ...]:
-    (region,) = map_regions(maps, LABEL, (64, 64), (64, 64), threshold, rule)  # type: ignore[arg-type]  # a word
+    (region,) = map_regions(maps, LABEL, ImageSize(64, 64), Grid(64, 64), threshold, rule)  # type: ignore[arg-type]  # a word
     assert region.box is not None
     return region.box
 
@@ -71,7 +72,7 @@ def test_they_are_the_same_where_the_lowest_value_is_zero() -> None:
 @pytest.mark.parametrize("rule", ["max", "range"])
 def test_a_map_without_positive_evidence_has_no_box(rule: str) -> None:
     maps = two_levels(-1.0) - 1.5
-    (region,) = map_regions(maps, LABEL, (64, 64), (64, 64), 0.2, rule)  # type: ignore[arg-type]  # a word
+    (region,) = map_regions(maps, LABEL, ImageSize(64, 64), Grid(64, 64), 0.2, rule)  # type: ignore[arg-type]  # a word
     assert region.box is None
     assert region.heatmap is not None
     assert not region.heatmap.any()
@@ -120,8 +121,8 @@ def test_load_takes_it_for_what_is_loaded(file: Path) -> None:
         (expected,) = map_regions(
             output.maps[0, :1],
             LABEL,
-            (40, 48),
-            (32, 32),
+            ImageSize(40, 48),
+            Grid(32, 32),
             threshold,
             rule,  # type: ignore[arg-type]  # a word
         )

@@ -94,7 +94,7 @@ def test_the_heatmap_is_the_models_own_map(recognizer, squares):
     batch = as_batch(recognizer, Image.open(squares / RED).convert("RGB"))
     with torch.no_grad():
         maps = recognizer.model(batch).maps[0, answer.labels[0].index]
-    np.testing.assert_allclose(answer.regions[0].heatmap, normalize(maps).numpy(), atol=1e-5)
+    np.testing.assert_allclose(answer.regions[0].heatmap, normalize(maps).cpu().numpy(), atol=1e-5)
 
 
 def test_load_gives_the_same_answers(recognizer, squares):

@@ -10,7 +10,9 @@ from lookcloser.core import Label, LookcloserError
 from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.explain import normalize
+from lookcloser.layers.class_head import best_classes
 from lookcloser.runtime import (
     ArrayOutput,
     Promise,
@@ -20,6 +22,7 @@ from lookcloser.runtime import (
     predictions,
 )
 from lookcloser.runtime.answering import best_labels, sigmoid, softmax
+from lookcloser.runtime.onnx_engine import _above
 
 NAMES = ("cat", "dog", "owl")
 HEADER = ModelHeader("cam", {}, "classification", NAMES, Preprocessing((40, 40)))
@@ -45,8 +48,29 @@ def test_scores_are_those_of_torch(scale):
 
 
 def test_the_best_labels_come_first_and_equal_ones_in_their_order():
-    labels = best_labels(np.array([0.2, 0.4, 0.4], np.float32), NAMES, 5)
+    logits = np.array([0.2, 0.4, 0.4], np.float32)
+    labels = best_labels(logits, softmax(logits), NAMES, 5)
     assert [(label.name, label.index) for label in labels] == [("dog", 1), ("owl", 2), ("cat", 0)]
+
+
+@pytest.mark.parametrize("row", [[900, 0, 50], [0, 0, 0], [7, 9, 9]])
+def test_labels_and_maps_are_of_the_same_classes_in_the_same_order(row):
+    """Also where scores are rounded to equal ones, and whatever runs the network."""
+    logits = np.array([row], np.float32)
+    expected = sorted(range(3), key=lambda index: (-row[index], index))
+    tokens = best_classes(torch.from_numpy(logits), 3)
+    assert tokens.tolist() == [expected]
+    maps = np.ones((1, 3, 2, 2), np.float32)
+    output = ArrayOutput(logits, maps, tokens.numpy())
+    (answer,) = predictions(output, HEADER, [(8, 8)], 3)
+    assert [label.index for label in answer.labels] == expected
+    assert [region.label for region in answer.regions] == [label.name for label in answer.labels]
+
+
+def test_tags_too_are_ranked_by_what_is_not_rounded():
+    logits = np.array([[40.0, 90.0, 60.0]], np.float32)
+    assert sigmoid(logits).tolist() == [[1, 1, 1]]
+    assert _above(logits, 0.5).tolist() == [[1, 2, 0]]
 
 
 def test_heatmaps_are_those_of_explain():
@@ -193,6 +217,8 @@ class TestDoubt:
 def test_an_even_map_has_no_box(value):
     """Enlarging it leaves differences of rounding, which say nothing."""
     maps = np.full((1, 5, 4), value, dtype=np.float32)
-    (region,) = map_regions(maps, [Label("cat", 0.5, 0)], (300, 200), (48, 32), 0.2, "range")
+    (region,) = map_regions(
+        maps, [Label("cat", 0.5, 0)], ImageSize(300, 200), Grid(48, 32), 0.2, "range"
+    )
     assert region.box is None
     assert region.says_nothing == "everywhere alike"

@@ -32,8 +32,11 @@ helper, FLOAT = onnx.helper, onnx.TensorProto.FLOAT
 HEADER = ModelHeader("cam", {}, "classification", ("a", "b"), Preprocessing((8, 8)))
 
 
-def network(classes: int = 2, size: int = 8):
-    """Logits and scores: the mean of the image, times a weight for each class."""
+def network(classes: int = 2, size: int = 8, more=None):
+    """Logits and scores: the mean of the image, times a weight for each class.
+
+    And the outputs in ``more``, a name with its shape, of ones.
+    """
     weight = onnx.numpy_helper.from_array(np.ones((3, classes), np.float32), "weight")
     graph = helper.make_graph(
         [
@@ -41,14 +44,31 @@ def network(classes: int = 2, size: int = 8):
             helper.make_node("Flatten", ["pooled"], ["flat"]),
             helper.make_node("MatMul", ["flat", "weight"], ["logits"]),
             helper.make_node("Softmax", ["logits"], ["scores"]),
+            *(
+                helper.make_node(
+                    "ConstantOfShape",
+                    [f"shape of {name}"],
+                    [name],
+                    value=onnx.numpy_helper.from_array(np.ones(1, np.float32)),
+                )
+                for name in more or {}
+            ),
         ],
         "network",
         [helper.make_tensor_value_info("image", FLOAT, ["batch", 3, size, size])],
         [
             helper.make_tensor_value_info(name, FLOAT, ["batch", classes])
             for name in ("logits", "scores")
+        ]
+        + [
+            helper.make_tensor_value_info(name, FLOAT, shape)
+            for name, shape in (more or {}).items()
         ],
-        [weight],
+        [weight]
+        + [
+            onnx.numpy_helper.from_array(np.array(shape, np.int64), f"shape of {name}")
+            for name, shape in (more or {}).items()
+        ],
     )
     opset = helper.make_opsetid("", 20)
     return helper.make_model(graph, opset_imports=[opset], ir_version=10)
@@ -91,6 +111,54 @@ def test_what_was_written_is_read(tmp_path):
     assert found.parts == parts
     assert found.header == HEADER
     assert found.graphs == {name: name.encode() for name in GRAPHS}
+
+
+def test_nothing_said_of_the_answer_is_the_plainest_one(tmp_path):
+    found = read_onnx(write(tmp_path / "a.onnx", **{PARTS_KEY: "{}"}))
+    assert found.parts == Parts()
+    assert (found.parts.memory, found.parts.longest) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "just_beyond"),
+    [
+        ("temperature", 1e-6, 1e6, 1e6 + 0.5),
+        ("longest", 1, 10_000, 10_001),
+        ("beam", 1, 1000, 1001),
+        ("node_budget", 1, 10**6, 10**6 + 1),
+        ("scored_paths", 1, 10**6, 0),
+    ],
+)
+def test_the_work_of_a_search_has_bounds(tmp_path, name, least, most, just_beyond):
+    def written(value):
+        search = vars(Search("beam", 0, 1, 4)) | {name: value}
+        graphs = {GRAPH_KEY + name: graph_text(b"") for name in GRAPHS}
+        text = json.dumps(vars(Parts()) | {"search": search})
+        return write(tmp_path / "a.onnx", **{PARTS_KEY: text}, **graphs)
+
+    for value in (least, most):
+        assert getattr(read_onnx(written(value)).parts.search, name) == value
+    refused(written(just_beyond), "header is damaged")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "others"),
+    [
+        ("saliency_map", (1, 2, 4, 4), [(1, 3, 4, 4), (1, 2, 4), (2, 2, 4, 4)]),
+        ("part_maps", (1, 3, 4, 4), [(1, 3, 4), (2, 3, 4, 4), (1, 3, 0, 4)]),
+        ("boxes", (1, 2, 5), [(1, 2, 4), (1, 5), (2, 2, 5)]),
+        ("distances", (1,), [(1, 1), (2,)]),
+    ],
+)
+def test_outputs_of_other_shapes_are_refused(tmp_path, name, shape, others):
+    def answered(shape):
+        file = write(tmp_path / "a.onnx", network(more={name: shape}))
+        return load(file, threads=1).engine.answer(np.zeros((1, 3, 8, 8), np.uint8), 2)
+
+    assert answered(shape).logits.shape == (1, 2)
+    for other in others:
+        with pytest.raises(LookcloserError, match="a.onnx"):
+            answered(other)
 
 
 def test_every_truncation_is_refused(file):

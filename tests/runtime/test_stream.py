@@ -11,6 +11,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.runtime import ArrayOutput, stream
+from lookcloser.runtime.stream import NO_NUMBERS
 
 HEADER = ModelHeader("none", {}, "classification", ("dark", "light"), Preprocessing((6, 4)))
 
@@ -48,6 +49,37 @@ def test_answers_come_in_order_and_a_broken_image_fails_alone(folder, workers):
     assert best == ["dark", "light", None, "light", "dark"]
     assert "2.png" in found[2].error
     assert engine.batches == [2, 1, 1]
+
+
+@pytest.mark.parametrize("field", ["logits", "maps"])
+def test_an_answer_that_is_no_number_is_an_error_of_its_image_alone(folder, field):
+    class Breaks(Brightness):
+        def answer(self, pixels, top):
+            output = super().answer(pixels, top)
+            maps, tokens = np.ones((len(pixels), 1, 2, 2), np.float32), np.zeros((len(pixels), 1))
+            found = {"logits": output.logits, "maps": maps}
+            found[field][output.logits[:, 1] > 0] = np.nan
+            return ArrayOutput(**found, tokens=tokens.astype(np.int64))
+
+    found = list(stream(Breaks(), folder, batch_size=2))
+    said = [answer.error and answer.error.partition(":")[0] for answer in found]
+    assert said[0] is None
+    assert found[0].labels[0].name == "dark"
+    assert said[1] == said[3] == NO_NUMBERS
+    assert found[1].path.name == "1.png"
+    assert found[1].size == (20, 10)
+    assert not found[1].labels
+
+
+def test_a_class_that_is_ruled_out_is_an_answer():
+    class RulesOut(Brightness):
+        def answer(self, pixels, top):
+            output = super().answer(pixels, top)
+            output.logits[:, 0] = -np.inf
+            return output
+
+    (answer,) = stream(RulesOut(), np.zeros((5, 5, 3), np.uint8))
+    assert answer.labels[0].score == 1.0
 
 
 def test_one_batch_is_answered_before_the_next_but_one_is_read(folder):

@@ -29,12 +29,28 @@ def test_every_part_runs_on_the_cpu(gpu, squares, tmp_path, capsys, monkeypatch)
     ]  # fmt: skip
     assert [row["training"] for row in found["training"]] == list(few)
     assert [row["method"] for row in found["methods"]] == ["osme", "racnn"]
-    for title in ("evidence", "decoding", "batch", "training"):
+    assert [row["fsdp"] for row in found["fsdp"]] == ["plain", "plain again", "fsdp"]
+    assert [row["weights from plain"] for row in found["fsdp"]] == [0.0, 0.0, 0.0]
+    for title in ("evidence", "decoding", "batch", "training", "fsdp"):
         for row in found[title]:
             numbers = [value for value in row.values() if isinstance(value, float)]
             assert numbers
             assert all(value >= 0 for value in numbers), (title, row)
     capsys.readouterr()
+
+
+def test_a_part_that_fails_is_named_and_keeps_no_other_from_running(
+    gpu, tmp_path, capsys, monkeypatch
+):
+    def fails(_size):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(gpu, "evidence", fails)
+    out = tmp_path / "gpu.json"
+    with pytest.raises(SystemExit, match="failed: evidence"):
+        gpu.main(["--quick", "--parts", "evidence", "decoding", "--json", str(out)])
+    assert set(json.loads(out.read_text())) == {"machine", "decoding"}
+    assert "out of memory" in capsys.readouterr().err
 
 
 def test_without_a_gpu_it_says_so(gpu, monkeypatch):

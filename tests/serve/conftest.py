@@ -78,7 +78,7 @@ class Models:
 
 
 @pytest.fixture(scope="session")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Models:
+def files(graphs_once: None, tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("served")
 
     def saved(engine: TorchEngine, name: str) -> Path:

@@ -21,6 +21,12 @@ def files_of(*images):
     return [("image", (name, content, "image/png")) for name, content in images]
 
 
+def as_png(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
 def close(found, expected):
     """The same JSON, numbers to 1e-5."""
     if isinstance(expected, dict):
@@ -99,6 +105,33 @@ def test_a_broken_image_fails_alone(insects, drawing):
     assert third["labels"]
     assert second["labels"] == []
     assert second["error"].startswith("b.png: not an image that can be read")
+
+
+def test_an_image_that_the_network_has_no_answer_to_is_not_the_servers_fault(
+    insects, drawing, monkeypatch
+):
+    engine = insects.app.models["insects"].version.engine
+    real = type(engine).answer
+
+    def breaks(self, pixels, top):
+        if (pixels == 0).all(axis=(1, 2, 3)).any():
+            raise RuntimeError("too dark")
+        output = real(self, pixels, top)
+        output.logits[(pixels == 255).all(axis=(1, 2, 3))] = np.nan
+        return output
+
+    monkeypatch.setattr(type(engine), "answer", breaks)
+    black, white = (as_png(Image.new("RGB", (40, 40), (value,) * 3)) for value in (0, 255))
+    for image, words in ((black, "cannot answer this image"), (white, "not a number")):
+        alone = insects.post("/v1/predict", content=image, headers=PNG)
+        assert alone.status_code == 422
+        assert alone.headers["content-type"] == "application/problem+json"
+        assert words in alone.json()["detail"]
+        sent = files_of(("a.png", drawing.file(1)), ("b.png", image))
+        both = insects.post("/v1/predict", files=sent)
+        assert both.status_code == 200
+        assert [bool(one["labels"]) for one in both.json()["predictions"]] == [True, False]
+        assert words in both.json()["predictions"][1]["error"]
 
 
 def test_several_models_by_name(serve, files, drawing):

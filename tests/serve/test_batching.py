@@ -8,7 +8,7 @@ import pytest
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.runtime import ArrayOutput, Loaded
-from lookcloser.serve.engines.batching import Batcher, Job
+from lookcloser.serve.engines.batching import NO_ANSWER, Batcher, Job
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.limits import Limits
 from lookcloser.serve.metrics import Metrics
@@ -102,8 +102,26 @@ def test_an_image_that_breaks_the_network_fails_alone(batcher, engine):
     engine.gate.set()
     assert good.future.result(10).labels[0].name == "light"
     assert fine.future.result(10).labels[0].name == "light"
-    with pytest.raises(RuntimeError, match="too dark"):
-        bad.future.result(10)
+    answer = bad.future.result(10)
+    assert answer.error == NO_ANSWER
+    assert answer.labels == ()
+    assert answer.size == (4, 4)
+    text = batcher.metrics.text().decode()
+    assert 'lookcloser_images_total{model="m",outcome="failed"} 1.0' in text
+
+
+def test_a_network_that_breaks_for_every_image_is_the_servers_fault(batcher, engine, monkeypatch):
+    hold(batcher, engine)
+    (one,) = put(batcher, job(engine))
+
+    def fails(pixels, top):
+        raise MemoryError
+
+    monkeypatch.setattr(engine, "answer", fails)
+    engine.gate.set()
+    with pytest.raises(Problem, match="fails for every image") as told:
+        one.future.result(10)
+    assert told.value.status_code == 500
 
 
 def test_a_full_queue_turns_away_and_says_for_how_long(batcher, engine):

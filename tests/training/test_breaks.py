@@ -3,18 +3,18 @@
 import csv
 import os
 import signal
+import sys
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from lookcloser.data import read_data
-from lookcloser.training import fit as fitting
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.fit import fit
 from lookcloser.training.options import make_options
-from lookcloser.training.parallel import processes
+from lookcloser.training.parallel import processes, strategies
 
 SMALL = {
     "backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 2,
@@ -116,8 +116,9 @@ VIT = {
 
 
 def test_two_processes_told_to_end_stop_together_within_an_epoch_and_go_on(
-    squares, tmp_path, monkeypatch
+    squares, tmp_path, warm_python, monkeypatch
 ):
+    monkeypatch.setattr(sys, "executable", warm_python)
     run(squares, tmp_path / "whole", **{**VIT, "devices": 1})
     real = RunWriter.on_train_batch_end
 
@@ -142,4 +143,5 @@ def test_two_processes_told_to_end_stop_together_within_an_epoch_and_go_on(
 def test_weights_without_a_part_in_the_loss_do_not_stop_several_processes(monkeypatch):
     monkeypatch.setattr(processes, "world_size", lambda: 2)
     monkeypatch.setattr(processes, "is_joined", lambda: True)
-    assert fitting._devices()["strategy"]._ddp_kwargs["find_unused_parameters"]
+    found = strategies.trainer_arguments(make_options(**SMALL))
+    assert found["strategy"]._ddp_kwargs["find_unused_parameters"]

@@ -30,6 +30,12 @@ OPTIONS = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def warm(monkeypatch, warm_python):
+    """The other processes start without seconds of imports."""
+    monkeypatch.setattr(sys, "executable", warm_python)
+
+
 def run(data, folder, *, resume=False, **options):
     options = make_options(**{**OPTIONS, **options})
     return fit(read_data(data), options, folder, quiet=True, resume=resume)
@@ -41,7 +47,7 @@ def history_of(folder):
         return [{name: float(text) for name, text in row.items() if text} for row in rows]
 
 
-def test_stopped_and_resumed_on_two_it_ends_as_on_one(squares, tmp_path, monkeypatch):
+def test_stopped_and_resumed_on_two_it_ends_as_on_one(squares, tmp_path, warm, monkeypatch):
     run(squares, tmp_path / "one")
     real = RunWriter.on_train_batch_end
 
@@ -67,7 +73,7 @@ def test_stopped_and_resumed_on_two_it_ends_as_on_one(squares, tmp_path, monkeyp
             assert together[name] == pytest.approx(alone[name], rel=1e-5), name
 
 
-def test_phases_and_a_step_without_images(squares, tmp_path):
+def test_phases_and_a_step_without_images(squares, tmp_path, warm):
     """What is trained changes, and one process has nothing to train on where an image is broken."""
     data = tmp_path / "data"
     for split, count in (("train", 4), ("val", 2)):
@@ -145,7 +151,9 @@ def as_torchrun(data, folder, **options):
     ],
     ids=["single images", "threes"],
 )
-def test_under_torchrun_all_images_are_seen_once_and_one_process_writes(squares, tmp_path, options):
+def test_under_torchrun_all_images_are_seen_once_and_one_process_writes(
+    squares, tmp_path, warm, options
+):
     notes = as_torchrun(squares, tmp_path, epochs=2, **options)
     for epoch in range(2):
         rows = [[row for row in note["seen"] if row[0] == epoch] for note in notes]
@@ -172,7 +180,9 @@ def test_a_process_that_breaks_off_is_named(squares, tmp_path, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-def test_so_is_one_that_is_killed_in_training_and_nothing_hangs(squares, tmp_path, monkeypatch):
+def test_so_is_one_that_is_killed_in_training_and_nothing_hangs(
+    squares, tmp_path, warm, monkeypatch
+):
     started, real_start, real_end = [], launch._start, RunWriter.on_train_batch_end
 
     def start(job):
@@ -207,8 +217,8 @@ def test_a_process_ends_when_the_first_is_gone(squares, tmp_path):
 
 
 def test_nothing_of_the_current_folder_is_imported(squares, tmp_path, monkeypatch):
-    """It may be one of data, with a timm.py in it."""
-    (tmp_path / "timm.py").write_text("raise SystemExit('imported')")
+    """It may be one of data, with a file in it that has the name of a library."""
+    (tmp_path / "safetensors.py").write_text("raise SystemExit('imported')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     job = launch.Job(read_data(squares), make_options(**OPTIONS, devices=2), tmp_path, False, 1, 1)
@@ -216,14 +226,14 @@ def test_nothing_of_the_current_folder_is_imported(squares, tmp_path, monkeypatc
 
     def note(arguments, **named):
         calls.append((arguments, named["env"]))
-        look = "import sys, timm; print(timm.__file__)"
+        look = "import safetensors; print(safetensors.__file__)"
         return real([*arguments[:-2], "-c", look], **{**named, "stdout": subprocess.PIPE})
 
     monkeypatch.setattr(launch.subprocess, "Popen", note)
     with launch._start(job) as process:
         found = process.stdout.read().decode()
         process.stdin.close()
-    assert "timm" in found
+    assert "safetensors" in found
     assert str(tmp_path) not in found
     assert "" not in calls[0][1]["PYTHONPATH"].split(os.pathsep)
 

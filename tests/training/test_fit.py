@@ -189,13 +189,13 @@ KILL_IN_SAVE = (
     ids=["in an epoch", "in a save"],
 )
 def test_kill_9_and_resume_give_the_undisturbed_result(
-    squares, undisturbed, tmp_path, hook, moment
+    squares, undisturbed, tmp_path, warm_python, hook, moment
 ):
     folder = tmp_path / "run"
     program = textwrap.dedent(KILLED).format(
         hook=hook, moment=moment, data=str(squares), options=EVERYTHING, folder=str(folder)
     )
-    died = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    died = subprocess.run([warm_python, "-c", program], capture_output=True, check=False)
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     run(squares, EVERYTHING, folder, resume=True)
     assert same_weights(undisturbed, folder)
@@ -412,7 +412,7 @@ FULL_DISK = """
 
 
 @pytest.mark.parametrize("file", ["last.ckpt", "model.safetensors"])
-def test_the_system_refusing_to_write_keeps_the_run(squares, undisturbed, tmp_path, quick, file):
+def test_the_system_refusing_to_write_keeps_the_run(squares, warm_python, tmp_path, quick, file):
     folder = tmp_path / "run"
     run(squares, {**quick, "epochs": 1}, folder)
     sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
@@ -421,9 +421,7 @@ def test_the_system_refusing_to_write_keeps_the_run(squares, undisturbed, tmp_pa
     program = textwrap.dedent(FULL_DISK).format(
         data=str(squares), folder=str(folder), options=options, limit=sizes[file] - 1
     )
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([warm_python, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "could not be written" in done.stdout
     assert "what was there before is kept" in done.stdout

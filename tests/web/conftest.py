@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import json
 import os
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -26,6 +23,8 @@ from lookcloser.runtime.onnx_file import OnnxFile, Parts
 from lookcloser.web import OrtWeb, find_runtime, write_folder
 from lookcloser.web.ort import SCRIPT, WASM
 from lookcloser.web.page import text_of
+
+from .loopback import Quiet, Server, start_server
 
 ROOT = Path(__file__).parents[2]
 NODE = shutil.which("node")
@@ -87,20 +86,6 @@ def installed() -> OrtWeb:
         pytest.skip(str(error))
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Files of a folder, without a line for each."""
-
-    def log_message(self, *words: Any) -> None:
-        """Say nothing."""
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """A server whose visitors may leave in the middle of an answer."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing; a test sees what it did not get."""
-
-
 Serve = Callable[..., str]
 
 
@@ -110,11 +95,8 @@ def serve() -> Iterator[Serve]:
     running: list[Server] = []
 
     def start(folder: Path | None = None, handler: type[Quiet] = Quiet) -> str:
-        made = functools.partial(handler, directory=str(folder or ROOT / "nothing"))
-        server = Server(("127.0.0.1", 0), made)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        running.append(server)
-        return f"http://127.0.0.1:{server.server_address[1]}/"
+        running.append(start_server(folder or ROOT / "nothing", handler))
+        return running[-1].address
 
     yield start
     for server in running:

@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
+from lookcloser.core.choices import Task
 from lookcloser.core.header import ModelHeader, header_text
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.core.types import Kind, Task
+from lookcloser.core.types import Kind
 from lookcloser.decoding import Search
 from lookcloser.runtime.onnx_file import GRAPH_KEY, KEY, PARTS_KEY, Parts, graph_text, parts_text
 

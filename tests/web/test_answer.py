@@ -77,6 +77,14 @@ CASES = {
     "maps by pixel": (HEADER, drawn(grid=(48, 32))),
     "fine maps": (HEADER, drawn(grid=(60, 41))),
     "equal scores": (HEADER, drawn()._replace(logits=np.ones((1, 7), np.float32))),
+    "scores rounded to equal ones": (
+        HEADER,
+        drawn()._replace(logits=np.array([[0, 900, 5, 0, 9, 700, 9]], np.float32)),
+    ),
+    "a class that is ruled out": (
+        HEADER,
+        drawn()._replace(logits=np.array([[0, -np.inf, 5, 0, 9, 1, 9]], np.float32)),
+    ),
     "a group": (
         replace(HEADER, parents={HEADER.names[0]: "a", HEADER.names[1]: "a", "a": "b"}),
         drawn()._replace(logits=np.array([[1.0, 1, -9, -9, -9, -9, -9]], np.float32)),
@@ -108,6 +116,15 @@ def test_answers_are_those_of_python(case):
     header, output = CASES[case]
     (wanted,) = predictions(output, header, [SIZE], 5)
     same(in_browser(output, header), wanted.to_dict())
+
+
+@needs_node
+@pytest.mark.parametrize("field", ["logits", "maps"])
+def test_what_is_no_number_is_no_answer(field):
+    output = drawn()
+    getattr(output, field)[0, 1] = np.nan
+    with pytest.raises(AssertionError, match="answer to it is not a number"):
+        in_browser(output, HEADER)
 
 
 @needs_node

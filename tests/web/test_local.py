@@ -14,7 +14,8 @@ from lookcloser.web import OrtWeb, find_runtime, write_folder
 from lookcloser.web.ort import VERSION
 
 from ..browser import CHROMIUM, Browser
-from .conftest import EVIL, Quiet, Serve, Site
+from .conftest import EVIL, Serve, Site
+from .loopback import Quiet
 from .networks import write_network
 from .visits import SAVED, TROUBLE, answers, give, require_same
 

@@ -16,7 +16,8 @@ from lookcloser.core import Label, Prediction, Region
 from lookcloser.web import server_page
 
 from ..browser import CHROMIUM, Browser
-from .conftest import EVIL, Quiet, Serve
+from .conftest import EVIL, Serve
+from .loopback import Quiet
 from .visits import ANSWERED, SAVED, TROUBLE, give
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

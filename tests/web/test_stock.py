@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import timm
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
-import lookcloser
 from lookcloser.web import OrtWeb
 
 from ..browser import CHROMIUM, Browser
+from ..stock import stock
 from .conftest import ROOT, Serve
 from .visits import answers, give, require_same
 
@@ -26,25 +23,26 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 @pytest.mark.parametrize(("name", "maps"), [("test_resnet", True), ("test_vit", False)])
 def test_it_answers_in_the_browser_as_in_python(
-    installed: OrtWeb, serve: Serve, browser: Browser, tmp_path: Path, name: str, maps: bool
+    installed: OrtWeb,
+    graphs_once: None,
+    serve: Serve,
+    browser: Browser,
+    tmp_path: Path,
+    name: str,
+    maps: bool,
 ) -> None:
     assert installed.contents
-    torch.manual_seed(1)
-    net = timm.create_model(name)
-    with torch.no_grad():
-        net.get_classifier().weight.normal_()
-    weights, image = tmp_path / "w.safetensors", tmp_path / "blots.png"
-    save_file(net.state_dict(), weights)
+    image = tmp_path / "blots.png"
     coarse = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     Image.fromarray(coarse).resize((210, 170)).save(image)
 
-    stock = lookcloser.load(f"timm:{name}", device="cpu", weights=str(weights))
+    recognizer = stock(name, tmp_path)
     ort = os.environ.get("ORT_WEB", ROOT)
-    found = stock.export(tmp_path / "page", form="web", ort=ort)
+    found = recognizer.export(tmp_path / "page", form="web", ort=ort)
     browser.open(serve(found.path))
     assert name in browser.value("document.querySelector('h1').textContent + document.title")
     assert give(browser, image) == ""
-    answer, wanted = answers(browser)[image.name], stock.predict(image)[0].to_dict()
+    answer, wanted = answers(browser)[image.name], recognizer.predict(image)[0].to_dict()
     if not maps:  # its other views are gradients, which no file holds
         assert wanted["regions"]
         assert answer["regions"] == []

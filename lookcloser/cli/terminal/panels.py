@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+
+CLOSE = 0.7  # of letters that a mistyped option shares with the one that is meant
 
 
 class PanelCommand(TyperCommand):
@@ -20,6 +24,18 @@ class PanelCommand(TyperCommand):
         del formatter
         _print_help(self, ctx, {})
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; one that is refused is named, and of close options the closest."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = _naming_its_value(error)
+            raise
+        except Exception as error:  # typer's own name for it depends on its version
+            if getattr(error, "possibilities", None):
+                error.possibilities = _close(error.option_name, error.possibilities)  # type: ignore[attr-defined]  # it has both
+            raise
+
 
 class PanelGroup(TyperGroup):
     """A group of commands, with help like that of `PanelCommand`."""
@@ -30,6 +46,21 @@ class PanelGroup(TyperGroup):
         found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
         rows = [(name, item.get_short_help_str(200)) for name, item in found if item is not None]
         _print_help(self, ctx, {"Commands": rows})
+
+
+def _naming_its_value(error: typer.BadParameter) -> str:
+    """What newer versions of typer say, "Input should be …", with the input itself."""
+    cause: Any = error.__cause__
+    if not hasattr(cause, "errors") or not error.message.startswith("Input "):
+        return error.message
+    wanted = error.message.removeprefix("Input ").partition(", unable to parse")[0]
+    return f"{str(cause.errors()[0]['input'])!r} {wanted}"
+
+
+def _close(typed: str, options: Iterable[str]) -> list[str]:
+    """Those of the proposed options that look like what was typed; all if none does."""
+    options = list(options)
+    return difflib.get_close_matches(typed, options, cutoff=CLOSE) or options
 
 
 def _print_help(command: Any, context: Any, further: dict[str, list[tuple[str, str]]]) -> None:

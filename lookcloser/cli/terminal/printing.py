@@ -85,7 +85,8 @@ def print_json(value: Any) -> None:
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
     """A table on stdout, its first ``texts`` columns words, the others numbers.
 
-    The text of cells is never read as markup.
+    The text of cells is never read as markup. In a narrow terminal the heads of numbers are broken
+    first, then words; nothing is cut off, as two names may begin alike.
     """
     from rich.console import Console
     from rich.markup import escape
@@ -94,11 +95,20 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     console = Console()
     # By itself, because rich breaks the title of a table to the table's width.
     console.print(printable(title), markup=False, highlight=False, soft_wrap=True)
+    cells = [[_encodable(printable(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    is_narrow = sum(widths) + 3 * len(columns) + 1 > console.width
     table = Table()
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index < texts else "right")
-    for row in rows:
-        table.add_row(*(escape(_encodable(printable(cell))) for cell in row))
+        parts = [*column.split(), *(row[index] for row in cells)]
+        table.add_column(
+            column,
+            justify="left" if index < texts else "right",
+            overflow="fold",
+            max_width=max(map(len, parts)) if is_narrow and index >= texts else None,
+        )
+    for row in cells:
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
@@ -111,9 +121,12 @@ def _encodable(text: str) -> str:
 def print_scores(title: str, scores: Sequence[Score], shifts: Shifts) -> None:
     """Scores with their 95 % intervals and baselines, then tables of single steps and scales."""
     bases = list(dict.fromkeys(base for score in scores for base in score.baselines))
+    to = "…" if _encodable("…") == "…" else "to"
     rows = []
     for score in scores:
-        interval = "" if score.interval is None else "{:.4f} … {:.4f}".format(*score.interval)
+        interval = (
+            "" if score.interval is None else f" {to} ".join(map("{:.4f}".format, score.interval))
+        )
         others = [f"{score.baselines[b]:.4f}" if b in score.baselines else "" for b in bases]
         rows.append([score.name, f"{score.value:.4f}", interval, *others])
     print_table(title, ["score", "value", "95 % interval", *bases], rows)
@@ -140,6 +153,8 @@ def print_views(rated: Mapping[str, ViewScores]) -> None:
     if not any(row[-1] for row in rows):
         columns.pop()
         rows = [row[:-1] for row in rows]
+    if _encodable("↓") != "↓":
+        columns = [name.replace("↓", "(low)").replace("↑", "(high)") for name in columns]
     images = next(iter(rated.values())).images
     print_table(f"Views of the answers to {count(images, 'image')}", columns, rows)
 

@@ -1,6 +1,5 @@
 """Images inside tar archives: found by their place in the file, never unpacked."""
 
-from lookcloser.core.archives.members import LARGEST_MEMBER, members
 from lookcloser.core.archives.packed import Packed
 
-__all__ = ["LARGEST_MEMBER", "Packed", "members"]
+__all__ = ["Packed"]

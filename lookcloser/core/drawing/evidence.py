@@ -11,6 +11,7 @@ from lookcloser.core import boxes as box_geometry
 from lookcloser.core.drawing.marks import draw_box, draw_move, overlay
 from lookcloser.core.drawing.sheets import contact_sheet
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import ImageSize
 
 if TYPE_CHECKING:
     from lookcloser.core.types import Prediction, Region
@@ -54,7 +55,7 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     """
     picture = _fitted(image.convert("RGB"))
     titles = [_view_title(name, region) for name, region in views.items()]
-    panels = [draw_region(picture, region, image.size) for region in views.values()]
+    panels = [draw_region(picture, region, ImageSize(*image.size)) for region in views.values()]
     return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
 
 
@@ -71,25 +72,25 @@ def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Im
         panels.append(picture)
         titles.append(_named(together[0]))
         for name, region in zip(views, together, strict=True):
-            panels.append(draw_region(picture, region, image.size))
+            panels.append(draw_region(picture, region, ImageSize(*image.size)))
             titles.append(_view_title(name, region))
     return contact_sheet(panels, titles, columns=len(views) + 1)
 
 
-def draw_region(picture: Image.Image, region: Region, size: tuple[int, int]) -> Image.Image:
+def draw_region(picture: Image.Image, region: Region, size: ImageSize) -> Image.Image:
     """``picture`` with the map and the box of a piece of evidence, and where it would move.
 
     Args:
         picture: Of any size.
         region: The evidence.
-        size: (width, height) of the original, in whose pixels the box is.
+        size: Of the original, in whose pixels the box is.
     """
     panel = picture
     if region.heatmap is not None and not region.says_nothing:
         panel = overlay(picture, region.heatmap)
     if region.box is None:
         return panel
-    x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+    x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*picture.size)).tolist()
     panel = draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
     return panel if region.move is None else draw_move(panel, (x0, y0, x1, y1), region.move)
 
@@ -114,11 +115,11 @@ def _fitted(picture: Image.Image) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _nested(picture: Image.Image, scales: Sequence[Region], size: tuple[int, int]) -> Image.Image:
+def _nested(picture: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
     """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
     for region in scales:
         if region.box is not None:
-            x0, y0, x1, y1 = box_geometry.scale(region.box, size, picture.size).tolist()
+            x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*picture.size)).tolist()
             text = f"{(region.step or 0) + 1}: {region.score:.2f}"
             picture = draw_box(picture, (x0, y0, x1, y1), text)
     return picture

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 from lookcloser.core import boxes as box_geometry
 from lookcloser.core.drawing.colormaps import color_table
 from lookcloser.core.drawing.text import draw_text, shorten, text_width
+from lookcloser.core.sizes import ImageSize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,15 +52,16 @@ def draw_box(image: Image.Image, box: Box, text: str = "", color: str = BOX_COLO
     """
     result = image.convert("RGB")  # a copy, also of an RGB image
     draw = ImageDraw.Draw(result)
-    x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, image.size).tolist())
-    line = max(2, round(max(image.size) / 200))
+    size = ImageSize(*image.size)
+    x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, size).tolist())
+    line = max(2, round(max(size) / 200))
     x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
     for inset in range(line + 2):  # Pillow's own wide lines leave a thin rectangle
         inner = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
         if inner[0] <= inner[2] and inner[1] <= inner[3]:
             draw.rectangle(inner, outline=color if inset < line else "black")
     if text:
-        _tag(draw, text, (x0, y0), image.size, color)
+        _tag(draw, text, (x0, y0), size, color)
     return result
 
 
@@ -116,13 +118,13 @@ def _tag(
     draw: ImageDraw.ImageDraw,
     text: str,
     corner: tuple[int, int],
-    size: tuple[int, int],
+    size: ImageSize,
     color: str,
 ) -> None:
     """Text on a filled plate above the box; inside it, where there is no room above."""
-    text = shorten(text, FONT_SIZE, size[0] - 8)
+    text = shorten(text, FONT_SIZE, size.width - 8)
     width, height = math.ceil(text_width(text, FONT_SIZE)) + 8, FONT_SIZE + 6
-    x = max(0, min(corner[0], size[0] - width))
+    x = max(0, min(corner[0], size.width - width))
     y = corner[1] - height if corner[1] >= height else corner[1]
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
     draw_text(draw, (x + 4, y + 1), text, "black", FONT_SIZE)

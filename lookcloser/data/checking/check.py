@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lookcloser.core.types import Task
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.inspection import Duplicate, Inspection, inspect_samples
@@ -207,7 +207,7 @@ def _tag_remarks(tags: TagStatistics | None) -> Iterator[str]:
 def _remarks(
     catalog: Catalog, counts: dict[str, dict[str, int]], seen: Inspection
 ) -> Iterator[str]:
-    kind = "Tags" if catalog.task == "multilabel" else "Classes"
+    kind = "Tags" if TRAITS[catalog.task].labels == "some" else "Classes"
     for split, of in counts.items():
         lacking = [name for name, images in of.items() if images == 0]
         if lacking and split != "train":
@@ -227,7 +227,7 @@ def _remarks(
 
 def _counts(catalog: Catalog) -> dict[str, dict[str, int]]:
     """Images per split and class; of captions none, whose names are words."""
-    if catalog.task == "captioning":
+    if TRAITS[catalog.task].labels == "words":
         return {split: {} for split in catalog.splits}
     return catalog.counts()
 

@@ -16,6 +16,7 @@ import numpy as np
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.data.catalog import Sample
 from lookcloser.data.checking.similarity import Print, fingerprint, nearly_equal
 
@@ -45,7 +46,7 @@ class Inspection:
     """What opening the files showed.
 
     Attributes:
-        sizes: (width, height), upright, of every image that was decoded.
+        sizes: Upright, of every image that was decoded.
         broken: (name, reason) of images that are missing, empty or cannot be decoded.
         duplicates: Groups of equal images.
         near: Pairs of images of different splits that are nearly the same, and not equal.
@@ -53,7 +54,7 @@ class Inspection:
         misboxed: Names of images with a box that is empty or reaches outside by over a pixel.
     """
 
-    sizes: tuple[tuple[int, int], ...]
+    sizes: tuple[ImageSize, ...]
     broken: tuple[tuple[str, str], ...]
     duplicates: tuple[Duplicate, ...]
     near: tuple[Duplicate, ...]
@@ -74,7 +75,7 @@ def inspect_samples(
         decode: Decode in threads: Pillow lets others run meanwhile.
         progress: Called with (done, total) after each image, in this thread.
     """
-    sizes, broken, misboxed = dict[str, tuple[int, int]](), [], []
+    sizes, broken, misboxed = dict[str, ImageSize](), [], []
     prints: list[Print | None] = [None] * len(samples)
     with ThreadPool(min(_THREADS, os.cpu_count() or 1)) as pool:
         looked = pool.imap(_decode if decode else _exists, samples, _CHUNK)
@@ -99,7 +100,7 @@ def inspect_samples(
     )
 
 
-def _tiny(sizes: dict[str, tuple[int, int]]) -> tuple[str, ...]:
+def _tiny(sizes: dict[str, ImageSize]) -> tuple[str, ...]:
     """Images of which a side is below a tenth of the usual one, or of a few pixels."""
     sides = {name: min(size) for name, size in sizes.items()}
     limit = max(_FEW_PIXELS, median(sides.values()) / 10) if sides else 0
@@ -127,14 +128,14 @@ def _group(samples: Sequence[Sample]) -> Duplicate:
     )
 
 
-def _decode(sample: Sample) -> tuple[tuple[int, int], Print | None] | str:
+def _decode(sample: Sample) -> tuple[ImageSize, Print | None] | str:
     """The size and a fingerprint, or the reason why there is neither."""
     if isinstance(sample.source, np.ndarray):
         # Tiny digits and the like: many are nearly the same without being copies.
-        return (sample.source.shape[1], sample.source.shape[0]), None
+        return Grid(*sample.source.shape[:2]).image_size, None
     try:
         image = load_image(sample.source)
-        return image.size, fingerprint(image)
+        return ImageSize(*image.size), fingerprint(image)
     except LookcloserError as error:
         # The name stands beside it in the report.
         return str(error).removeprefix(f"{sample.source}: ")
@@ -147,7 +148,7 @@ def _exists(sample: Sample) -> str | None:
     return "the file is empty" if is_there else "not found"
 
 
-def _within(box: tuple[float, float, float, float], size: tuple[int, int]) -> bool:
+def _within(box: tuple[float, float, float, float], size: ImageSize) -> bool:
     # One pixel of tolerance: published boxes are rounded this way and that.
     x0, y0, x1, y1 = box
     return -1 <= x0 < x1 <= size[0] + 1 and -1 <= y0 < y1 <= size[1] + 1

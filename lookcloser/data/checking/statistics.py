@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.vocabulary import tokenize
 
@@ -89,7 +90,7 @@ class CaptionStatistics:
 def tag_statistics(catalog: Catalog) -> TagStatistics | None:
     """Count tags and their pairs; None where the task is another or there are no images."""
     samples = catalog.samples
-    if catalog.task != "multilabel" or not samples:
+    if TRAITS[catalog.task].labels != "some" or not samples:
         return None
     images = Counter(name for sample in samples for name in sample.labels)
     trained = {name for sample in samples if sample.split == "train" for name in sample.labels}
@@ -108,7 +109,7 @@ def tag_statistics(catalog: Catalog) -> TagStatistics | None:
 def caption_statistics(catalog: Catalog) -> CaptionStatistics | None:
     """Count captions and words; None where the task is another or there are no captions."""
     captions = [caption for sample in catalog.samples for caption in sample.captions]
-    if catalog.task != "captioning" or not captions:
+    if TRAITS[catalog.task].labels != "words" or not captions:
         return None
     words = [tokenize(caption) for caption in captions]
     frequency = Counter(word for sentence in words for word in sentence)

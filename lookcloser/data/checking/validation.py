@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.types import Task
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import beside
@@ -39,7 +39,7 @@ def obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
             else "Add a folder 'train', or rows with split 'train'",
         )
     else:
-        yield from _OBSTACLES[catalog.task](catalog)
+        yield from _OBSTACLES[TRAITS[catalog.task].labels](catalog)
 
 
 def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
@@ -95,8 +95,8 @@ def _caption_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
             )
 
 
-_OBSTACLES: dict[Task, Callable[[Catalog], Iterator[LookcloserError]]] = {
-    "classification": _class_obstacles,
-    "multilabel": _tag_obstacles,
-    "captioning": _caption_obstacles,
+_OBSTACLES: dict[str, Callable[[Catalog], Iterator[LookcloserError]]] = {
+    "one": _class_obstacles,
+    "some": _tag_obstacles,
+    "words": _caption_obstacles,
 }

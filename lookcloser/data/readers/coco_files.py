@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookcloser.core.types import Task
+from lookcloser.core.choices import Task
 from lookcloser.data.readers.json_files import is_json_name, json_files, mentioned
 from lookcloser.data.readers.tables.places import named_split, without_split
 from lookcloser.data.splits import SPLIT_OF

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any, get_args
 
 from lookcloser.core.archives import Packed
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import HEIC_SUFFIXES, IMAGE_SUFFIXES
-from lookcloser.core.types import Box, Task
+from lookcloser.core.types import Box
 from lookcloser.data.catalog import Sample
 
 INDEX = "shards.json"

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from lookcloser.core.archives import Packed, members
+from lookcloser.core.archives import Packed
+from lookcloser.core.archives.members import members
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.shards.form import (

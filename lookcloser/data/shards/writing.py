@@ -14,7 +14,8 @@ from typing import Any
 
 from PIL import Image
 
-from lookcloser.core.archives import LARGEST_MEMBER, Packed
+from lookcloser.core.archives import Packed
+from lookcloser.core.archives.members import LARGEST_MEMBER
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.outputs import check_folder
 from lookcloser.core.storage.atomic import make_folder, replacing, write_text

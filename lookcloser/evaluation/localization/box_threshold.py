@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.types import Task
+from lookcloser.core.choices import TRAITS
 from lookcloser.data import Catalog, Sample
 from lookcloser.evaluation.classification import answer_split, class_places
 from lookcloser.evaluation.localization.map_boxes import Places
@@ -18,10 +18,10 @@ from lookcloser.evaluation.tag_sets import tag_places
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.uncertainty import calibrate, fit_temperature
 
-# Tasks of which it is known whose map belongs to which box.
-PLACES: dict[Task, Callable[[Loop, Sequence[Sample]], Iterator[Places]]] = {
-    "classification": class_places,
-    "multilabel": tag_places,
+# By the labels of an image, where it is known whose map belongs to which box.
+PLACES: dict[str, Callable[[Loop, Sequence[Sample]], Iterator[Places]]] = {
+    "one": class_places,
+    "some": tag_places,
 }
 
 FEWEST = 20  # images from which a temperature is taken
@@ -43,7 +43,7 @@ def doubt_on_val(engine: TorchEngine, catalog: Catalog) -> Calibration | None:
     """
     samples = catalog.split("val") if "val" in catalog.splits else ()
     known = engine.header.calibration.images > 0
-    if known or engine.header.task != "classification" or len(samples) < FEWEST:
+    if known or TRAITS[engine.header.task].labels != "one" or len(samples) < FEWEST:
         return None
     answered = [
         (some.output.logits, some.targets) for some in answer_split(Loop(engine), samples, [])
@@ -55,7 +55,8 @@ def doubt_on_val(engine: TorchEngine, catalog: Catalog) -> Calibration | None:
 def choose_box_threshold(engine: TorchEngine, catalog: Catalog) -> float | None:
     """The cut of the maps that gives the best boxes on val; None without boxes there."""
     samples = catalog.split("val") if "val" in catalog.splits else ()
-    if engine.header.task not in PLACES or not any(sample.boxes for sample in samples):
+    labels = TRAITS[engine.header.task].labels
+    if labels not in PLACES or not any(sample.boxes for sample in samples):
         return None
-    places = PLACES[engine.header.task](Loop(engine), samples)
+    places = PLACES[labels](Loop(engine), samples)
     return best_cut(places, len(engine.header.names))

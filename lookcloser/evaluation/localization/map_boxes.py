@@ -12,11 +12,12 @@ from lookcloser import metrics
 from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.choices import BoxRule
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.core.types import Box
 from lookcloser.metrics.level_sets.overlaps import Mode
 from lookcloser.metrics.maps import relative
 from lookcloser.metrics.thresholds import THRESHOLDS
-from lookcloser.runtime.regions import Size, upsample
+from lookcloser.runtime.regions import upsample
 
 Floats = NDArray[np.float64]
 
@@ -35,7 +36,7 @@ class Places(NamedTuple):
         classes: (N,) whose map.
         maps: (N, h, w) raw.
         boxes: N arrays (K, 4) in pixels of the grid.
-        grid: (height, width), the network's input.
+        grid: That of the network's input.
         rule: What thresholds are shares of.
     """
 
@@ -43,7 +44,7 @@ class Places(NamedTuple):
     classes: NDArray[np.int64]
     maps: NDArray[np.float32]
     boxes: tuple[Boxes, ...]
-    grid: Size
+    grid: Grid
     rule: BoxRule = "range"
 
     def chunks(self) -> Iterator[tuple[NDArray[np.float32], tuple[Boxes, ...]]]:
@@ -56,8 +57,8 @@ class Places(NamedTuple):
 def find_places(
     maps: NDArray[np.float32],
     true_boxes: Sequence[Sequence[Box]],
-    sizes: Sequence[Size],
-    grid: Size,
+    sizes: Sequence[ImageSize],
+    grid: Grid,
     classes: Sequence[int],
     images: Sequence[int],
     rule: BoxRule,
@@ -67,14 +68,14 @@ def find_places(
     Args:
         maps: (N, h, w)
         true_boxes: Of each map, in original pixels; without any the map is left out.
-        sizes: (width, height) of the image of each map.
-        grid: (height, width) of the network's input.
+        sizes: Of the image of each map.
+        grid: That of the network's input.
         classes: Whose map.
         images: Which image of the split.
         rule: What thresholds are shares of.
     """
     rows = [row for row, boxes in enumerate(true_boxes) if boxes]
-    scaled = tuple(geometry.scale(true_boxes[row], sizes[row], (grid[1], grid[0])) for row in rows)
+    scaled = tuple(geometry.scale(true_boxes[row], sizes[row], grid.image_size) for row in rows)
     kept = np.array(rows, dtype=np.int64)
     of, whose = np.array(images, dtype=np.int64), np.array(classes, dtype=np.int64)
     return Places(of[kept], whose[kept], maps[kept], scaled, grid, rule)
@@ -113,8 +114,7 @@ def measure_center(places: Places) -> Measured:
 
     They are all the same, and have one component, so that one box a threshold stands for all.
     """
-    height, width = places.grid
-    maps = metrics.center_maps(1, (width, height))
+    maps = metrics.center_maps(1, places.grid.image_size)
     levels = (relative(maps, places.rule)[0] * 255).astype(np.uint8)
     found = [_bounds(levels > int(level * 255)) for level in THRESHOLDS]
     overlaps = np.stack([geometry.iou(boxes, found).max(axis=0) for boxes in places.boxes])

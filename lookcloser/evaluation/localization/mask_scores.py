@@ -13,10 +13,11 @@ from lookcloser import metrics
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import open_image
 from lookcloser.core.results.scores import BASELINES, CENTER_BOX, RANDOM_MAP, Score
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.data import Sample
 from lookcloser.data.readers.folders import MASKS
 from lookcloser.evaluation.localization.map_boxes import RANDOM_SEED
-from lookcloser.runtime.regions import Size, upsample
+from lookcloser.runtime.regions import upsample
 
 IGNORED = 255  # a pixel of neither
 _GRAY = ("1", "L", "P", "I", "I;16")
@@ -33,8 +34,8 @@ def find_masks(root: Path, samples: Sequence[Sample]) -> dict[int, Path]:
     return {row: file for row, file in files.items() if file.is_file()}
 
 
-def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
-    """The mask of an image of ``size`` (width, height) at ``grid`` (height, width), nearest pixel.
+def read_mask(file: Path, size: ImageSize, grid: Grid) -> NDArray[np.uint8]:
+    """The mask of an image of ``size`` at ``grid``, nearest pixel.
 
     Returns:
         (H, W): 0 for the background, 1 for the object, `IGNORED` for what does not count. In the
@@ -51,8 +52,11 @@ def read_mask(file: Path, size: Size, grid: Size) -> NDArray[np.uint8]:
             allowed=f"One value a pixel: 0 for background, {IGNORED} for ignored, else the object",
         )
     if image.size != size:
-        raise LookcloserError(f"{file}: {image.size} pixels", allowed=f"{size}, as its image")
-    values = np.asarray(image.resize((grid[1], grid[0]), Image.Resampling.NEAREST)).astype(int)
+        raise LookcloserError(
+            f"{file}: {image.width}×{image.height} pixels",
+            allowed=f"{size.width}×{size.height}, as its image",
+        )
+    values = np.asarray(image.resize(grid.image_size, Image.Resampling.NEAREST)).astype(int)
     return np.where(values == IGNORED, IGNORED, values > 0).astype(np.uint8)
 
 
@@ -61,23 +65,23 @@ class MaskTally:
 
     Args:
         root: Of the data set; masks are found as `find_masks` does.
-        grid: (height, width) at which pixels are compared, the network's input.
+        grid: That of the network's input, at which pixels are compared.
     """
 
-    def __init__(self, root: Path, grid: Size) -> None:
+    def __init__(self, root: Path, grid: Grid) -> None:
         self.root, self.grid, self.count = root, grid, 0
         self._own, self._noise = metrics.PxAP(), np.random.default_rng(RANDOM_SEED)
         self._guesses = {name: metrics.PxAP() for name in BASELINES}
 
     def add(
-        self, maps: NDArray[np.float32], samples: Sequence[Sample], sizes: Sequence[Size]
+        self, maps: NDArray[np.float32], samples: Sequence[Sample], sizes: Sequence[ImageSize]
     ) -> None:
         """Count the images of a batch that have a mask.
 
         Args:
             maps: (B, h, w) of the true classes, raw.
             samples: The B images.
-            sizes: (width, height) of each.
+            sizes: Of each.
 
         Raises:
             LookcloserError: As `read_mask`.
@@ -88,7 +92,7 @@ class MaskTally:
         rows = sorted(files)
         truth = np.stack([read_mask(files[row], sizes[row], self.grid) for row in rows])
         noise = self._noise.random((len(rows), *maps.shape[1:]), dtype=np.float32)
-        center = metrics.center_maps(len(rows), (self.grid[1], self.grid[0]))
+        center = metrics.center_maps(len(rows), self.grid.image_size)
         self._own.update(upsample(maps[rows], self.grid), truth)
         self._guesses[CENTER_BOX].update(center, truth)
         self._guesses[RANDOM_MAP].update(upsample(noise, self.grid), truth)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
 from lookcloser.core.results.scores import CENTER_BOX, Score
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Box
 from lookcloser.metrics.thresholds import SCORED_IOU
 
@@ -51,14 +52,14 @@ class ScaleBoxTally:
         self,
         boxes: Floats | None,
         truth: Sequence[Sequence[Box]],
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sequence[ImageSize],
     ) -> None:
         """Count the images of a batch that have true boxes.
 
         Args:
             boxes: (B, S, 4) in [-1, 1]; None for a model that has none.
             truth: The true boxes of the true class of each image, in original pixels.
-            sizes: (width, height) of each image.
+            sizes: Of each image.
         """
         if boxes is None:
             return

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lookcloser.core.sizes import Grid
 from lookcloser.layers import crop_and_zoom
 from lookcloser.layers.boxcar import pixel_centers
 from lookcloser.layers.canvas import on_one_canvas
@@ -96,13 +97,13 @@ class SecondLook(nn.Module):
         """(B, C) the logits of the answer: those of the places, by how much each counts."""
         return (seen.weights[:, :, None] * seen.logits).sum(dim=1)
 
-    def maps(self, seen: Seen, tokens: Tensor | None, size: tuple[int, int]) -> Tensor:
+    def maps(self, seen: Seen, tokens: Tensor | None, size: Grid) -> Tensor:
         """The class maps of the answer on the whole image: those of the crops where they were cut.
 
         Args:
             seen: What was found.
             tokens: (B, K) whose maps; None: of every class.
-            size: (height, width) of the result.
+            size: Of the result.
 
         Returns:
             (B, C or K, height, width), whose mean is the logit less the bias up to interpolation.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers import box_corners
 from lookcloser.layers.class_head import ClassHead, chosen_classes
@@ -83,7 +84,7 @@ class CAM(Model, method=METHOD):
         seen = closer(images, features, self.backbone)
         logits = closer.combined(seen)
         tokens = chosen_classes(logits, targets, top)
-        canvas = (_FINER * features.shape[-2], _FINER * features.shape[-1])
+        canvas = Grid(*(_FINER * side for side in features.shape[-2:]))
         distances = None
         if self.solution is not None:
             best = seen.logits[:, 0] * closer.temperature

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.core.errors import unknown
+from lookcloser.core.sizes import Grid
 from lookcloser.models.feedback.options import Control, Select
 
 
 def feedback_attention(
-    maps: Tensor, logits: Tensor, size: tuple[int, int], select: Select = "soft", *, rim: int = 0
+    maps: Tensor, logits: Tensor, size: Grid, select: Select = "soft", *, rim: int = 0
 ) -> Tensor:
     """Where the first pass found its class, with a mean of 1 over the positions.
 
@@ -24,7 +25,7 @@ def feedback_attention(
     Args:
         maps: Class maps before any softmax, (B, C, h, w).
         logits: Of the same pass, (B, C).
-        size: (H, W) of the stage that is fed back into.
+        size: Of the stage that is fed back into.
         select: "soft" weighs the maps by the probabilities, "predicted" takes the best class's.
         rim: Rows and columns on each side of the maps that lie beyond the stage.
 
@@ -40,7 +41,7 @@ def feedback_attention(
 def control_attention(
     maps: Tensor,
     logits: Tensor,
-    size: tuple[int, int],
+    size: Grid,
     select: Select,
     control: Control,
     *,
@@ -92,14 +93,14 @@ def selected_map(maps: Tensor, logits: Tensor, select: Select = "soft") -> Tenso
     raise unknown(select, "way to select the class map", get_args(Select))
 
 
-def _laid(positive: Tensor, size: tuple[int, int], rim: int) -> Tensor:
+def _laid(positive: Tensor, size: Grid, rim: int) -> Tensor:
     """A map without its rim, on the grid of the stage."""
     height, width = positive.shape[2:]
     inside = positive[:, :, rim : height - rim, rim : width - rim]
     return F.interpolate(inside, size, mode="bilinear", align_corners=False)
 
 
-def _to_mean_one(positive: Tensor, size: tuple[int, int], rim: int) -> Tensor:
+def _to_mean_one(positive: Tensor, size: Grid, rim: int) -> Tensor:
     enlarged = _laid(positive, size, rim)
     smallest = torch.finfo(enlarged.dtype).tiny
     return enlarged / enlarged.mean(dim=(2, 3), keepdim=True).clamp(min=smallest)

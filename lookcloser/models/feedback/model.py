@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.backbone import Backbone, normalization
@@ -31,8 +32,8 @@ class Stages(Protocol):
     def look(self, raw: Tensor, size: torch.Size) -> tuple[Tensor, Tensor]:
         """The same features, and (B, D, h', w') where the class map is read."""
 
-    def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
-        """(h, w) of that output."""
+    def grid(self, raw: Tensor, size: torch.Size) -> Grid:
+        """Of that output."""
 
     def attend(self, raw: Tensor, attention: Tensor) -> Tensor:
         """That output times (B, 1, h, w)."""
@@ -109,7 +110,7 @@ class FeedbackNet(Model, method=METHOD):
         maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention, vector=pooled)
 
-    def _attention(self, features: Tensor, read: Tensor, size: tuple[int, int]) -> Tensor:
+    def _attention(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
         """What `Stages.look` gives of the first pass -> what is fed back, (B, 1, *size)."""
         logits = self.head(features.mean(dim=(2, 3)))
         return control_attention(

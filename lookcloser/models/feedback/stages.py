@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating, watching
+from lookcloser.core.sizes import Grid
 from lookcloser.models.backbone import Backbone
 
 PROBE = 96  # side of the image on which a cut is tried out, where the network takes any
@@ -71,10 +72,9 @@ class BackboneStages:
         features = self.late(raw, size)
         return features, features
 
-    def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
-        """(h, w) of the stage's output for images of ``size``."""
-        height, width = self.backbone.as_map(raw, size).shape[2:]
-        return height, width
+    def grid(self, raw: Tensor, size: torch.Size) -> Grid:
+        """Of the stage's output for images of ``size``."""
+        return Grid(*self.backbone.as_map(raw, size).shape[2:])
 
     def attend(self, raw: Tensor, attention: Tensor) -> Tensor:
         """The stage's output times ``attention`` (B, 1, h, w); class tokens stay as they are."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lookcloser.core.sizes import Grid
+
 CHANNELS = 32
 INPUT_PADDING, PADDING = 1, 2
 LRN_SIZE, LRN_ALPHA, LRN_BETA, LRN_K = 5, 1e-4, 0.75, 2.0
@@ -61,11 +63,10 @@ class TwoBlock(nn.Module):
         share = height * width / ((height + 2 * PADDING) * (width + 2 * PADDING))
         return self.dropout(pooled) * share, read
 
-    def grid(self, raw: Tensor, size: torch.Size) -> tuple[int, int]:
-        """(h, w) of the first block's output."""
+    def grid(self, raw: Tensor, size: torch.Size) -> Grid:
+        """Of the first block's output."""
         del size
-        height, width = raw.shape[2:]
-        return height, width
+        return Grid(*raw.shape[2:])
 
     def attend(self, raw: Tensor, attention: Tensor) -> Tensor:
         """The first block's output times ``attention`` (B, 1, h, w)."""

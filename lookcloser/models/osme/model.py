@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers.class_head import best_classes, chosen_classes
 from lookcloser.layers.osme import OSME, merge_attentions
@@ -51,7 +52,7 @@ class OSMENet(Model, method=METHOD):
         self.reduction, self.form = options.mamc_reduction, options.mamc_form
         self.backbone = make_backbone(options)
         flattened = options.part_head == "flattened"
-        grid = self.backbone.grid((size, size)) if flattened else (1, 1)
+        grid = self.backbone.grid(Grid(size, size)) if flattened else Grid(1, 1)
         self.osme = OSME(
             self.backbone.width, grid, attentions=parts, width=width, head=options.part_head
         )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.choices import GradientMode
+from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
@@ -63,9 +64,9 @@ class RACNN(Model, method=METHOD):
         for head in (*self.heads, *([] if self.fusion is None else [self.fusion])):
             nn.init.trunc_normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
-        grid = (1, 1)
+        grid = Grid(1, 1)
         if options.apn == "paper" and options.size is not None:  # without a size it was refused
-            grid = self.backbones[0].grid((options.size, options.size))
+            grid = self.backbones[0].grid(Grid(options.size, options.size))
         low, high = 0.5 * half_side, 1.5 * half_side
         self.proposals = nn.ModuleList(
             AttentionProposal(width, grid, options.apn, low, high) for _ in range(scales - 1)
@@ -240,7 +241,7 @@ class RACNN(Model, method=METHOD):
             else:
                 maps.append(torch.einsum("bdhw,bkd->bkhw", unit, weight[tokens]))
         finer = 2 ** len(self.proposals)
-        canvas = (finer * maps[0].shape[-2], finer * maps[0].shape[-1])
+        canvas = Grid(*(finer * side for side in maps[0].shape[-2:]))
         return on_one_canvas(maps, [view.box for view in views], canvas)
 
     def _pointing(self, output: Output) -> dict[str, Tensor]:

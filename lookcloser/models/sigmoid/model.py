@@ -33,7 +33,7 @@ class Sigmoid(CAM, method=METHOD):
         output: Output = self(images)
         assert output.maps is not None  # of every label
         scores = output.logits.float().sigmoid()
-        tokens = ordered_paths(scores > self.threshold, -scores)
+        tokens = ordered_paths(scores > self.threshold, -output.logits)
         chosen = tokens.clamp(min=0)
         maps = output.maps.gather(
             1, chosen[:, :, None, None].expand(-1, -1, *output.maps.shape[2:])

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lookcloser.core.types import Prediction
 from lookcloser.runtime import Engine, Loaded, Promise, answer_batch
 from lookcloser.serve.http.problems import Problem
@@ -20,6 +22,7 @@ from lookcloser.serve.metrics import Metrics
 _log = logging.getLogger("lookcloser.serve")
 _SMOOTHING = 0.2  # of the seconds that an image takes
 _UNREAD = Loaded(None)
+NO_ANSWER = "the model cannot answer this image, though it answers others"
 
 
 @dataclass(eq=False)
@@ -168,15 +171,32 @@ class Batcher:
                 first.top,
                 first.promise,
             )
-        except Exception as error:  # whatever a network runs into; the server goes on
+        except Exception:  # whatever a network runs into; the server goes on
             if len(jobs) > 1:
                 for job in jobs:
                     self._run([job])
                 return
             _log.exception("an image could not be answered")
-            first.future.set_exception(error)
             self._finish("failed")
+            if _is_well(first.engine):
+                error_of_image = Prediction(
+                    first.engine.header.task, (), (), first.loaded.size, error=NO_ANSWER
+                )
+                first.future.set_result(error_of_image)
+            else:
+                first.future.set_exception(
+                    Problem(500, "The model fails for every image; the server's log says how.")
+                )
             return
         for job, answer in zip(jobs, answers, strict=True):
             self._finish("answered")
             job.future.set_result(answer)
+
+
+def _is_well(engine: Engine) -> bool:
+    """Whether a network still answers an even image: then it was the image's fault."""
+    try:
+        engine.answer(np.full((1, 3, *engine.header.preprocessing.size), 127, np.uint8), 1)
+    except Exception:
+        return False
+    return True

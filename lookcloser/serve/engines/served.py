@@ -14,6 +14,7 @@ import numpy as np
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction, Region
 from lookcloser.recognizer import load
 from lookcloser.runtime import Answerer, Engine, Promise
@@ -224,7 +225,7 @@ class Served:
             return
         self._batcher.leave("unreadable")
         task = job.engine.header.task
-        _fulfil(job.future, Prediction(task, (), (), (0, 0), error=job.loaded.error))
+        _fulfil(job.future, Prediction(task, (), (), ImageSize(0, 0), error=job.loaded.error))
 
     def _look(
         self, recognizer: Any, upload: Upload, views: Sequence[str] | None, target: str | None

@@ -19,6 +19,7 @@ from lookcloser.core.storage.atomic import replacing
 from lookcloser.data.dataset import Batch
 from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE
 from lookcloser.training.parallel import processes
+from lookcloser.training.parallel.strategies import whole_state
 from lookcloser.training.tasks.module import TrainingModule, diverged
 
 
@@ -104,8 +105,12 @@ class RunWriter(Callback):
         self._waited += time.perf_counter() - self._mark
         self._images += len(batch.targets)
 
-    def on_train_batch_end(self, *_: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, _out: Any, _batch: Batch, index: int
+    ) -> None:
         """From here the loop waits for the next batch."""
+        if module.device.type == "cuda" and index + 1 == trainer.num_training_batches:
+            torch.cuda.synchronize(module.device)  # the last steps may still be at work
         self._mark = time.perf_counter()
 
     def on_validation_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
@@ -135,7 +140,8 @@ class RunWriter(Callback):
             "data_wait": round(self._waited / max(spent, 1e-9), 4),
         }
         state = self.network_state(module)
-        if any(bool(torch.isnan(value).any()) for value in state.values()):
+        broken = any(bool(torch.isnan(value).any()) for value in state.values())
+        if processes.any_of(broken):  # of a sharded network the first process has the weights
             raise diverged(module.options, f"a weight after epoch {row['epoch']}")
         self.history.append(row)
         is_best = self._is_best(scores)
@@ -151,9 +157,12 @@ class RunWriter(Callback):
         """Write last.ckpt; all processes have to call it."""
         trainer.save_checkpoint(self.folder / CHECKPOINT_FILE)
 
-    def network_state(self, module: pl.LightningModule) -> dict[str, Tensor]:
-        """The network's state dict, of the averaged weights where there are any."""
-        state = module.state_dict() if self.ema is None else self.ema.weights()
+    def network_state(self, module: TrainingModule) -> dict[str, Tensor]:
+        """The network's state dict, of the averaged weights where there are any.
+
+        Of a sharded network all processes have to ask; the first gets it.
+        """
+        state = whole_state(module) if self.ema is None else self.ema.weights()
         prefix = "model."
         return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ from pathlib import Path
 import torch
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch import distributed
-from torch.distributed import Store, TCPStore  # type: ignore[attr-defined]  # documented, not listed
+from torch.distributed import HashStore, Store, TCPStore  # type: ignore[attr-defined]  # documented, not listed
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.catalog import Catalog
@@ -29,6 +30,8 @@ from lookcloser.training.parallel import processes
 
 HOST = "127.0.0.1"
 _POLL = 0.05  # seconds between two looks at the processes
+# How gloo reports that the other end is gone; an error of its own it has not.
+_LOST = re.compile("connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
 _LAST_WORDS = 20.0  # seconds in which a process that broke off has ended
 
 
@@ -59,7 +62,7 @@ def outer_group() -> Iterator[None]:
     if processes.is_joined() or not processes.given_from_outside():
         yield
         return
-    with _joined():
+    with _one_sentence_of_loss(), _joined():
         yield
 
 
@@ -77,8 +80,16 @@ def own_group(
             broke off.
     """
     count = options.devices
-    if count == 1 or processes.is_joined():
+    if processes.is_joined():
+        with _one_sentence_of_loss():
+            yield
+        return
+    if count == 1 and options.strategy != "fsdp":
         yield
+        return
+    if count == 1:  # sharding needs a group, be it of one
+        with _joined(HashStore(), 0, 1):
+            yield
         return
     if torch.cuda.is_available() and count > torch.cuda.device_count():
         raise LookcloserError(
@@ -166,6 +177,25 @@ class Joined(ClusterEnvironment):
     def node_rank(self) -> int:
         """The number of this machine."""
         return processes.rank() // processes.local_world_size()
+
+
+@contextmanager
+def _one_sentence_of_loss() -> Iterator[None]:
+    """Say it in a sentence where another process of the group is gone.
+
+    Raises:
+        LookcloserError: In place of what the connection to it raised.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not (isinstance(error, distributed.DistError) or _LOST.search(str(error))):
+            raise
+        raise LookcloserError(
+            "another process of this training has ended, so this one ends too",
+            fix="What it had to say stands with its own messages; `lookcloser train --resume RUN`, "
+            "with as many processes or fewer, goes on from the last checkpoint",
+        ) from error
 
 
 @contextmanager

@@ -12,14 +12,14 @@ from lookcloser.core.errors import LookcloserError
 
 def main() -> int:
     """Train as the job on the standard input says; returns the exit code."""
-    from lookcloser.training.fit import fit
+    from lookcloser.training.fit import fit_here
     from lookcloser.training.parallel.launch import Job, member
 
     job: Job = pickle.load(sys.stdin.buffer)
     threading.Thread(target=_end_with_the_first, daemon=True).start()
     try:
         with member(job):
-            fit(job.catalog, job.options, job.folder, resume=job.resume, quiet=True)
+            fit_here(job.catalog, job.options, job.folder, resume=job.resume, quiet=True)
     except LookcloserError as error:
         print(f"process {job.rank}: {error}", file=sys.stderr)
         return 1

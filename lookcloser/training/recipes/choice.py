@@ -9,15 +9,15 @@ from typing import Literal
 
 from rich.console import Console
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError
 from lookcloser.core.storage.atomic import make_folder, replacing
-from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import load_model_file, read_header, save_model_file
 from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE
 from lookcloser.training.fit import FitResult, fit
-from lookcloser.training.options import DEFAULT_METHODS, TrainOptions
+from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.recipes.closed_form import METHODS
 from lookcloser.training.recipes.solving import Solved, solved_run
@@ -33,7 +33,7 @@ def default_method(options: TrainOptions, task: Task) -> str:
     """The method of a run that names none: by the task, and by what its recipe can do."""
     if options.recipe == "closed-form" and task in METHODS:
         return METHODS[task]
-    return DEFAULT_METHODS[task]
+    return TRAITS[task].method
 
 
 def planned_recipe(options: TrainOptions, task: Task) -> Recipe:
@@ -65,7 +65,8 @@ def _planned(options: TrainOptions, task: Task) -> Recipe:
                 option="recipe",
             )
         return "closed-form"
-    possible = method == METHODS.get(task) and options.weights != "none" and not several
+    whole = not several and options.strategy != "fsdp"
+    possible = method == METHODS.get(task) and options.weights != "none" and whole
     return "auto" if options.recipe == "auto" and possible else "fine-tune"
 
 
@@ -152,7 +153,8 @@ def _better(
     if result.interrupted:
         return result
     both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
-    if tuned > ours:
+    # Compared as numbers of images: the two shares are rounded in different ways.
+    if round(tuned * images) > round(ours * images):
         _take_over(own, folder, both)
     else:
         _write(folder, solved, both)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from lookcloser.closed_form import Head, Memory, fit_discriminant, fit_ridge
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.types import Task
 from lookcloser.models import build_model
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.solved import Solution

@@ -15,6 +15,7 @@ from lookcloser.closed_form import Head, Memory
 from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.sizes import Grid
 from lookcloser.data.catalog import Sample
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models.cam.closer import SecondLook, cut
@@ -112,8 +113,8 @@ def solve_closer(
 
 def source_of(header: ModelHeader) -> ModelHeader:
     """The header for images at the resolution of the source, where a model looks twice."""
-    height, width = (FACTOR * side for side in header.preprocessing.size)
-    return replace(header, preprocessing=replace(header.preprocessing, size=(height, width)))
+    grid = Grid(*(FACTOR * side for side in header.preprocessing.size))
+    return replace(header, preprocessing=replace(header.preprocessing, size=grid))
 
 
 def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, ModelHeader]:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.core.types import Task
 from lookcloser.data.catalog import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets, TagTargets

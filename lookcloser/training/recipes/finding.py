@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lookcloser.closed_form import Head, Memory
+from lookcloser.core.sizes import Grid
 from lookcloser.models.cam.closer import best_places, window_means
 from lookcloser.training.recipes.closed_form import solve
 from lookcloser.training.recipes.looks import Looks
@@ -74,7 +75,7 @@ def collect_windows(looks: Looks, first: Head, share: float) -> Windows:
         peaks = maps.flatten(1).argmax(dim=1).cpu().numpy()
         means = window_means(part.features, share).flatten(2).cpu().numpy()
         for row, peak, values in zip(part.rows, peaks, means, strict=True):
-            far = far_places(int(peak), (maps.shape[-2], maps.shape[-1]), share)
+            far = far_places(int(peak), Grid(*maps.shape[-2:]), share)
             chosen = draws.permutation(far)[:_ELSEWHERE]
             own.append(values[:, peak])
             elsewhere.append(values[:, chosen].T)
@@ -82,7 +83,7 @@ def collect_windows(looks: Looks, first: Head, share: float) -> Windows:
     return Windows(np.stack(own), np.concatenate(elsewhere), np.concatenate(of))
 
 
-def far_places(peak: int, grid: tuple[int, int], share: float) -> NDArray[np.int64]:
+def far_places(peak: int, grid: Grid, share: float) -> NDArray[np.int64]:
     """Places, by their number, that a crop around ``peak`` has no part of; the corners if none."""
     height, width = grid
     rows, columns = np.divmod(np.arange(height * width), width)

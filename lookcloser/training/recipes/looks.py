@@ -90,7 +90,7 @@ def no_room(
     """
     place = Path(tempfile.gettempdir()) if folder is None else folder
     height, width = preprocessing.size
-    rows, columns = model.backbone.grid((height, width))
+    rows, columns = model.backbone.grid(preprocessing.size)
     needed = images * (3 * height * width + 2 * model.backbone.width * rows * columns)
     free = shutil.disk_usage(place).free
     if needed < free:
@@ -121,9 +121,8 @@ def collect_looks(
     lacking = no_room(model, len(samples), preprocessing, folder)
     if lacking is not None:
         raise LookcloserError(lacking, fix="Set TMPDIR to a folder with more room")
-    height, width = preprocessing.size
-    grid = model.backbone.grid((height, width))
-    shapes = (len(samples), 3, height, width), (len(samples), model.backbone.width, *grid)
+    grid = model.backbone.grid(preprocessing.size)
+    shapes = (len(samples), 3, *preprocessing.size), (len(samples), model.backbone.width, *grid)
     pixels = open_memmap(folder / "pixels.npy", "w+", np.uint8, shapes[0])
     features = open_memmap(folder / "features.npy", "w+", np.float16, shapes[1])
     classes = np.zeros(len(samples), dtype=np.int64)

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from lookcloser.closed_form import Head, Memory
+from lookcloser.core.choices import Task
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.types import Task
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.read import SPLITS
 from lookcloser.models.cam.model import CAM

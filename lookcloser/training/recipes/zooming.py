@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from math import isnan
 
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import LARGEST_INPUT
-from lookcloser.core.types import Task
 from lookcloser.core.wording import count
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closer import (
@@ -129,11 +129,13 @@ def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
 
 def _impossible(solved: Solved) -> str | None:
     """Why the backbone cannot look at the source, in words; None where it can."""
-    height, width = source_of(solved.header).preprocessing.size
-    if max(height, width) > LARGEST_INPUT:
-        return f"a first look at {width} px is too large; at most {LARGEST_INPUT} are possible"
+    grid = source_of(solved.header).preprocessing.size
+    if max(grid) > LARGEST_INPUT:
+        return (
+            f"a first look at {grid.columns} px is too large; at most {LARGEST_INPUT} are possible"
+        )
     try:
-        solved.model.backbone.check((height, width))
+        solved.model.backbone.check(grid)
     except LookcloserError as error:
         return error.what
     return None

@@ -23,6 +23,7 @@ from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.tasks.means import LossMeans
 
+ROOTED = "rooted"  # in last.ckpt: whether the head reads rooted features
 _LOOK = 10  # steps between two looks at the losses on a GPU
 
 
@@ -149,7 +150,12 @@ class TrainingModule(pl.LightningModule, ABC):
             raise diverged(self.options, f"the loss in epoch {self.current_epoch + 1}")
 
     def _no_loss(self) -> Tensor:
-        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it."""
+        """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it.
+
+        Sharded weights expect none where no process has one.
+        """
+        if self.options.strategy == "fsdp":
+            return torch.zeros((), device=self.device, requires_grad=True)
         learning = [weight.sum() for weight in self.parameters() if weight.requires_grad]
         return 0.0 * torch.stack(learning).sum()
 
@@ -177,6 +183,7 @@ class TrainingModule(pl.LightningModule, ABC):
         """Remember the phase, the losses so far, and how many epochs were meant."""
         checkpoint["means"] = self.means.state_dict()
         checkpoint["epochs"] = self.options.epochs
+        checkpoint[ROOTED] = getattr(self.model, "root", None) is not None
         if self.clock is not None:
             checkpoint["phase"] = self.clock.state_dict()
 
@@ -206,7 +213,7 @@ class TrainingModule(pl.LightningModule, ABC):
             self.log_dict(
                 scores,
                 batch_size=len(batch.targets),
-                sync_dist=processes.world_size() > 1,
+                sync_dist=processes.is_joined(),
             )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
@@ -265,7 +272,7 @@ def parameter_groups(model: Model, options: TrainOptions) -> list[dict[str, Any]
     return [
         {
             "params": parameters,
-            "lr": options.lr * (options.backbone_share if is_slow else 1.0),
+            "lr": options.lr * (options.backbone_share if is_slow else model.head_share),
             "weight_decay": options.weight_decay if decays else 0.0,
         }
         for (is_slow, decays), parameters in sorted(groups.items(), key=lambda item: item[0])

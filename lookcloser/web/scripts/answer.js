@@ -7,6 +7,7 @@ const PIXEL_CLIP = 0.99; // of maps by pixel: the quantile of the evidence that 
 
 // found: {logits, tokens, tokenScores, maps, boxes, parts, distance}; see `predictionOf`'s callers.
 function predictionOf(found, header, size, top) {
+  if (!isOfNumbers(found)) throw new Error("The model's answer to it is not a number.");
   const scores = labelScores(found.logits, header);
   const path = found.tokens.map((index, step) => ({
     name: header.names[index],
@@ -16,7 +17,7 @@ function predictionOf(found, header, size, top) {
   const regions = mapRegions(found.maps, path, header, size);
   const answer = { task: header.task, path: null, size, labels: [], caption: null, regions, error: null };
   if (header.task === "classification") {
-    answer.labels = bestLabels(scores, header.names, top);
+    answer.labels = bestLabels(found.logits, scores, header.names, top);
     regions.push(...scaleRegions(found.boxes, answer.labels[0], size));
     regions.push(...partRegions(found.parts, answer.labels[0]));
   } else if (header.task === "multilabel") {
@@ -28,6 +29,13 @@ function predictionOf(found, header, size, top) {
     ? [refusalOf(found, header.calibration), sureGroup(scores, header)]
     : [null, null];
   return { ...answer, candidates: null, coverage: null, refusal, group };
+}
+
+// A class may be ruled out, at -Infinity.
+function isOfNumbers({ logits, maps, boxes, parts }) {
+  const finite = (map) => map.values.every(Number.isFinite);
+  return logits.every((value) => value < Infinity) && [...(maps || []), ...(parts || [])].every(finite)
+    && (boxes || []).every((box) => box.every(Number.isFinite));
 }
 
 function labelScores(logits, header) {
@@ -52,8 +60,9 @@ function ranking(values) {
   return Array.from(values, (_, index) => index).sort((a, b) => values[b] - values[a] || a - b);
 }
 
-function bestLabels(scores, names, top) {
-  return ranking(scores).slice(0, top).map((index) => ({ name: names[index], score: scores[index], index }));
+// Logits rank the classes as they rank maps: scores near 0 and 1 are rounded to equal ones.
+function bestLabels(logits, scores, names, top) {
+  return ranking(logits).slice(0, top).map((index) => ({ name: names[index], score: scores[index], index }));
 }
 
 // Why the image may show none of the classes, or null.

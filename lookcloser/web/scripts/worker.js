@@ -88,7 +88,7 @@ async function findAnswer(outputs, { parts }) {
   const sure = Array.from(logits.data, (value) => Math.fround(sigmoid(value)));
   const tokens = parts.threshold === null
     ? ranking(logits.data).slice(0, TOP)
-    : ranking(sure).filter((index) => sure[index] > Math.fround(parts.threshold));
+    : ranking(logits.data).filter((index) => sure[index] > Math.fround(parts.threshold));
   const all = maps && splitMaps(maps);
   return {
     logits: Array.from(logits.data),

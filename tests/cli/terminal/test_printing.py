@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.printing import print_scores, print_views
+from lookcloser.cli.terminal.printing import print_scores, print_table, print_views
 from lookcloser.core.results.scores import Score
 from lookcloser.core.results.shifts import Shifts, StepShift
 from lookcloser.evaluation import ViewScores
@@ -124,3 +124,38 @@ def test_a_skipped_image_is_named_once(capsys):
         "skipped: data/c0/a.png: no image",
         "skipped: b.png: no image",
     ]
+
+
+LONG = ["American_Three_toed_Woodpecker", "American_Three_toed_Woodchuck", "a wren"]
+
+
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_names_are_broken_and_not_cut_off_in_a_narrow_terminal(capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    monkeypatch.setenv("NO_COLOR", "1")
+    heads = ["class", "images", "same detail", "place carried", "border carried"]
+    print_table("T", heads, [[name, "12", "0.06", "0.00", "0.17"] for name in LONG])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    cells = [line.split("│")[1:-1] for line in lines if line.startswith("│")]
+    assert "".join(row[0].strip() for row in cells).replace(" ", "") == "".join(LONG).replace(
+        " ", ""
+    )
+    assert [cell.strip() for row in cells for cell in row[1:] if cell.strip()] == [
+        "12", "0.06", "0.00", "0.17",
+    ] * len(LONG)  # fmt: skip
+    if columns == "80":
+        assert len(cells) == len(LONG), "the heads of numbers are broken first"
+
+
+def test_plain_terminals_get_plain_signs(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors="backslashreplace")
+    monkeypatch.setattr(sys, "stdout", stream)
+    print_scores("T", [score("top1", 0.5, (0.4, 0.6))], Shifts())
+    print_views({"cam": ViewScores(2, 0.1, 0.5, 0.25, 0.125, insensitive=False)})
+    stream.flush()
+    printed = stream.buffer.getvalue().decode()
+    assert "0.4000 to 0.6000" in printed
+    assert "deletion (low)" in printed
+    assert "\\" not in printed

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.archives import Packed, members
+from lookcloser.core.archives import Packed
+from lookcloser.core.archives.members import members
 from lookcloser.core.images import load_image
 
 LONG = "folder/" + "n" * 120 + ".jpg"

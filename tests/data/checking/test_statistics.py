@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from lookcloser.core.types import Task
+from lookcloser.core.choices import Task
 from lookcloser.data import Catalog, Sample, TagPair
 from lookcloser.data.checking.statistics import RARE_BELOW, caption_statistics, tag_statistics
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.types import Task
+from lookcloser.core.choices import Task
 from lookcloser.data import Catalog, Sample, read_data, validate_for_training
 
 

@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.archives import Packed, members
+from lookcloser.core.archives import Packed
+from lookcloser.core.archives.members import members
 from lookcloser.core.images import load_image
 from lookcloser.data import (
     Catalog,

@@ -11,6 +11,7 @@ import lookcloser as lc
 from lookcloser import metrics
 from lookcloser.core import LookcloserError
 from lookcloser.core.results.scores import flat_scores
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.data import Sample, read_data
 from lookcloser.evaluation.localization.mask_scores import MaskTally, find_masks, read_mask
 
@@ -32,7 +33,7 @@ def test_masks_are_found_by_the_names_of_the_images(tmp_path):
 
 def test_values_and_nearest_pixels(tmp_path):
     file = save(tmp_path, "m.png", [[0, 1, 7], [255, 254, 0]])
-    found = read_mask(file, (3, 2), (4, 6))
+    found = read_mask(file, ImageSize(3, 2), Grid(4, 6))
     assert found.dtype == np.uint8
     small = np.array([[0, 1, 1], [255, 1, 0]])
     np.testing.assert_array_equal(found, small.repeat(2, axis=0).repeat(2, axis=1))
@@ -43,19 +44,19 @@ def test_palettes_and_bits(tmp_path):
     image = Image.frombytes("P", (2, 2), image.tobytes())
     image.putpalette(list(range(256)) * 3)
     image.save(tmp_path / "p.png")
-    assert read_mask(tmp_path / "p.png", (2, 2), (2, 2)).tolist() == [[0, 1], [255, 0]]
+    assert read_mask(tmp_path / "p.png", ImageSize(2, 2), Grid(2, 2)).tolist() == [[0, 1], [255, 0]]
     bits = save(tmp_path, "b.png", [[0, 255], [255, 0]], "1")
-    assert read_mask(bits, (2, 2), (2, 2)).tolist() == [[0, 1], [1, 0]]
+    assert read_mask(bits, ImageSize(2, 2), Grid(2, 2)).tolist() == [[0, 1], [1, 0]]
 
 
 def test_what_is_no_mask(tmp_path):
     (tmp_path / "x.png").write_bytes(b"no")
     with pytest.raises(LookcloserError, match=r"x\.png: not an image that can be read"):
-        read_mask(tmp_path / "x.png", (2, 2), (2, 2))
+        read_mask(tmp_path / "x.png", ImageSize(2, 2), Grid(2, 2))
     with pytest.raises(LookcloserError, match="mode RGB"):
-        read_mask(save(tmp_path, "c.png", [[1, 2]], "RGB"), (2, 1), (2, 2))
-    with pytest.raises(LookcloserError, match=r"\(2, 1\) pixels.* \(3, 1\), as its image"):
-        read_mask(save(tmp_path, "s.png", [[1, 2]]), (3, 1), (2, 2))
+        read_mask(save(tmp_path, "c.png", [[1, 2]], "RGB"), ImageSize(2, 1), Grid(2, 2))
+    with pytest.raises(LookcloserError, match="2×1 pixels.* 3×1, as its image"):
+        read_mask(save(tmp_path, "s.png", [[1, 2]]), ImageSize(3, 1), Grid(2, 2))
 
 
 def test_scores_are_those_of_all_pixels_together(tmp_path):
@@ -66,7 +67,7 @@ def test_scores_are_those_of_all_pixels_together(tmp_path):
     for row in rows:
         save(tmp_path / "masks", f"{row}.png", truth[row])
     samples = [Sample(f"{row}.jpg", Path("x")) for row in range(70)]
-    tally = MaskTally(tmp_path, (6, 6))
+    tally = MaskTally(tmp_path, Grid(6, 6))
     for start in range(0, 70, 16):
         some = slice(start, start + 16)
         tally.add(maps[some], samples[some], [(6, 6)] * len(samples[some]))
@@ -84,7 +85,7 @@ def test_scores_are_those_of_all_pixels_together(tmp_path):
 
 def test_masks_that_are_all_ignored(tmp_path):
     save(tmp_path / "masks", "m.png", [[0, 255]])
-    tally = MaskTally(tmp_path, (2, 2))
+    tally = MaskTally(tmp_path, Grid(2, 2))
     assert tally.scores() == ()
     tally.add(np.ones((1, 2, 2), np.float32), [Sample("m.jpg", Path("x"))], [(2, 1)])
     with pytest.raises(LookcloserError, match="no mask has a pixel of an object.* 255 is ignored"):

@@ -5,6 +5,7 @@ import pytest
 
 from lookcloser import metrics
 from lookcloser.core.results.scores import flat_scores
+from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.core.types import SUPERVISION
 from lookcloser.evaluation.localization.map_boxes import find_places, measure, measure_center
 from lookcloser.evaluation.localization.scoring import (
@@ -20,7 +21,7 @@ from lookcloser.evaluation.threshold_source import Supervision
 from lookcloser.metrics.thresholds import THRESHOLDS
 
 OWN = Supervision("scored images")
-GRID = (24, 32)
+GRID = Grid(24, 32)
 
 
 def places(count=12, seed=0, classes=None, noise=0.1):
@@ -65,8 +66,8 @@ def test_images_without_boxes_are_left_out_and_the_rest_keep_theirs():
     found = find_places(
         np.zeros((3, 2, 2), np.float32),
         [[(0, 0, 4, 4)], [], [(2, 0, 4, 2)]],
-        [(8, 8)] * 3,
-        (16, 16),
+        [ImageSize(8, 8)] * 3,
+        Grid(16, 16),
         classes=[5, 6, 7],
         images=[1, 1, 2],
         rule="range",
@@ -103,7 +104,7 @@ def test_corloc_is_that_of_the_boxes():
     own = places(30, noise=0.9, classes=[0] * 20 + [1] * 10)
     found, _, _ = score(own, None, OWN)
     level = best_cut([own], 2)
-    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    large = metrics.upsample_maps(own.maps, GRID.image_size)
     boxes = [_box(array, level) for array in large]
     assert found["CorLoc"] == pytest.approx(metrics.corloc(boxes, own.boxes, own.classes))
 
@@ -122,7 +123,7 @@ def _box(array, level):
 
 def test_thresholds_follow_the_one_rule():
     own = places(20, noise=0.6)
-    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    large = metrics.upsample_maps(own.maps, GRID.image_size)
     scores, _, _ = score(own, None, OWN)
     for components, name in (("largest", "MaxBoxAcc@0.5"), ("all", "MaxBoxAccV2")):
         expected = metrics.choose_thresholds(
@@ -138,7 +139,7 @@ def test_thresholds_follow_the_one_rule():
 def test_thresholds_of_others_are_applied():
     own, other = places(10), places(7, seed=1, noise=0.8)
     cut = best_cut([part(other, slice(0, 3)), part(other, slice(3, 7))], 2)
-    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    large = metrics.upsample_maps(own.maps, GRID.image_size)
     expected = metrics.box_overlaps(large, own.boxes, "largest", "corrected", [cut])[:, 0]
     _, ious, _ = score(own, other, Supervision("separate split"))
     np.testing.assert_allclose(ious, expected, rtol=1e-6)
@@ -160,7 +161,7 @@ def test_the_words_say_what_was_used():
 def test_without_boxes_thresholds_do_not_depend_on_them():
     own = places()
     _, ious, settings = score(own, None, Supervision(None))
-    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    large = metrics.upsample_maps(own.maps, GRID.image_size)
     overlaps = metrics.box_overlaps(large, own.boxes, "largest", "corrected", [0.2])[:, 0]
     np.testing.assert_allclose(ious, overlaps, rtol=1e-6)
     assert "fixed alike" in settings["baselines"]
@@ -185,10 +186,10 @@ def slowly(own, maps):
 @pytest.mark.parametrize("kind", ["own", "center"])
 def test_what_is_measured(kind):
     own = places(300 if kind == "own" else 20)  # more than a chunk
-    large = metrics.upsample_maps(own.maps, GRID[::-1])
+    large = metrics.upsample_maps(own.maps, GRID.image_size)
     measured, maps = {
         "own": (measure, large),
-        "center": (measure_center, metrics.center_maps(len(own.maps), GRID[::-1])),
+        "center": (measure_center, metrics.center_maps(len(own.maps), GRID.image_size)),
     }[kind]
     found = measured(own)
     expected = slowly(own, maps)
@@ -204,7 +205,7 @@ def test_one_of_several_boxes_is_enough_for_the_center_box():
 
 def test_random_maps_are_those_of_one_drawing():
     own = places(11)
-    noise = metrics.upsample_maps(metrics.random_maps(11, (16, 12)), GRID[::-1])
+    noise = metrics.upsample_maps(metrics.random_maps(11, (16, 12)), GRID.image_size)
     pointed = metrics.pointing_hits(noise, own.boxes).mean()
     assert score(own, None, OWN, batch=4)[0]["pointing random map"] == pytest.approx(pointed)
 

@@ -181,6 +181,24 @@ class TestAuto:
         lc.train(resume=tmp_path / "run", quiet=True)
         assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
 
+    def test_as_many_right_on_val_is_not_better(
+        self, squares, quick, weights, tmp_path, monkeypatch
+    ):
+        """A share as a mean over batches, in float32, is a little more than the same share."""
+        data, ours = many_val(squares, tmp_path / "data"), []
+        real = recipes.solved_run
+
+        def noted(*arguments, **options):
+            found = real(*arguments, **options)
+            ours.append(found.validation[0])
+            return found
+
+        monkeypatch.setattr(recipes, "solved_run", noted)
+        monkeypatch.setattr(recipes, "read_header", lambda path: pretend(
+            read_header(path), ours[0] + 1e-7))  # fmt: skip
+        result = self.run(data, quick, weights, tmp_path / "run", epochs=1)
+        assert result.recognizer.header.provenance["recipe"] == "closed-form"
+
 
 def pretend(package, accuracy):
     from dataclasses import replace

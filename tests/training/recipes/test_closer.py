@@ -8,6 +8,7 @@ import pytest
 
 import lookcloser as lc
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.sizes import Grid
 from lookcloser.models import Backbone, load_model_file, read_header
 from lookcloser.recognizer import add, run_training
 from lookcloser.training.options import make_options
@@ -216,10 +217,10 @@ def test_the_true_place_is_the_peak_of_the_true_map():
 
 class TestElsewhere:
     def test_it_is_no_part_of_a_crop_around_the_peak(self):
-        places = far_places(5 * 10 + 5, (10, 10), 0.4)
+        places = far_places(5 * 10 + 5, Grid(10, 10), 0.4)
         rows, columns = places // 10, places % 10
         assert (np.maximum(abs(rows - 5), abs(columns - 5)) > 3).all()
         assert len(places) == 100 - 49
 
     def test_a_grid_without_a_far_place_has_its_corners(self):
-        assert far_places(0, (2, 2), 0.9).tolist() == [1, 2, 3]
+        assert far_places(0, Grid(2, 2), 0.9).tolist() == [1, 2, 3]

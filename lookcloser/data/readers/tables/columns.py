@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.types import Task
 from lookcloser.core.wording import named
 from lookcloser.data.readers.tables.delimited import Table
 from lookcloser.data.splits import SPLIT_OF
@@ -78,6 +78,11 @@ class Columns:
     box: tuple[str, ...]
     box_kind: Literal["corners", "size", "list"] | None
     notes: tuple[str, ...]
+
+    @property
+    def one_label(self) -> bool:
+        """Whether a row names the one label of an image."""
+        return self.answer != "one-hot" and TRAITS[TASKS[self.answer]].labels == "one"
 
 
 def image_column(columns: Sequence[str]) -> str | None:

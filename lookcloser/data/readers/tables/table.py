@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.types import Box, Task
+from lookcloser.core.types import Box
 from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers import folders
@@ -184,11 +185,11 @@ def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> 
         single = all(len(draft.labels) == 1 for draft in drafts.values())
         notes.append(f"{'One class' if single else 'Several or no classes'} an image")
         return "classification" if single else "multilabel"
-    if answer == "label" and several is not None:
+    if listing.columns.one_label and several is not None:
         notes.append(f"Objects of several classes in one image ({several.where}): read as tags")
         return "multilabel"
     odd = [label for draft in drafts.values() for label in draft.labels if re.search("[;|]", label)]
-    if answer == "label" and odd:
+    if listing.columns.one_label and odd:
         notes.append(f"{named(list(dict.fromkeys(odd)))} is one class; tags stand under 'labels'")
     return TASKS[answer]
 
@@ -244,7 +245,7 @@ def _labels(
     if columns.answer == "labels":
         assert callable(split_tags)
         return tuple(dict.fromkeys(split_tags(cells[column])))
-    return (_filled(where, cells, column),) if columns.answer == "label" else ()
+    return (_filled(where, cells, column),) if columns.one_label else ()
 
 
 def _add(
@@ -260,7 +261,7 @@ def _add(
         raise LookcloserError(
             f"{where}: '{name}' is in another split than at {draft.where}", fix="Keep one of them"
         )
-    one = columns.answer == "label" and not columns.box
+    one = columns.one_label and not columns.box
     if one and draft.labels and labels[0] not in draft.labels:
         raise LookcloserError(
             f"{where}: '{name}' is '{labels[0]}' here, '{next(iter(draft.labels))}' at "

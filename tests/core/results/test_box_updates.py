@@ -1,6 +1,6 @@
 import pytest
 
-from lookcloser.core.box_updates import move_words
+from lookcloser.core.results.box_updates import move_words
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,88 @@
+"""The head that a fine-tuning begins with: solved, so that the first steps are good ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lookcloser.closed_form import Memory
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.data.catalog import Catalog
+from lookcloser.models import Model
+from lookcloser.models.cam.model import CAM
+from lookcloser.models.solved import learnable
+from lookcloser.models.transfer import is_whole
+from lookcloser.training.options import TrainOptions
+from lookcloser.training.parallel import processes
+from lookcloser.training.recipes.closed_form import rooted, solve
+from lookcloser.training.recipes.features import collect_features
+from lookcloser.training.tasks.module import ROOTED
+
+# Of the rate of a head with random weights: a solved one is to be kept, not found.
+HEAD_SHARE = 1 / 30
+
+
+def with_solved_head(
+    model: Model, header: ModelHeader, catalog: Catalog, options: TrainOptions
+) -> tuple[Model, ModelHeader]:
+    """A classifier with the head of the closed form of its training images, at its temperature.
+
+    Val is not looked at. A model whose head was trained before, whose backbone has random weights,
+    or of another method stays as it is, and so does one from whose images nothing can be solved.
+
+    Args:
+        model: With its first weights.
+        header: Of the model.
+        catalog: The data.
+        options: How to train.
+    """
+    if not may_be_solved(model, header, options):
+        return model, header
+    assert isinstance(model, CAM)  # as may_be_solved says
+    own, own_header = rooted(model, header)
+    if torch.cuda.is_available():
+        own = own.to(torch.device("cuda", processes.local_rank()))
+    samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
+    try:
+        features = collect_features(
+            own, samples, header.names, header.task, header.preprocessing, workers=options.workers
+        )
+        memory = Memory.of(features.values, features.labels)
+        solution = solve(memory, header.task, balanced=options.balance != "none")
+    except LookcloserError:  # such as a class that only val has
+        return model, header
+    weight, bias = torch.from_numpy(solution.weight), torch.from_numpy(solution.bias)
+    logits = torch.from_numpy(features.values).double() @ weight.T + bias
+    temperature = learnable(logits, solution.calibration.temperature)
+    with torch.no_grad():
+        own.head.weight.copy_(weight / temperature)
+        own.head.bias.copy_(bias / temperature)
+    return _learning(own.cpu(), own_header)
+
+
+def may_be_solved(model: Model, header: ModelHeader, options: TrainOptions) -> bool:
+    """Whether a fine-tuning of this model begins with a solved head."""
+    return (
+        type(model) is CAM
+        and header.task == "classification"
+        and options.weights != "none"
+        and not is_whole(str(header.provenance["weights"]))
+    )
+
+
+def as_before(model: Model, header: ModelHeader, checkpoint: Path) -> tuple[Model, ModelHeader]:
+    """The network of a checkpoint, whose head may read rooted features; its weights come later."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
+    if not state.get(ROOTED):
+        return model, header
+    assert isinstance(model, CAM)  # no other has such a head
+    return _learning(*rooted(model, header))
+
+
+def _learning(model: CAM, header: ModelHeader) -> tuple[Model, ModelHeader]:
+    model.head_share = HEAD_SHARE
+    provenance = {**header.provenance, "head": "began in closed form"}
+    return model.train(), replace(header, provenance=provenance)

@@ -1,0 +1,56 @@
+"""Words that are refused, and the help of every verb."""
+
+from __future__ import annotations
+
+import pytest
+from typer.main import get_command
+
+from lookcloser.cli.app import app
+
+
+def verbs() -> list[str]:
+    """Every verb, those of groups with their group."""
+    found = []
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]  # a group
+        found += [f"{name} {own}" for own in getattr(command, "commands", {})] or [name]
+    return found
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_fits_and_has_an_example(program, monkeypatch, verb):
+    monkeypatch.setenv("COLUMNS", "80")
+    done = program(*verb.split(), "--help")
+    assert done.code == 0
+    assert max(map(len, done.out.splitlines())) <= 80
+    assert f"lookcloser {verb}" in " ".join(done.out.split())
+    assert "│ --help" not in done.out, "-h comes first, as the same panels draw all of them"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "birds", "--epochs", "ten"], "'--epochs': 'ten'"),
+        (["train", "birds", "--lr", "fast"], "'--lr': 'fast'"),
+        (["predict", "run", "a.jpg", "--top", "0"], "'--top': "),
+        (["data", "shard", "birds", "--out", "o", "--per-shard", "1.5"], "'--per-shard': '1.5'"),
+    ],
+)
+def test_a_refused_value_is_named(program, tmp_path, words, said):
+    (tmp_path / "run").mkdir()
+    done = program(*words)
+    assert done.code == 2
+    assert said in done.said
+    assert words[-1] in done.said
+    assert "parse string" not in done.said
+
+
+def test_only_options_that_look_alike_are_proposed(program):
+    done = program("train", "birds", "--methd", "cam")
+    assert done.code == 2
+    assert "--method" in done.said
+    assert "--std" not in done.said
+
+
+@pytest.mark.parametrize("verb", ["explain", "imagine"])
+def test_what_is_written_has_the_usual_name_too(program, verb):
+    assert "--out" in program(verb, "--help").out
