@@ -53,13 +53,15 @@ FEW: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 2}, "integrated_gradients": {"steps": 4}, "rise": {"masks": 8},
 }  # fmt: skip
 ONE_IMAGE = {"rise", "scorecam"}
+EVERY_CLASS = {"cam", "gradcam", "gradcampp", "layercam", "scorecam", "occlusion", "rise"}
+CLASSES = 6
 RIGHT, REFUSED, LEFT_OUT = "right", "refused", "left out: too many passes"
 LONG = 5.0  # seconds of processor time that `scorecam` may take
 
 
 def moved_from(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each place of maps (5, h, w) of `probes` reacts from: down and across, in [-1, 1]."""
-    moved = (maps[1:] - maps[:1]).abs()
+    """Where each place of maps (5, K, h, w) of `probes` reacts from: down and across, [-1, 1]."""
+    moved = torch.linalg.vector_norm(maps[1:] - maps[:1], dim=1)
     moved = nn.functional.avg_pool2d(moved[None], max(1, maps.shape[-1] // 14))[0]
     whole = moved.sum(dim=0)
     shares = torch.where(whole > 0, moved / whole.where(whole > 0, 1.0), 0.25)
@@ -79,7 +81,7 @@ def alike(found: Tensor, along: int) -> float:
 
 
 def lies(maps: Tensor) -> tuple[str, float]:
-    """How maps (5, h, w) lie, in words, and the lower correlation of the two axes."""
+    """How maps (5, K, h, w) lie, in words, and the lower correlation of the two axes."""
     down, across = moved_from(maps.double())
     own, turned = [alike(down, 0), alike(across, 1)], [alike(down, 1), alike(across, 0)]
     if min(own) > max(abs(number) for number in turned):
@@ -91,16 +93,19 @@ def lies(maps: Tensor) -> tuple[str, float]:
 def looked(view: str, net: nn.Module, images: Tensor) -> tuple[str, float | None]:
     """What came of a view: "right", "refused", or what is wrong; and the correlation."""
     given = images[:1] if view in ONE_IMAGE else images
+    # A rectified map of one class has few places that are not 0.
+    targets = torch.arange(CLASSES).expand(len(given), -1) if view in EVERY_CLASS else 0
     try:
         few = FEW.get(view, {})
         if view == "occlusion":
             few = {"window": images.shape[-1] // 3, "stride": images.shape[-1] // 3}
-        maps = explain.VIEWS[view](net, given, 0, **few)
+        maps = explain.VIEWS[view](net, given, targets, **few)
     except LookcloserError as error:
         return f"{REFUSED}: {error}", None
     except Exception as error:  # what is looked for
         return f"{type(error).__name__}: {str(error)[:200]}", None
-    if maps.ndim != 3 or len(maps) != len(given) or not bool(maps.isfinite().all()):
+    maps = maps if view in EVERY_CLASS else maps[:, None]
+    if maps.ndim != 4 or len(maps) != len(given) or not bool(maps.isfinite().all()):
         return f"{tuple(maps.shape)}, or not finite", None
     if view in ONE_IMAGE:
         return RIGHT, None
@@ -118,7 +123,7 @@ def width_of(net: nn.Module, image: Tensor) -> int:
 def tried(name: str, side: int) -> list[dict[str, Any]]:
     """A row for each view of a network."""
     torch.manual_seed(0)
-    net = timm.create_model(name, num_classes=6, **ARGUMENTS.get(name, {})).eval()
+    net = timm.create_model(name, num_classes=CLASSES, **ARGUMENTS.get(name, {})).eval()
     images = probes(torch.randn(1, 3, side, side))
     start = time.process_time()
     with torch.inference_mode():
