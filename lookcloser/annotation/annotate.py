@@ -23,7 +23,7 @@ from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import list_images
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, named
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import relative
 from lookcloser.runtime import Engine
@@ -33,7 +33,7 @@ from lookcloser.runtime.spread import Spread
 LABELS = ("auto", "given", "predicted")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Annotation:
     """What was written.
 
@@ -52,6 +52,10 @@ class Annotation:
     resumed: int
     thresholds: dict[str, float]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        found = f"{count(self.boxes, 'box')} on {count(len(self.records), 'image')}"
+        return f"Annotation({found}, in {named([str(file) for file in self.files])})"
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:

@@ -93,7 +93,8 @@ class ImageDataset(Dataset[Item]):
         state = torch.get_rng_state()
         # `torch.manual_seed` would seed GPUs too, and where there are none note the whole call
         # stack for each kind of them: a third of the time of a small image.
-        torch.default_generator.manual_seed(mixed_seed(self.seed, epoch, index))
+        own = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, index))
+        torch.set_rng_state(own.get_state())
         image = self.transform(original)
         torch.set_rng_state(state)
         return Item(image, target, index, sample.name, ImageSize(*original.size))
