@@ -81,7 +81,10 @@ def as_input(
 
 def weights_digest(model: nn.Module, header: ModelHeader) -> str:
     """What tells one network's answers from another's: its weights and preprocessing."""
-    digest = hashlib.sha256(repr(header.preprocessing).encode())
+    # As it was written when sizes were plain pairs: journals that were begun then go on.
+    fields = vars(header.preprocessing) | {"size": tuple(header.preprocessing.size)}
+    written = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    digest = hashlib.sha256(f"Preprocessing({written})".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())
