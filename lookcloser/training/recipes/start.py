@@ -15,6 +15,7 @@ from lookcloser.models import Model
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.solved import learnable
 from lookcloser.models.transfer import is_whole
+from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.recipes.closed_form import rooted, solve
@@ -78,8 +79,7 @@ def may_be_solved(model: Model, header: ModelHeader, options: TrainOptions) -> b
 
 def as_before(model: Model, header: ModelHeader, checkpoint: Path) -> tuple[Model, ModelHeader]:
     """The network of a checkpoint, whose head may read rooted features; its weights come later."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    if not state.get(ROOTED):
+    if not AtomicCheckpointIO().load_checkpoint(checkpoint).get(ROOTED):
         return model, header
     assert isinstance(model, CAM)  # no other has such a head
     return _learning(*rooted(model, header))
