@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from multiprocessing import Pool
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,7 +39,9 @@ class Setting:
     distractors: float = 0.0
 
 
-def write_birds(birds: Path, photos: Path, folder: Path, setting: Setting, seed: int) -> Path:
+def write_birds(
+    birds: Path, photos: Path, folder: Path, setting: Setting, seed: int, workers: int = 1
+) -> Path:
     """Write ``train/CLASS/*.jpg``, ``test/CLASS/*.jpg`` and ``boxes.csv``; the same each time.
 
     Training and test have birds and photographs of their own.
@@ -48,26 +52,50 @@ def write_birds(birds: Path, photos: Path, folder: Path, setting: Setting, seed:
         folder: Where to; kept as it is where its table is there.
         setting: How.
         seed: Of every draw.
+        workers: Processes that write.
     """
     if (folder / "boxes.csv").is_file():
         return folder
     names = sorted(path.name for path in (birds / "train").iterdir())
     names = names[slice(*setting.species)]
     backgrounds = sorted(photos.glob("*.jpg"))
-    rows = []
+    jobs: list[_Job] = []
     for number, split in enumerate(("train", "test")):
-        sources = _sources(birds / split, names, setting, split, seed)
-        for index, (name, source) in enumerate(sources):
-            rng = np.random.default_rng([seed, number, index])
-            photograph = backgrounds[number::2][rng.integers(len(backgrounds[number::2]))]
-            image, box = _composed(source, photograph, setting, rng)
+        for index, (name, source) in enumerate(
+            _sources(birds / split, names, setting, split, seed)
+        ):
             path = folder / split / name / f"{index:05d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path, quality=92)
-            rows.append((path.relative_to(folder).as_posix(), name, split, *box))
+            draws = seed, number, index
+            jobs.append(_Job(path, source, tuple(backgrounds[number::2]), setting, draws))
+    with Pool(workers) as pool:
+        boxes = pool.map(_write, jobs, chunksize=16)
+    rows = [
+        (job.path.relative_to(folder).as_posix(), job.path.parts[-2], job.path.parts[-3], *box)
+        for job, box in zip(jobs, boxes, strict=True)
+    ]
     with (folder / "boxes.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
     return folder
+
+
+class _Job(NamedTuple):
+    """An image to be written: its file, its bird, the photographs, and what its draws follow."""
+
+    path: Path
+    source: Path | None
+    photographs: tuple[Path, ...]
+    setting: Setting
+    draws: tuple[int, ...]
+
+
+def _write(job: _Job) -> tuple[int | str, ...]:
+    """The box of its bird."""
+    rng = np.random.default_rng(job.draws)
+    photograph = job.photographs[rng.integers(len(job.photographs))]
+    image, box = _composed(job.source, photograph, job.setting, rng)
+    image.save(job.path, quality=92)
+    return box
 
 
 def _sources(

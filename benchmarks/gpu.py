@@ -24,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,9 @@ MODES: dict[str, dict[str, Any]] = {
     "float32, channels-last": {"precision": "32-true", "channels_last": True},
     "bfloat16": {"precision": "bf16-mixed", "channels_last": False},
     "bfloat16, channels-last": {"precision": "bf16-mixed", "channels_last": True},
+    "bfloat16, channels-last, deterministic": {
+        "precision": "bf16-mixed", "channels_last": True, "deterministic": True,
+    },
     "bfloat16, channels-last, compiled": {
         "precision": "bf16-mixed", "channels_last": True, "compile": True,
     },
@@ -124,7 +127,8 @@ def options_of(size: Size, **more: Any) -> Any:
         **{
             "backbone": size.backbone, "weights": "none", "size": size.side,
             "batch_size": size.batch, "workers": size.workers, "val_share": 0.0,
-            "test_share": 0.0, "recipe": "fine-tune", "stride": None, **more,
+            "test_share": 0.0, "recipe": "fine-tune", "stride": None,
+            "deterministic": False, **more,
         }
     )  # fmt: skip
 
@@ -202,7 +206,7 @@ def fsdp(size: Size, data: Path) -> Rows:
         for title, run in runs.items():
             options = options_of(
                 size, backbone=size.sharded, epochs=2, optimizer="sgd", lr=1e-3, val_share=0.25,
-                channels_last=False, precision="bf16-mixed",
+                channels_last=False, precision="bf16-mixed", deterministic=True,
                 strategy="fsdp" if title == "fsdp" else "auto",
             )  # fmt: skip
             if torch.cuda.is_available():
@@ -323,12 +327,15 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--birds", type=Path, help="birds50, for racnn and osme")
     parser.add_argument("--weights", default="none", help="of mobilenetv2_100, for these")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--repeats", type=int, help="instead of those of the size: how often an "
+                        "image is seen in an epoch of training")  # fmt: skip
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
     if not torch.cuda.is_available() and not options.quick:
         raise SystemExit("no GPU here; --quick tries the script itself on the CPU")
     size, start = QUICK if options.quick else FULL, time.monotonic()
+    size = replace(size, repeats=options.repeats or size.repeats)
     until = start + 60 * options.minutes
     tables: dict[str, Rows] = {}
     failed = []

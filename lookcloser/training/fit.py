@@ -41,10 +41,12 @@ from lookcloser.models import (
 )
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
+from lookcloser.models.racnn.model import RACNN
 from lookcloser.models.transfer import begin_from, inherited
+from lookcloser.training.callbacks.averaging import averaged
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
-from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
+from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
 from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
@@ -58,6 +60,7 @@ from lookcloser.training.parallel.strategies import (
     trainer_arguments,
 )
 from lookcloser.training.reading import DataWatch, check_readable
+from lookcloser.training.recipes.first_look import begin_by_evidence, by_evidence
 from lookcloser.training.recipes.start import as_before, with_solved_head
 from lookcloser.training.tasks.captioning import CaptioningModule
 from lookcloser.training.tasks.classification import ClassificationModule
@@ -217,7 +220,10 @@ def fit_here(
     """As `fit`, without asking whether the strategy is of use on this machine."""
     check_readable(catalog)
     catalog = _with_names(catalog, options)
+    options = by_evidence(options, catalog.task, max(options.devices, processes.world_size()))
     model, header = prepare_model(options, catalog)
+    if isinstance(model, RACNN) and model.by_evidence:
+        model, header = _first_look(model, header, catalog, options, quiet=quiet)
     check_phases(options, model)
     with (
         deterministic(options.deterministic),
@@ -230,6 +236,20 @@ def fit_here(
             model, header = with_solved_head(model, header, catalog, options)
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
         return _fit(catalog, options, folder, model, header, resume, console, on_start)
+
+
+def _first_look(
+    model: RACNN, header: ModelHeader, catalog: Catalog, options: TrainOptions, *, quiet: bool
+) -> tuple[Model, ModelHeader]:
+    """The model by what its first scale finds; a plain one where looking closer does not pay."""
+    found, words = begin_by_evidence(model, header, catalog.split("train"), options)
+    plain = replace(options, method="cam", own={})
+    new, header = prepare_model(plain, catalog) if found is None else found
+    scales = "one scale" if found is None else "two scales"
+    Console(stderr=True, quiet=quiet).print(
+        f"racnn: {scales}; {words}", highlight=False, soft_wrap=True
+    )
+    return new, replace(header, provenance={**header.provenance, "scales": words})
 
 
 def _fit(
@@ -263,8 +283,8 @@ def _fit(
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
         save_model_file(folder / MODEL_FILE, state, replace(header, scores=dict(scores)))
 
-    ema = EMA(options.ema) if options.ema else None
-    writer = RunWriter(folder, save, ema, module.score)
+    instead = averaged(module)
+    writer = RunWriter(folder, save, instead, module.score)
     watch, order, stop = DataWatch(folder, train, val), ResumedOrder(train), GracefulStop()
     display = Display(console, writer, order, stop, module.score_title)
     checkpoint = folder / CHECKPOINT_FILE
@@ -273,7 +293,7 @@ def _fit(
             patience = (
                 Patience(module.score, options.patience) if options.patience and val else None
             )
-            callbacks = [ema, patience, watch, order, writer, display, stop]
+            callbacks = [instead, patience, watch, order, writer, display, stop]
             trainer = _trainer(module, folder, [one for one in callbacks if one is not None])
             module.after_batch = _after_batch(trainer, module, writer, watch, stop)
             resumed = checkpoint if resume and checkpoint.is_file() else None

@@ -44,6 +44,7 @@ class TrainKeywords(TypedDict, total=False):
     balance: Literal["none", "weights", "sampling"]
     freeze_norm: bool | None
     ema: float
+    blend: float | None
     patience: int
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
     compile: bool
@@ -60,10 +61,10 @@ class TrainKeywords(TypedDict, total=False):
     save_every: int
     seed: int
     source_size: int | None
-    scales: int
-    half_side: float
+    scales: int | None
+    half_side: float | None
     crop_mode: Literal["grid", "mask", "saliency"]
-    apn: Literal["light", "paper"]
+    apn: Literal["evidence", "light", "paper"] | None
     train_mode: Literal["alternate", "joint"]
     rank_margin: float
     rank_form: Literal["probability", "log"]

@@ -235,8 +235,9 @@ def test_a_new_option_is_one_file(house: Path, run: Run) -> None:
     file = house / "lookcloser" / "models" / "racnn" / "options.py"
     change(
         file,
-        "    apn: ProposalHead = option(",
-        '    glow: float = option(0.5, "How it glows.", least=0)\n    apn: ProposalHead = option(',
+        "    apn: Proposal | None = option(",
+        '    glow: float = option(0.5, "How it glows.", least=0)\n'
+        "    apn: Proposal | None = option(",
     )
     assert touched(house) == ({"models/racnn/options.py"}, set())
 

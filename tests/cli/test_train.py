@@ -171,12 +171,12 @@ def test_methods_as_json_have_their_options(program: Program) -> None:
     methods = {method["name"]: method for method in json.loads(program("methods", "--json").out)}
     assert methods["cam"]["default_for"] == ["classification"]
     assert methods["cam"]["options"] == []
-    (scales,) = (o for o in methods["racnn"]["options"] if o["name"] == "scales")
-    assert scales == {
-        "name": "scales",
-        "default": 3,
-        "allowed": "2 or more",
-        "help": "Number of scales, the whole image included.",
+    (margin,) = (o for o in methods["racnn"]["options"] if o["name"] == "rank_margin")
+    assert margin == {
+        "name": "rank_margin",
+        "default": 0.05,
+        "allowed": "a finite number",
+        "help": "How much surer each scale should be than the one before.",
     }
 
 

@@ -33,6 +33,7 @@ CASES = {
     "feedback": ("feedback", {"stride": None}),
     "osme": ("osme", {"part_width": 16}),
     "racnn": ("racnn", {"scales": 2}),
+    "racnn by evidence": ("racnn", {"apn": "evidence", "size": 24}),
     "cnnrnn": ("cnnrnn", LABELS),
     "cnnrnn exact": ("cnnrnn", {**LABELS, "decoder": "exact"}),
     "rnn": ("rnn", {**WORDS, "beam": 1}),
@@ -58,7 +59,7 @@ def make_engine(case: str, classes: int = 9) -> TorchEngine:
     model = build_model(method, given).eval()
     with torch.no_grad():
         for parameter in model.parameters():
-            if parameter.ndim == 2 and parameter.shape[0] in (classes, classes + 2):
+            if parameter.ndim == 2 and parameter.shape[0] in (classes, classes + 1, classes + 2):
                 parameter.normal_(std=2.0)
         if method == "cnnrnn":
             model.paths.embedding.weight[model.paths.end] = 0.0  # or the empty set wins

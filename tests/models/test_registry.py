@@ -99,7 +99,7 @@ def test_what_methods_say_about_themselves_needs_no_torch():
         "import sys\n"
         "from lookcloser.models import METHODS, method_named\n"
         "import lookcloser.training.options, lookcloser.training.keywords\n"
-        "assert len(METHODS) >= 9 and method_named('racnn').own['scales'].default == 3\n"
+        "assert len(METHODS) >= 9 and method_named('osme').own['parts'].default == 2\n"
         "heavy = {'torch', 'numpy', 'timm', 'lightning', 'PIL'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

@@ -92,7 +92,7 @@ class TestOwn:
 
     def test_none_is_the_methods_default(self):
         assert make_options(method="racnn", scales=None).own == {}
-        assert make_options(method="racnn", scales=None).own_option("scales") == 3
+        assert make_options(method="racnn", rank_margin=None).own_option("rank_margin") == 0.05
         assert make_options(method="racnn").own_option("beam") is None
 
     def test_what_the_data_say_gives_way_to_what_was_given(self):

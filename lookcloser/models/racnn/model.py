@@ -15,13 +15,17 @@ from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
 from lookcloser.layers.canvas import on_one_canvas
-from lookcloser.layers.class_head import chosen_classes
+from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
 from lookcloser.models.base import Criterion, Model, Phase, make_backbone
+from lookcloser.models.racnn.evidence import EvidenceProposal
 from lookcloser.models.racnn.options import METHOD, RACNNOptions
+from lookcloser.models.solved import RootedChannels
 
 WARM_UP, POINTING = "warm-up", "pointing"
 CLASSIFIERS, PROPOSALS, JOINT = "classifiers", "proposals", "joint"
+FINER = "finer"
+_HALF_SIDE, _SCALES = 0.5, 3
 
 
 class RACNN(Model, method=METHOD):
@@ -51,34 +55,50 @@ class RACNN(Model, method=METHOD):
     def __init__(self, num_classes: int, options: RACNNOptions | None = None) -> None:
         super().__init__()
         options = options or RACNNOptions()
-        scales, half_side = options.scales, options.half_side
+        self.rooting = RootedChannels() if options.apn == "evidence" else None
+        scales = options.scales or (_SCALES if self.rooting is None else 2)
+        half_side = options.half_side or _HALF_SIDE
         self.size, self.crop_mode, self.half_side = options.size, options.crop_mode, half_side
         self.train_mode, self.area_weight = options.train_mode, options.area_prior
         self.rank_margin, self.rank_form = options.rank_margin, options.rank_form
         self.trunks = nn.ModuleList(make_backbone(options) for _ in range(scales))
         width = self.backbones[0].width
         self.dropout = nn.Dropout(options.drop_rate)
-        self.heads = nn.ModuleList(nn.Linear(width, num_classes) for _ in range(scales))
+        self.heads = nn.ModuleList(ClassHead(width, num_classes) for _ in range(scales))
         fused = options.fusion == "descriptors"
         self.fusion = nn.Linear(scales * width, num_classes) if fused else None
         for head in (*self.heads, *([] if self.fusion is None else [self.fusion])):
             nn.init.trunc_normal_(head.weight, std=0.01)
             nn.init.zeros_(head.bias)
+        self.proposals = nn.ModuleList(
+            self._proposal(num_classes, options) for _ in range(scales - 1)
+        )
+
+    def _proposal(self, num_classes: int, options: RACNNOptions) -> nn.Module:
+        backbone, half_side = self.backbones[0], self.half_side
+        if options.apn == "evidence":
+            return EvidenceProposal(backbone.width, num_classes, half_side)
         grid = Grid(1, 1)
         if options.apn == "paper" and options.size is not None:  # without a size it was refused
-            grid = self.backbones[0].grid(Grid(options.size, options.size))
+            grid = backbone.grid(Grid(options.size, options.size))
         low, high = 0.5 * half_side, 1.5 * half_side
-        self.proposals = nn.ModuleList(
-            AttentionProposal(width, grid, options.apn, low, high) for _ in range(scales - 1)
-        )
+        return AttentionProposal(backbone.width, grid, options.apn or "light", low, high)
+
+    @property
+    def by_evidence(self) -> bool:
+        """Whether the first scale is solved in closed form, and says where the finer one looks."""
+        return self.rooting is not None
 
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The first scale alone, its proposals by the strongest response, then as ``train_mode``.
 
         While the classifiers stand still, so do their batch norms. The rate rises again for the
-        pointing and for the finer classifiers, which have learned nothing by then.
+        pointing and for the finer classifiers, which have learned nothing by then. By evidence
+        the first scale has learned before, and the finer one has all the steps.
         """
+        if self.by_evidence:
+            return (Phase(FINER, ("trunks.1", "heads.1", "dropout", "proposals")),)
         # From random weights the loss stands still at first: that is no reason to stop.
         first = Phase(WARM_UP, ("trunks.0", "heads.0"), 0.3, patience=1.0)
         pointing = Phase(POINTING, ("proposals",), 0.08, restarts=True)
@@ -140,7 +160,9 @@ class RACNN(Model, method=METHOD):
         scale_logits = torch.stack(each, dim=1)
         if len(views) < len(self.trunks):
             return Output(logits=scale_logits[:, 0], scale_logits=scale_logits)
-        if self.fusion is None:
+        if self.by_evidence:
+            logits = scale_logits[:, -1]
+        elif self.fusion is None:
             logits = scale_logits.mean(dim=1)
         else:
             logits = self.fusion(torch.cat([v / _scale_of(v) for v in pooled], dim=1))
@@ -167,6 +189,8 @@ class RACNN(Model, method=METHOD):
         if self.phase == POINTING:
             return self._pointing(output)
         terms = {}
+        if self.rooting is not None:
+            return {"scale_2": criterion(scales[1], targets)}
         if self.phase != PROPOSALS:
             terms = {f"scale_{n}": criterion(logits, targets) for n, logits in enumerate(scales, 1)}
         if self.fusion is not None and self.phase not in {PROPOSALS, WARM_UP}:
@@ -180,25 +204,36 @@ class RACNN(Model, method=METHOD):
         whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1)
         logits = []
         for number, box in enumerate((whole, *boxes.unbind(dim=1))):
-            features = self._features(number, images, box, "grid")
+            features = self._read(self._features(number, images, box, "grid"))
             logits.append(self._head(number)(features.mean(dim=(2, 3))))
         return torch.stack(logits, dim=1)
 
     def _look(self, images: Tensor) -> list[_View]:
         """The views of an image, coarse to fine; the first alone where only that is trained."""
-        whole = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1)
-        views = [_View(whole, self._features(0, images, whole))]
+        box, proposals = images.new_tensor([[0.0, 0.0, 1.0]]).expand(images.shape[0], -1), None
         alone = self.training and self.phase == WARM_UP
-        for number, proposal in enumerate([] if alone else self.proposals, start=1):
-            box, features, _ = views[-1]
-            # A trunk is no part of this: moved by the boxes' gradients, it forgets its classes.
-            inner = proposal(features.detach())
-            response = self._response(number - 1, features)
-            strongest = strongest_response_boxes(response, self.half_side).to(inner.dtype)
-            box = compose_boxes(box, inner)
-            seen = self._features(number, images, box)
-            views.append(_View(box, seen, torch.stack((inner, strongest), dim=1)))
+        views: list[_View] = []
+        for scale in range(1 if alone else len(self.trunks)):
+            features = self._features(scale, images, box)
+            views.append(_View(box, self._read(features), proposals))
+            if scale < len(self.proposals) and not alone:
+                proposals = self._propose(scale, features)
+                box = compose_boxes(box, proposals[:, 0])
         return views
+
+    def _read(self, features: Tensor) -> Tensor:
+        """Features (B, D, h, w) whose mean over the places is what a scale's head reads."""
+        return features if self.rooting is None else self.rooting(features)
+
+    def _propose(self, scale: int, features: Tensor) -> Tensor:
+        """(B, 2, 3) the next view inside this one, and the box on the strongest response."""
+        # A trunk is no part of this: moved by the boxes' gradients, it forgets its classes.
+        inner = self.proposals[scale](features.detach())
+        if self.rooting is not None:
+            return torch.stack((inner, inner), dim=1)
+        response = self._response(scale, features)
+        strongest = strongest_response_boxes(response, self.half_side).to(inner.dtype)
+        return torch.stack((inner, strongest), dim=1)
 
     @torch.no_grad()
     def _response(self, scale: int, features: Tensor) -> Tensor:
@@ -221,17 +256,25 @@ class RACNN(Model, method=METHOD):
     def _features(
         self, scale: int, images: Tensor, box: Tensor, mode: GradientMode | None = None
     ) -> Tensor:
-        """Cut from the original: a crop of a crop would have been resampled twice."""
+        """Cut from the original: a crop of a crop would have been resampled twice.
+
+        To find a thing by evidence takes the source's pixels: the first scale sees them all.
+        """
+        if self.rooting is not None and scale == 0:
+            found: Tensor = self.trunks[0](images)
+            return found
         size = self.size or (images.shape[-2], images.shape[-1])
         crops = crop_and_zoom(images, box, size, mode or self.crop_mode)
         features: Tensor = self.trunks[scale](crops)
         return features
 
     def _maps(self, views: list[_View], pooled: list[Tensor], tokens: Tensor | None) -> Tensor:
+        # By evidence the first scale has no say in the answer.
+        saying = list(enumerate(zip(views, pooled, strict=True)))[int(self.by_evidence) :]
         maps = []
-        for number, (view, vector) in enumerate(zip(views, pooled, strict=True)):
+        for number, (view, vector) in saying:
             if self.fusion is None:
-                weight, unit = self._head(number).weight / len(views), view.features
+                weight, unit = self._head(number).weight / len(saying), view.features
             else:
                 weight = self.fusion.weight.chunk(len(views), dim=1)[number]
                 unit = view.features / _scale_of(vector)[:, :, None, None]
@@ -241,8 +284,8 @@ class RACNN(Model, method=METHOD):
             else:
                 maps.append(torch.einsum("bdhw,bkd->bkhw", unit, weight[tokens]))
         finer = 2 ** len(self.proposals)
-        canvas = Grid(*(finer * side for side in maps[0].shape[-2:]))
-        return on_one_canvas(maps, [view.box for view in views], canvas)
+        canvas = Grid(*(finer * side for side in views[0].features.shape[-2:]))
+        return on_one_canvas(maps, [view.box for _, (view, _) in saying], canvas)
 
     def _pointing(self, output: Output) -> dict[str, Tensor]:
         assert output.features is not None  # not missing after the warm-up
@@ -269,7 +312,7 @@ class _View(NamedTuple):
 
     Attributes:
         box: (B, 3) in the original image.
-        features: (B, D, h, w).
+        features: (B, D, h, w), as the scale's head reads them.
         proposals: (B, 2, 3) boxes inside the coarser view: the one proposed, which led to this
             view, and the one on the strongest response; None for the first scale.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,7 @@ class Closer:
         accuracy: The share of them that is answered right.
         loss: Their cross-entropy, in nats.
         images: That the heads were solved from.
+        crops: (N, D) what the second one was solved from.
     """
 
     first: Head
@@ -63,6 +65,7 @@ class Closer:
     accuracy: float
     loss: float
     images: int
+    crops: NDArray[np.float32]
 
 
 def solve_closer(
@@ -73,6 +76,8 @@ def solve_closer(
     places: int = PLACES,
     balanced: bool = False,
     enough: float = 0.0,
+    share: float | None = None,
+    rated: bool = True,
 ) -> Closer | float:
     """Solve the heads of a model that looks twice.
 
@@ -84,6 +89,9 @@ def solve_closer(
         balanced: As in `solve`.
         enough: The accuracy that the second head must have on crops at the places of the true
             class, each left out in turn, to be worth the rest. The answer's own is hardly higher.
+        share: Side of a crop as a share of the image's; None: the best of `SHARES` on such crops.
+        rated: Whether heads are solved without some images, to see what is said of those. If not,
+            nothing is known of the answers.
 
     Returns:
         The solution; the accuracy on such crops where it is not enough.
@@ -97,18 +105,15 @@ def solve_closer(
         view = header.preprocessing.size[0]
         first = solve(Memory.of(first_vectors(looks), looks.labels), "classification",
                       balanced=balanced)  # fmt: skip
-        share, vectors, second = _best_share(looks, first, view, balanced=balanced)
+        share, vectors, second = _best_share(looks, first, view, share, balanced=balanced)
         if not second.accuracy > enough:
             return second.accuracy
         windows = collect_windows(looks, first, share)
         shape = places, share, view
-        found = _Folds(looks, vectors, windows, shape, balanced).answers()
+        found = _Folds(looks, vectors, windows, shape, balanced).answers() if rated else None
         finder = windows.solved(looks)
-    calibration = calibrate(found.logits, found.classes, found.temperature, found.distances)
-    right = found.logits.argmax(axis=1) == found.classes
-    loss = cross_entropy(found.logits / found.temperature, found.classes)
-    accuracy = float(right.mean())
-    return Closer(first, finder, second, places, share, calibration, accuracy, loss, len(looks))
+    known = (Calibration(), nan, nan) if found is None else found.rates()
+    return Closer(first, finder, second, places, share, *known, len(looks), vectors)
 
 
 def source_of(header: ModelHeader) -> ModelHeader:
@@ -179,6 +184,13 @@ class _Answers:
         """At which the logits mean what they say."""
         return fit_temperature(self.logits, self.classes)
 
+    def rates(self) -> tuple[Calibration, float, float]:
+        """The calibration, the share of right answers, and the cross-entropy in nats."""
+        calibration = calibrate(self.logits, self.classes, self.temperature, self.distances)
+        right = self.logits.argmax(axis=1) == self.classes
+        loss = cross_entropy(self.logits / self.temperature, self.classes)
+        return calibration, float(right.mean()), loss
+
 
 @dataclass(frozen=True, eq=False)
 class _Folds:
@@ -239,20 +251,22 @@ class _Folds:
 
 
 def _best_share(
-    looks: Looks, first: Head, view: int, *, balanced: bool
+    looks: Looks, first: Head, view: int, given: float | None, *, balanced: bool
 ) -> tuple[float, NDArray[np.float32], Head]:
     """The size of a crop by images left out, its neighbors being worse; its vectors and head."""
 
-    def tried(number: int) -> tuple[float, NDArray[np.float32], Head]:
-        vectors = crop_vectors(looks, first, SHARES[number], view)
+    def solved(share: float) -> tuple[float, NDArray[np.float32], Head]:
+        vectors = crop_vectors(looks, first, share, view)
         memory = Memory.of(vectors, looks.labels)
-        return SHARES[number], vectors, solve(memory, "classification", balanced=balanced)
+        return share, vectors, solve(memory, "classification", balanced=balanced)
 
-    best = tried(_START)
+    if given is not None:
+        return solved(given)
+    best = solved(SHARES[_START])
     for numbers in (range(_START - 1, -1, -1), range(_START + 1, len(SHARES))):
         before = best
         for number in numbers:
-            found = tried(number)
+            found = solved(SHARES[number])
             if not found[2].accuracy > best[2].accuracy:
                 break
             best = found

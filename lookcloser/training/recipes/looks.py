@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,7 @@ from lookcloser.data.targets import ClassTargets
 from lookcloser.models.cam.model import CAM
 
 BATCH = 8  # images; a second look has several crops of each
+_FEW = 16 * BATCH
 
 
 class Part(NamedTuple):
@@ -133,7 +135,10 @@ def collect_looks(
     dataset = ImageDataset(samples, ClassTargets(names), transform)
     order = EpochSampler(len(samples), shuffle=False)
     device = next(model.parameters()).device
-    for batch in image_loader(dataset, order, batch_size=BATCH, workers=0, keep_last=True):
+    # On a CPU, loading beside the computation takes cores from it; a few images are read sooner.
+    beside = device.type == "cuda" and len(samples) > _FEW
+    workers = min(os.cpu_count() or 1, 8) if beside else 0
+    for batch in image_loader(dataset, order, batch_size=BATCH, workers=workers, keep_last=True):
         if batch.skipped:
             name, reason = next(iter(dict(batch.skipped).items()))
             raise LookcloserError(f"{name}: {reason}, and could be read a moment ago")

@@ -1,0 +1,164 @@
+"""The first scale of racnn in closed form, before the finer one learns from what it finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+
+from lookcloser.closed_form import Memory
+from lookcloser.core.choices import Task
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.options import declared
+from lookcloser.core.sizes import Grid
+from lookcloser.data.catalog import Sample
+from lookcloser.layers.class_head import ClassHead
+from lookcloser.models import build_model
+from lookcloser.models.backbone import in_channels_last
+from lookcloser.models.cam.model import CAM
+from lookcloser.models.options import BackboneOptions
+from lookcloser.models.racnn.evidence import EvidenceProposal
+from lookcloser.models.racnn.model import RACNN
+from lookcloser.models.solved import learnable
+from lookcloser.training.options import TrainOptions
+from lookcloser.training.recipes.closed_form import rooted, solve
+from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
+from lookcloser.training.recipes.features import collect_features
+from lookcloser.training.recipes.start import HEAD_SHARE
+
+MOST = 2000  # images that the first look is solved from
+_LEAST = 1.5  # of the input's side, that images must have for a finer view to show more
+_GAIN = 0.01  # of accuracy, that pays for the finer view
+
+
+def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainOptions:
+    """The options of a training whose finer scale is shown what the first one finds.
+
+    That is racnn on loaded weights, unless something was asked for that goes with a proposal that
+    learns; all others stay as they are.
+
+    Args:
+        options: Of the training.
+        task: Of the data.
+        processes: How many train together; of several none could solve for the others.
+
+    Raises:
+        UsageError: For evidence that was asked for and is not possible.
+    """
+    own = dict(options.own)
+    asked = own.get("apn")
+    if options.method != "racnn" or task != "classification" or asked not in (None, "evidence"):
+        return options
+    side = own.get("source_size") or FACTOR * options.size
+    needed = {"devices": processes == 1, "source_size": side == FACTOR * options.size}
+    if asked is not None:
+        for name, there in needed.items():
+            if not there:
+                raise UsageError(
+                    f"{{}} {own.get(name) or processes}: not with evidence",
+                    allowed=f"One device; a source of {FACTOR * options.size}, twice the input",
+                    option=name,
+                )
+        return options
+    plain = {"scales": (None, 2), "fusion": ("mean", None), "train_mode": ("joint", None)}
+    fits = all(own.get(name) in possible for name, possible in plain.items())
+    if fits and all(needed.values()) and options.weights != "none":
+        return replace(options, own={**own, "apn": "evidence"})
+    return options
+
+
+def begin_by_evidence(
+    model: RACNN, header: ModelHeader, samples: Sequence[Sample], options: TrainOptions
+) -> tuple[tuple[RACNN, ModelHeader] | None, str]:
+    """Solve the first scale, and where the finer one looks.
+
+    Args:
+        model: By evidence, with its first weights.
+        header: Of the model.
+        samples: That it is trained on; those that cannot be read are passed over.
+        options: Of the training.
+
+    Returns:
+        The model that is to be fine-tuned, with its header, and what was found, in words; None for
+        the model where nobody has asked for two scales and looking closer does not pay.
+
+    Raises:
+        LookcloserError: Where nothing can be solved, and for a disk that is full.
+    """
+    forced = options.own.get("scales") is not None
+    cam, seen = _as_cam(model, header, options.size)
+    chosen = _evenly(samples)
+    found = collect_features(cam, chosen, header.names, "classification", seen.preprocessing)
+    if not forced and found.side < _LEAST * options.size:
+        return None, f"images of {found.side:.0f} px have little more to show"
+    memory = Memory.of(found.values, found.labels)
+    closer = solve_closer(
+        cam, [chosen[row] for row in found.rows], seen, places=1,
+        balanced=options.balance != "none", enough=-1.0,
+        share=options.own.get("half_side"), rated=not forced,
+    )  # fmt: skip
+    if not isinstance(closer, Closer):
+        if forced:
+            raise LookcloserError(
+                "no class has two images, so that no first scale can be solved",
+                fix="Add images, or take `--apn light`",
+            )
+        return None, "no class has two images, so that nothing would tell if it pays"
+    place = f"a place of {closer.share:.0%} of the side"
+    if forced:
+        return _filled(model, header, closer, options), f"{place}; asked for"
+    plain = max(solve(memory, "classification").accuracy, closer.first.accuracy)
+    words = (
+        f"{plain:.1%} of images left out are right in closed form, {closer.accuracy:.1%} with a "
+        f"second look at {place}"
+    )
+    noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
+    if not closer.accuracy - plain > max(_GAIN, noise):
+        return None, words
+    return _filled(model, header, closer, options), words
+
+
+def _as_cam(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHeader]:
+    """The first scale as a model of its own, for images at the size of the finer view."""
+    shared = {name: header.arguments[name] for name in ("num_classes", *declared(BackboneOptions))}
+    cam = build_model("cam", shared)
+    assert isinstance(cam, CAM)  # as named
+    cam.backbone.load_state_dict(model.backbones[-1].state_dict())
+    sized = replace(header.preprocessing, size=Grid(side, side))
+    seen = replace(header, method="cam", arguments=shared, preprocessing=sized)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return rooted(in_channels_last(cam).to(device), seen)
+
+
+def _evenly(samples: Sequence[Sample]) -> list[Sample]:
+    """Up to `MOST` of them, of every class its share, in the order of their names."""
+    ordered = sorted(samples, key=lambda sample: (sample.labels, sample.name))
+    return ordered[:: max(1, -(-len(ordered) // MOST))]
+
+
+def _filled(
+    model: RACNN, header: ModelHeader, closer: Closer, options: TrainOptions
+) -> tuple[RACNN, ModelHeader]:
+    """The model with what was solved, its box of the size that images left out are for."""
+    arguments = {**header.arguments, "half_side": closer.share}
+    torch.manual_seed(options.seed)
+    new = build_model(header.method, arguments)
+    assert isinstance(new, RACNN)  # as the one before
+    for backbone in new.backbones:  # of a run that goes on, the finer scale's has learned
+        backbone.load_state_dict(model.backbones[-1].state_dict())
+    (proposal,), (first, second) = new.proposals, new.heads
+    assert isinstance(proposal, EvidenceProposal)  # by evidence
+    assert isinstance(first, ClassHead)
+    assert isinstance(second, ClassHead)
+    fill(first, closer.first)
+    fill(proposal.finder, closer.finder)
+    weight, bias = torch.from_numpy(closer.second.weight), torch.from_numpy(closer.second.bias)
+    logits = torch.from_numpy(closer.crops).double() @ weight.T + bias
+    temperature = learnable(logits, closer.second.calibration.temperature)
+    with torch.no_grad():
+        second.weight.copy_(weight / temperature)
+        second.bias.copy_(bias / temperature)
+    new.head_share = HEAD_SHARE
+    return new, replace(header, arguments=arguments)
