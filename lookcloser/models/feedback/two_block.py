@@ -81,5 +81,12 @@ def _block(in_channels: int, padding: int) -> nn.Sequential:
         nn.ReLU(),
         nn.MaxPool2d(3, stride=2),
         # torch divides alpha by the size; in the published form it multiplies the plain sum.
-        nn.LocalResponseNorm(LRN_SIZE, alpha=LRN_ALPHA * LRN_SIZE, beta=LRN_BETA, k=LRN_K),
+        _ResponseNorm(LRN_SIZE, alpha=LRN_ALPHA * LRN_SIZE, beta=LRN_BETA, k=LRN_K),
     )
+
+
+class _ResponseNorm(nn.LocalResponseNorm):
+    """torch's, on places in a row: it then averages in two dimensions, which GPUs can repeat."""
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - torch's name
+        return super().forward(input.flatten(2)).view_as(input)
