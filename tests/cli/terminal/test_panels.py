@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from typer.main import get_command
 
 from lookcloser.cli.app import app
+
+from ..conftest import Program
 
 
 def verbs() -> list[str]:
@@ -17,7 +21,9 @@ def verbs() -> list[str]:
 
 
 @pytest.mark.parametrize("verb", verbs())
-def test_help_fits_and_has_an_example(program, monkeypatch, verb):
+def test_help_fits_and_has_an_example(
+    program: Program, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     done = program(*verb.split(), "--help")
     assert done.code == 0
@@ -35,7 +41,9 @@ def test_help_fits_and_has_an_example(program, monkeypatch, verb):
         (["data", "shard", "birds", "--out", "o", "--per-shard", "1.5"], "'--per-shard': '1.5'"),
     ],
 )
-def test_a_refused_value_is_named(program, tmp_path, words, said):
+def test_a_refused_value_is_named(
+    program: Program, tmp_path: Path, words: list[str], said: str
+) -> None:
     (tmp_path / "run").mkdir()
     done = program(*words)
     assert done.code == 2
@@ -44,7 +52,7 @@ def test_a_refused_value_is_named(program, tmp_path, words, said):
     assert "parse string" not in done.said
 
 
-def test_only_options_that_look_alike_are_proposed(program):
+def test_only_options_that_look_alike_are_proposed(program: Program) -> None:
     done = program("train", "birds", "--methd", "cam")
     assert done.code == 2
     assert "--method" in done.said
@@ -52,5 +60,5 @@ def test_only_options_that_look_alike_are_proposed(program):
 
 
 @pytest.mark.parametrize("verb", ["explain", "imagine"])
-def test_what_is_written_has_the_usual_name_too(program, verb):
+def test_what_is_written_has_the_usual_name_too(program: Program, verb: str) -> None:
     assert "--out" in program(verb, "--help").out

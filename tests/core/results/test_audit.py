@@ -15,12 +15,12 @@ def audited(name: str, level: Level = "none") -> AuditedClass:
     )  # fmt: skip
 
 
-def test_a_class_is_a_line():
+def test_a_class_is_a_line() -> None:
     assert repr(audited("wren")) == "AuditedClass('wren', 12 images, suspicion 0.56, not flagged)"
     assert "used by the model" in repr(audited("wren", "model"))
 
 
-def test_an_audit_names_what_is_flagged():
+def test_an_audit_names_what_is_flagged() -> None:
     clean = Audit("test", (audited("wren"), audited("robin")), {}, {})
     assert repr(clean) == "Audit(2 classes of test, flagged: none)"
     flagged = Audit("val", tuple(audited(f"c{n}", "data") for n in range(200)), {}, {})
