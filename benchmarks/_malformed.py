@@ -46,7 +46,7 @@ def requests(count: int, seed: int = 0) -> Iterator[Odd]:
         yield KINDS[kind](rng)._replace(kind=kind)
 
 
-def picture(
+def image(
     rng: random.Random,
     form: str = "JPEG",
     mode: str = "RGB",
@@ -101,14 +101,14 @@ def _noise(rng: random.Random) -> Odd:
 
 
 def _flipped(rng: random.Random) -> Odd:
-    body = bytearray(picture(rng, rng.choice(["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])))
+    body = bytearray(image(rng, rng.choice(["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])))
     for _ in range(rng.randrange(1, 12)):
         body[rng.randrange(len(body))] = rng.randrange(256)
     return _raw(bytes(body))
 
 
 def _cut(rng: random.Random) -> Odd:
-    body = picture(rng, rng.choice(["JPEG", "PNG", "GIF", "WEBP", "TIFF"]))
+    body = image(rng, rng.choice(["JPEG", "PNG", "GIF", "WEBP", "TIFF"]))
     return _raw(body[: rng.randrange(1, len(body))])
 
 
@@ -126,18 +126,18 @@ def _flat_bomb(rng: random.Random) -> Odd:
 def _text_bomb(rng: random.Random) -> Odd:
     """A PNG whose text unpacks to 40 MB."""
     content = b"a\0\0" + _packed(40_000_000)
-    body = picture(rng, "PNG")
+    body = image(rng, "PNG")
     check = struct.pack(">I", zlib.crc32(b"zTXt" + content))
     chunk = struct.pack(">I", len(content)) + b"zTXt" + content + check
     return _raw(body[:33] + chunk + body[33:])
 
 
 def _tiny(rng: random.Random) -> Odd:
-    return _raw(picture(rng, "PNG", size=(1, 1)))
+    return _raw(image(rng, "PNG", size=(1, 1)))
 
 
 def _thin(rng: random.Random) -> Odd:
-    return _raw(picture(rng, "PNG", size=rng.choice([(5000, 1), (1, 5000)])))
+    return _raw(image(rng, "PNG", size=rng.choice([(5000, 1), (1, 5000)])))
 
 
 def _animated(rng: random.Random) -> Odd:
@@ -154,13 +154,13 @@ def _mode(rng: random.Random) -> Odd:
             *(("RGBA", "PNG"), ("I;16", "PNG"), ("F", "TIFF"), ("CMYK", "TIFF"), ("I", "TIFF")),
         ]
     )
-    return _raw(picture(rng, kind, mode))
+    return _raw(image(rng, kind, mode))
 
 
 def _polyglot(rng: random.Random) -> Odd:
     script = b"<script>alert(1)</script><?php system('id'); ?>"
     other = rng.choice([b"%PDF-1.4\n", b"PK\x03\x04", script, b"%!PS\n(a) run\n", b"MZ\x90\0"])
-    body = picture(rng, rng.choice(["JPEG", "PNG", "GIF"]))
+    body = image(rng, rng.choice(["JPEG", "PNG", "GIF"]))
     return _raw(other + body if rng.random() < 0.5 else body + other * 50)
 
 
@@ -181,11 +181,11 @@ def _wrong_type(rng: random.Random) -> Odd:
     media = rng.choice(
         ["text/html", "application/json", "video/mp4", "a" * 5000, ";;;", "image/", "multipart/x"]
     )
-    return _raw(picture(rng), media)
+    return _raw(image(rng), media)
 
 
 def _bad_form(rng: random.Random) -> Odd:
-    whole = bytearray(form(('name="image"; filename="a.jpg"', picture(rng))))
+    whole = bytearray(form(('name="image"; filename="a.jpg"', image(rng))))
     for _ in range(rng.randrange(1, 6)):
         whole[rng.randrange(min(len(whole), 120))] = rng.randrange(256)
     boundary = rng.choice([BOUNDARY, "other", "", '"', "b" * 300])
@@ -201,7 +201,7 @@ def _names(rng: random.Random) -> Odd:
         ]
     )
     quoted = name.replace('"', "%22").replace("\n", "%0A")
-    return _form((f'name="image"; filename="{quoted}"', picture(rng)))
+    return _form((f'name="image"; filename="{quoted}"', image(rng)))
 
 
 def _many_parts(rng: random.Random) -> Odd:
@@ -211,7 +211,7 @@ def _many_parts(rng: random.Random) -> Odd:
 
 
 def _mixed(rng: random.Random) -> Odd:
-    good = picture(rng)
+    good = image(rng)
     contents = [good, b"broken", png_of_size(30_000, 30_000), b"", good[: len(good) // 2], good]
     return _form(*((f'name="image"; filename="{n}.jpg"', part) for n, part in enumerate(contents)))
 
@@ -230,7 +230,7 @@ def _query(rng: random.Random) -> Odd:
             *("sets=x", "view=" + "a" * 400, "target=%F0%9F%90%A6", "a=" + "b" * 3000, "%"),
         ]
     )
-    return _raw(picture(rng), "image/jpeg", f"{rng.choice(ROUTES[:2])}?{query}")
+    return _raw(image(rng), "image/jpeg", f"{rng.choice(ROUTES[:2])}?{query}")
 
 
 def _paths(rng: random.Random) -> Odd:
@@ -260,7 +260,7 @@ def _headers(rng: random.Random) -> Odd:
             *({"Accept": "text/html"}, {"Upgrade": "websocket", "Connection": "Upgrade"}),
         ]
     )
-    return Odd("", "POST", "/v1/predict", {"Content-Type": PNG, **headers}, picture(rng))
+    return Odd("", "POST", "/v1/predict", {"Content-Type": PNG, **headers}, image(rng))
 
 
 def _json(rng: random.Random) -> Odd:
@@ -296,8 +296,8 @@ def _addresses(rng: random.Random) -> Odd:
 def _entities(rng: random.Random) -> Odd:
     levels = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10 if n else "ha" * 10}">' for n in range(9))
     config = f"<!DOCTYPE a [{levels}]><View><Image name='i' value='$image'/>&a8;</View>"
-    picture_url = "data:image/jpeg;base64," + base64.b64encode(picture(rng)).decode()
-    body = {"tasks": [{"data": {"image": picture_url}}], "label_config": config}
+    image_url = "data:image/jpeg;base64," + base64.b64encode(image(rng)).decode()
+    body = {"tasks": [{"data": {"image": image_url}}], "label_config": config}
     return _raw(json.dumps(body).encode(), "application/json", "/predict")
 
 

@@ -227,11 +227,13 @@ def costs(network: Path, source: Path) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = arguments("batch", __doc__)
-    parser.add_argument("--images", type=int, default=480)
+    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--part-images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--no-ray", action="store_true")
+    parser.add_argument("--single", action="store_true", help="without two of anything")
     parser.add_argument("--memory", type=int, metavar="N", help="only memory, over N images")
     options = parser.parse_args()
     if options.memory:
@@ -248,19 +250,23 @@ def main() -> None:
         outs = iter(range(10_000))
 
         def run(**how: Any) -> Spent:
-            return ours(network, source, folder / f"out{next(outs)}", part_images=32, **how)
+            return ours(
+                network, source, folder / f"out{next(outs)}", part_images=options.part_images, **how
+            )
 
         calls: dict[str, Callable[[], Spent]] = {
             "bare loop": lambda: bare(network, source, 1),
             "loop with evidence": lambda: with_evidence(network, source, 1),
             "plain, --top 1": lambda: run(top=1),
             "plain": run,
-            "two processes": lambda: run(processes=2),
         }
+        if not options.single:
+            calls["two processes"] = lambda: run(processes=2)
         if not options.no_ray:
             calls["ray, one actor, --top 1"] = lambda: run(top=1, engine="ray", processes=1)
             calls["ray, one actor"] = lambda: run(engine="ray", processes=1)
-            calls["ray, two actors"] = lambda: run(engine="ray", processes=2)
+            if not options.single:
+                calls["ray, two actors"] = lambda: run(engine="ray", processes=2)
         spent: dict[str, list[Spent]] = {label: [] for label in calls}
         for _ in range(options.rounds):
             for label, call in calls.items():

@@ -51,6 +51,9 @@ MODES: dict[str, dict[str, Any]] = {
     "float32, channels-last": {"precision": "32-true", "channels_last": True},
     "bfloat16": {"precision": "bf16-mixed", "channels_last": False},
     "bfloat16, channels-last": {"precision": "bf16-mixed", "channels_last": True},
+    "bfloat16, channels-last, deterministic": {
+        "precision": "bf16-mixed", "channels_last": True, "deterministic": True,
+    },
     "bfloat16, channels-last, compiled": {
         "precision": "bf16-mixed", "channels_last": True, "compile": True,
     },
@@ -124,7 +127,8 @@ def options_of(size: Size, **more: Any) -> Any:
         **{
             "backbone": size.backbone, "weights": "none", "size": size.side,
             "batch_size": size.batch, "workers": size.workers, "val_share": 0.0,
-            "test_share": 0.0, "recipe": "fine-tune", "stride": None, **more,
+            "test_share": 0.0, "recipe": "fine-tune", "stride": None,
+            "deterministic": False, **more,
         }
     )  # fmt: skip
 
@@ -202,7 +206,7 @@ def fsdp(size: Size, data: Path) -> Rows:
         for title, run in runs.items():
             options = options_of(
                 size, backbone=size.sharded, epochs=2, optimizer="sgd", lr=1e-3, val_share=0.25,
-                channels_last=False, precision="bf16-mixed",
+                channels_last=False, precision="bf16-mixed", deterministic=True,
                 strategy="fsdp" if title == "fsdp" else "auto",
             )  # fmt: skip
             if torch.cuda.is_available():

@@ -260,7 +260,7 @@ def malformed(model: Path, count: int, seed: int) -> tuple[list[dict[str, Any]],
                     kinds[kind].update(found.statuses)
             memory.append(server.memory())
             print(len(memory), memory[-1], file=sys.stderr)
-        good = _load.upload("/v1/predict", _malformed.picture(random.Random(0)))
+        good = _load.upload("/v1/predict", _malformed.image(random.Random(0)))
         after = _load.run(port, [good], clients=1, total=20)
     finally:
         server.end()

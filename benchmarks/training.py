@@ -24,7 +24,7 @@ from lookcloser.training.options import TrainOptions, make_options
 from lookcloser.training.tasks.module import parameter_groups
 
 
-def write_pictures(folder: Path, count: int, side: int = 256) -> Path:
+def write_images(folder: Path, count: int, side: int = 256) -> Path:
     """JPEG files of noise over gradients, in two classes."""
     generator = np.random.default_rng(0)
     ramp = np.linspace(0, 200, side)[None, :, None] + np.zeros((side, side, 3))
@@ -77,7 +77,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
         count = options.steps * options.batch_size
-        data = write_pictures(Path(folder), count)
+        data = write_images(Path(folder), count)
         for workers in (0, 1, 2):
             chosen = make_options(
                 backbone=options.backbone, weights="none", size=options.size, epochs=3,

@@ -2,9 +2,9 @@
 
 One small network of each of 40 families with random weights. An image is looked at as it is and
 with noise in each of its quarters; how the map then moves tells how it lies. It lies right if it
-correlates more with where it should move than mirrored or turned in any way. `rise` and `scorecam`
-take hundreds of passes an image and look at one: only that they are finite and of the right size is
-tried, as they read places the way `occlusion` and `eigencam` do.
+correlates more with where it should move than mirrored or turned in any way. `rise`, `scorecam` and
+`eigencam` look at one image, and are only tried for a finite map: they read places the way
+`occlusion` and `gradcam` do.
 
 python benchmarks/views.py                      # --networks NAME ... for some, the others as kept
 """
@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from lookcloser import explain
 from lookcloser.core import LookcloserError
+from lookcloser.explain.features import features_of
 from lookcloser.explain.layers import spatial_layer
 from lookcloser.explain.places import probes
 
@@ -47,19 +48,22 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "beit_base_patch16_224": {"depth": 2}, "cait_xxs24_224": {"depth": 4},
     "vit_tiny_patch16_224": {"depth": 4}, "deit_tiny_distilled_patch16_224": {"depth": 4},
     "eva02_tiny_patch14_224": {"depth": 4}, "xcit_nano_12_p8_224": {"depth": 4},
-    "mixer_s32_224": {"num_blocks": 4}, "volo_d1_224": {"layers": (1, 1, 2, 1)},
 }  # fmt: skip
 FEW: dict[str, dict[str, Any]] = {
     "smoothgrad": {"samples": 2}, "integrated_gradients": {"steps": 4}, "rise": {"masks": 8},
 }  # fmt: skip
-ONE_IMAGE = {"rise", "scorecam"}
+# Of `eigencam` the first component of a changed image may be another one.
+UNPLACED = {"rise", "scorecam", "eigencam"}
+OF_A_LAYER = {"gradcam", "gradcampp", "layercam", "scorecam", "eigencam"}
+EVERY_CLASS = {"cam", "gradcam", "gradcampp", "layercam", "scorecam", "occlusion", "rise"}
+CLASSES = 6
 RIGHT, REFUSED, LEFT_OUT = "right", "refused", "left out: too many passes"
 LONG = 5.0  # seconds of processor time that `scorecam` may take
 
 
 def moved_from(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Where each place of maps (5, h, w) of `probes` reacts from: down and across, in [-1, 1]."""
-    moved = (maps[1:] - maps[:1]).abs()
+    """Where each place of maps (5, K, h, w) of `probes` reacts from: down and across, [-1, 1]."""
+    moved = torch.linalg.vector_norm(maps[1:] - maps[:1], dim=1)
     moved = nn.functional.avg_pool2d(moved[None], max(1, maps.shape[-1] // 14))[0]
     whole = moved.sum(dim=0)
     shares = torch.where(whole > 0, moved / whole.where(whole > 0, 1.0), 0.25)
@@ -79,7 +83,7 @@ def alike(found: Tensor, along: int) -> float:
 
 
 def lies(maps: Tensor) -> tuple[str, float]:
-    """How maps (5, h, w) lie, in words, and the lower correlation of the two axes."""
+    """How maps (5, K, h, w) lie, in words, and the lower correlation of the two axes."""
     down, across = moved_from(maps.double())
     own, turned = [alike(down, 0), alike(across, 1)], [alike(down, 1), alike(across, 0)]
     if min(own) > max(abs(number) for number in turned):
@@ -90,21 +94,28 @@ def lies(maps: Tensor) -> tuple[str, float]:
 
 def looked(view: str, net: nn.Module, images: Tensor) -> tuple[str, float | None]:
     """What came of a view: "right", "refused", or what is wrong; and the correlation."""
-    given = images[:1] if view in ONE_IMAGE else images
+    given = images[:1] if view in UNPLACED else images
+    # A rectified map of one class has few places that are not 0.
+    targets = torch.arange(CLASSES).expand(len(given), -1) if view in EVERY_CLASS else 0
     try:
         few = FEW.get(view, {})
         if view == "occlusion":
             few = {"window": images.shape[-1] // 3, "stride": images.shape[-1] // 3}
-        maps = explain.VIEWS[view](net, given, 0, **few)
+        maps = explain.VIEWS[view](net, given, targets, **few)
     except LookcloserError as error:
         return f"{REFUSED}: {error}", None
     except Exception as error:  # what is looked for
         return f"{type(error).__name__}: {str(error)[:200]}", None
-    if maps.ndim != 3 or len(maps) != len(given) or not bool(maps.isfinite().all()):
+    maps = maps if view in EVERY_CLASS else maps[:, None]
+    if maps.ndim != 4 or len(maps) != len(given) or not bool(maps.isfinite().all()):
         return f"{tuple(maps.shape)}, or not finite", None
-    if view in ONE_IMAGE:
-        return RIGHT, None
-    return lies(maps) if bool((maps != 0).any()) else ("zero everywhere", None)
+    if view in OF_A_LAYER:  # it lies as the layer does; what is left of it is rectified
+        features, _ = features_of(net, given)
+        same = maps.shape[-2:] == features.shape[-2:]
+        maps = features if same else torch.zeros(1)
+    if not bool((maps != 0).any()):
+        return "zero everywhere, or not of the layer", None
+    return (RIGHT, None) if view in UNPLACED else lies(maps)
 
 
 def width_of(net: nn.Module, image: Tensor) -> int:
@@ -118,8 +129,11 @@ def width_of(net: nn.Module, image: Tensor) -> int:
 def tried(name: str, side: int) -> list[dict[str, Any]]:
     """A row for each view of a network."""
     torch.manual_seed(0)
-    net = timm.create_model(name, num_classes=6, **ARGUMENTS.get(name, {})).eval()
+    net = timm.create_model(name, num_classes=CLASSES, **ARGUMENTS.get(name, {})).eval()
     images = probes(torch.randn(1, 3, side, side))
+    for weight in net.parameters():
+        if not weight.any():  # a head that begins with zeros explains nothing
+            nn.init.normal_(weight, std=0.02)
     start = time.process_time()
     with torch.inference_mode():
         net(images[:1])

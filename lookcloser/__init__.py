@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lookcloser.first_use import on_first_use
 from lookcloser.version import __version__
 
 if TYPE_CHECKING:
@@ -16,15 +17,15 @@ if TYPE_CHECKING:
     from lookcloser.runtime import overlay
 
 _HOME = {
-    "add": "lookcloser.recognizer",
-    "train": "lookcloser.recognizer",
-    "load": "lookcloser.recognizer",
-    "overlay": "lookcloser.runtime",
-    "Recognizer": "lookcloser.recognizer",
-    "Prediction": "lookcloser.core",
-    "Region": "lookcloser.core",
-    "Label": "lookcloser.core",
-    "LookcloserError": "lookcloser.core",
+    "add": "recognizer",
+    "train": "recognizer",
+    "load": "recognizer",
+    "overlay": "runtime",
+    "Recognizer": "recognizer",
+    "Prediction": "core",
+    "Region": "core",
+    "Label": "core",
+    "LookcloserError": "core",
 }
 _FOLDERS = (
     "data",
@@ -52,12 +53,11 @@ __all__ = [
 ]
 
 
+_find = on_first_use(__name__, _HOME)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    if name in _FOLDERS:
-        return import_module(f"lookcloser.{name}")
-    raise AttributeError(f"module 'lookcloser' has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}") if name in _FOLDERS else _find(name)
 
 
 def __dir__() -> list[str]:

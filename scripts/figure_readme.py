@@ -12,7 +12,7 @@ import skimage.data
 from PIL import Image
 
 import lookcloser as lc
-from lookcloser.core.drawing import contact_sheet, save_picture
+from lookcloser.core.drawing import contact_sheet, save_image
 
 FIGURE = Path(__file__).parents[1] / "docs" / "images" / "photograph.png"
 CLASSES = ("tripod", "reflex camera")
@@ -34,7 +34,7 @@ def draw(path: Path = FIGURE) -> dict[str, tuple[float, float]]:
         height, width = region.heatmap.shape
         strongest[name] = ((column + 0.5) / width, (row + 0.5) / height)
     sheet = contact_sheet(panels, titles, len(panels))
-    save_picture(sheet, path)
+    save_image(sheet, path)
     return strongest
 
 

@@ -12,6 +12,7 @@ Run as a program, this file is the process that is forked.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -19,12 +20,12 @@ import random
 import runpy
 import select
 import shlex
-import signal
 import socket
 import subprocess
 import sys
 import warnings
 from contextlib import suppress
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 from types import ModuleType
 
@@ -79,47 +80,41 @@ class Warm:
         self._process.communicate()
 
 
-def serve(address: str) -> list[str]:
-    """Fork for each client until the standard input ends; returns in a fork, with its words."""
+def serve(address: str) -> None:
+    """Fork for each client until the standard input ends."""
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
     print("ready", flush=True)
-    running: dict[int, tuple[int, socket.socket]] = {}  # by a descriptor of the process
+    running: dict[int, tuple[ForkProcess, socket.socket]] = {}  # by what tells of its end
     while True:
         clients = {client: process for process, client in running.values()}
         ready, _, _ = select.select([0, listener, *running, *clients], [], [])
         for client in clients.keys() & set(ready):  # it has no more to say: it was killed
-            os.kill(clients[client], signal.SIGKILL)
-        for descriptor in running.keys() & set(ready):
-            process, client = running.pop(descriptor)
-            code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+            clients[client].kill()
+        for end in running.keys() & set(ready):
+            process, client = running.pop(end)
+            process.join()
             with client, suppress(BrokenPipeError):
-                client.send(str(code).encode())
-            os.close(descriptor)
+                client.send(str(process.exitcode).encode())
         if 0 in ready:
             for process in clients.values():
-                os.kill(process, signal.SIGKILL)
-            sys.exit()
+                process.kill()
+            return
         if listener in ready:
             client, _ = listener.accept()
             length, pipes, _, _ = socket.recv_fds(client, 8, 3)
             with client.makefile("rb") as said:
                 asked = json.loads(said.read(int.from_bytes(length, "big")))
-            process = os.fork()
-            if not process:
-                for opened in (listener, client, *clients):
-                    opened.close()
-                return become(pipes, **asked)
+            process = ForkProcess(target=become, args=(pipes,), kwargs=asked)
+            process.start()  # it ends without taking down what was imported
             for pipe in pipes:
                 os.close(pipe)
-            running[os.pidfd_open(process)] = process, client
+            running[process.sentinel] = process, client
 
 
-def become(
-    pipes: list[int], words: list[str], folder: str, environment: dict[str, str]
-) -> list[str]:
-    """Take the place of the client; returns its words."""
+def become(pipes: list[int], words: list[str], folder: str, environment: dict[str, str]) -> None:
+    """Do what the client was asked."""
     for number, pipe in enumerate(pipes):
         os.dup2(pipe, number)
         os.close(pipe)
@@ -131,7 +126,8 @@ def become(
     sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
     warnings.resetwarnings()
     random.seed()
-    return words
+    gc.enable()
+    run(words)
 
 
 def run(words: list[str]) -> None:
@@ -157,6 +153,8 @@ def run(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # all that is imported stays
     for library in LIBRARIES:
         importlib.import_module(library)
-    run(serve(sys.argv[1]))
+    gc.freeze()  # so that no fork looks through it
+    serve(sys.argv[1])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.annotation.class_thresholds import class_thresholds
-from lookcloser.annotation.formats import FORMATS, HOLDS_MASKS, HOLDS_PICTURES
+from lookcloser.annotation.formats import FORMATS, HOLDS_IMAGES, HOLDS_MASKS
 from lookcloser.annotation.journal import Journal
 from lookcloser.annotation.label_maps import Failed, LabelMaps, LabelsOf, label_maps
 from lookcloser.annotation.outlines import (
@@ -23,7 +23,7 @@ from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import list_images
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, named
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import relative
 from lookcloser.runtime import Engine
@@ -33,7 +33,7 @@ from lookcloser.runtime.spread import Spread
 LABELS = ("auto", "given", "predicted")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Annotation:
     """What was written.
 
@@ -52,6 +52,10 @@ class Annotation:
     resumed: int
     thresholds: dict[str, float]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        found = f"{count(self.boxes, 'box')} on {count(len(self.records), 'image')}"
+        return f"Annotation({found}, in {named([str(file) for file in self.files])})"
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
@@ -111,8 +115,8 @@ def annotate(
     """
     header, folder = engine.header, Path(out).expanduser()
     _check(header, form, masks)
-    samples, boxed, root, notes = _pictures(data, split, header, columns)
-    if form in HOLDS_PICTURES and not all(isinstance(sample.source, Path) for sample in samples):
+    samples, boxed, root, notes = _images(data, split, header, columns)
+    if form in HOLDS_IMAGES and not all(isinstance(sample.source, Path) for sample in samples):
         raise UsageError(f"{form}: needs images that are files", allowed="coco or csv")
     labels_of = _labels_of(samples, header, labels)
     settings = {"data": str(root.resolve()), "masks": masks, "labels": labels}
@@ -169,7 +173,7 @@ def count_images(
         columns: As there.
     """
     _check(header, form, masks)
-    samples, *_ = _pictures(data, split, header, columns)
+    samples, *_ = _images(data, split, header, columns)
     _labels_of(samples, header, labels)
     return len(samples)
 
@@ -205,7 +209,7 @@ def _check(header: ModelHeader, form: str, masks: str | None) -> None:
         raise UsageError(f"{masks}: no masks that {form} can hold", allowed=f"{'; '.join(holding)}")
 
 
-def _pictures(
+def _images(
     data: str | Path | Catalog, split: str | None, header: ModelHeader, columns: str | None
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""

@@ -150,7 +150,7 @@ HOLDS_MASKS = {
     "labelstudio": ("polygons",),
     "cvat": ("polygons",),
 }
-HOLDS_PICTURES = ("voc", "yolo")
+HOLDS_IMAGES = ("voc", "yolo")
 
 
 def _voc_xml(record: Record, filename: str) -> str:

@@ -75,8 +75,8 @@ def build(
             "range",
         )
         mean = density[rows[kind.members]].mean(axis=0)
-        picture = samples[found.rows[row]].source
-        looks.append(Look(len(kind.members), _heat(mean), picture, region.box))
+        typical = samples[found.rows[row]].source
+        looks.append(Look(len(kind.members), _heat(mean), typical, region.box))
     return AuditedClass(
         name=header.names[index],
         images=len(rows),

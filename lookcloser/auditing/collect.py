@@ -117,14 +117,14 @@ def collect(
         maps=torch.cat(maps).numpy(),
         sizes=tuple(sizes),
         same=same,
-        averages=_pictures(sums / counts[:, None, None, None], prepared),
+        averages=_in_bytes(sums / counts[:, None, None, None], prepared),
         skipped=tuple(skipped),
     )
 
 
-def _pictures(images: Tensor, prepared: Preprocessing) -> NDArray[np.uint8]:
+def _in_bytes(images: Tensor, prepared: Preprocessing) -> NDArray[np.uint8]:
     """Normalized images (N, 3, H, W) as 8-bit images (N, H, W, 3)."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (prepared.mean, prepared.std))
     levels = ((images * std + mean).clamp(0, 1) * 255).round().to(torch.uint8)
-    pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).numpy()
-    return pictures
+    found: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).numpy()
+    return found

@@ -81,7 +81,7 @@ def retest(
         torch.where(frame, images, theirs),
         theirs,
     )
-    scores = torch.stack([_scores(model, pictures, classes) for pictures in changed], dim=1)
+    scores = torch.stack([_scores(model, some, classes) for some in changed], dim=1)
     scores[other < 0, 3:] = torch.nan
     return scores
 

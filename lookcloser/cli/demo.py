@@ -59,8 +59,8 @@ def demo(
     printing.print_settings(evaluation.settings)
     printing.say(f"waiting for data: {result.data_wait:.0%} of the training time")
     printing.say(f"done in {time.perf_counter() - start:.0f} s; open {page.resolve()}")
-    picture = next(answer.prediction.path for answer in evaluation.answers)
-    printing.next_step("predict", folder, picture, "--save", out / "evidence")
+    image = next(answer.prediction.path for answer in evaluation.answers)
+    printing.next_step("predict", folder, image, "--save", out / "evidence")
 
 
 def _write_scenes(folder: Path, seed: int) -> Path:

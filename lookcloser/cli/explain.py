@@ -51,7 +51,9 @@ def explain(
         Path | None, typer.Option(help="Also save an image of each view in this folder.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Instead of a run, e.g. timm:resnet50.")] = None,
-    picture: Annotated[str | None, typer.Option("--image", help="The image, with --model.")] = None,
+    shown_image: Annotated[
+        str | None, typer.Option("--image", help="The image, with --model.")
+    ] = None,
     weights: Annotated[
         str, typer.Option(help="Weights of --model: pretrained, none, or a .safetensors FILE.")
     ] = "pretrained",
@@ -66,19 +68,19 @@ def explain(
     `lookcloser explain runs/photos a.jpg --view gradcam,deconvnet --each-label`, or
     `lookcloser explain --model timm:resnet50 --image a.jpg`
     """
-    from lookcloser.core.drawing import picture_format, plot_labels, plot_views, save_picture
+    from lookcloser.core.drawing import image_format, plot_labels, plot_views, save_image
     from lookcloser.core.images import load_image
     from lookcloser.core.outputs import check_place, free_place
     from lookcloser.core.results.box_updates import move_words
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.recognizer import STOCK
 
-    run, shown = (run, image) if model is None else (model, picture or run)
+    run, shown = (run, image) if model is None else (model, shown_image or run)
     if run is None or shown is None:
         raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
     # Before the work, not after it.
     save = free_place("explanation.png") if save is None else check_place(save, "--save")
-    picture_format(save)
+    image_format(save)
     views = None if view is None else view_names(view, "--view")
     if each_label and target is not None:
         raise typer.BadParameter("--each-label explains every label; leave out --target")
@@ -88,17 +90,17 @@ def explain(
     recognizer = load_run(run, weights=weights, model_kwargs=given, device=device)
     if each_label:
         found = recognizer.explain_labels(shown, views)
-        save_picture(plot_labels(load_image(shown), found), save)
+        save_image(plot_labels(load_image(shown), found), save)
         _say_seen(save, _first(found), found)
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
         return
     regions = recognizer.explain(shown, views, target=target)
-    save_picture(plot_views(load_image(shown), regions), save)
+    save_image(plot_views(load_image(shown), regions), save)
     for name, region in regions.items() if each_view is not None else ():
         assert each_view is not None  # the loop is empty otherwise
         alone = plot_views(load_image(shown), {name: region})
         file = f"{re.sub('[^a-z0-9]+', '-', name).strip('-')}.png"
-        save_picture(alone, free_place(each_view / file))
+        save_image(alone, free_place(each_view / file))
     for name, region in regions.items():
         if region.move is not None:
             printing.say(f"{name}: {move_words(region.move)}")
@@ -109,9 +111,9 @@ def explain(
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
 
 
-def _say_seen(picture: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
+def _say_seen(written: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
     """The image that was written, and what of."""
-    typer.echo(picture)
+    typer.echo(written)
     named = ", ".join(f"{region.label} {region.score:.1%}" for region in labels)
     printing.say(f"{named} by {', '.join(views)}")
 

@@ -41,23 +41,23 @@ def imagine(
     Example: `lookcloser imagine runs/birds wren`, or
     `lookcloser imagine runs/birds wren --from robin.jpg --save fooled.png`
     """
-    from lookcloser.core.drawing import contact_sheet, picture_format, save_picture
+    from lookcloser.core.drawing import contact_sheet, image_format, save_image
     from lookcloser.core.outputs import check_place, free_place
     from lookcloser.inference.imagining import fool, imagine_class
     from lookcloser.recognizer import load_run
 
     save = free_place("imagined.png") if save is None else check_place(save, "--save")
-    picture_format(save)
+    image_format(save)
     recognizer = load_run(run, weights=weights, device=device)
     if image is None:
-        picture = imagine_class(recognizer.engine, target, steps=steps or 150, seed=seed)
-        (answer,) = recognizer.predict(picture, top=1)
+        imagined = imagine_class(recognizer.engine, target, steps=steps or 150, seed=seed)
+        (answer,) = recognizer.predict(imagined, top=1)
         said = f"answered {answer.labels[0].name} {answer.labels[0].score:.1%}"
-        save_picture(picture, save)
+        save_image(imagined, save)
     else:
         found = fool(recognizer.engine, image, target, max_steps=steps or 50)
         titles = ["original", f"taken for {found.target}", "change, made visible"]
-        save_picture(contact_sheet([found.original, found.fooling, found.change], titles, 3), save)
+        save_image(contact_sheet([found.original, found.fooling, found.change], titles, 3), save)
         said = (
             f"taken for {found.target} after {found.steps} steps; "
             f"changed by {found.strength:.2f} of 255 (root mean square)"

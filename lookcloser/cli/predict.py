@@ -142,10 +142,10 @@ def predict(
     recognizer = load(run, device=device, box_rule=box_rule)
     failed, rows, total, answered = 0, [], 0, None
     sources = find_images(images)
-    pictures = _picture_names(sources, save)
+    places = _image_names(sources, save)
     if dry_run:
         outputs = [] if csv is None else [csv]
-        printing.say_plan(f"answer {count(len(sources), 'image')}", [*pictures, *outputs])
+        printing.say_plan(f"answer {count(len(sources), 'image')}", [*places, *outputs])
         return
     if save is not None:
         make_folder(save)
@@ -161,7 +161,7 @@ def predict(
                 printing.say(f"skipped: {prediction.error}")
             else:
                 answered = prediction.path
-                _show(prediction, None if save is None else pictures[total - 1], text=not shown)
+                _show(prediction, None if save is None else places[total - 1], text=not shown)
             if json:
                 rows.append(prediction.to_dict())
             progress(total, len(sources))
@@ -200,10 +200,10 @@ def _say_next(recognizer: Recognizer | OnnxRecognizer, run: str, answered: str |
         printing.next_step("explain", run, answered)
 
 
-def _show(prediction: Prediction, picture: Path | None, *, text: bool) -> None:
+def _show(prediction: Prediction, place: Path | None, *, text: bool) -> None:
     """Save one answer as an image, print it as a line."""
-    if picture is not None:
-        prediction.save(picture)
+    if place is not None:
+        prediction.save(place)
     if text:
         typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}{_doubt(prediction)}"))
 
@@ -241,7 +241,7 @@ def _doubt(prediction: Prediction) -> str:
     return said
 
 
-def _picture_names(sources: list[Path], folder: Path | None) -> list[Path]:
+def _image_names(sources: list[Path], folder: Path | None) -> list[Path]:
     """Where the evidence of each image goes; what would meet another file is numbered."""
     from lookcloser.core.outputs import free_place
 

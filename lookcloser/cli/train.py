@@ -84,7 +84,9 @@ def _train(
     printing.say_skipped(result.skipped.items())
     scores = result.recognizer.header.scores
     shown = ", ".join(f"{name} {value:z.4f}" for name, value in scores.items())
-    printing.say(f"{result.folder}: best model{f' ({shown})' if shown else ''}")
+    # Without a score there was no epoch to compare, or nothing to compare it on.
+    kept = f"best model ({shown})" if shown else "model as trained last"
+    printing.say(f"{result.folder}: {kept}")
     if result.interrupted:
         printing.next_step("train", "--resume", result.folder)
         raise typer.Exit(INTERRUPTED)

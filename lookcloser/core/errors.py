@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import takewhile
+from pathlib import Path
 
 from lookcloser.core.wording import printable
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_NOTEBOOK = ("IPython", "ipykernel")  # packages whose frames stand around a cell's own
 
 
 class LookcloserError(ValueError):
@@ -47,6 +53,20 @@ class LookcloserError(ValueError):
             return str(self)
         what, allowed, fix = self.texts
         return str(type(self)(what, allowed=allowed, fix=fix, option=flag(self.option)))
+
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the sentence, below the lines of the caller's own code.
+
+        The dozens of frames inside the package say nothing to who can fix the value.
+        """
+        frames = [
+            frame
+            for frame in traceback.extract_tb(self.__traceback__)
+            if not set(_NOTEBOOK) & set(Path(frame.filename).parts)
+        ]
+        own = takewhile(lambda frame: not Path(frame.filename).is_relative_to(_PACKAGE), frames)
+        lines = "".join(traceback.format_list(list(own))).splitlines()
+        return [*lines, f"{type(self).__name__}: {self}"]
 
 
 def flag(option: str) -> str:

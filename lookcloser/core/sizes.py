@@ -1,7 +1,7 @@
 """The two orders of a size: images are (width, height), arrays are (rows, columns).
 
 Both are plain pairs to whoever reads or writes them, also in JSON. Being types of their own, one
-given for the other is an error of the type checker.
+given for the other is an error of the type checker. In messages they are "640×480".
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ class ImageSize(NamedTuple):
     width: int
     height: int
 
+    def __str__(self) -> str:
+        return f"{self.width}×{self.height}"
+
     @property
     def grid(self) -> Grid:
         """The shape (rows, columns) of this image as an array."""
@@ -36,6 +39,9 @@ class Grid(NamedTuple):
 
     rows: int
     columns: int
+
+    def __str__(self) -> str:
+        return f"{self.rows}×{self.columns}"
 
     @property
     def image_size(self) -> ImageSize:

@@ -216,9 +216,9 @@ class Prediction:
             LookcloserError: As `plot`; also for an ending that is no image's, and when it cannot
                 be written.
         """
-        from lookcloser.core.drawing import save_picture
+        from lookcloser.core.drawing import save_image
 
-        return save_picture(self.plot(), path)
+        return save_image(self.plot(), path)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: strings, numbers, lists and None only."""

@@ -87,16 +87,17 @@ class ImageDataset(Dataset[Item]):
         sample = self.samples[index]
         target = self.targets(sample, epoch, index)
         try:
-            picture = load_image(sample.source)
+            original = load_image(sample.source)
         except LookcloserError as error:
             return Item(None, target, index, sample.name, reason=str(error))
         state = torch.get_rng_state()
         # `torch.manual_seed` would seed GPUs too, and where there are none note the whole call
         # stack for each kind of them: a third of the time of a small image.
-        torch.default_generator.manual_seed(mixed_seed(self.seed, epoch, index))
-        image = self.transform(picture)
+        own = torch.Generator().manual_seed(mixed_seed(self.seed, epoch, index))
+        torch.set_rng_state(own.get_state())
+        image = self.transform(original)
         torch.set_rng_state(state)
-        return Item(image, target, index, sample.name, ImageSize(*picture.size))
+        return Item(image, target, index, sample.name, ImageSize(*original.size))
 
 
 class EpochSampler(Sampler[Key]):

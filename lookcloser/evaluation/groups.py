@@ -35,8 +35,7 @@ def group_columns(
         return {}
     names, parents = header.names, header.parents
     group_of, count = _numbered(names, parents)
-    sums = np.zeros((len(targets), count))
-    np.add.at(sums, (slice(None), group_of), probabilities)
+    sums = probabilities @ np.eye(count)[group_of]
     best = probabilities.argmax(axis=1)
     sure = probabilities.max(axis=1) >= SURE
     named = [sure_group(row, names, parents) for row in probabilities]

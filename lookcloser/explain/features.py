@@ -16,7 +16,7 @@ from lookcloser.core.hooks import watching
 from lookcloser.explain.context import full_precision, looking
 from lookcloser.explain.gradients import check_has_gradients
 from lookcloser.explain.layers import Spatial, module_named, not_run, spatial_layer, tensor_of
-from lookcloser.explain.outputs import logits_from, run
+from lookcloser.explain.outputs import logits_from, run, with_late_gradients
 from lookcloser.explain.targets import Targets, as_asked, class_indices
 
 _TOGETHER = 2**22  # numbers in the gradients of the targets whose ways back are taken at once
@@ -65,6 +65,18 @@ def weighted_maps(
     """
     where = spatial_layer(model, images, layer)
     check_has_gradients(model)
+    return with_late_gradients(partial(_weighted, model, images, targets, where, weigh))
+
+
+def _weighted(
+    model: nn.Module,
+    images: Tensor,
+    targets: Targets,
+    where: Spatial,
+    weigh: Callable[[Tensor, Tensor], Tensor],
+    everywhere: bool,
+) -> Tensor:
+    """`weighted_maps` of a found layer, with gradients on from there on, or ``everywhere``."""
     seen: list[Tensor] = []
 
     def see(name: str, _inputs: tuple[Any, ...], output: Any) -> Tensor:
@@ -74,7 +86,7 @@ def weighted_maps(
         copy: Tensor = leaf.clone()  # what follows in place must not reach our features
         return copy
 
-    with looking(model, images) as pixels:
+    with looking(model, images, everywhere) as pixels:
         with watching({where.layer: module_named(model, where.layer)}, see):
             logits = logits_from(model, pixels)
         indices, several = class_indices(targets, logits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from lookcloser.core.hooks import watching
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import is_quantized
-from lookcloser.explain.outputs import run, scores_of
+from lookcloser.explain.outputs import run, scores_of, with_late_gradients
 from lookcloser.explain.places import (
     Layout,
     find_layout,
@@ -224,6 +225,13 @@ def _gradients(model: nn.Module, image: Tensor, start: int) -> dict[str, Tensor 
 
     Only those that it depends on; of a quantized network all of them, without a gradient.
     """
+    return with_late_gradients(partial(_gradients_from, model, image, start))
+
+
+def _gradients_from(
+    model: nn.Module, image: Tensor, start: int, everywhere: bool
+) -> dict[str, Tensor | None]:
+    """`_gradients`, with gradients on from its first output on, or ``everywhere``."""
     seen: dict[str, Tensor] = {}
     passed = 0
     quantized = is_quantized(model)
@@ -245,7 +253,7 @@ def _gradients(model: nn.Module, image: Tensor, start: int) -> dict[str, Tensor 
         return kept.clone()  # an in-place operation that follows changes the copy alone
 
     leaves = inside(model)
-    with looking(model, image) as own, watching(leaves, see):
+    with looking(model, image, everywhere) as own, watching(leaves, see):
         top = scores_of(run(model, own))
         if quantized:
             return dict.fromkeys(seen)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
 
+T = TypeVar("T")
+# How torch begins its refusal; see `with_late_gradients`.
+_EARLIER_VIEW = "A view was created in no_grad mode"
 # What networks call the numbers that a classifier would still have to read.
 _FEATURES = ("embed", "feature", "hidden", "pooler", "pooled", "projection", "representation")
 
@@ -93,6 +96,21 @@ def run(model: nn.Module, images: Tensor) -> Any:
             f"{str(images.dtype).removeprefix('torch.')}: {reason}",
             fix="Give images as the network was trained on: channels, size, type and device",
         ) from error
+
+
+def with_late_gradients(attempt: Callable[[bool], T]) -> T:
+    """What ``attempt`` gives where gradients are switched on in the middle of a network.
+
+    It is told whether to have them on everywhere instead: a network that changes a view of an
+    earlier tensor in place (``part = x[:, :8]``, then ``part += …``) may not have that view made
+    without gradients, as GhostNet does. That takes the memory of a whole graph.
+    """
+    try:
+        return attempt(False)
+    except NetworkError as error:
+        if _EARLIER_VIEW not in str(error):
+            raise
+    return attempt(True)
 
 
 def logits_of(output: Any) -> Tensor:

@@ -32,7 +32,7 @@ class CardFacts:
         images: How many images each split has, by its name.
         split: The split that ``scores`` are of; "" for those of the training's own validation.
         scores: What was measured.
-        picture: The file of an image with its evidence, in the same folder; None without.
+        image: The file of an image with its evidence, in the same folder; None without.
         remembered: How many images the file keeps the features of.
     """
 
@@ -43,7 +43,7 @@ class CardFacts:
     images: Mapping[str, int] = field(default_factory=dict)
     split: str = ""
     scores: Sequence[Score] = ()
-    picture: str | None = None
+    image: str | None = None
     remembered: int = 0
 
 
@@ -57,7 +57,7 @@ def model_card(header: ModelHeader, facts: CardFacts) -> str:
     parts = [
         f"# {escaped(facts.repository)}",
         _summary(header, facts),
-        *([f"![An image, and where the model looked]({facts.picture})"] if facts.picture else []),
+        *([f"![An image, and where the model looked]({facts.image})"] if facts.image else []),
         _usage(facts.repository),
         _scores(facts),
         _training(header, facts),

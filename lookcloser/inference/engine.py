@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
-from lookcloser.core.preprocessing import normalized
+from lookcloser.core.preprocessing import Preprocessing, normalized
 from lookcloser.core.types import Output
 from lookcloser.models import Model
 from lookcloser.runtime import ArrayOutput
@@ -55,16 +55,36 @@ class TorchEngine:
 
     def images(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Pixels as the normalized input of the network, on its device."""
-        return torch.from_numpy(normalized(pixels, self.header.preprocessing)).to(self.device)
+        return as_input(pixels, self.header.preprocessing, self.device)
 
     def fingerprint(self) -> str:
         """See `lookcloser.runtime.Engine`."""
         return weights_digest(self.model, self.header)
 
 
+def as_input(
+    pixels: NDArray[np.uint8], preprocessing: Preprocessing, device: torch.device
+) -> Tensor:
+    """What `normalized` makes of pixels (B, 3, H, W), on a device.
+
+    A GPU gets a quarter of the bytes and computes the rest itself, by the same operations.
+    """
+    if device.type == "cpu":
+        return torch.from_numpy(normalized(pixels, preprocessing))
+    # Dividing by a plain number would multiply by its rounded inverse there.
+    whole, mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+        for values in ((255.0,), preprocessing.mean, preprocessing.std)
+    )
+    return (torch.from_numpy(pixels).to(device).float() / whole - mean) / std
+
+
 def weights_digest(model: nn.Module, header: ModelHeader) -> str:
     """What tells one network's answers from another's: its weights and preprocessing."""
-    digest = hashlib.sha256(repr(header.preprocessing).encode())
+    # As it was written when sizes were plain pairs: journals that were begun then go on.
+    fields = vars(header.preprocessing) | {"size": tuple(header.preprocessing.size)}
+    written = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    digest = hashlib.sha256(f"Preprocessing({written})".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().float().cpu().numpy().tobytes())

@@ -91,9 +91,9 @@ class _Asked:
         check_task(engine.header)
         check_views(views)
         self.engine, self.views = engine, views
-        self.picture: Image.Image = load_image(image)
-        self.size = ImageSize(*self.picture.size)
-        self.pixels = input_pixels(self.picture, engine.header.preprocessing)[None]
+        self.image: Image.Image = load_image(image)
+        self.size = ImageSize(*self.image.size)
+        self.pixels = input_pixels(self.image, engine.header.preprocessing)[None]
         self.output: ArrayOutput = engine.answer(self.pixels, 1)
 
     def answered(self) -> list[int]:

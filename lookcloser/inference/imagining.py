@@ -93,9 +93,9 @@ def fool(engine: AnyEngine, image: ImageSource, target: str, *, max_steps: int =
     found = fooling_images(engine.model, engine.images(pixels[None]), index, max_steps=max_steps)
     change = _values(found.images[0], preprocessing) - pixels
     return Fooling(
-        _picture(pixels),
+        _image(pixels),
         to_images(found.images, preprocessing.mean, preprocessing.std)[0],
-        _picture(127.5 + change * (127.5 / max(np.abs(change).max(), 1e-12))),
+        _image(127.5 + change * (127.5 / max(np.abs(change).max(), 1e-12))),
         engine.header.names[index],
         bool(found.flipped[0]),
         int(found.steps[0]),
@@ -127,7 +127,7 @@ def _values(image: Tensor, preprocessing: Preprocessing) -> NDArray[np.float64]:
     return values
 
 
-def _picture(values: NDArray[np.generic]) -> Image.Image:
+def _image(values: NDArray[np.generic]) -> Image.Image:
     """(3, H, W) in 0…255."""
     rounded = np.clip(values, 0, 255).round().astype(np.uint8)
     return Image.fromarray(rounded.transpose(1, 2, 0))

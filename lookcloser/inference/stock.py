@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
-from lookcloser.core.preprocessing import Preprocessing, normalized
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
 from lookcloser.explain import VIEWS
-from lookcloser.inference.engine import weights_digest
+from lookcloser.inference.engine import as_input, weights_digest
 from lookcloser.layers.class_head import best_classes
 from lookcloser.models import timm_classifier
 from lookcloser.runtime import ArrayOutput
@@ -61,7 +61,7 @@ class StockEngine:
 
     def images(self, pixels: NDArray[np.uint8]) -> Tensor:
         """Pixels as the normalized input of the network, on its device."""
-        return torch.from_numpy(normalized(pixels, self.header.preprocessing)).to(self.device)
+        return as_input(pixels, self.header.preprocessing, self.device)
 
     def _logits(self, images: Tensor) -> Tensor:
         with torch.inference_mode(), evaluating(self.model):

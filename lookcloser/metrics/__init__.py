@@ -4,8 +4,9 @@ Names are imported on first use: some need SciPy, and scores that ask a network 
 `insertion`, `road`, `sanity_check`) need torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lookcloser.first_use import on_first_use
 
 if TYPE_CHECKING:
     from lookcloser.metrics.captions import (
@@ -192,7 +193,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOME)

@@ -5,9 +5,9 @@ Names are imported on first use: what methods say about themselves is known with
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lookcloser.first_use import on_first_use
 from lookcloser.models.registry import (
     METHODS,
     build_model,
@@ -72,10 +72,11 @@ __all__ = [
 ]
 
 
+_find = on_first_use(__name__, _HOME)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"lookcloser.models.{_HOME[name]}"), name)
     for method in METHODS.values():
         if method.model.endswith(f":{name}"):
             return method.load()
-    raise AttributeError(f"module 'lookcloser.models' has no attribute {name!r}")
+    return _find(name)

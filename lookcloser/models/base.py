@@ -59,6 +59,7 @@ class Model(nn.Module, ABC):
             multiple of its input's: who looks closer needs pixels that a first look has not.
         phase: The name of the phase of training it is in; None where all parts learn together.
         head_share: The head's rate of learning as a share of the one that was asked for.
+        blend: The share of the trained weights in those that are kept, beside the first ones.
     """
 
     Options: ClassVar[type[BackboneOptions]] = BackboneOptions
@@ -71,6 +72,7 @@ class Model(nn.Module, ABC):
     source_factor: ClassVar[int] = 1
     phase: str | None = None
     head_share: float = 1.0
+    blend: float = 1.0
 
     def __init_subclass__(cls, *, method: Method | None = None, **named: Any) -> None:
         super().__init_subclass__(**named)

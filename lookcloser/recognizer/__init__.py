@@ -5,8 +5,9 @@ Names are imported on first use: an exported file is loaded without torch.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lookcloser.first_use import on_first_use
 
 if TYPE_CHECKING:
     from lookcloser.recognizer.adding import add
@@ -46,7 +47,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"lookcloser.recognizer.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'lookcloser.recognizer' has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOME)

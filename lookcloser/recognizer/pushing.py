@@ -27,7 +27,7 @@ from lookcloser.recognizer.run_data import data_of_run
 if TYPE_CHECKING:
     from lookcloser.recognizer.recognizer import Recognizer
 
-CARD, MODEL, PICTURE = "README.md", "model.safetensors", "evidence.png"
+CARD, MODEL, IMAGE = "README.md", "model.safetensors", "evidence.png"
 _TRIED = 16  # images, of which one is shown
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,49}")
 
@@ -99,13 +99,13 @@ def push_run(
     found = _Found.of(recognizer, catalog, split, progress)
     answer = _shown(recognizer, found, image)
     facts = _facts(recognizer, repository, license, catalog, found)
-    facts = facts if answer is None else replace(facts, picture=PICTURE)
+    facts = facts if answer is None else replace(facts, image=IMAGE)
     card = model_card(recognizer.header, facts)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         recognizer.save(folder / MODEL)
         if answer is not None:
-            answer.save(folder / PICTURE)
+            answer.save(folder / IMAGE)
         (folder / CARD).write_text(card, encoding="utf-8")
         files = tuple(sorted(file.name for file in folder.iterdir()))
         if out is not None:

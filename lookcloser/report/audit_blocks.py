@@ -92,9 +92,9 @@ def _card(found: AuditedClass) -> dict[str, Any]:
         "average": _data(outlined(average, found.place)),
         "evidence": _data(overlay(average, found.heatmap)),
         "looks": [
-            {"picture": picture, "share": percent(look.count / found.images, 0)}
+            {"image": image, "share": percent(look.count / found.images, 0)}
             for look in found.looks
-            if (picture := _crop(look))
+            if (image := _crop(look))
         ],
     }
 
@@ -102,7 +102,7 @@ def _card(found: AuditedClass) -> dict[str, Any]:
 def _crop(look: Look) -> str:
     """The typical image with the attended part framed; "" where it is no longer there."""
     try:
-        image = load_image(look.picture)
+        image = load_image(look.image)
     except LookcloserError:
         return ""
     if look.box is None:

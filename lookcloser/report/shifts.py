@@ -33,9 +33,9 @@ def shifts(evaluation: Evaluation) -> dict[str, Any] | None:
         return None
     return {
         "steps": step_rows(steps),
-        "step_pictures": step_pictures(steps),
+        "step_images": step_images(steps),
         "views": view_rows(scales),
-        "view_pictures": [_view_picture(number, scale) for number, scale in scales.items()],
+        "view_images": [_view_image(number, scale) for number, scale in scales.items()],
     }
 
 
@@ -68,7 +68,7 @@ def view_rows(scales: Mapping[int, ScaleShift]) -> list[dict[str, Any]]:
     ]
 
 
-def step_pictures(steps: Mapping[int, StepShift]) -> list[dict[str, Any]]:
+def step_images(steps: Mapping[int, StepShift]) -> list[dict[str, Any]]:
     """For each step its mean map, and arrows from the centers of the evidence of the step before.
 
     Coordinates are shares of the sides.
@@ -84,7 +84,7 @@ def step_pictures(steps: Mapping[int, StepShift]) -> list[dict[str, Any]]:
     ]
 
 
-def _view_picture(number: int, scale: ScaleShift) -> dict[str, Any]:
+def _view_image(number: int, scale: ScaleShift) -> dict[str, Any]:
     """How the area of a finer view is distributed, where its middle lies, and its mean box."""
     middles = (scale.boxes[:, :2] + scale.boxes[:, 2:]) / 2
     x0, y0, x1, y1 = scale.boxes.mean(axis=0).round(4).tolist()

@@ -5,9 +5,9 @@ What draws, and what runs ONNX files, is imported on first use.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lookcloser.first_use import on_first_use
 from lookcloser.runtime.answerer import Answerer
 from lookcloser.runtime.answering import Promise, label_scores, predictions
 from lookcloser.runtime.inputs import Loaded, list_sources, load_batches
@@ -40,7 +40,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"lookcloser.runtime.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'lookcloser.runtime' has no attribute {name!r}")
+__getattr__ = on_first_use(__name__, _HOME)

@@ -87,7 +87,7 @@ def answer_batch(
 def _told(
     engine: Engine,
     output: ArrayOutput,
-    sizes: Sequence[tuple[int, int]],
+    sizes: Sequence[ImageSize],
     top: int,
     promise: Promise | None,
 ) -> Iterator[Prediction]:
@@ -95,9 +95,9 @@ def _told(
     if good.all():
         yield from predictions(output, header, sizes, top, promise)
         return
-    kept = ArrayOutput(*(None if values is None else values[good] for values in output))
+    kept = [None if values is None else values[good] for values in output]
     own = [size for size, is_good in zip(sizes, good, strict=True) if is_good]
-    answers = predictions(kept, header, own, top, promise)
+    answers = predictions(ArrayOutput._make(kept), header, own, top, promise)
     for size, is_good in zip(sizes, good, strict=True):
         yield next(answers) if is_good else Prediction(header.task, (), (), size, error=NO_NUMBERS)
 
@@ -105,8 +105,9 @@ def _told(
 def _numbers(output: ArrayOutput) -> NDArray[np.bool_]:
     """(B,) whether labels and maps can be made of what a network says of an image."""
     # A class may be ruled out, at -inf; at inf the shares of all are no numbers.
-    good: NDArray[np.bool_] = (output.logits < np.inf).all(axis=1)
+    good: NDArray[np.bool_] = np.asarray((output.logits < np.inf).all(axis=1))
     for values in (output.maps, output.boxes, output.part_maps):
         if values is not None:
-            good &= np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+            finite = np.isfinite(values).reshape(len(values), -1)
+            good = np.logical_and(good, finite.all(axis=1))
     return good

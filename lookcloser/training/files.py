@@ -8,3 +8,4 @@ REPORT_FILE = "report.html"
 AUDIT_FILE = "audit.html"
 DATA_FILE = "data.json"
 FINE_TUNED_FOLDER = "fine-tune"  # of a run that tries both recipes
+WHOLE_FOLDER = "fine-tune-all"  # the same again with the images of val

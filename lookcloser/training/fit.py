@@ -43,9 +43,10 @@ from lookcloser.models import (
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
 from lookcloser.models.transfer import begin_from, inherited
+from lookcloser.training.callbacks.averaging import averaged
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
-from lookcloser.training.callbacks.run_files import EMA, ResumedOrder, RunWriter
+from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
 from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
@@ -268,8 +269,8 @@ def _fit(
     def save(state: Mapping[str, Tensor], scores: Mapping[str, float]) -> None:
         save_model_file(folder / MODEL_FILE, state, replace(header, scores=dict(scores)))
 
-    ema = EMA(options.ema) if options.ema else None
-    writer = RunWriter(folder, save, ema, module.score)
+    instead = averaged(module)
+    writer = RunWriter(folder, save, instead, module.score)
     watch, order, stop = DataWatch(folder, train, val), ResumedOrder(train), GracefulStop()
     display = Display(console, writer, order, stop, module.score_title)
     checkpoint = folder / CHECKPOINT_FILE
@@ -278,7 +279,7 @@ def _fit(
             patience = (
                 Patience(module.score, options.patience) if options.patience and val else None
             )
-            callbacks = [ema, patience, watch, order, writer, display, stop]
+            callbacks = [instead, patience, watch, order, writer, display, stop]
             trainer = _trainer(module, folder, [one for one in callbacks if one is not None])
             module.after_batch = _after_batch(trainer, module, writer, watch, stop)
             resumed = checkpoint if resume and checkpoint.is_file() else None

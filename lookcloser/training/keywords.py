@@ -44,6 +44,7 @@ class TrainKeywords(TypedDict, total=False):
     balance: Literal["none", "weights", "sampling"]
     freeze_norm: bool | None
     ema: float
+    blend: float | None
     patience: int
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"]
     compile: bool

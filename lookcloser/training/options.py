@@ -94,6 +94,13 @@ class TrainOptions(BackboneOptions):
         None, "Keep the backbone's batch-norm statistics as loaded; None: if it has weights."
     )
     ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.", least=0, below=1)
+    blend: float | None = option(
+        None,
+        "Share of the trained weights in those that are kept, beside the first ones; 1 is off. "
+        "None: 0.5 where the head began in closed form and there is no --ema.",
+        above=0,
+        most=1,
+    )
     patience: int = option(
         0, "Stop after this many epochs without a better val score; 0 is off.", least=0
     )
@@ -147,6 +154,12 @@ class TrainOptions(BackboneOptions):
             from lookcloser.data import parse_columns  # here: seldom needed, and NumPy takes time
 
             parse_columns(self.columns)
+        if self.ema and self.blend not in {None, 1.0}:
+            raise UsageError(
+                f"{{}} {self.blend:g}: not beside an average over steps",
+                fix="Leave out {} or --ema",
+                option="blend",
+            )
         for name, value in self.own.items():
             check(own_options()[name], value)
             if self.method is not None and name not in method_named(self.method).own:
@@ -165,6 +178,7 @@ class TrainOptions(BackboneOptions):
         for name, bad, allowed in (
             ("recipe", self.recipe == "closed-form", "auto or fine-tune"),
             ("ema", self.ema > 0, "0: averaged weights are a second whole network"),
+            ("blend", self.blend not in {None, 1.0}, "1: the first weights are such, too"),
             ("compile", self.compile, "no compiling"),
             ("precision", self.precision not in _SHARDED_PRECISION, ", ".join(_SHARDED_PRECISION)),
         ):

@@ -15,7 +15,7 @@ from lookcloser.report.sources import VIEWER, environment, gallery_colors, sourc
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = Path(__file__).parent / "scripts"
 STYLES = ("base.css", "viewer.css", "page.css")
-COMMON = ("heat.js", "viewer.js", "picture.js", "panel.js", "camera.js")
+COMMON = ("heat.js", "viewer.js", "image.js", "panel.js", "camera.js")
 WORKER = ("heat.js", "resize.js", "answer.js", "search.js", "worker.js")
 
 FOOTER = "Made by lookcloser. A heatmap shows what an answer rests on, not that it is true."

@@ -42,11 +42,12 @@ def names(found):
     return [record.name for record in found.records]
 
 
-def test_every_picture_gets_the_box_of_its_label(recognizer, squares, tmp_path):
+def test_every_image_gets_the_box_of_its_label(recognizer, squares, tmp_path):
     found = recognizer.annotate(squares, tmp_path)
     samples = read_data(squares).samples
     assert names(found) == [sample.name for sample in samples]
     assert found.boxes == len(samples) == 78
+    assert repr(found) == f"Annotation(78 boxes on 78 images, in '{found.files[0]}')"
     for record, sample in zip(found.records, samples, strict=True):
         assert [thing.label for thing in record.things] == list(sample.labels)
         assert record.split == sample.split

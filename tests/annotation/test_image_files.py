@@ -63,7 +63,7 @@ def test_a_link_whose_file_has_gone_is_replaced(tmp_path):
     assert not (tmp_path / "gone.png").exists()
 
 
-def test_a_turned_picture_is_written_upright(tmp_path):
+def test_a_turned_image_is_written_upright(tmp_path):
     pixels = np.zeros((20, 30, 3), np.uint8)
     pixels[:, :15] = 255
     exif = Image.Exif()

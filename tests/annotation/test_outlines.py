@@ -107,7 +107,7 @@ def test_run_lengths_of_full_and_empty(mask):
 
 
 @pytest.mark.parametrize("size", [ImageSize(300, 150), ImageSize(41, 93), ImageSize(56, 40)])
-def test_both_forms_are_in_pixels_of_the_picture(size):
+def test_both_forms_are_in_pixels_of_the_image(size):
     part = largest_part(smooth(3), 0.5)
     height, width = part.shape
     box = scaled_box(bounds(part), Grid(*part.shape), size)

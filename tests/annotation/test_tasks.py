@@ -84,7 +84,7 @@ def test_words_have_no_boxes(recognizer, data, tmp_path):
         captioner.annotate(data, tmp_path / "out")
 
 
-def test_pictures_that_are_no_files(recognizer, data, tmp_path):
+def test_images_that_are_no_files(recognizer, data, tmp_path):
     catalog = read_data(data)
     pixels = [np.asarray(Image.open(s.source).convert("RGB")) for s in catalog.samples]
     samples = [replace(s, source=p) for s, p in zip(catalog.samples, pixels, strict=True)]

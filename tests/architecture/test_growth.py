@@ -236,7 +236,8 @@ def test_a_new_option_is_one_file(house: Path, run: Run) -> None:
     change(
         file,
         "    apn: Proposal | None = option(",
-        '    glow: float = option(0.5, "How it glows.", least=0)\n    apn: Proposal | None = option(',
+        '    glow: float = option(0.5, "How it glows.", least=0)\n'
+        "    apn: Proposal | None = option(",
     )
     assert touched(house) == ({"models/racnn/options.py"}, set())
 

@@ -80,7 +80,7 @@ def test_the_dependence_is_measured_and_said(found):
     assert all(one.reasons == () for one in found.classes[1:])
 
 
-def test_every_class_has_all_measures_and_pictures(found):
+def test_every_class_has_all_measures_and_images(found):
     assert {one.name for one in found.classes} == set(COLORS)
     for one in found.classes:
         assert set(one.measures) == set(found.explained)
@@ -92,11 +92,11 @@ def test_every_class_has_all_measures_and_pictures(found):
         assert one.average.shape == (64, 64, 3)
         assert one.heatmap.max() == pytest.approx(1)
         for look in one.looks:
-            assert Path(look.picture).parent.name == one.name
+            assert Path(look.image).parent.name == one.name
     json.dumps(found.to_dict())
 
 
-def test_the_mean_picture_is_the_mean(found, data):
+def test_the_mean_image_is_the_mean(found, data):
     pixels = [np.asarray(Image.open(path)) for path in sorted((data / "test" / "red").iterdir())]
     red = next(one for one in found.classes if one.name == "red")
     np.testing.assert_allclose(red.average, np.mean(pixels, axis=0), atol=1.01)
@@ -133,11 +133,11 @@ def test_the_model_is_left_as_it_was(recognizer, data):
         assert (value == before[name]).all()
 
 
-def test_at_most_so_many_pictures_of_a_class(recognizer, data):
+def test_at_most_so_many_images_of_a_class(recognizer, data):
     assert {one.images for one in recognizer.audit(data, per_class=9).classes} == {9}
 
 
-def test_broken_pictures_and_small_classes_are_named(recognizer, data, tmp_path):
+def test_broken_images_and_small_classes_are_named(recognizer, data, tmp_path):
     copy = shutil.copytree(data, tmp_path / "data")
     (copy / "test" / "red" / "0.png").write_bytes(b"no")
     for index in range(5, 12):

@@ -61,7 +61,7 @@ def test_a_faint_pattern_stands_out_at_its_place(planted):
 
 
 @pytest.mark.parametrize("count", [8, 16, 40])
-def test_chance_hardly_ever_reaches_its_bound_and_shrinks_with_pictures(count):
+def test_chance_hardly_ever_reaches_its_bound_and_shrinks_with_images(count):
     highest, bounds = [], []
     for seed in range(6):
         found = collected(pictures(4 * count, seed), torch.arange(4 * count) % 4)
@@ -92,7 +92,7 @@ def test_contrast_and_brightness_do_not_matter(planted):
     np.testing.assert_allclose(changed, collected(images, classes).detail(), atol=1e-3)
 
 
-def test_flat_pictures_have_no_detail():
+def test_flat_images_have_no_detail():
     images, classes = torch.ones(20, 3, SIDE, SIDE), torch.arange(20) % 2
     found = collected(images, classes)
     assert (found.detail() == 0).all()
@@ -107,7 +107,7 @@ def test_larger_and_oblong_inputs():
     assert np.abs(same.detail()).max() < 0.2
 
 
-def test_a_steady_color_is_found_though_some_pictures_lack_it():
+def test_a_steady_color_is_found_though_some_images_lack_it():
     classes = torch.arange(45) % 3
     tints = torch.randn(45, 3, 1, 1, generator=torch.Generator().manual_seed(3))
     images = tints.repeat(1, 1, SIDE, SIDE)
@@ -130,7 +130,7 @@ def test_color_is_the_median_distance_to_the_median_color():
     np.testing.assert_allclose(collected(images, classes).color(), wanted, atol=1e-5)
 
 
-def test_a_class_without_pictures_is_no_trouble():
+def test_a_class_without_images_is_no_trouble():
     same = Sameness(4, (SIDE, SIDE))
     same.add(pictures(20, 0), torch.arange(20) % 2)
     assert np.isfinite(same.detail()).all()

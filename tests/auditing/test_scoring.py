@@ -51,7 +51,7 @@ def test_a_mark_that_is_not_used_beside_a_border_that_is():
     assert len(both.reasons) == 2
 
 
-def test_few_pictures_need_more_likeness():
+def test_few_images_need_more_likeness():
     assert judge(classes(same_detail=0.15, chance_detail=0.2))[-1].level == "none"
     assert judge(classes(same_detail=0.25, chance_detail=0.2))[-1].level == "none"
     used = judge(classes(same_detail=0.25, chance_detail=0.2, place_lost=0.06))[-1]

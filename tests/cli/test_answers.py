@@ -26,7 +26,7 @@ def image(squares: Path, tmp_path: Path) -> Path:
     return shutil.copy(squares / "test" / "red" / "0.png", tmp_path / "im ages" / "it's.png")
 
 
-def test_predict_proposes_pictures_then_a_closer_look(
+def test_predict_proposes_images_then_a_closer_look(
     program: Program, run_folder: Path, image: Path
 ) -> None:
     first = program("predict", run_folder, image)

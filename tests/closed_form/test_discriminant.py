@@ -143,7 +143,7 @@ def test_the_temperature_is_that_of_all_images_not_of_all_but_one(per_class, mon
 
 
 def test_with_many_images_one_fewer_changes_nothing(monkeypatch):
-    features, classes = drawn(40, spread=2.5)
+    features, classes = drawn(20, spread=2.5)
     head = fit_discriminant(memory_of(features, classes), shrinkages=[0.5])
     assert head.calibration.temperature == left_out_temperature(features, classes, 0.5, monkeypatch)
 

@@ -7,6 +7,7 @@ from lookcloser.core.errors import (
     close_matches,
     unknown,
 )
+from lookcloser.core.outputs import check_place
 
 
 def test_message_is_what_allowed_and_fix_as_sentences():
@@ -114,3 +115,22 @@ class TestOption:
     def test_braces_of_a_value_stay_where_no_option_is_named(self):
         error = LookcloserError("{}: not arguments")
         assert str(error) == error.for_the_command_line() == "{}: not arguments."
+
+
+def test_a_notebook_shows_the_sentence_and_the_callers_own_lines(tmp_path):
+    def mine():
+        check_place(tmp_path, "--save")
+
+    with pytest.raises(LookcloserError) as caught:
+        mine()
+    *lines, sentence = caught.value._render_traceback_()
+    assert sentence == f"{type(caught.value).__name__}: {caught.value}"
+    assert lines[-1].strip().startswith("check_place(") or "^" in lines[-1]
+    assert "in mine" in "".join(lines)
+    assert "outputs.py" not in "".join(lines), "nothing of the package"
+
+
+def test_an_error_that_was_never_raised_is_its_sentence_alone():
+    assert LookcloserError("a.jpg: empty")._render_traceback_() == [
+        "LookcloserError: a.jpg: empty."
+    ]

@@ -78,7 +78,7 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")  # Pillow says so as well
-def test_a_damaged_exif_block_does_not_hide_the_picture() -> None:
+def test_a_damaged_exif_block_does_not_hide_the_image() -> None:
     for exif in (b"Exif\x00\x00garbage", b"Exif\x00\x00MM\x00\x2a\xff\xff\xff\xff"):
         data = encoded(Image.fromarray(PICTURE), "JPEG", exif=exif)
         assert pixels(data).shape == PICTURE.shape
@@ -90,7 +90,7 @@ def test_a_damaged_exif_block_does_not_hide_the_picture() -> None:
 @pytest.mark.filterwarnings(
     "ignore:.*(Corrupt EXIF|Truncated File).*:UserWarning"
 )  # Pillow on TIFF
-def test_a_truncated_file_is_an_error_never_a_gray_picture(
+def test_a_truncated_file_is_an_error_never_a_gray_image(
     kind: str, options: dict[str, Any], share: float, tmp_path: Path
 ) -> None:
     data = encoded(Image.fromarray(PICTURE), kind, **options)

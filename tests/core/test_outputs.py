@@ -9,16 +9,16 @@ import pytest
 from PIL import Image
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.drawing import save_picture
+from lookcloser.core.drawing import save_image
 from lookcloser.core.outputs import check_folder, check_place, free_place, is_ours
 
 PICTURE = Image.new("RGB", (40, 30), "teal")
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".gif", ".tif", ".pdf"])
-def test_own_pictures_are_known_again_and_others_are_not(tmp_path: Path, ending: str) -> None:
+def test_own_images_are_known_again_and_others_are_not(tmp_path: Path, ending: str) -> None:
     own, foreign = tmp_path / f"own{ending}", tmp_path / f"foreign{ending}"
-    save_picture(PICTURE, own)
+    save_image(PICTURE, own)
     PICTURE.save(foreign)
     assert is_ours(own)
     assert not is_ours(foreign)
@@ -28,7 +28,7 @@ def test_own_pictures_are_known_again_and_others_are_not(tmp_path: Path, ending:
 
 
 def test_a_format_without_a_place_for_the_mark_is_never_written_over(tmp_path: Path) -> None:
-    save_picture(PICTURE, tmp_path / "a.bmp")
+    save_image(PICTURE, tmp_path / "a.bmp")
     assert not is_ours(tmp_path / "a.bmp")
     assert free_place(tmp_path / "a.bmp") == tmp_path / "a_2.bmp"
 
@@ -62,7 +62,7 @@ def test_an_original_in_the_folder_stays_and_a_result_is_made_anew(tmp_path: Pat
     PICTURE.save(original)
     before = original.read_bytes()
     place = free_place(original)
-    save_picture(PICTURE, place)
+    save_image(PICTURE, place)
     assert (place.name, original.read_bytes()) == ("a_2.png", before)
     assert free_place(original) == place, "the second time it is known"
 

@@ -35,6 +35,10 @@ def test_a_grid_is_the_shape_of_the_array_of_an_image() -> None:
     assert ImageSize(*image.size).grid == Grid(*np.asarray(image).shape[:2])
 
 
+def test_messages_have_them_as_people_write_sizes() -> None:
+    assert f"{ImageSize(640, 480)} px, {Grid(7, 5)}" == "640×480 px, 7×5"
+
+
 def test_they_are_pairs_to_who_reads_them() -> None:
     assert ImageSize(3, 2) == (3, 2)
     assert json.dumps([ImageSize(3, 2), Grid(2, 3)]) == "[[3, 2], [2, 3]]"

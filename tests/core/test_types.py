@@ -59,7 +59,7 @@ def test_to_dict_is_json_with_everything_in_it():
     }
 
 
-def test_the_picture_itself_is_not_printed_or_exported():
+def test_the_image_itself_is_not_printed_or_exported():
     shown = prediction(image=np.zeros((600, 800, 3)), path=None)
     assert "image" not in repr(shown)
     assert "image" not in shown.to_dict()

@@ -98,13 +98,13 @@ def test_a_link_to_a_class_folder_counts(write: Any, tmp_path: Path) -> None:
     assert labels_of(read_data(tmp_path / "data")) == {"a/1.jpg": "a", "b/1.jpg": "b"}
 
 
-def test_pictures_beside_class_folders_are_said(write: Any) -> None:
+def test_images_beside_class_folders_are_said(write: Any) -> None:
     catalog = read_data(write("cat/1.png", "dog/1.png", "stray.png"), val_share=0, test_share=0)
     assert catalog.names == ("cat", "dog")
     assert catalog.notes == ("1 image ('stray.png') in no class folder: left out",)
 
 
-def test_a_folder_of_pictures_with_one_below_is_no_data_set(write: Any) -> None:
+def test_a_folder_of_images_with_one_below_is_no_data_set(write: Any) -> None:
     root = write("1.png", "2.png", "more/3.png")
     with pytest.raises(LookcloserError, match="found 1 folder .'more'., 2 images without labels"):
         read_data(root)

@@ -363,7 +363,7 @@ class TestTags:
 class TestCaptions:
     STYLE = Style(96, (19, 40), (0, 3), (0.25, 0.6))
 
-    def test_every_attribute_is_true_of_the_picture(self) -> None:
+    def test_every_attribute_is_true_of_the_image(self) -> None:
         for scene in scenes("captions", 100, self.STYLE):
             phrases = _phrases(scene.captions[0])
             assert [phrase[2] for phrase in phrases] == list(scene.labels)

@@ -77,7 +77,7 @@ def test_predict_prints_an_answer_for_each_image(lookcloser, trained, squares, p
     assert sum("red" in line.split(":", 1)[1].split(",")[0] for line in lines) >= 4
 
 
-def test_predict_json_and_pictures(lookcloser, trained, squares, place):
+def test_predict_json_and_images(lookcloser, trained, squares, place):
     done = lookcloser(
         "predict", trained[0], *(squares / "test" / name / "0.png" for name in ("red", "blue")),
         "--json", "--save", "evidence", cwd=place,

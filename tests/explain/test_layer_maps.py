@@ -338,3 +338,42 @@ def test_a_first_look_does_not_hold_the_activations_of_the_whole_network(images,
         view(network, images)
     assert bare.most > 0
     assert counted.most < 3 * bare.most  # 40 of them hung on the graph before
+
+
+class EarlierView(nn.Module):
+    """As GhostNet: a part of a tensor, a view, is changed in place by what comes later."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 3, stride=4, padding=1)
+        self.later = nn.Sequential(
+            nn.Conv2d(3, 6, 3, stride=4, padding=1), nn.Tanh(), nn.Conv2d(6, 6, 1), nn.Tanh()
+        )
+        self.fc = nn.Linear(6, 5)
+
+    def forward(self, images):
+        part = self.stem(images)[:, :6]
+        part += self.later(images)  # by now, gradients have been switched on
+        return self.fc(part.relu().mean(dim=(2, 3)))
+
+
+@pytest.mark.parametrize("view", [gradcam, gradcampp, layercam, scorecam, eigencam])
+def test_a_network_that_changes_an_earlier_view_is_explained(images, view):
+    torch.manual_seed(1)
+    model = EarlierView().eval()
+    maps = view(model, images, 2)
+    assert maps.shape == (4, 6, 8)
+    assert maps.ne(0).any()
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_its_gradcam_is_that_of_the_same_network_without_in_place_changes(images):
+    torch.manual_seed(1)
+    model = EarlierView().eval()
+    with torch.no_grad():
+        part, later = model.stem(images)[:, :6], model.later(images)
+    later.requires_grad_()
+    logits = model.fc((part + later).relu().mean(dim=(2, 3)))
+    (slope,) = torch.autograd.grad(logits[:, 2].sum(), later)
+    expected = (slope.mean(dim=(2, 3), keepdim=True) * later.detach()).sum(dim=1).relu()
+    torch.testing.assert_close(gradcam(model, images, 2), expected)

@@ -35,7 +35,7 @@ FACTS = CardFacts(
         Score("top1", 0.8671, (0.85, 0.88), higher_is_better=True),
         Score("MaxBoxAcc@0.5", 0.41, None, {"center box": 0.3}, higher_is_better=True),
     ),
-    picture="evidence.png",
+    image="evidence.png",
 )
 EVIL = (
     "<script>alert(1)</script>",
@@ -96,14 +96,14 @@ def test_the_text_says_what_the_run_knows() -> None:
     [
         ({"license": "unknown"}, "named no license"),
         ({"remembered": 4096}, "features of 4,096 training images"),
-        ({"data": "", "split": "", "picture": None}, "left out of the training"),
+        ({"data": "", "split": "", "image": None}, "left out of the training"),
     ],
 )
 def test_what_is_missing_is_said(change: dict[str, object], words: str) -> None:
     card = model_card(HEADER, replace(FACTS, **change))
     assert words in card
     assert words not in model_card(HEADER, FACTS)
-    assert ("](evidence" in card) == (change.get("picture", "") is not None)
+    assert ("](evidence" in card) == (change.get("image", "") is not None)
 
 
 def test_a_model_without_anything_known_has_a_card_too() -> None:

@@ -35,7 +35,7 @@ def engine():
 
 
 @pytest.mark.parametrize("target", ["green", "1"])
-def test_a_picture_of_a_class_has_its_color(engine, target):
+def test_a_image_of_a_class_has_its_color(engine, target):
     picture = imagine_class(engine, target, steps=40)
     assert picture.size == (16, 24)
     red, green, blue = np.asarray(picture).astype(float).mean(axis=(0, 1))

@@ -44,7 +44,7 @@ def test_each_attention_is_a_view_of_its_own(method):
 
 
 @pytest.mark.parametrize("method", PARTS)
-def test_a_picture_of_an_answer_has_a_panel_for_each_attention(method):
+def test_a_image_of_an_answer_has_a_panel_for_each_attention(method):
     (answer,) = recognizer(method).predict(IMAGE)
     panels = 2 + PARTS[method]
     bare = answer.plot(regions=0)

@@ -26,7 +26,7 @@ def test_one_cell_to_the_opposite_corner():
     np.testing.assert_allclose(found.size, 1 / 16)
 
 
-def test_even_evidence_fills_the_picture():
+def test_even_evidence_fills_the_image():
     found = attention_shift([np.ones((3, 7)), np.ones((3, 7))])
     np.testing.assert_allclose(found.size, 1)
 

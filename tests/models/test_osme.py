@@ -105,7 +105,7 @@ def test_a_flattened_head_names_the_size_it_needs():
     model = build(part_head="flattened")
     assert model.osme.grid_size == (2, 2)
     assert not any(module.training for module in model.modules())
-    with pytest.raises(LookcloserError, match=r"\(3, 3\) places .* made for \(2, 2\).*size"):
+    with pytest.raises(LookcloserError, match=r"3×3 places .* made for 2×2.*size"):
         model(pictures(side=96))
     assert build()(pictures(side=96)).maps.shape == (2, 4, 3, 3)
 

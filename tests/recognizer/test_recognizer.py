@@ -280,7 +280,7 @@ def test_in_memory_data_is_scored_and_reported(recognizer, squares, tmp_path):
     assert page.stat().st_size > 50_000
 
 
-def test_plot_shows_the_picture_and_its_evidence(recognizer, squares):
+def test_plot_shows_the_image_and_its_evidence(recognizer, squares):
     answer = recognizer.predict(squares / RED)[0]
     buffer = io.BytesIO()
     answer.plot(regions=2).save(buffer, "PNG")

@@ -229,7 +229,7 @@ def test_a_planted_map_pulls_a_box_towards_it_and_none_does_not():
     assert box_moves(torch.zeros(40, 40), inside) == [(0.0, 0.0, 0.0)] * 2
 
 
-def test_the_report_shows_the_moves_of_a_few_pictures(recognizer, squares, tmp_path, monkeypatch):
+def test_the_report_shows_the_moves_of_a_few_images(recognizer, squares, tmp_path, monkeypatch):
     asked, explain = [], Recognizer.explain
 
     def note(self, image, views, **options):

@@ -65,7 +65,7 @@ def test_without_suspicion_it_says_so(photos, make_audit, tmp_path, parse):
     assert "None of 1 classes is flagged" in text
 
 
-def test_a_picture_that_is_gone_leaves_no_hole(photos, make_audit, tmp_path, parse):
+def test_a_image_that_is_gone_leaves_no_hole(photos, make_audit, tmp_path, parse):
     lost = Look(20, np.eye(4, dtype=np.float32), tmp_path / "gone.jpg", (0.0, 0.0, 9.0, 9.0))
     one = make_audit(("a", 2.0, photos[0]), looks=(lost,))
     page = parse(write_audit(tmp_path / "a.html", one).read_text())

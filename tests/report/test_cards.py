@@ -46,7 +46,7 @@ def test_values_outside_the_range_and_nan_are_mended():
     assert decode(encode_grid(heatmap)).tolist() == [[0.0, 0.0, 1.0]]
 
 
-def test_boxes_are_fractions_of_the_picture(make_answer):
+def test_boxes_are_fractions_of_the_image(make_answer):
     answer = make_answer(None, "a", "b", boxes=((40.0, 30.0, 400.0, 300.0),))
     data = card_data(answer)
     assert data["boxes"] == [[0.1, 0.1, 1.0, 1.0]]

@@ -105,7 +105,7 @@ class TestContents:
         chosen = [found["value"] for found in page.having(name="gallery") if "checked" in found]
         assert chosen == ["worst"]
 
-    def test_a_picture_in_several_galleries_is_stored_once(self, write, evaluation):
+    def test_a_image_in_several_galleries_is_stored_once(self, write, evaluation):
         page = write(evaluation)
         galleries = data_of(page)["galleries"]
         assert sum(map(len, galleries.values())) > 4
@@ -293,7 +293,7 @@ class TestFile:
         few = write_report(tmp_path / "few.html", evaluation, max_images=4)
         assert few.stat().st_size < path.stat().st_size / 3
 
-    def test_pictures_that_are_gone_leave_a_blank_card(self, write, evaluation, tmp_path):
+    def test_images_that_are_gone_leave_a_blank_card(self, write, evaluation, tmp_path):
         answers = tuple(
             dataclasses.replace(
                 answer, prediction=dataclasses.replace(answer.prediction, path=tmp_path / "no.jpg")

@@ -62,29 +62,29 @@ def test_measures_that_are_missing_leave_a_dash():
 def test_the_mean_map_is_drawn_up_to_its_highest_place():
     half = np.zeros((2, 4))
     half[0, 0] = half[0, 3] = 0.5
-    (picture,) = shifts(evaluation({1: step(mean_map=half)}))["step_pictures"]
+    (picture,) = shifts(evaluation({1: step(mean_map=half)}))["step_images"]
     data = base64.b64decode(picture["map"].removeprefix("data:image/png;base64,"))
     image = np.asarray(Image.open(io.BytesIO(data)).convert("L"))
     assert image.shape == (2, 4)
     assert image[0, 0] == image[0, 3] > 200
     assert image[1].max() < 10
-    assert shifts(evaluation({1: step(mean_map=np.zeros((2, 4)))}))["step_pictures"][0]["map"]
+    assert shifts(evaluation({1: step(mean_map=np.zeros((2, 4)))}))["step_images"][0]["map"]
 
 
 def test_arrows_and_their_mean():
     moved = {1: step(), 2: step(arrows=ARROWS, mean_arrow=ARROWS.mean(axis=0))}
-    first, second = shifts(evaluation(moved))["step_pictures"]
+    first, second = shifts(evaluation(moved))["step_images"]
     assert first["arrows"] == []
     assert first["mean"] is None
     assert second["arrows"][0] == {"x1": 0.125, "y1": 0.25, "x2": 0.625, "y2": 0.25}
     assert second["mean"] == {"x1": 0.25, "y1": 0.25, "x2": 0.75, "y2": 0.25}
     still = step(mean_arrow=np.full((2, 2), 0.5))
-    assert shifts(evaluation({2: still}))["step_pictures"][0]["mean"] is None, "nothing moved"
+    assert shifts(evaluation({2: still}))["step_images"][0]["mean"] is None, "nothing moved"
 
 
 def test_views_have_their_sizes_middles_and_mean_box():
     boxes = [(0, 0, 0.5, 0.5), (0, 0, 0.5, 0.5)]
-    found = shifts(evaluation(scales={2: scale(VIEW, boxes), 3: scale(VIEW)}))["view_pictures"]
+    found = shifts(evaluation(scales={2: scale(VIEW, boxes), 3: scale(VIEW)}))["view_images"]
     assert [picture["view"] for picture in found] == [2, 3]
     assert found[0]["points"] == [[0.25, 0.25], [0.25, 0.25]]
     assert found[0]["box"] == {"x": 0, "y": 0, "width": 0.5, "height": 0.5}
@@ -94,7 +94,7 @@ def test_views_have_their_sizes_middles_and_mean_box():
 
 def test_points_are_few():
     many = scale(VIEW, [(0, 0, 0.5, 0.5)] * (3 * POINTS + 1))
-    (found,) = shifts(evaluation(scales={2: many}))["view_pictures"]
+    (found,) = shifts(evaluation(scales={2: many}))["view_images"]
     assert POINTS / 2 < len(found["points"]) <= POINTS
 
 

@@ -25,7 +25,7 @@ def sheet(photos, tmp_path):
     return Sheet("What & why", "How to read it.", sights)
 
 
-def test_each_picture_that_is_there_is_drawn_once_as_it_is_and_once_a_view(sheet):
+def test_each_image_that_is_there_is_drawn_once_as_it_is_and_once_a_view(sheet):
     data = sheet_data(sheet)
     assert (data["title"], data["key"]) == ("What & why", "what-why")
     assert [sight["name"] for sight in data["sights"]] == ["photo0.jpg", "photo1.jpg"]

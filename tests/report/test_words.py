@@ -40,13 +40,13 @@ def test_perfect_classes_have_no_weakest(evaluation):
     assert not any("weakest" in sentence for sentence in said)
 
 
-def test_classes_without_pictures_are_not_the_weakest(evaluation):
+def test_classes_without_images_are_not_the_weakest(evaluation):
     per_class = {"cat": {"recall": float("nan")}, "dog": {"recall": 0.5}, "owl": {"recall": 0.7}}
     said = sentences(dataclasses.replace(evaluation, per_class=per_class))
     assert "The weakest class is dog, with a recall of 50.0\u202f%." in said
 
 
-def test_pictures_that_failed_are_not_counted(evaluation):
+def test_images_that_failed_are_not_counted(evaluation):
     failed = dataclasses.replace(evaluation.answers[0].prediction, error="truncated")
     answers = (dataclasses.replace(evaluation.answers[0], prediction=failed), *evaluation.answers)
     said = sentences(dataclasses.replace(evaluation, answers=answers))

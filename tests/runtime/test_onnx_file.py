@@ -121,6 +121,20 @@ def test_nothing_said_of_the_answer_is_the_plainest_one(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "least", "most", "just_beyond"),
+    [("memory", 0, 8, 9), ("longest", 0, 10_000, 10_001), ("threshold", 0, 1, 1.001)],
+)
+def test_what_is_said_of_the_answer_has_bounds(tmp_path, name, least, most, just_beyond):
+    def written(value):
+        return write(tmp_path / "a.onnx", **{PARTS_KEY: json.dumps({name: value})})
+
+    for value in (least, most):
+        assert getattr(read_onnx(written(value)).parts, name) == value
+    refused(written(just_beyond), "header is damaged")
+    refused(written(least - 1), "header is damaged")
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most", "just_beyond"),
     [
         ("temperature", 1e-6, 1e6, 1e6 + 0.5),
         ("longest", 1, 10_000, 10_001),

@@ -6,7 +6,7 @@ Every function returns a new RGB image and leaves its arguments as they are. Box
 
 from lookcloser.core.drawing.evidence import draw_region, plot_labels, plot_prediction, plot_views
 from lookcloser.core.drawing.marks import BOX_COLOR, COLORMAP, draw_box, draw_move, overlay
-from lookcloser.core.drawing.sheets import contact_sheet, picture_format, save_picture
+from lookcloser.core.drawing.sheets import contact_sheet, image_format, save_image
 
 __all__ = [
     "BOX_COLOR",
@@ -15,10 +15,10 @@ __all__ = [
     "draw_box",
     "draw_move",
     "draw_region",
+    "image_format",
     "overlay",
-    "picture_format",
     "plot_labels",
     "plot_prediction",
     "plot_views",
-    "save_picture",
+    "save_image",
 ]

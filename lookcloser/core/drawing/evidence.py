@@ -31,17 +31,17 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     Raises:
         LookcloserError: If the prediction failed, or its image cannot be read (any more).
     """
-    picture = _fitted(_picture(prediction))
+    image = _fitted(_image(prediction))
     name = prediction.path.name if prediction.path else "image"
-    panels, titles = [picture], [prediction.caption or name]
+    panels, titles = [image], [prediction.caption or name]
     scales = [region for region in prediction.regions if region.kind == "scale"]
     parts = [region for region in prediction.regions if region.kind == "part"]
     single = [region for region in prediction.regions if region.kind not in {"scale", "part"}]
     for region in [*single[:regions], *parts]:
-        panels.append(draw_region(picture, region, prediction.size))
+        panels.append(draw_region(image, region, prediction.size))
         titles.append(_title(region))
     if scales:
-        panels.append(_nested(picture, scales, prediction.size))
+        panels.append(_nested(image, scales, prediction.size))
         titles.append(f"looked closer: {scales[-1].label} ({scales[-1].score:.2f})")
     return contact_sheet(panels, titles, columns=min(len(panels), 4))
 
@@ -53,10 +53,10 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
         image: The original; boxes are in its pixels.
         views: Name -> what the view found.
     """
-    picture = _fitted(image.convert("RGB"))
+    fitted = _fitted(image.convert("RGB"))
     titles = [_view_title(name, region) for name, region in views.items()]
-    panels = [draw_region(picture, region, ImageSize(*image.size)) for region in views.values()]
-    return contact_sheet([picture, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
+    panels = [draw_region(fitted, region, ImageSize(*image.size)) for region in views.values()]
+    return contact_sheet([fitted, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
 
 
 def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:
@@ -66,36 +66,36 @@ def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Im
         image: The original; boxes are in its pixels.
         views: Name -> one region per label, the same labels in each.
     """
-    picture = _fitted(image.convert("RGB"))
+    fitted = _fitted(image.convert("RGB"))
     panels, titles = [], []
     for together in zip(*views.values(), strict=True):
-        panels.append(picture)
+        panels.append(fitted)
         titles.append(_named(together[0]))
         for name, region in zip(views, together, strict=True):
-            panels.append(draw_region(picture, region, ImageSize(*image.size)))
+            panels.append(draw_region(fitted, region, ImageSize(*image.size)))
             titles.append(_view_title(name, region))
     return contact_sheet(panels, titles, columns=len(views) + 1)
 
 
-def draw_region(picture: Image.Image, region: Region, size: ImageSize) -> Image.Image:
-    """``picture`` with the map and the box of a piece of evidence, and where it would move.
+def draw_region(image: Image.Image, region: Region, size: ImageSize) -> Image.Image:
+    """``image`` with the map and the box of a piece of evidence, and where it would move.
 
     Args:
-        picture: Of any size.
+        image: Of any size.
         region: The evidence.
         size: Of the original, in whose pixels the box is.
     """
-    panel = picture
+    panel = image
     if region.heatmap is not None and not region.says_nothing:
-        panel = overlay(picture, region.heatmap)
+        panel = overlay(image, region.heatmap)
     if region.box is None:
         return panel
-    x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*picture.size)).tolist()
+    x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
     panel = draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
     return panel if region.move is None else draw_move(panel, (x0, y0, x1, y1), region.move)
 
 
-def _picture(prediction: Prediction) -> Image.Image:
+def _image(prediction: Prediction) -> Image.Image:
     from lookcloser.core.images import load_image
 
     name = str(prediction.path or "the image")
@@ -107,22 +107,22 @@ def _picture(prediction: Prediction) -> Image.Image:
     return load_image(source)
 
 
-def _fitted(picture: Image.Image) -> Image.Image:
+def _fitted(image: Image.Image) -> Image.Image:
     low, high = LONGEST_SIDE
-    longest = max(picture.size)
+    longest = max(image.size)
     factor = min(max(longest, low), high) / longest
-    width, height = (max(1, round(side * factor)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+    width, height = (max(1, round(side * factor)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _nested(picture: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
+def _nested(image: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
     """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
     for region in scales:
         if region.box is not None:
-            x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*picture.size)).tolist()
+            x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
             text = f"{(region.step or 0) + 1}: {region.score:.2f}"
-            picture = draw_box(picture, (x0, y0, x1, y1), text)
-    return picture
+            image = draw_box(image, (x0, y0, x1, y1), text)
+    return image
 
 
 def _title(region: Region) -> str:

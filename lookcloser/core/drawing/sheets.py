@@ -60,7 +60,7 @@ def contact_sheet(
     return sheet
 
 
-def picture_format(path: str | Path) -> str:
+def image_format(path: str | Path) -> str:
     """Pillow's name of the format that the ending of ``path`` stands for.
 
     Raises:
@@ -75,13 +75,13 @@ def picture_format(path: str | Path) -> str:
     return kind
 
 
-def save_picture(picture: Image.Image, path: str | Path) -> Path:
+def save_image(image: Image.Image, path: str | Path) -> Path:
     """Write an image atomically, format by the ending, folders made; returns the path.
 
     Raises:
-        LookcloserError: As `picture_format`, and when it cannot be written.
+        LookcloserError: As `image_format`, and when it cannot be written.
     """
-    path, kind = Path(path), picture_format(path)
+    path, kind = Path(path), image_format(path)
     with replacing(path) as temporary:
-        picture.save(temporary, format=kind, **mark(kind))
+        image.save(temporary, format=kind, **mark(kind))
     return path

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from lookcloser.core.wording import count, named
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -28,17 +30,17 @@ class Look:
     Attributes:
         count: How many of the class's images look so.
         heatmap: (h, w) in [0, 1], their mean evidence.
-        picture: The most typical one: its file, or its pixels (H, W, 3).
+        image: The most typical one: its file, or its pixels (H, W, 3).
         box: The attended part of that image, in its pixels, or None.
     """
 
     count: int
     heatmap: NDArray[np.float32]
-    picture: Path | NDArray[np.uint8]
+    image: Path | NDArray[np.uint8]
     box: Box | None
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class AuditedClass:
     """One class.
 
@@ -68,6 +70,10 @@ class AuditedClass:
     average: NDArray[np.uint8]
     looks: tuple[Look, ...]
 
+    def __repr__(self) -> str:
+        said = f"{count(self.images, 'image')}, suspicion {self.suspicion:.2f}"
+        return f"AuditedClass({self.name!r}, {said}, {LEVELS[self.level]})"
+
     @property
     def flagged(self) -> bool:
         """Whether there is a shortcut at all."""
@@ -88,7 +94,7 @@ class AuditedClass:
         }
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     """All classes, the most suspicious first.
 
@@ -105,6 +111,10 @@ class Audit:
     explained: Mapping[str, str]
     settings: Mapping[str, str]
     skipped: tuple[tuple[str, str], ...] = ()
+
+    def __repr__(self) -> str:
+        classes = f"{count(len(self.classes), 'class')} of {self.split}"
+        return f"Audit({classes}, flagged: {named(self.flagged) or 'none'})"
 
     @property
     def flagged(self) -> tuple[str, ...]:

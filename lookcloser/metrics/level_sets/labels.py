@@ -14,18 +14,25 @@ def label(mask: NDArray[np.bool_]) -> Ints:
     They are counted in the reading order of their first pixels.
     """
     height, width = mask.shape
-    # Runs of pixels, in flat positions of lines that are one pixel longer: no run spans two lines.
-    line = width + 1
-    padded = np.zeros((height, line), dtype=np.int8)
-    padded[:, :width] = mask
-    steps = np.diff(padded.ravel(), prepend=0, append=0)
-    starts, stops = np.flatnonzero(steps == 1), np.flatnonzero(steps == -1)
+    starts, stops, line = _runs(mask)
     numbers = _joined(starts, stops, line)
     filled = np.zeros(height * line + 1, dtype=np.int64)
     filled[starts] = numbers
     filled[stops] -= numbers
     labels: Ints = np.cumsum(filled)[:-1].reshape(height, line)[:, :width]
     return labels
+
+
+def _runs(mask: NDArray[np.bool_]) -> tuple[Ints, Ints, int]:
+    """Where the runs of pixels of a mask (h, w) start and stop, and the length of a line.
+
+    In flat positions of lines that are one pixel longer: no run spans two lines.
+    """
+    height, width = mask.shape
+    padded = np.zeros(height * (width + 1) + 1, dtype=np.bool_)  # nothing before the first line
+    padded[1:].reshape(height, width + 1)[:, :width] = mask
+    edges = np.flatnonzero(padded[1:] != padded[:-1])
+    return edges[::2], edges[1::2], width + 1
 
 
 def _joined(starts: Ints, stops: Ints, line: int) -> Ints:
@@ -62,19 +69,26 @@ def largest_box(mask: NDArray[np.bool_], area: Area = "pixels") -> Ints:
             and of equals the one that begins last: as ``max`` by ``cv2.contourArea`` picks from the
             list of ``cv2.findContours``.
     """
-    labels = label(mask)
+    starts, stops, line = _runs(mask)
+    numbers = _joined(starts, stops, line)
     if area == "pixels":
-        sizes = np.bincount(labels.ravel())
+        sizes = np.bincount(numbers, weights=stops - starts)
+        largest = int(sizes.argmax())
     else:
-        corners = np.stack([labels[:-1, :-1], labels[:-1, 1:], labels[1:, :-1], labels[1:, 1:]])
-        # Three corners of a square of pixels enclose half of it, four all of it.
-        halves = np.maximum((corners > 0).sum(axis=0) - 2, 0)
-        sizes = np.zeros(labels.max() + 1, dtype=np.int64)
-        np.add.at(sizes, corners.max(axis=0).ravel(), halves.ravel())
+        # Components are numbered in the order in which they begin.
+        sizes = _polygons(label(mask))
+        largest = int(np.flatnonzero(sizes == sizes.max())[-1])
+    own = numbers == largest
+    rows, left, right = starts[own] // line, starts[own] % line, (stops[own] - 1) % line
+    return np.array([left.min(), rows[0], right.max(), rows[-1]])
+
+
+def _polygons(labels: Ints) -> Ints:
+    """Twice the area of the polygon of each component, by its number; of 0, outside, it is -1."""
+    corners = np.stack([labels[:-1, :-1], labels[:-1, 1:], labels[1:, :-1], labels[1:, 1:]])
+    # Three corners of a square of pixels enclose half of it, four all of it.
+    halves = np.maximum((corners > 0).sum(axis=0) - 2, 0)
+    sizes = np.zeros(labels.max() + 1, dtype=np.int64)
+    np.add.at(sizes, corners.max(axis=0).ravel(), halves.ravel())
     sizes[0] = -1
-    largest = np.flatnonzero(sizes == sizes.max())
-    begins = [int(np.argmax(labels == number)) for number in largest]
-    chosen = largest[np.argmin(begins) if area == "pixels" else np.argmax(begins)]
-    kept = labels == chosen
-    rows, columns = np.flatnonzero(kept.any(axis=1)), np.flatnonzero(kept.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]])
+    return sizes

@@ -123,7 +123,7 @@ class OSMENet(Model, method=METHOD):
     def _check_grid(self, grid: Tensor) -> None:
         if self.osme.head == "flattened" and tuple(grid.shape[2:]) != self.osme.grid_size:
             raise LookcloserError(
-                f"features of {tuple(grid.shape[2:])} places for a flattened head made for "
+                f"features of {Grid(*grid.shape[2:])} places for a flattened head made for "
                 f"{self.osme.grid_size}",
                 fix="Give images of the size it was built with, or use the pooled head",
             )

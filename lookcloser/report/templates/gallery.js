@@ -79,8 +79,8 @@ function regionOf(card, of) {
 
 function drawCard(card, view) {
   const { data, element } = card;
-  const image = element.querySelector("img"), picture = image && image.complete ? image : null;
-  const box = drawEvidence(element.querySelector("canvas"), picture, data, card.region, card.maps, view);
+  const image = element.querySelector("img"), ready = image && image.complete ? image : null;
+  const box = drawEvidence(element.querySelector("canvas"), ready, data, card.region, card.maps, view);
   showChoice(element, data, card.region);
   const best = box ? Math.max(-1, ...data.boxes.map((truth) => overlap(box, truth))) : -1;
   const badge = element.querySelector(".overlap");

@@ -32,22 +32,22 @@ function label(input, value) {
   input.setAttribute("aria-valuetext", text);
 }
 
-// Draws a region of an item over its picture (an image, a canvas or null) and returns its box.
+// Draws a region of an item over its image (an element, a canvas or null) and returns its box.
 // What is upsampled once stays in `maps`, by the number of the region.
-function drawEvidence(canvas, picture, item, number, maps, view) {
+function drawEvidence(canvas, image, item, number, maps, view) {
   const scale = window.devicePixelRatio || 1;
   canvas.width = Math.round(canvas.clientWidth * scale);
   canvas.height = Math.round(canvas.clientHeight * scale);
-  return paint(canvas.getContext("2d"), picture, item, number, maps, view, scale);
+  return paint(canvas.getContext("2d"), image, item, number, maps, view, scale);
 }
 
-function paint(context, picture, item, number, maps, view, scale) {
+function paint(context, image, item, number, maps, view, scale) {
   const { width, height } = context.canvas, region = item.regions[number];
   const map = region && region.grid ? rasterOf(item, number, maps) : null;
   const mask = map && view.threshold ? keep(map, view.threshold) : null;
   const box = boxOf(region, map, mask, view);
-  // Printed canvases are opaque, so the picture is painted below its evidence too.
-  if (picture) context.drawImage(picture, 0, 0, width, height);
+  // Printed canvases are opaque, so the image is painted below its evidence too.
+  if (image) context.drawImage(image, 0, 0, width, height);
   if (map) drawMap(context, map, mask, view);
   if (view.trueBoxes) for (const truth of item.boxes) drawBox(context, truth, TRUE_BOX, false, scale);
   if (view.boxes) {

@@ -1,4 +1,4 @@
-"""What happens around the steps: averaged weights, the run's files, the order of a resumed run."""
+"""What happens around the steps: the run's files, the order of a resumed run."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import Callback, WeightAveraging
+from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lookcloser.core.storage.atomic import replacing
 from lookcloser.data.dataset import Batch
+from lookcloser.training.callbacks.averaging import Averaged, trained_state
 from lookcloser.training.files import CHECKPOINT_FILE, HISTORY_FILE
 from lookcloser.training.parallel import processes
-from lookcloser.training.parallel.strategies import whole_state
 from lookcloser.training.tasks.module import TrainingModule, diverged
 
 
@@ -32,27 +32,6 @@ def write_history(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         writer.writerows(rows)
 
 
-class EMA(WeightAveraging):
-    """Exponential moving average of all weights, used in validation and in what is saved.
-
-    The decay rises as min(decay, (1 + n) / (10 + n)), so that short trainings are averaged too.
-    """
-
-    def __init__(self, decay: float) -> None:
-        def average(averaged: Tensor, current: Tensor, count: Tensor | int) -> Tensor:
-            if not averaged.is_floating_point():
-                return current
-            n = float(count)
-            return torch.lerp(current, averaged, min(decay, (1 + n) / (10 + n)))
-
-        super().__init__(use_buffers=True, avg_fn=average)
-
-    def weights(self) -> dict[str, Tensor]:
-        """The averaged state dict of the Lightning module."""
-        assert self._average_model is not None  # set up before training starts
-        return dict(self._average_model.module.state_dict())
-
-
 class RunWriter(Callback):
     """metrics.csv, model.safetensors (the best so far) and last.ckpt after every epoch.
 
@@ -62,7 +41,7 @@ class RunWriter(Callback):
     Args:
         folder: The run.
         save: Writes model.safetensors from a state dict of the network and the epoch's scores.
-        ema: Where the averaged weights are, if any.
+        instead: Has the weights that are kept instead of those of the last step, if any.
         score: The logged value that chooses the best epoch.
     """
 
@@ -70,10 +49,10 @@ class RunWriter(Callback):
         self,
         folder: Path,
         save: Callable[[Mapping[str, Tensor], Mapping[str, float]], None],
-        ema: EMA | None,
+        instead: Averaged | None,
         score: str,
     ) -> None:
-        self.folder, self.save, self.ema, self.score = folder, save, ema, score
+        self.folder, self.save, self.instead, self.score = folder, save, instead, score
         self.history: list[dict[str, float]] = []
         self.best: tuple[float, float] | None = None
         self._images = 0
@@ -158,13 +137,11 @@ class RunWriter(Callback):
         trainer.save_checkpoint(self.folder / CHECKPOINT_FILE)
 
     def network_state(self, module: TrainingModule) -> dict[str, Tensor]:
-        """The network's state dict, of the averaged weights where there are any.
+        """The network's state dict, as it is kept.
 
         Of a sharded network all processes have to ask; the first gets it.
         """
-        state = whole_state(module) if self.ema is None else self.ema.weights()
-        prefix = "model."
-        return {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        return trained_state(module, self.instead)
 
     def _is_best(self, scores: Mapping[str, float]) -> bool:
         """Higher score, then lower val_loss; without a validation split the latest."""

@@ -141,4 +141,5 @@ def full_state(module: nn.Module) -> dict[str, Tensor]:
     The first of them gets it, the others nothing.
     """
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return dict(get_model_state_dict(module, options=options))
+    state: dict[str, Any] = get_model_state_dict(module, options=options)
+    return dict(state)

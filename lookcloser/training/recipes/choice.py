@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 
@@ -15,11 +15,12 @@ from lookcloser.core.storage.atomic import make_folder, replacing
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import load_model_file, read_header, save_model_file
-from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE
+from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE, WHOLE_FOLDER
 from lookcloser.training.fit import FitResult, fit
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.recipes.closed_form import METHODS
+from lookcloser.training.recipes.features import doubt_of
 from lookcloser.training.recipes.solving import Solved, solved_run
 from lookcloser.training.recipes.zooming import check_zoom, looked_closer
 
@@ -99,7 +100,8 @@ def learn(
     if recipe == "fine-tune":
         return fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     console = Console(stderr=True, quiet=quiet)
-    solved = solved_run(catalog, options, with_val=recipe == "auto" and val_is_made())
+    again = recipe == "auto" and val_is_made()
+    solved = solved_run(catalog, options, with_val=again)
     solved, said = looked_closer(solved, options, catalog.task)
     make_folder(folder)
     on_start()
@@ -107,18 +109,21 @@ def learn(
     if said:
         console.print(said, highlight=False, soft_wrap=True)
     doubt = None if recipe == "auto" else "asked for"
-    doubt = doubt or _against_fine_tuning(solved, catalog, options)
+    doubt = doubt or _against_fine_tuning(solved, catalog, options, times=2 if again else 1)
     if doubt is not None:
         _write(folder, solved, doubt)
         console.print(f"closed form: {doubt}", highlight=False, soft_wrap=True)
         return FitResult(False, 0, solved.features.skipped, 0.0)
-    return _better(catalog, options, folder, solved, console, resume=resume, quiet=quiet)
+    tuning = _Tuning(catalog, options, folder, console, resume=resume, quiet=quiet)
+    return tuning.better(solved, again=again)
 
 
-def _against_fine_tuning(solved: Solved, catalog: Catalog, options: TrainOptions) -> str | None:
-    """Why fine-tuning is not tried, in words; None where it is worth the try."""
+def _against_fine_tuning(
+    solved: Solved, catalog: Catalog, options: TrainOptions, *, times: int
+) -> str | None:
+    """Why fine-tuning, once or twice, is not tried, in words; None where it is worth the try."""
     images = len(catalog.split("train"))
-    minutes = solved.features.seconds * images * options.epochs * _STEP / 60
+    minutes = times * solved.features.seconds * images * options.epochs * _STEP / 60
     if catalog.task != "classification":
         return "fine-tuning of tags is not compared with it; --recipe fine-tune does it"
     if solved.validation[1] < FEWEST:
@@ -134,39 +139,73 @@ def _against_fine_tuning(solved: Solved, catalog: Catalog, options: TrainOptions
     return None
 
 
-def _better(
-    catalog: Catalog,
-    options: TrainOptions,
-    folder: Path,
-    solved: Solved,
-    console: Console,
-    *,
-    resume: bool,
-    quiet: bool,
-) -> FitResult:
-    """Both recipes; the closed form is there as long as fine-tuning has not won."""
-    _write(folder, solved, "fine-tuning is not finished")
-    own = folder / FINE_TUNED_FOLDER
-    result = fit(catalog, options, own, resume=resume, quiet=quiet)
-    tuned = float(read_header(own / MODEL_FILE).scores.get("val_acc", 0.0))
-    ours, images = solved.validation
-    if result.interrupted:
+@dataclass(frozen=True)
+class _Tuning:
+    """What `fit` is asked for in the folders within a run."""
+
+    catalog: Catalog
+    options: TrainOptions
+    folder: Path
+    console: Console
+    resume: bool
+    quiet: bool
+
+    def better(self, solved: Solved, *, again: bool) -> FitResult:
+        """Both recipes; the closed form is there as long as fine-tuning has not won.
+
+        Args:
+            solved: The closed form.
+            again: Whether fine-tuning, once it has won, is done again with the images of val, as
+                the closed form has learned from them, too.
+        """
+        _write(self.folder, solved, "fine-tuning is not finished")
+        own = self.folder / FINE_TUNED_FOLDER
+        result = self._fit(self.catalog, self.options, own)
+        if result.interrupted:
+            return result
+        tuned = float(read_header(own / MODEL_FILE).scores.get("val_acc", 0.0))
+        ours, images = solved.validation
+        both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
+        self.console.print(both, highlight=False, soft_wrap=True)
+        # Compared as numbers of images: the two shares are rounded in different ways.
+        won = round(tuned * images) > round(ours * images)
+        if not won:
+            _write(self.folder, solved, both)
+        elif not again:
+            _take_over(own, self.folder, both)
+        else:
+            _take_over(own, self.folder, f"{both}; that with all images is not finished")
+            result = self._with_all(own, both)
+        if not result.interrupted:
+            chosen = "fine-tuning" if won else "the closed form"
+            self.console.print(f"chosen: {chosen}", highlight=False, soft_wrap=True)
         return result
-    both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
-    # Compared as numbers of images: the two shares are rounded in different ways.
-    if round(tuned * images) > round(ours * images):
-        _take_over(own, folder, both)
-    else:
-        _write(folder, solved, both)
-    console.print(f"chosen: {both}", highlight=False, soft_wrap=True)
-    return result
+
+    def _with_all(self, own: Path, both: str) -> FitResult:
+        """Fine-tuning with the images of val; its doubt stays that of the one without them."""
+        samples = (
+            replace(s, split="train") if s.split == "val" else s for s in self.catalog.samples
+        )
+        whole = replace(self.catalog, samples=tuple(samples))
+        folder = self.folder / WHOLE_FOLDER
+        result = self._fit(whole, replace(self.options, val_share=0.0), folder)
+        if not result.interrupted:
+            scores = read_header(own / MODEL_FILE).scores
+            doubt = doubt_of(own / MODEL_FILE, self.catalog)
+            why = f"{both}; then with all images"
+            _take_over(folder, self.folder, why, scores=scores, calibration=doubt)
+        return result
+
+    def _fit(self, catalog: Catalog, options: TrainOptions, folder: Path) -> FitResult:
+        return fit(catalog, options, folder, resume=self.resume, quiet=self.quiet)
 
 
-def _take_over(own: Path, folder: Path, why: str) -> None:
+def _take_over(own: Path, folder: Path, why: str, **known: Any) -> None:
     """The fine-tuned model becomes the run's; its own folder stays, to be resumed from."""
     model, header = load_model_file(own / MODEL_FILE)
     provenance = {**header.provenance, "recipe": "fine-tune", "why this recipe": why}
-    save_model_file(folder / MODEL_FILE, model.state_dict(), replace(header, provenance=provenance))
+    header = replace(header, provenance=provenance, **known)
+    save_model_file(folder / MODEL_FILE, model.state_dict(), header)
     with replacing(folder / HISTORY_FILE) as temporary:
         temporary.write_bytes((own / HISTORY_FILE).read_bytes())
 

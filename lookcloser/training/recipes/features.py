@@ -6,20 +6,24 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lookcloser.core.calibration import Calibration
 from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.data.catalog import Sample
+from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets, TagTargets
 from lookcloser.data.transforms import evaluation_transform
+from lookcloser.models import load_model_file
 from lookcloser.models.cam.model import CAM
+from lookcloser.uncertainty import calibrate, fit_temperature
 
 BATCH = 32
 # Fewer are read sooner than loading processes start.
@@ -100,3 +104,23 @@ def collect_features(
     seconds = (time.perf_counter() - start) / len(samples)
     joined = np.concatenate(values), np.concatenate(labels), np.concatenate(rows)
     return Features(*joined, skipped, seconds, float(np.median(sides)))
+
+
+def doubt_of(model_file: Path, catalog: Catalog) -> Calibration:
+    """The calibration of a classifier on val, which must not have trained it.
+
+    Args:
+        model_file: Of a `CAM` that looks once.
+        catalog: With a val.
+    """
+    model, header = load_model_file(model_file)
+    assert isinstance(model, CAM)  # as only such models have a closed form to be compared with
+    model = model.to("cuda" if torch.cuda.is_available() else "cpu")
+    found = collect_features(
+        model, catalog.split("val"), header.names, header.task, header.preprocessing
+    )
+    with torch.inference_mode():
+        vectors = torch.from_numpy(found.values).to(model.head.weight.device)
+        logits = model.head(vectors).cpu().numpy()
+    targets = found.labels.argmax(axis=1)
+    return calibrate(logits, targets, fit_temperature(logits, targets))

@@ -67,9 +67,9 @@ function setUpPage() {
     if (!models.length) await loadModels();
     sessionStorage.setItem(AT_WORK, entry.name);
     try {
-      if (!entry.picture) {
-        entry.picture = await showable(entry.blob);
-        entry.ratio = entry.picture.naturalWidth / entry.picture.naturalHeight;
+      if (!entry.image) {
+        entry.image = await showable(entry.blob);
+        entry.ratio = entry.image.naturalWidth / entry.image.naturalHeight;
         if (entry === current) render();
       }
       for (const model of chosenModels()) await answer(entry, model);
@@ -91,7 +91,7 @@ function setUpPage() {
     complain("");
     const entries = blobs.map((blob) => {
       count += 1;
-      return { id: count, name: blob.name || `image ${count}`, blob, picture: null, answers: new Map() };
+      return { id: count, name: blob.name || `image ${count}`, blob, image: null, answers: new Map() };
     });
     if (!entries.length) return complain("There was no image in this. Drop or paste image files.");
     stopLive();
@@ -133,15 +133,15 @@ function setUpPage() {
     if (!button) return;
     button.querySelector(".past-answer").textContent = first.trouble ? "no answer" : inWords(first.prediction);
     button.classList.toggle("failed", Boolean(first.trouble));
-    if (entry.picture && !button.querySelector("img")) {
-      const small = entry.picture.cloneNode();
+    if (entry.image && !button.querySelector("img")) {
+      const small = entry.image.cloneNode();
       small.alt = "";
       button.querySelector(".thumb").replaceChildren(small);
     }
   }
 
   function forget(entry) {
-    if (entry.picture) freeImage(entry.picture);
+    if (entry.image) freeImage(entry.image);
     const button = pastButton(entry);
     if (button) button.closest("li").remove();
   }
@@ -166,7 +166,7 @@ function setUpPage() {
   // The camera.
   async function startLive() {
     complain("");
-    const mine = { id: 0, name: "camera", picture: null, answers: new Map() };
+    const mine = { id: 0, name: "camera", image: null, answers: new Map() };
     live = mine;
     at("#camera-bar").hidden = false;
     try {
@@ -175,7 +175,7 @@ function setUpPage() {
         const frame = { ...mine, blob, answers: new Map() };
         for (const model of chosenModels()) await answer(frame, model);
         if (live !== mine) return;
-        Object.assign(mine, { blob, picture: canvas, ratio: canvas.width / canvas.height, answers: frame.answers });
+        Object.assign(mine, { blob, image: canvas, ratio: canvas.width / canvas.height, answers: frame.answers });
         current = mine;
         render();
         const failed = [...mine.answers.values()].find(({ trouble }) => trouble);

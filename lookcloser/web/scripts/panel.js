@@ -34,8 +34,8 @@ function inWords({ task, labels, caption }) {
   return labels[0].name;
 }
 
-// The panel's element, and `show(shown)`, `draw(view)` and `clear()`. What is shown is {picture,
-// item, prediction, number, maps, name}, or {picture, ratio, busy} or {trouble}.
+// The panel's element, and `show(shown)`, `draw(view)` and `clear()`. What is shown is {image,
+// item, prediction, number, maps, name}, or {image, ratio, busy} or {trouble}.
 function makePanel(title) {
   const element = document.getElementById("panel-template").content.firstElementChild.cloneNode(true);
   const at = (name) => element.querySelector(name), canvas = at("canvas.evidence");
@@ -51,8 +51,8 @@ function makePanel(title) {
   function show(next) {
     stopWalking();
     shown = next;
-    const { picture, item, prediction, busy, trouble } = next;
-    at(".frame").hidden = !picture;
+    const { image, item, prediction, busy, trouble } = next;
+    at(".frame").hidden = !image;
     at(".busy").hidden = !busy;
     at(".busy").textContent = busy || "";
     at(".trouble").hidden = !trouble;
@@ -67,9 +67,9 @@ function makePanel(title) {
 
   function draw(next) {
     view = next;
-    if (!shown || !shown.picture || !canvas.clientWidth) return;
+    if (!shown || !shown.image || !canvas.clientWidth) return;
     const item = shown.item || { ratio: 1, boxes: [], regions: [] };
-    drawEvidence(canvas, shown.picture, item, shown.number || 0, shown.maps || new Map(), view);
+    drawEvidence(canvas, shown.image, item, shown.number || 0, shown.maps || new Map(), view);
     showChoice(element, item, shown.number || 0);
     const steps = stepsOf(item), place = steps.indexOf(shown.number);
     at(".walk").hidden = steps.length < 2;
@@ -104,7 +104,7 @@ function makePanel(title) {
     if (event.target.matches("button.region")) moveFocus(event, [...element.querySelectorAll("button.region")]);
   });
   at(".save-image").addEventListener("click", async () => {
-    download(await blobOf(drawnPicture(shown, view), "image/png"), `${baseOf(shown.name)}-evidence.png`);
+    download(await blobOf(drawnImage(shown, view), "image/png"), `${baseOf(shown.name)}-evidence.png`);
   });
   at(".save-json").addEventListener("click", () => {
     download(asJson(shown.prediction), `${baseOf(shown.name)}.json`);
@@ -178,8 +178,8 @@ function fillRegion(element, label, score) {
   element.style.setProperty("--share", score || 0);
 }
 
-// Each finer scale as a picture of what it looked at.
-function fillZooms(box, { picture, item }) {
+// Each finer scale as a image of what it looked at.
+function fillZooms(box, { image, item }) {
   const scales = (item ? item.regions : []).flatMap((region, number) => (
     region.kind === "scale" && region.box ? [{ ...region, number }] : []
   ));
@@ -190,31 +190,31 @@ function fillZooms(box, { picture, item }) {
     button.className = "region zoom";
     button.dataset.region = number;
     words.textContent = `look ${step + 1} · ${percent(score)}`;
-    button.append(cutOut(picture, place), words);
+    button.append(cutOut(image, place), words);
     return button;
   }));
 }
 
-function sizeOf(picture) {
-  return [picture.naturalWidth || picture.width, picture.naturalHeight || picture.height];
+function sizeOf(image) {
+  return [image.naturalWidth || image.width, image.naturalHeight || image.height];
 }
 
-function cutOut(picture, [x0, y0, x1, y1]) {
-  const [width, height] = sizeOf(picture), canvas = document.createElement("canvas");
+function cutOut(image, [x0, y0, x1, y1]) {
+  const [width, height] = sizeOf(image), canvas = document.createElement("canvas");
   const [w, h] = [Math.max((x1 - x0) * width, 1), Math.max((y1 - y0) * height, 1)];
   const factor = ZOOM / Math.max(w, h);
   canvas.width = Math.max(1, Math.round(w * factor));
   canvas.height = Math.max(1, Math.round(h * factor));
-  canvas.getContext("2d").drawImage(picture, x0 * width, y0 * height, w, h, 0, 0, canvas.width, canvas.height);
+  canvas.getContext("2d").drawImage(image, x0 * width, y0 * height, w, h, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 
-// The picture with its evidence, at the size that is kept.
-function drawnPicture({ picture, item, number, maps }, view) {
-  const [width, height] = sizeOf(picture), canvas = document.createElement("canvas");
+// The image with its evidence, at the size that is kept.
+function drawnImage({ image, item, number, maps }, view) {
+  const [width, height] = sizeOf(image), canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
-  paint(canvas.getContext("2d"), picture, item, number, maps, view, Math.max(width, height) / 640);
+  paint(canvas.getContext("2d"), image, item, number, maps, view, Math.max(width, height) / 640);
   return canvas;
 }
 

@@ -18,7 +18,7 @@ from lookcloser.core.drawing import (
     overlay,
     plot_labels,
     plot_prediction,
-    save_picture,
+    save_image,
 )
 from lookcloser.core.drawing.evidence import LONGEST_SIDE
 from lookcloser.core.drawing.sheets import MARGIN
@@ -54,7 +54,7 @@ def prediction(image, *regions, **kwargs):
 
 
 class TestOverlay:
-    def test_without_evidence_the_picture_keeps_its_colors(self):
+    def test_without_evidence_the_image_keeps_its_colors(self):
         image = noise(20, 10)
         painted = overlay(image, np.zeros((2, 2), np.float32))
         np.testing.assert_array_equal(np.asarray(painted), np.asarray(image))
@@ -79,7 +79,7 @@ class TestOverlay:
         tame = overlay(image, np.ones((2, 2), np.float32))
         np.testing.assert_array_equal(np.asarray(wild), np.asarray(tame))
 
-    def test_gray_pictures_become_rgb_and_the_argument_stays(self):
+    def test_gray_images_become_rgb_and_the_argument_stays(self):
         image = Image.new("L", (5, 5), 100)
         assert overlay(image, np.ones((1, 1), np.float32)).mode == "RGB"
         assert image.mode == "L"
@@ -93,7 +93,7 @@ class TestDrawBox:
         assert (xs.min(), ys.min(), xs.max() + 1, ys.max() + 1) == (5, 6, 25, 20)
         assert not np.asarray(image).any(), "the argument was drawn on"
 
-    def test_box_outside_is_cut_at_the_picture(self):
+    def test_box_outside_is_cut_at_the_image(self):
         drawn = np.asarray(draw_box(Image.new("RGB", (40, 30)), (-10, -10, 500, 500)))
         ys, xs = np.nonzero((drawn == CYAN).all(axis=-1))
         assert (xs.min(), ys.min(), xs.max(), ys.max()) == (0, 0, 39, 29)
@@ -117,7 +117,7 @@ class TestDrawBox:
 
 
 class TestContactSheet:
-    def test_every_picture_lies_in_its_cell(self):
+    def test_every_image_lies_in_its_cell(self):
         colors = ["red", "lime", "blue", "cyan", "magenta"]
         images = [Image.new("RGB", (200, 100), color) for color in colors]
         sheet = contact_sheet(images, columns=2)
@@ -129,7 +129,7 @@ class TestContactSheet:
             assert cell.tobytes() == image.tobytes(), colors[index]
         assert sheet.getpixel((300, 300)) == (255, 255, 255)
 
-    def test_smaller_pictures_are_centered(self):
+    def test_smaller_images_are_centered(self):
         sheet = contact_sheet([Image.new("RGB", (300, 50)), Image.new("RGB", (100, 50))], columns=1)
         dark = np.nonzero(np.asarray(sheet)[MARGIN + 58 + 25, :, 0] == 0)[0]
         assert (dark.min(), dark.max()) == (MARGIN + 100, MARGIN + 199)
@@ -159,7 +159,7 @@ class TestContactSheet:
 
 class TestPlot:
     @pytest.mark.parametrize("size", [(28, 28), (96, 40), (400, 600), (5000, 1000)])
-    def test_pictures_get_a_readable_size(self, size):
+    def test_images_get_a_readable_size(self, size):
         sheet = prediction(Image.new("RGB", size, "teal")).plot(0)
         teal = np.nonzero((np.asarray(sheet) == (0, 128, 128)).all(axis=-1))
         width, height = np.ptp(teal[1]) + 1, np.ptp(teal[0]) + 1
@@ -221,7 +221,7 @@ class TestPlot:
         with pytest.raises(LookcloserError, match=r"gone\.jpg: no such file"):
             gone.plot()
 
-    def test_a_picture_that_was_not_kept(self):
+    def test_a_image_that_was_not_kept(self):
         with pytest.raises(LookcloserError, match="not kept"):
             Prediction("classification", (), (), (5, 5)).plot()
 
@@ -266,7 +266,7 @@ def test_importing_it_is_cheap():
 
 class TestSaving:
     def test_the_ending_chooses_the_format_and_folders_are_made(self, tmp_path):
-        path = save_picture(Image.new("RGB", (4, 3), "red"), tmp_path / "new" / "a.JPG")
+        path = save_image(Image.new("RGB", (4, 3), "red"), tmp_path / "new" / "a.JPG")
         with Image.open(path) as written:
             assert (written.format, written.size) == ("JPEG", (4, 3))
         assert [found.name for found in path.parent.iterdir()] == ["a.JPG"]
@@ -274,12 +274,12 @@ class TestSaving:
     @pytest.mark.parametrize("name", ["a.foo", "a"])
     def test_an_unknown_ending_is_named(self, tmp_path, name):
         with pytest.raises(LookcloserError, match=rf"{name}: no format for images.*\.png"):
-            save_picture(Image.new("RGB", (4, 3)), tmp_path / name)
+            save_image(Image.new("RGB", (4, 3)), tmp_path / name)
 
     def test_what_the_system_refuses_is_named(self, tmp_path):
         (tmp_path / "file").write_text("")
         with pytest.raises(LookcloserError, match="could not be written"):
-            save_picture(Image.new("RGB", (4, 3)), tmp_path / "file" / "a.png")
+            save_image(Image.new("RGB", (4, 3)), tmp_path / "file" / "a.png")
 
 
 class TestMove:

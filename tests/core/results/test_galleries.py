@@ -72,7 +72,7 @@ def test_empty_galleries_are_left_out():
     assert choose([], 24) == []
 
 
-def test_unreadable_pictures_are_in_none(answers):
+def test_unreadable_images_are_in_none(answers):
     broken = dataclasses.replace(answers[4].prediction, error="truncated")
     answers[4] = dataclasses.replace(answers[4], prediction=broken)
     assert all(4 not in found for found in members(answers).values())

@@ -98,7 +98,7 @@ def test_rows_are_flat_and_every_image_has_one():
     assert text.getvalue().startswith("a.jpg,1,robin,0.931,1.0,2.0,30.5,40.0,\r\n")
 
 
-def test_a_notebook_shows_the_picture_and_nothing_where_there_is_none(tmp_path):
+def test_a_notebook_shows_the_image_and_nothing_where_there_is_none(tmp_path):
     region = Region("map", "robin", 0.9, BOX, MAP)
     drawn = prediction(regions=[region], image=Image.new("RGB", (80, 60)))
     picture = Image.open(io.BytesIO(drawn._repr_png_()))

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
@@ -74,7 +73,7 @@ with outer_group():
 
 
 @pytest.fixture(scope="module")
-def pair(squares, tmp_path_factory):
+def pair(squares, warm_python, tmp_path_factory):
     """Where two processes have trained; what became of each is in ``ends``."""
     folder = tmp_path_factory.mktemp("pair")
     # As torchrun does it, the starter holds the store: no port is given away to be taken later.
@@ -87,7 +86,7 @@ def pair(squares, tmp_path_factory):
         given = [str(squares), str(folder), json.dumps(OPTIONS), str(LEAST)]
         started.append(
             subprocess.Popen(
-                [sys.executable, "-c", PROCESS, *given],
+                [warm_python, "-c", PROCESS, *given],
                 env=os.environ | {name: str(value) for name, value in own.items()},
                 stderr=subprocess.PIPE,
                 text=True,

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 import lookcloser as lc
 from lookcloser.core import LookcloserError
@@ -198,6 +199,44 @@ class TestAuto:
             read_header(path), ours[0] + 1e-7))  # fmt: skip
         result = self.run(data, quick, weights, tmp_path / "run", epochs=1)
         assert result.recognizer.header.provenance["recipe"] == "closed-form"
+
+    @pytest.fixture
+    def winner(self, squares, quick, weights, tmp_path, monkeypatch):
+        """A run whose fine-tuning wins on a val that was carved out of train."""
+        shutil.copytree(squares / "train", tmp_path / "data" / "train")
+        monkeypatch.setattr(recipes, "read_header", lambda path: pretend(read_header(path), 1.5))
+        own = {"val_share": 0.5, "epochs": 1}
+        return self.run(tmp_path / "data", quick, weights, tmp_path / "run", **own)
+
+    def test_what_won_is_trained_again_with_the_images_of_val(self, winner):
+        header = winner.recognizer.header
+        assert header.provenance["recipe"] == "fine-tune"
+        assert header.provenance["why this recipe"].endswith("21 images; then with all images")
+        assert header.provenance["splits"]["val_share"] == 0, "or val would be scored"
+        assert header.calibration.images == 21, "as the one without them says"
+        assert header.scores == {"val_acc": 1.5}
+        whole = load_file(winner.folder / "fine-tune-all" / "model.safetensors")
+        part = load_file(winner.folder / "fine-tune" / "model.safetensors")
+        kept = load_file(winner.folder / "model.safetensors")
+        assert all(torch.equal(kept[name], whole[name]) for name in kept)
+        assert any(not torch.equal(kept[name], part[name]) for name in kept)
+
+    def test_such_a_run_is_resumed_to_the_same(self, winner):
+        file = winner.folder / "model.safetensors"
+        before = file.read_bytes()
+        lc.train(resume=winner.folder, quiet=True)
+        assert file.read_bytes() == before
+
+    def test_twice_the_time_is_asked_for(self, squares, quick, weights, tmp_path, monkeypatch):
+        """Where it would be done twice; a val of the data's own is not learned from."""
+        asked = []
+        monkeypatch.setattr(
+            recipes, "_against_fine_tuning", lambda *_, times: asked.append(times) or "no"
+        )
+        shutil.copytree(squares / "train", tmp_path / "data" / "train")
+        self.run(tmp_path / "data", quick, weights, tmp_path / "a")
+        self.run(squares, quick, weights, tmp_path / "b")
+        assert asked == [2, 1]
 
 
 def pretend(package, accuracy):

@@ -146,7 +146,7 @@ class TestAuto:
 
         monkeypatch.setattr(Backbone, "check", check)
         run = run_training(small_squares, out=tmp_path / "a", quiet=True, **OPTIONS)
-        assert run.recognizer.header.provenance["zoom"] == "not tried; images of (64, 64)"
+        assert run.recognizer.header.provenance["zoom"] == "not tried; images of 64×64"
         with pytest.raises(UsageError, match="images of"):
             run_training(small_squares, out=tmp_path / "b", quiet=True, zoom="1", **OPTIONS)
 

@@ -120,7 +120,7 @@ def read_classes(catalog):
     return replace(catalog, task="classification", names=("a", "b"))
 
 
-def test_batches_hold_words_and_pictures_are_not_mirrored(catalog, options):
+def test_batches_hold_words_and_images_are_not_mirrored(catalog, options):
     named = with_vocabulary(catalog)
     chosen = make_options(**options, max_length=9)
     _, header = prepare_model(chosen, named)

@@ -61,8 +61,8 @@ function freeImage(image) {
   URL.revokeObjectURL(image.src);
 }
 
-// A canvas with a picture of `width` × `height` on white, its longest side at most `longest`.
-function shrunk(picture, width, height, longest) {
+// A canvas with a image of `width` × `height` on white, its longest side at most `longest`.
+function shrunk(image, width, height, longest) {
   const factor = Math.min(1, longest / Math.max(width, height)), canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width * factor));
   canvas.height = Math.max(1, Math.round(height * factor));
@@ -70,7 +70,7 @@ function shrunk(picture, width, height, longest) {
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
   return canvas;
 }
 

@@ -1,0 +1,146 @@
+"""How two engines are compared: on made-up answers, whose differences are known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.export.check import BOX_TOLERANCE, TOLERANCE, Differences, compare
+from lookcloser.runtime.outputs import ArrayOutput
+
+PIXELS = np.zeros((3, 3, 32, 64), np.uint8)
+LOGITS = np.array([[0, 1, 2], [4, 3, 2], [1, 1, 0]], np.float32)
+MAPS = np.random.default_rng(0).random((3, 3, 4, 8)).astype(np.float32)
+BOXES = np.zeros((3, 1, 4), np.float32)
+
+
+@dataclass
+class Told:
+    """An engine whose answers are given for all images, row by row of a batch."""
+
+    output: ArrayOutput
+    at: int = 0
+
+    @property
+    def header(self) -> ModelHeader:
+        raise NotImplementedError("a comparison asks for answers alone")
+
+    def fingerprint(self) -> str:
+        raise NotImplementedError("a comparison asks for answers alone")
+
+    def answer(self, pixels: np.ndarray, top: int) -> ArrayOutput:
+        assert top == 1
+        return self._rows(len(pixels))
+
+    def evidence(self, pixels: np.ndarray, tokens: np.ndarray) -> ArrayOutput:
+        found = self._rows(len(pixels))
+        self.at += len(pixels)
+        return found._replace(tokens=tokens)
+
+    def _rows(self, count: int) -> ArrayOutput:
+        rows = slice(self.at % len(PIXELS), self.at % len(PIXELS) + count)
+        return ArrayOutput(*(None if v is None else v[rows] for v in self.output))
+
+
+def differences(found: ArrayOutput, wanted: ArrayOutput) -> Differences:
+    return compare(Told(found), Told(wanted), PIXELS)
+
+
+PLAIN = ArrayOutput(LOGITS, maps=MAPS, boxes=BOXES)
+
+
+def test_the_same_answers_have_no_differences() -> None:
+    found = differences(PLAIN, PLAIN)
+    assert found == Differences(3, 0.0, 0.0, 0.0)
+    found.require_equal("a.onnx")
+    assert found.text() == "logits 0.0e+00, maps 0.0e+00, boxes 0.0e+00 px"
+
+
+def test_differences_are_shares_of_the_range() -> None:
+    logits = LOGITS.copy()
+    logits[1, 0] += 0.4  # of a range of 4
+    assert differences(PLAIN._replace(logits=logits), PLAIN).logits == pytest.approx(0.1)
+    span = MAPS.max() - MAPS.min()
+    found = differences(PLAIN._replace(maps=MAPS + span / 2), PLAIN)
+    assert found.maps == pytest.approx(0.5)
+
+
+def test_boxes_differ_in_pixels_of_the_longer_side() -> None:
+    found = differences(PLAIN._replace(boxes=BOXES + np.float32(0.25)), PLAIN)
+    assert found.boxes == pytest.approx(0.25 * 64 / 2)
+
+
+def test_the_largest_of_all_batches_counts() -> None:
+    logits = LOGITS.copy()
+    logits[2, 2] = 1
+    parts = [
+        compare(Told(PLAIN._replace(logits=logits)), Told(PLAIN), PIXELS, batch_size=size)
+        for size in (1, 3)
+    ]
+    # Each batch has its own range: the last image's logits span 1.
+    assert [part.logits for part in parts] == pytest.approx([1.0, 0.25])
+    assert [part.images for part in parts] == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"logits": LOGITS + np.float32([[0.1, 0, 0]])}, "logits"),
+        ({"maps": MAPS[::-1]}, "maps"),
+        ({"maps": None}, "maps"),
+        ({"maps": MAPS[:, :, :2]}, "maps"),
+        ({"boxes": BOXES + np.float32(0.1)}, "boxes"),
+        ({"part_maps": MAPS}, "maps"),
+        ({"logits": np.where(LOGITS == 4, np.float32(np.nan), LOGITS)}, "logits"),
+    ],
+)
+def test_a_file_that_answers_otherwise_is_refused(
+    change: dict[str, np.ndarray | None], named: str
+) -> None:
+    found = differences(PLAIN._replace(**change), PLAIN)
+    with pytest.raises(LookcloserError, match=rf"a\.onnx: .* in its {named} \(") as raised:
+        found.require_equal("a.onnx")
+    assert "it was not kept" in str(raised.value)
+
+
+def test_rounding_is_no_difference() -> None:
+    Differences(1, TOLERANCE, TOLERANCE, BOX_TOLERANCE, TOLERANCE).require_equal("a.onnx")
+    with pytest.raises(LookcloserError, match="its boxes"):
+        Differences(1, 0.0, boxes=1.01 * BOX_TOLERANCE).require_equal("a.onnx")
+
+
+TOKENS = np.array([[4, 2, -1], [1, -1, -1], [3, 0, 2]])
+SCORES = np.array([[0.9, 0.5, 0], [0.8, 0, 0], [0.7, 0.6, 0.5]], np.float32)
+SEQUENCES = ArrayOutput(LOGITS, MAPS, TOKENS, SCORES, certified=np.array([True, True, False]))
+
+
+def test_sequences_are_compared_whole_and_their_evidence_where_they_agree() -> None:
+    assert differences(SEQUENCES, SEQUENCES).sequences == 0
+    tokens, scores = TOKENS.copy(), SCORES.copy()
+    tokens[0, 1], scores[0] = 3, 0.1
+    scores[1, 0] -= 0.2
+    found = differences(SEQUENCES._replace(tokens=tokens, token_scores=scores), SEQUENCES)
+    assert found.sequences == 1
+    assert found.scores == pytest.approx(0.2), "of the sequence that differs nothing is compared"
+    assert "1 of 3 sequences differ" in found.text()
+    with pytest.raises(LookcloserError, match="scores, sequences"):
+        found.require_equal("a.onnx")
+
+
+def test_another_certificate_is_another_answer() -> None:
+    certified = np.array([True, False, False])
+    assert differences(SEQUENCES._replace(certified=certified), SEQUENCES).sequences == 1
+
+
+def test_a_longer_padding_is_no_difference() -> None:
+    wide = SEQUENCES._replace(
+        tokens=np.pad(TOKENS, ((0, 0), (0, 2)), constant_values=-1),
+        token_scores=np.pad(SCORES, ((0, 0), (0, 2))),
+        maps=np.pad(MAPS, ((0, 0), (0, 2), (0, 0), (0, 0))),
+    )
+    found = differences(wide, SEQUENCES)
+    assert (found.sequences, found.scores, found.maps) == (0, 0.0, 0.0)
