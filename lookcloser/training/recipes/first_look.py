@@ -117,7 +117,9 @@ def begin_by_evidence(
     forced = options.own.get("scales") is not None
     cam, seen = _as_cam(model, header, options.size)
     chosen = _evenly(samples)
-    found = collect_features(cam, chosen, header.names, "classification", seen.preprocessing)
+    found = collect_features(
+        cam, chosen, header.names, "classification", seen.preprocessing, workers=options.workers
+    )
     if not forced and found.side < _LEAST * options.size:
         return None, f"images of {found.side:.0f} px have little more to show"
     memory = Memory.of(found.values, found.labels)
