@@ -27,6 +27,7 @@ from lookcloser.closed_form import Head, Memory, fit_discriminant
 from lookcloser.core.storage.files import walk_images
 from lookcloser.data import Catalog, Sample, read_data
 from lookcloser.metrics import expected_calibration_error
+from lookcloser.models.cam.model import CAM
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes.closed_form import rooted
@@ -64,7 +65,9 @@ def _collected(
     catalog: Catalog, strange: Sequence[Sample], backbone: str, weights: str
 ) -> dict[str, Any]:
     options = make_options(backbone=backbone, weights=weights, size=224)
-    model, header = rooted(*prepare_model(options, catalog))
+    network, header = prepare_model(options, catalog)
+    assert isinstance(network, CAM)  # the default for classes
+    model, header = rooted(network, header)
     model = model.to(memory_format=torch.channels_last)
     samples = [*catalog.samples, *strange]
     before = time.process_time()

@@ -24,7 +24,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -327,12 +327,15 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--birds", type=Path, help="birds50, for racnn and osme")
     parser.add_argument("--weights", default="none", help="of mobilenetv2_100, for these")
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--repeats", type=int, help="instead of those of the size: how often an "
+                        "image is seen in an epoch of training")  # fmt: skip
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these")
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
     if not torch.cuda.is_available() and not options.quick:
         raise SystemExit("no GPU here; --quick tries the script itself on the CPU")
     size, start = QUICK if options.quick else FULL, time.monotonic()
+    size = replace(size, repeats=options.repeats or size.repeats)
     until = start + 60 * options.minutes
     tables: dict[str, Rows] = {}
     failed = []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import signal
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -48,6 +46,7 @@ from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
+from lookcloser.training.calm import calm_lightning
 from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
@@ -275,7 +274,7 @@ def _fit(
     display = Display(console, writer, order, stop, module.score_title)
     checkpoint = folder / CHECKPOINT_FILE
     with stop.listening():
-        with _calm_lightning():
+        with calm_lightning():
             patience = (
                 Patience(module.score, options.patience) if options.patience and val else None
             )
@@ -357,26 +356,3 @@ def _trainer(module: TrainingModule, folder: Path, callbacks: list[Callback]) ->
         log_every_n_steps=10,
         use_distributed_sampler=False,
     )
-
-
-class _calm_lightning(warnings.catch_warnings):  # noqa: N801 - used like a function
-    """Lightning without its advertisements, and without advice on what is chosen here."""
-
-    def __enter__(self) -> Any:
-        entered = super().__enter__()
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-        # Workers and small data sets are this package's choice, and it reports the waiting time.
-        warnings.filterwarnings("ignore", ".*does not have many workers.*")
-        warnings.filterwarnings("ignore", ".*The number of training batches.*")
-        warnings.filterwarnings("ignore", ".*have no `val_dataloader`.*")
-        warnings.filterwarnings("ignore", ".*training_step. returned .None.")  # see DataWatch
-        warnings.filterwarnings("ignore", ".*ended before the epoch ended.*")  # see ResumedOrder
-        # Whether there are unused weights is not known before the first step.
-        warnings.filterwarnings("ignore", "find_unused_parameters=True was specified")
-        # Of weights with one row or column, such as a class token: copying them costs nothing.
-        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
-        # Of sharded networks: losses change nothing in place.
-        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view tensor")
-        # Lightning 2.6 still calls names that torch has renamed.
-        warnings.filterwarnings("ignore", category=FutureWarning, module="lightning.*")
-        return entered

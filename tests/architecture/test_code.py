@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import io
-import tokenize
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -18,28 +18,6 @@ MOST_LINES = 300
 PLAIN_SIZES = {"lookcloser/layers/boxcar.py"} | {
     f"lookcloser/data/scenes/{name}.py" for name in ("canvas", "kinds", "write")
 }
-_LAYOUT = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENDMARKER,
-}
-_WITH_DOCS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-
-
-def code_lines(text: str) -> int:
-    """Lines that are neither empty, nor a comment, nor part of a docstring."""
-    lines: set[int] = set()
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type not in _LAYOUT:
-            lines.update(range(token.start[0], token.end[0] + 1))
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, _WITH_DOCS) and ast.get_docstring(node) is not None:
-            (first, *_) = node.body
-            lines -= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
-    return len(lines)
 
 
 def plain_sizes(text: str) -> Iterator[str]:
@@ -56,16 +34,38 @@ def plain_sizes(text: str) -> Iterator[str]:
             yield f"{node.lineno}: {name}"
 
 
-def test_lines_of_code_are_counted_without_what_is_said_about_it() -> None:
-    text = (
-        '"""Docs\nof two lines."""\n\n# A comment.\nx = """a\nb"""\n\n\ndef f():\n    """Docs."""\n'
-    )
-    assert code_lines(text + "    return (\n        1  # one\n    )\n") == 6
+@pytest.fixture(scope="module")
+def counting() -> ModuleType:
+    """The script that counts."""
+    spec = importlib.util.spec_from_file_location("count_code", ROOT / "scripts" / "count_code.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_lines_of_code_are_counted_without_what_is_said_about_it(counting: ModuleType) -> None:
+    text = '"""Docs\nof two lines."""\n\n# A comment.\nx = """a\nb"""\n\n\ndef f():\n    """D."""\n'
+    text += "    return (\n        1  # one\n    )\n"
+    assert counting.code_lines(text) == 6
+    assert counting.docstring_lines(text) == 3
+    assert counting.function_lines(text) == [5]
+
+
+def test_the_tests_are_as_long_as_the_code(counting: ModuleType) -> None:
+    code, tests = counting.rooms(PACKAGE), counting.rooms(ROOT / "tests")
+    assert tests.total() >= code.total()
+    assert code["core"] > code["uncertainty"] > 0
 
 
 @pytest.mark.parametrize("folder", ["lookcloser", "benchmarks", "scripts", "examples"])
-def test_no_file_has_more_lines_of_code_than_one_reads_at_a_time(folder: str) -> None:
-    lines = {path: code_lines(path.read_text("utf-8")) for path in (ROOT / folder).rglob("*.py")}
+def test_no_file_has_more_lines_of_code_than_one_reads_at_a_time(
+    counting: ModuleType, folder: str
+) -> None:
+    lines = {
+        path: counting.code_lines(path.read_text("utf-8")) for path in (ROOT / folder).rglob("*.py")
+    }
     assert lines
     assert not {str(path): number for path, number in lines.items() if number > MOST_LINES}
 

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,11 @@ PROGRAM = Path(__file__).with_name("on_a_device.py")
     not hasattr(backend_registration, "_setup_privateuseone_for_python_backend"),
     reason="this torch has no backends in Python",
 )
-def test_methods_views_and_scores_work_on_a_device(squares):
+def test_methods_views_and_scores_work_on_a_device(squares, warm_python):
     """In a process of its own, because a backend stays registered."""
     root = str(PROGRAM.parents[2])
     done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(squares)],
+        [warm_python, str(PROGRAM), str(squares)],
         capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": root},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -29,7 +28,7 @@ def test_methods_views_and_scores_work_on_a_device(squares):
     assert [f"{name}: {error}" for name, error in found.items() if error is not None] == []
 
 
-def test_the_device_would_show_a_mistake():
+def test_the_device_would_show_a_mistake(warm_python):
     """Tensors of two places, and an array of one that is not here."""
     mistakes = """
 import sys, torch
@@ -46,7 +45,7 @@ with on_a_device.Device():
             print(type(error).__name__, flush=True)
 """
     done = subprocess.run(
-        [sys.executable, "-c", mistakes, str(PROGRAM.parent)],
+        [warm_python, "-c", mistakes, str(PROGRAM.parent)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.split() == ["RuntimeError", "RuntimeError"], done.stderr

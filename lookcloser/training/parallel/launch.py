@@ -189,7 +189,8 @@ def _one_sentence_of_loss() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        if not (isinstance(error, distributed.DistError) or _LOST.search(str(error))):
+        is_lost = isinstance(error, distributed.DistError) or _LOST.search(str(error))
+        if isinstance(error, LookcloserError) or not is_lost:
             raise
         raise LookcloserError(
             "another process of this training has ended, so this one ends too",

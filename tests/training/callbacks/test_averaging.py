@@ -108,3 +108,11 @@ def test_what_is_kept_follows_from_the_options(catalog, weights, options, kind):
 def test_two_kinds_of_averages_are_refused():
     with pytest.raises(LookcloserError, match="not beside an average over steps"):
         make_options(ema=0.9, blend=0.5)
+
+
+def test_a_sharded_network_has_no_second_whole_one(catalog, weights):
+    with pytest.raises(LookcloserError, match="0.5: not with --strategy fsdp"):
+        make_options(recipe="fine-tune", strategy="fsdp", blend=0.5)
+    module = module_of(catalog, weights=weights, recipe="fine-tune", strategy="fsdp")
+    assert module.model.root is None, "and no device need hold it to solve a head"
+    assert averaged(module) is None
