@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ from lookcloser.models import (
 )
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.package import is_model_file
-from lookcloser.models.racnn.model import RACNN
 from lookcloser.models.transfer import begin_from, inherited
 from lookcloser.training.callbacks.averaging import averaged
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
@@ -59,7 +59,7 @@ from lookcloser.training.parallel.strategies import (
     trainer_arguments,
 )
 from lookcloser.training.reading import DataWatch, check_readable
-from lookcloser.training.recipes.first_look import begin_by_evidence, by_evidence
+from lookcloser.training.recipes.first_look import by_evidence, with_first_look
 from lookcloser.training.recipes.start import as_before, with_solved_head
 from lookcloser.training.tasks.captioning import CaptioningModule
 from lookcloser.training.tasks.classification import ClassificationModule
@@ -221,8 +221,8 @@ def fit_here(
     catalog = _with_names(catalog, options)
     options = by_evidence(options, catalog.task, max(options.devices, processes.world_size()))
     model, header = prepare_model(options, catalog)
-    if isinstance(model, RACNN) and model.by_evidence:
-        model, header = _first_look(model, header, catalog, options, quiet=quiet)
+    say = partial(Console(stderr=True, quiet=quiet).print, highlight=False, soft_wrap=True)
+    model, header = with_first_look(model, header, catalog, options, prepare_model, say)
     check_phases(options, model)
     with (
         deterministic(options.deterministic),
@@ -235,20 +235,6 @@ def fit_here(
             model, header = with_solved_head(model, header, catalog, options)
         console = Console(stderr=True, quiet=quiet or processes.rank() > 0)
         return _fit(catalog, options, folder, model, header, resume, console, on_start)
-
-
-def _first_look(
-    model: RACNN, header: ModelHeader, catalog: Catalog, options: TrainOptions, *, quiet: bool
-) -> tuple[Model, ModelHeader]:
-    """The model by what its first scale finds; a plain one where looking closer does not pay."""
-    found, words = begin_by_evidence(model, header, catalog.split("train"), options)
-    plain = replace(options, method="cam", own={})
-    new, header = prepare_model(plain, catalog) if found is None else found
-    scales = "one scale" if found is None else "two scales"
-    Console(stderr=True, quiet=quiet).print(
-        f"racnn: {scales}; {words}", highlight=False, soft_wrap=True
-    )
-    return new, replace(header, provenance={**header.provenance, "scales": words})
 
 
 def _fit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -13,9 +13,9 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.options import declared
 from lookcloser.core.sizes import Grid
-from lookcloser.data.catalog import Sample
+from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.layers.class_head import ClassHead
-from lookcloser.models import build_model
+from lookcloser.models import Model, build_model
 from lookcloser.models.backbone import in_channels_last
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.options import BackboneOptions
@@ -69,6 +69,33 @@ def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainO
     return options
 
 
+def with_first_look(
+    model: Model,
+    header: ModelHeader,
+    catalog: Catalog,
+    options: TrainOptions,
+    prepare: Callable[[TrainOptions, Catalog], tuple[Model, ModelHeader]],
+    say: Callable[[str], None],
+) -> tuple[Model, ModelHeader]:
+    """The model of a training: a racnn by what its first scale finds, or a cam if that is no use.
+
+    Args:
+        model: With its first weights; one that does not go by evidence stays as it is.
+        header: Of the model.
+        catalog: The data.
+        options: Of the training.
+        prepare: Makes a model with its header.
+        say: Told what was found.
+    """
+    if not isinstance(model, RACNN) or not model.by_evidence:
+        return model, header
+    found, words = begin_by_evidence(model, header, catalog.split("train"), options)
+    plain = replace(options, method="cam", own={})
+    new, header = prepare(plain, catalog) if found is None else found
+    say(f"racnn: {'one scale' if found is None else 'two scales'}; {words}")
+    return new, replace(header, provenance={**header.provenance, "scales": words})
+
+
 def begin_by_evidence(
     model: RACNN, header: ModelHeader, samples: Sequence[Sample], options: TrainOptions
 ) -> tuple[tuple[RACNN, ModelHeader] | None, str]:
@@ -90,7 +117,9 @@ def begin_by_evidence(
     forced = options.own.get("scales") is not None
     cam, seen = _as_cam(model, header, options.size)
     chosen = _evenly(samples)
-    found = collect_features(cam, chosen, header.names, "classification", seen.preprocessing)
+    found = collect_features(
+        cam, chosen, header.names, "classification", seen.preprocessing, workers=options.workers
+    )
     if not forced and found.side < _LEAST * options.size:
         return None, f"images of {found.side:.0f} px have little more to show"
     memory = Memory.of(found.values, found.labels)

@@ -137,7 +137,7 @@ def collect_looks(
     device = next(model.parameters()).device
     # On a CPU, loading beside the computation takes cores from it; a few images are read sooner.
     beside = device.type == "cuda" and len(samples) > _FEW
-    workers = min(os.cpu_count() or 1, 8) if beside else 0
+    workers = min(os.cpu_count() or 1, 4) if beside else 0
     for batch in image_loader(dataset, order, batch_size=BATCH, workers=workers, keep_last=True):
         if batch.skipped:
             name, reason = next(iter(dict(batch.skipped).items()))

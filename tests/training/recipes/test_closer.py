@@ -142,7 +142,7 @@ class TestAuto:
     def test_a_backbone_of_one_size_looks_once(self, small_squares, tmp_path, monkeypatch):
         def check(_backbone, size, _batch=2):
             if size != (32, 32):
-                raise LookcloserError(f"images of {tuple(size)}")
+                raise LookcloserError(f"images of {size}")
 
         monkeypatch.setattr(Backbone, "check", check)
         run = run_training(small_squares, out=tmp_path / "a", quiet=True, **OPTIONS)
