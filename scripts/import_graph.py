@@ -43,14 +43,14 @@ class Rooms:
         lines: Lines of Python of each room, docstrings and comments included.
         files: Python files of each room.
         imports: (importer, imported) -> how many imports between modules of these rooms.
-        circles: Groups of modules that import each other in a circle, within a room or not.
+        cycles: Groups of modules that import each other in a cycle, within a room or not.
     """
 
     floors: tuple[tuple[str, ...], ...]
     lines: dict[str, int]
     files: dict[str, int]
     imports: dict[tuple[str, str], int]
-    circles: int
+    cycles: int
 
     @property
     def wrong(self) -> list[tuple[str, str]]:
@@ -90,7 +90,7 @@ def read_rooms(root: Path) -> Rooms:
             for pair, count in between.items()
             if {*pair} <= {*rooms} and len({*pair}) > 1
         },
-        _circles(names, pairs),
+        _cycles(names, pairs),
     )
 
 
@@ -99,7 +99,7 @@ def room_of(module: str) -> str:
     return module.split(".")[1] if "." in module else ""
 
 
-def _circles(names: list[str], pairs: list[tuple[str, str]]) -> int:
+def _cycles(names: list[str], pairs: list[tuple[str, str]]) -> int:
     index = {name: number for number, name in enumerate(names)}
     rows, columns = ([index[pair[side]] for pair in pairs] for side in (0, 1))
     matrix = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(names), len(names)))
@@ -180,7 +180,7 @@ def describe(rooms: Rooms) -> str:
     files, lines = sum(rooms.files.values()), sum(rooms.lines.values())
     return (
         f"{len(rooms.files)} rooms, {files} files of {lines / files:.0f} lines on average\n"
-        f"{len(rooms.wrong)} arrows up, {rooms.circles} circles of modules"
+        f"{len(rooms.wrong)} arrows up, {rooms.cycles} import cycles"
     )
 
 

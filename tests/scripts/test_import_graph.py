@@ -1,4 +1,4 @@
-"""The picture of the rooms, and that no import of this package goes up or in a circle."""
+"""The picture of the rooms, and that no import of this package goes up or in a cycle."""
 
 from __future__ import annotations
 
@@ -58,12 +58,12 @@ def test_imports_are_counted_between_rooms(script: ModuleType, tmp_path: Path) -
     assert rooms.floors == (("top",), ("one", "two"), ("low",))
     assert rooms.imports == {("top", "low"): 3}
     assert (rooms.files["top"], rooms.lines["top"]) == (3, 2)
-    assert (rooms.wrong, rooms.circles) == ([], 0)
+    assert (rooms.wrong, rooms.cycles) == ([], 0)
 
 
 @pytest.mark.usefixtures("unloaded")
 @pytest.mark.parametrize(
-    ("modules", "wrong", "circles"),
+    ("modules", "wrong", "cycles"),
     [
         ({"low_a": "import lookcloser.top.a", "top_a": ""}, [("low", "top")], 0),
         ({"one_a": "import lookcloser.two.a", "two_a": ""}, [("one", "two")], 0),
@@ -76,10 +76,10 @@ def test_what_is_wrong_is_seen(
     tmp_path: Path,
     modules: dict[str, str],
     wrong: list[tuple[str, str]],
-    circles: int,
+    cycles: int,
 ) -> None:
     rooms = script.read_rooms(package(tmp_path, **modules))
-    assert (rooms.wrong, rooms.circles) == (wrong, circles)
+    assert (rooms.wrong, rooms.cycles) == (wrong, cycles)
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -95,12 +95,12 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "lookcloser", raising=False)
 
 
-def test_no_import_of_this_package_goes_up_or_in_a_circle(
+def test_no_import_of_this_package_goes_up_or_in_a_cycle(
     script: ModuleType, tmp_path: Path
 ) -> None:
     rooms = script.read_rooms(ROOT)
     assert rooms.wrong == []
-    assert rooms.circles == 0
+    assert rooms.cycles == 0
     assert rooms.imports["cli", "recognizer"] > 0
 
     script.draw({"now": rooms}, tmp_path / "rooms.svg")
