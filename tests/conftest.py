@@ -30,6 +30,9 @@ else:
 # second, again and again. `pytest_runtestloop` switches this on again.
 gc.disable()
 
+ROOT = Path(__file__).parents[1]
+before = set(os.listdir(ROOT))
+
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230)}
 
 
@@ -39,6 +42,14 @@ def pytest_runtestloop() -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where tests have left something in the checkout, which would be committed one day."""
+    left = sorted(name for name in set(os.listdir(ROOT)) - before if not name.startswith("."))
+    if left and not hasattr(session.config, "workerinput"):
+        print(f"\nleft in the checkout: {', '.join(left)}")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.fixture(autouse=True)

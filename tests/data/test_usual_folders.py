@@ -259,3 +259,10 @@ class TestNames:
             sample.name.encode()
             assert isinstance(sample.source, Path)
             assert sample.source.is_file()
+
+
+@pytest.mark.parametrize("target", ["..", ".", "/"])
+def test_a_link_to_where_the_classes_lie_is_no_class(write: Any, target: str) -> None:
+    root = write(*(f"{name}/{i}.jpg" for name in ("cat", "dog") for i in range(3)))
+    (root / "up").symlink_to(target)
+    assert read_data(root).names == ("cat", "dog")

@@ -175,6 +175,7 @@ def test_the_command_pushes_and_its_next_step_answers(
     squares: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     assert run(monkeypatch, "push", file, "me/squares", "--data", squares, "--dry-run") == 0
     shown = capsys.readouterr()
@@ -192,7 +193,8 @@ def test_the_command_pushes_and_its_next_step_answers(
     image = squares / "test" / "red" / "0.png"
     assert run(monkeypatch, "predict", "hub:me/squares", image, "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["labels"][0]["name"] in NAMES
-    assert run(monkeypatch, "explain", "hub:me/squares", image, "--view", "cam") == 0
+    views = "--view", "cam", "--save", tmp_path / "views.png"
+    assert run(monkeypatch, "explain", "hub:me/squares", image, *views) == 0
     assert run(monkeypatch, "predict", "hub:squares", image) == 2
     assert run(monkeypatch, "push", file, "me/x", "--image", image, "--no-image") == 2
     assert run(monkeypatch, "predict", "hub:me/none", image) == 1

@@ -60,9 +60,16 @@ def is_hidden(name: str) -> bool:
 
 
 def subfolders(folder: str | Path) -> list[str]:
-    """The names of the folders in a folder, and of links to folders, sorted, none hidden."""
-    with os.scandir(folder) as entries:
-        return sorted(e.name for e in entries if not is_hidden(e.name) and leads_to_folder(e))
+    """The names of the folders in a folder, sorted, none hidden.
+
+    Those of links to folders too, but not to this one, nor to one that it lies in.
+    """
+    with os.scandir(folder) as found:
+        entries = [e for e in found if not is_hidden(e.name) and leads_to_folder(e)]
+    if any(entry.is_symlink() for entry in entries):
+        above = (_identity(folder), *_around(folder))
+        entries = [e for e in entries if not e.is_symlink() or _identity(e.path) not in above]
+    return sorted(entry.name for entry in entries)
 
 
 def leads_to_folder(entry: os.DirEntry[str]) -> bool:

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.storage.files import find_images, is_image_name, list_images, missing_path
+from lookcloser.core.storage.files import (
+    find_images,
+    is_image_name,
+    list_images,
+    missing_path,
+    subfolders,
+)
 
 
 @pytest.fixture
@@ -57,6 +63,16 @@ def test_a_link_to_a_folder_is_followed_and_a_loop_is_not(folder: Path, tmp_path
         "sub/c.jpeg",
         "sub/deep/d.webp",
     ]
+
+
+def test_subfolders_are_those_of_links_too_but_for_loops(folder: Path, tmp_path: Path) -> None:
+    assert subfolders(folder) == ["sub"]
+    other = tmp_path / "other"
+    other.mkdir()
+    (folder / "linked").symlink_to(other)
+    for name, target in (("up", ".."), ("here", "."), ("root", "/"), ("nowhere", "none")):
+        (folder / name).symlink_to(target)
+    assert subfolders(folder) == ["linked", "sub"]
 
 
 def test_a_broken_link_is_listed_so_that_it_can_be_reported(folder: Path) -> None:
