@@ -116,7 +116,7 @@ def shard(model: nn.Module, mesh: DeviceMesh) -> None:
 def blocks_of(model: nn.Module) -> Iterator[nn.Module]:
     """What is sharded on its own, inner blocks before outer ones.
 
-    That are the members of sequences and lists that have parts themselves, as timm's networks are
+    These are the members of sequences and lists that have parts themselves, as timm's networks are
     built, with at least a million parameters that belong to no block within them.
     """
     taken: set[int] = set()

@@ -27,7 +27,7 @@ from lookcloser.training.recipes.zooming import check_zoom, looked_closer
 Recipe = Literal["closed-form", "fine-tune", "auto"]
 
 FEWEST = 20  # val images by which two recipes are compared
-_STEP = 3.5  # an image forth and back, with its random transform, in passes of evaluation
+_STEP = 3.5  # forward and backward with a random transform, in passes of evaluation
 
 
 def default_method(options: TrainOptions, task: Task) -> str:
