@@ -1,8 +1,12 @@
 """Files that are replaced while requests come."""
 
 import shutil
+from functools import partial
 
 import pytest
+
+from lookcloser.serve import app
+from lookcloser.serve.engines.reloading import Reloader
 
 
 @pytest.fixture
@@ -11,7 +15,9 @@ def path(files, tmp_path):
 
 
 @pytest.fixture
-def client(serve, path):
+def client(serve, path, monkeypatch):
+    # The tests look themselves; a look of the server's own between two of theirs would load twice.
+    monkeypatch.setattr(app, "Reloader", partial(Reloader, seconds=3600.0))
     return serve(path)
 
 
