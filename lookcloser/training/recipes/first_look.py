@@ -21,12 +21,11 @@ from lookcloser.models.cam.model import CAM
 from lookcloser.models.options import BackboneOptions
 from lookcloser.models.racnn.evidence import EvidenceProposal
 from lookcloser.models.racnn.model import RACNN
-from lookcloser.models.solved import learnable
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closed_form import rooted, solve
 from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
 from lookcloser.training.recipes.features import collect_features
-from lookcloser.training.recipes.start import HEAD_SHARE
+from lookcloser.training.recipes.start import HEAD_SHARE, fill_to_learn
 
 MOST = 2000  # images that the first look is solved from
 _LEAST = 1.5  # of the input's side, that images must have for a finer view to show more
@@ -183,11 +182,6 @@ def _filled(
     assert isinstance(second, ClassHead)
     fill(first, closer.first)
     fill(proposal.finder, closer.finder)
-    weight, bias = torch.from_numpy(closer.second.weight), torch.from_numpy(closer.second.bias)
-    logits = torch.from_numpy(closer.crops).double() @ weight.T + bias
-    temperature = learnable(logits, closer.second.calibration.temperature)
-    with torch.no_grad():
-        second.weight.copy_(weight / temperature)
-        second.bias.copy_(bias / temperature)
+    fill_to_learn(second, closer.second, closer.crops)
     new.head_share = HEAD_SHARE
     return new, replace(header, arguments=arguments)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from lookcloser.closed_form import Memory
+from lookcloser.closed_form import Head, Memory
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.data.catalog import Catalog
+from lookcloser.layers.class_head import ClassHead
 from lookcloser.models import Model
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.solved import learnable
@@ -57,13 +60,24 @@ def with_solved_head(
         solution = solve(memory, header.task, balanced=options.balance != "none")
     except LookcloserError:  # such as a class that only val has
         return model, header
+    fill_to_learn(own.head, solution, features.values)
+    return _learning(own.cpu(), own_header)
+
+
+def fill_to_learn(head: ClassHead, solution: Head, vectors: NDArray[np.float32]) -> None:
+    """Put a solution into a head that goes on learning, at a temperature that lets it.
+
+    Args:
+        head: To fill, on any device.
+        solution: In closed form.
+        vectors: (N, D) that it was solved from.
+    """
     weight, bias = torch.from_numpy(solution.weight), torch.from_numpy(solution.bias)
-    logits = torch.from_numpy(features.values).double() @ weight.T + bias
+    logits = torch.from_numpy(vectors).double() @ weight.T + bias
     temperature = learnable(logits, solution.calibration.temperature)
     with torch.no_grad():
-        own.head.weight.copy_(weight / temperature)
-        own.head.bias.copy_(bias / temperature)
-    return _learning(own.cpu(), own_header)
+        head.weight.copy_(weight / temperature)
+        head.bias.copy_(bias / temperature)
 
 
 def may_be_solved(model: Model, header: ModelHeader, options: TrainOptions) -> bool:
