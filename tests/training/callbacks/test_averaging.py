@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
-from lookcloser.models import Backbone
 from lookcloser.training.callbacks.averaging import EMA, Blend, averaged
 from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.options import make_options
@@ -19,14 +18,6 @@ OPTIONS = {
     "method": "cam", "backbone": "test_resnet", "size": 32, "epochs": 2, "batch_size": 16,
     "workers": 0, "augment": "none",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_file(Backbone("test_resnet").net.state_dict(), path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")

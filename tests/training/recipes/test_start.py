@@ -11,7 +11,7 @@ from lookcloser.closed_form import Memory
 from lookcloser.core.images import load_image
 from lookcloser.data import read_data
 from lookcloser.data.transforms import evaluation_transform
-from lookcloser.models import Backbone, load_model_file, read_header, save_model_file
+from lookcloser.models import load_model_file, read_header, save_model_file
 from lookcloser.models.solved import learnable
 from lookcloser.recognizer import run_training
 from lookcloser.training.callbacks.run_files import RunWriter
@@ -26,16 +26,6 @@ OPTIONS = {
     "recipe": "fine-tune", "backbone": "test_resnet", "size": 32, "epochs": 2, "batch_size": 16,
     "workers": 0, "augment": "shift", "drop_rate": 0.2,
 }  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    from safetensors.torch import save_file
-
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    save_file(Backbone("test_resnet").net.state_dict(), path)
-    return str(path)
 
 
 @pytest.fixture(scope="module")
