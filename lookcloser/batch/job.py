@@ -56,7 +56,7 @@ class Job:
 
     Attributes:
         run: A run, a model file, an exported file, or "timm:NAME".
-        out: The folder of the answers.
+        out: The folder of the answers; "~" is the home of who made the job.
         form: A name in `FORMATS`.
         how: How images are answered.
         device: Where the network runs; None takes a GPU where there is one.
@@ -71,6 +71,7 @@ class Job:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", self.out.expanduser())
         if self.form not in FORMS:
             raise unknown(self.form, "format", FORMS)
         for name in ("top", "batch_size"):
