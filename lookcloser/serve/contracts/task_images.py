@@ -9,6 +9,7 @@ import asyncio
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any
+from urllib.error import HTTPError
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
@@ -47,7 +48,7 @@ class TaskImages:
         self._root = None if access.files is None else Path(access.files).expanduser().resolve()
         if self._root is not None and not self._root.is_dir():
             raise UsageError(f"{access.files}: not a folder", fix="Fix --files")
-        self._base = None if access.label_studio is None else urlsplit(access.label_studio)
+        self._base = None if access.label_studio is None else _parts(access.label_studio)
         if self._base is not None and (
             self._base.scheme not in ("http", "https") or not self._base.netloc
         ):
@@ -106,6 +107,8 @@ class TaskImages:
             with self._opener.open(asked, timeout=self._limits.seconds) as answer:
                 return Upload(self._bounded(answer), shown_name(parts.path))
         except (OSError, ValueError, HTTPException) as error:  # the last: it speaks no HTTP
+            if isinstance(error, HTTPError):
+                error.close()  # the connection is open still
             raise Problem(422, "Label Studio did not give a task's image.") from error
 
     def _bounded(self, file: IO[bytes]) -> bytes:

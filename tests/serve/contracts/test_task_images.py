@@ -1,11 +1,20 @@
 """The images of Label Studio's tasks: found where they may be, and nowhere else."""
 
+import asyncio
+import json
+import re
+import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from lookcloser.serve.limits import Access
+from lookcloser.core.errors import UsageError
+from lookcloser.serve.contracts.task_images import TaskImages
+from lookcloser.serve.http.problems import Problem
+from lookcloser.serve.limits import Access, Limits
 
 from .conftest import ask, task
 
@@ -95,3 +104,116 @@ def test_no_address_is_asked_by_default(insects, label_studio):
     vision = {"images": [f"{url}/a.png"]}
     assert insects.post("/api/v1/vision/labels", json=vision).status_code == 422
     assert asked == []
+
+
+def find(place, access, **limits):
+    return asyncio.run(TaskImages(access, Limits(**limits)).find(place))
+
+
+def refused(place, access, **limits):
+    with pytest.raises(Problem) as told:
+        find(place, access, **limits)
+    return told.value.status_code, told.value.detail
+
+
+def test_a_file_is_read_with_its_name_and_up_to_the_largest_body(photos):
+    access, size = Access(files=str(photos)), (photos / "deep" / "im 1.png").stat().st_size
+    for place in ("deep/im%201.png", "/deep/im 1.png", "./deep/../deep/im+1.png"):
+        found = find(f"{LOCAL}{place}", access, body=size)
+        assert (len(found.content), found.name) == (size, "im 1.png")
+    status, said = refused(f"{LOCAL}deep/im%201.png", access, body=size - 1)
+    assert (status, said) == (413, f"An image may have {size - 1:,} bytes at most.")
+
+
+def test_a_link_that_stays_in_the_folder_is_read(photos):
+    (photos / "inside.png").symlink_to(photos / "deep" / "im 1.png")
+    assert find(f"{LOCAL}inside.png", Access(files=str(photos))).name == "im 1.png"
+
+
+ODD = ["http://[", "http://a\u2100b/data/a.png", "//[/data/a.png", "\ud800", "data:,%zz", "/data/"]
+
+
+def test_what_is_no_address_is_no_image_and_the_other_tasks_are_answered(serve, files, photos):
+    client = serve(files.onnx, access=Access(files=str(photos), label_studio="http://127.0.0.1:1"))
+    tasks = [task(place) for place in [f"{LOCAL}deep/im%201.png", *ODD, "data:,\ud800"]]
+    sent = json.dumps({"tasks": tasks})  # ASCII, as JSON may be: half a surrogate passes
+    answer = client.post("/predict", content=sent, headers={"content-type": "application/json"})
+    found = answer.json()["results"]
+    assert [bool(one["result"]) for one in found] == [True] + [False] * (len(ODD) + 1)
+    assert all(one["error"] for one in found[1:])
+
+
+def test_odd_signs_of_an_address_reach_the_label_studio_in_percents(label_studio):
+    url, asked = label_studio
+    access = Access(label_studio=f"{url}/", label_studio_key="secret")
+    places = {
+        "/data/upload/1/a b.png": "/data/upload/1/a%20b.png",
+        "/data/upload/1/a%20b.png": "/data/upload/1/a%20b.png",
+        "/data/upload/1/caf\u00e9.png": "/data/upload/1/caf%C3%A9.png",
+        "/data/upload/a.png\r\n?x=1 2&y=z#part": "/data/upload/a.png?x=1%202&y=z",
+    }
+    for place in places:
+        assert find(place, access).content
+    assert asked == list(places.values())
+    assert find("/data/upload/1/a%20b.png", access).name == "a%20b.png"
+
+
+def test_a_label_studio_below_a_path(label_studio):
+    url, asked = label_studio
+    access = Access(label_studio=f"{url}/studio/", label_studio_key="secret")
+    for place in ("/data/upload/1.png", "/studio/data/2.png", f"{url}/studio/data/3.png"):
+        assert find(place, access).content
+    assert asked == [f"/studio/data/{name}" for name in ("upload/1.png", "2.png", "3.png")]
+    for place in ("/studio/api/data/", "/studio/data/../api", "/studio/data/%2E%2E/api"):
+        assert "not asked" in refused(place, access)[1]
+
+
+def test_without_its_token_a_label_studio_gives_nothing(label_studio):
+    url, asked = label_studio
+    status, said = refused("/data/upload/1/a.png", Access(label_studio=url))
+    assert (status, said) == (422, "Label Studio did not give a task's image.")
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"garbage\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 200 OK\r\n" + b"a" * 70_000 + b"\r\n\r\n",
+        b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+        b"",
+    ],
+    ids=["no HTTP", "cut off", "an endless header", "an error", "nothing"],
+)
+def test_what_a_label_studio_does_wrong_is_said_of_the_image(answer):
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as other:
+        listening.settimeout(20)
+
+        def answers():
+            asked, _ = listening.accept()
+            with asked, suppress(OSError):  # once enough was sent, nobody reads on
+                asked.recv(4096)
+                asked.sendall(answer)
+
+        given = other.submit(answers)
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        status, said = refused("/data/a.png", Access(label_studio=url))
+        given.result()
+    assert (status, said) == (422, "Label Studio did not give a task's image.")
+
+
+@pytest.mark.parametrize(
+    ("access", "said"),
+    [
+        (Access(files="/nowhere"), "/nowhere: not a folder. Fix --files"),
+        (Access(files=__file__), "not a folder"),
+        (Access(label_studio="localhost:8080"), "localhost:8080: not an address"),
+        (Access(label_studio="ftp://a"), "Give http://HOST:PORT"),
+        (Access(label_studio="http://"), "not an address"),
+        (Access(label_studio="http://["), "not an address"),
+    ],
+)
+def test_where_images_are_is_checked_when_the_server_starts(access, said):
+    with pytest.raises(UsageError, match=re.escape(said)):
+        TaskImages(access, Limits())
