@@ -69,7 +69,7 @@ async def _form(request: Request, most: int) -> list[Upload]:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
-        if len(parser.items) > most:
+        if sum(isinstance(value, UploadFile) for _, value in parser.items) > most:
             raise too_many(most) from error
         raise Problem(422, "The form is broken, or has too many parts.") from error
     async with _closing(form):
