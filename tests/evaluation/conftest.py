@@ -27,13 +27,15 @@ class Scripted(Model):
         logits: (N, C).
         maps: (N, C, h, w).
         threshold: Of a tag; None for one class an image.
+        silent: Whether it has no maps.
         extra: Further fields of the output, (N, …).
     """
 
     name, tasks, summary = "scripted", ("classification", "multilabel"), ""
 
-    def __init__(self, logits, maps, threshold=None, **extra):
+    def __init__(self, logits, maps, threshold=None, *, silent=False, **extra):
         super().__init__()
+        self.silent = silent
         self.logits, self.maps, self.threshold = logits, maps, threshold
         self.extra, self.asked = extra, []
 
@@ -42,8 +44,8 @@ class Scripted(Model):
         self.asked.append((rows.tolist(), None if targets is None else targets.tolist()))
         said = {name: table[rows] for name, table in self.extra.items()}
         logits, maps = self.logits[rows], self.maps[rows]
-        if targets is None and top is None:
-            return Output(logits, maps, **said)
+        if self.silent or (targets is None and top is None):
+            return Output(logits, None if self.silent else maps, **said)
         tokens = logits.topk(min(top or 1, logits.shape[1])).indices if targets is None else targets
         return Output(logits, maps[torch.arange(len(rows))[:, None], tokens], tokens=tokens, **said)
 

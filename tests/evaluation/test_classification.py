@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, top_k_accuracy_score
 
 from lookcloser.core import LookcloserError
@@ -151,6 +152,18 @@ def test_unreadable_images_move_no_box_to_another_image(scripted, split_of):
     places = list(class_places(Loop(engine, 2), data.samples))
     assert [place.images.tolist() for place in places] == [[], [1, 2], []]
     assert [place.classes.tolist() for place in places] == [[], [0, 1], []]
+
+
+def test_a_network_without_maps_is_not_scored_as_one_that_misses(scripted, split_of, tmp_path):
+    (tmp_path / "masks").mkdir()
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "masks" / "0.png")
+    data = split_of("ab", [(("a", UPPER),), (("b", LOWER),)], root=tmp_path)
+    found = evaluate_split(Loop(scripted(np.eye(2), extra={"silent": True})), data, "test")
+    assert set(found.metrics) == {"top1", "top5", "macro_f1", "ece", "nll"}
+    assert [answer.iou for answer in found.answers] == [None, None]
+    assert found.metrics["top1"] == 1
+    pointing = evaluate_split(Loop(scripted(np.eye(2))), data, "test").metrics
+    assert {"MaxBoxAcc@0.5", "PxAP", "top1_loc"} <= set(pointing)
 
 
 def test_each_scale_has_its_accuracy(scripted, split_of):
