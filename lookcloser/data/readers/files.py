@@ -193,9 +193,10 @@ def _unicode_form(content: bytes) -> str:
     """UTF-16 by its mark or by the zeros beside the first two signs, else UTF-8."""
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    zeros = tuple(byte == 0 for byte in content[:4])
-    forms = {(False, True) * 2: "utf-16-le", (True, False) * 2: "utf-16-be"}
-    return forms.get(zeros, "utf-8-sig")
+    zeros = [byte == 0 for byte in content[:4]]
+    if zeros == [False, True] * 2:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False] * 2 else "utf-8-sig"
 
 
 def _plain_lines(text: str) -> str:
