@@ -193,7 +193,7 @@ def _facts(
         repository,
         license=license or NO_LICENSE,
         summary=METHODS[header.method].summary,
-        data="" if catalog is None else catalog.root.name,
+        data="" if catalog is None else catalog.title,
         images={} if catalog is None else {s: len(catalog.split(s)) for s in catalog.splits},
         split=found.split,
         scores=found.scores,

@@ -97,7 +97,7 @@ def write_report_page(
         data=_audit(catalog),
         audit=found,
         sheets=_derivatives(recognizer, evaluation),
-        title=f"{catalog.root.name}: {recognizer.header.method}",
+        title=f"{catalog.title}: {recognizer.header.method}",
     )
     return ReportPage(page, evaluation)
 
@@ -115,7 +115,7 @@ def write_audit_page(
     catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
-    title = f"{catalog.root.name}: is {recognizer.header.method} right for the right reasons?"
+    title = f"{catalog.title}: is {recognizer.header.method} right for the right reasons?"
     return AuditPage(write_audit(out, found, about=about, title=title), found)
 
 
