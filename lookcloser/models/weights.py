@@ -151,10 +151,11 @@ def _from_file(backbone: Backbone, path: Path) -> str:
     prefix = "backbone.net."
     own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     _fill(backbone.net, own or state, str(path), backbone.name)
-    return str(path)
+    return path.name
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
+    path = path.expanduser()
     if not path.is_file():
         raise LookcloserError(
             f"{path}: no such file of weights", allowed="pretrained, none or a .safetensors file"

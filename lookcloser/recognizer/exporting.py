@@ -167,7 +167,9 @@ def _require_extra() -> None:
 def _path(recognizer: Recognizer, out: str | Path | None) -> Path:
     if out is None and recognizer.folder is None:
         raise _no_folder()
-    path = Path(out) if out is not None else Path(recognizer.folder or "") / "model.onnx"
+    path = (
+        Path(out).expanduser() if out is not None else Path(recognizer.folder or "") / "model.onnx"
+    )
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path}: not the name of an ONNX file", allowed="A name in .onnx")
     return path

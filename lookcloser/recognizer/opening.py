@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def load_run(
         raise LookcloserError(
             f"{path}: no {MODEL_FILE} in this folder",
             fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {path}`",
+            f"`lookcloser train --resume {shlex.quote(str(path))}`",
         )
     model, header = load_model_file(file)
     return Recognizer(model, with_box_rule(header, box_rule), device=device, folder=folder)

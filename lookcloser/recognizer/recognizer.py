@@ -336,7 +336,7 @@ class Recognizer(Answerer):
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
-        return save_model_file(path, self.model.state_dict(), self.header)
+        return save_model_file(Path(path).expanduser(), self.model.state_dict(), self.header)
 
     def trained_engine(self) -> TorchEngine:
         """The engine of a trained run, for what a stock classifier cannot be asked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ def check_new(
 ) -> tuple[str | Path, TrainOptions]:
     """The data and the options of a new training, if they can be.
 
+    Weights from a file or run are named by their absolute path, so that the training can be resumed
+    in any folder.
+
     Raises:
         LookcloserError: For data that is not there, a folder that is used, and options that do not
             exist or fit.
@@ -27,11 +31,8 @@ def check_new(
     refuse_url(data)
     if not Path(data).expanduser().exists():
         raise missing_path(data)
-    if chosen.weights not in {"pretrained", "none"} and not Path(chosen.weights).exists():
-        raise UsageError(
-            f"--weights {chosen.weights}: no such file or run",
-            allowed="pretrained, none, a run folder or a .safetensors file",
-        )
+    if chosen.weights not in {"pretrained", "none"}:
+        chosen = replace(chosen, weights=str(_absolute(chosen.weights)))
     if out is not None:
         refuse_used(Path(out).expanduser())
     return data, chosen
@@ -60,3 +61,16 @@ def check_resumed(
     its, _ = read_config(Path(resume).expanduser())
     if not Path(its).exists():
         raise missing_path(its)
+
+
+def _absolute(weights: str) -> Path:
+    """A run is named itself, not a link to it: ``latest`` is to be another one soon."""
+    path = Path(weights).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if path.exists():
+        return path.parent.resolve() / path.name  # a cache may link it to a file without a name
+    raise UsageError(
+        f"--weights {weights}: no such file or run",
+        allowed="pretrained, none, a run folder or a .safetensors file",
+    )

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,25 +32,29 @@ def read_config(folder: Path) -> tuple[str, TrainOptions]:
     """
     if not folder.exists():
         raise missing_path(folder, "run")
-    file = folder / CONFIG_FILE
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-        return str(config["data"]), make_options(**config["options"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        config = _config_in(folder)
+        data, options = str(config["data"]), dict(config["options"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         lacking = isinstance(error, KeyError | TypeError)
         reason = "without 'data' and 'options'" if lacking else str(error)
         raise LookcloserError(
             f"{folder}: no readable {CONFIG_FILE} in it, so it is not a run ({reason})"
         ) from error
+    return data, make_options(**{str(name): value for name, value in options.items()})
 
 
 def read_command(folder: Path) -> str:
     """The command line that started a run, "" where it is not known."""
     try:
-        config = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return str(config.get("command", ""))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return str(_config_in(folder).get("command", ""))
+    except (OSError, yaml.YAMLError, AttributeError, ValueError, RecursionError):
         return ""
+
+
+def _config_in(folder: Path) -> Any:
+    """What config.yaml holds; of a date that is none the reader raises a bare ValueError."""
+    return yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
 
 
 def write_config(folder: Path, data: str | Path, options: TrainOptions, command: str) -> None:
