@@ -154,6 +154,7 @@ def annotate(
 def count_images(
     header: ModelHeader,
     data: str | Path | Catalog,
+    out: str | Path,
     *,
     form: str = "coco",
     masks: str | None = None,
@@ -166,6 +167,7 @@ def count_images(
     Args:
         header: Of the network.
         data: As in `annotate`, like the rest.
+        out: As there.
         form: As there.
         masks: As there.
         labels: As there.
@@ -175,6 +177,7 @@ def count_images(
     _check(header, form, masks)
     samples, *_ = _images(data, split, header, columns)
     _labels_of(samples, header, labels)
+    Journal(Path(out).expanduser()).check_folder()
     return len(samples)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Device
+from lookcloser.cli.terminal.options import LAST_SEED, Device
 
 
 def imagine(
@@ -30,7 +30,9 @@ def imagine(
         int | None,
         typer.Option(min=1, help="Gradient steps; default: 150, or at most 50 with --from."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise it starts from.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Seed of the noise it starts from.")
+    ] = 0,
     weights: Annotated[
         str, typer.Option(help="Weights of timm:NAME: pretrained, none, or a .safetensors FILE.")
     ] = "pretrained",
@@ -64,7 +66,7 @@ def imagine(
             if found.flipped
             else f"not taken for {found.target} within {found.steps} steps; try more --steps"
         )
-    typer.echo(save)
+    printing.print_path(save)
     printing.say(said)
     if image is not None:
         printing.next_step("explain", run, image, "--target", target)

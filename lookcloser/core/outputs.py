@@ -97,6 +97,19 @@ def free_place(path: str | Path, taken: set[str] | None = None) -> Path:
     return place
 
 
+def check_fillable(path: str | Path) -> Path:
+    """``path`` if files may be put into it beside what is there: a folder, or nothing yet.
+
+    Raises:
+        LookcloserError: If it, or what should be a folder above it, is something else.
+    """
+    path = Path(path)
+    there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    if not there.is_dir():
+        raise LookcloserError(f"{there}: not a folder", fix="Choose another place")
+    return path
+
+
 def check_folder(path: str | Path, option: str, besides: Collection[str] = ()) -> Path:
     """``path`` if it may be filled with results: it is not there, or empty.
 

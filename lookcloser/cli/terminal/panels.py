@@ -91,8 +91,9 @@ def _grid(records: Iterable[tuple[str, str]], narrow: int) -> Any:
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(ratio=None if narrow else 2, width=narrow or None)
-    grid.add_column(ratio=3)
+    # Words to choose from are folded, as what is cut off cannot be chosen.
+    grid.add_column(ratio=None if narrow else 2, width=narrow or None, overflow="fold")
+    grid.add_column(ratio=3, overflow="fold")
     for typed, said in records:
         grid.add_row(Text(typed, style="cyan"), Text(said))
     return grid
