@@ -16,6 +16,7 @@ from lookcloser.batch.processes import in_processes, in_this_process
 from lookcloser.batch.sources import Part, parts
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import write_text
+from lookcloser.core.storage.files import expanded
 from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.runtime import Answerer
 
@@ -99,7 +100,7 @@ def predict_source(
     _check(job, engine, processes, ray_address, share, part_images)
     answerer = job.answerer()
     answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
-    folder = Folder(job.out.expanduser(), job.writer)
+    folder = Folder(expanded(job.out), job.writer)
     folder.begin(_settings(job, answerer, sources, part_images))
     name = f"{share.number}-of-{share.of}"
     with only_one(folder.path, "another batch", f"{LOCK_FILE}-{name}"):
@@ -143,7 +144,7 @@ def check_source(
     _check(job, engine, processes, ray_address, share, part_images)
     answerer = job.answerer()
     answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
-    folder = Folder(job.out.expanduser(), job.writer)
+    folder = Folder(expanded(job.out), job.writer)
     folder.check(_settings(job, answerer, sources, part_images))
     plan = _planned(folder, sources, share, part_images)
     return plan.images - plan.done

@@ -20,7 +20,13 @@ from typing import Any
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.extras import needed
-from lookcloser.core.storage.files import find_images, missing_path, refuse_url, walk_files
+from lookcloser.core.storage.files import (
+    expanded,
+    find_images,
+    missing_path,
+    refuse_url,
+    walk_files,
+)
 from lookcloser.data.readers.tables.columns import image_column
 from lookcloser.data.shards.form import SUFFIX, archives_in, is_photo_name
 from lookcloser.data.shards.reading import images_in
@@ -129,12 +135,12 @@ def images_of(sources: Iterable[str]) -> Iterator[Source]:
 
 
 def _images_of(source: str) -> Iterator[Source]:
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         yield from _in_folder(path)
     elif not path.exists() and _RANGE.search(source):
         for name in _expanded(source):
-            yield from _in_archive(Path(name).expanduser())
+            yield from _in_archive(expanded(name))
     elif not path.exists() and glob.has_magic(source) and source.endswith(SUFFIX):
         for name in sorted(glob.glob(str(path))):
             yield from _in_archive(Path(name))
@@ -183,7 +189,7 @@ def _in_list(path: Path) -> Iterator[Source]:
     for text in read(path):
         refuse_url(text)
         if text:
-            yield path.parent / Path(text).expanduser()
+            yield path.parent / expanded(text)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -164,4 +164,4 @@ def _said(error: Exception) -> str | None:
         return None
     reason = error.strerror or str(error) or type(error).__name__
     line = f"{error.filename}: {reason}" if error.filename is not None else reason
-    return f"{' '.join(str(line).split())}. --debug shows where."
+    return f"{printable(' '.join(str(line).split()))}. --debug shows where."

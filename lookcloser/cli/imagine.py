@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import LAST_SEED, Device
+from lookcloser.core.wording import count
 
 
 def imagine(
@@ -60,11 +61,12 @@ def imagine(
         found = fool(recognizer.engine, image, target, max_steps=steps or 50)
         titles = ["original", f"taken for {found.target}", "change, made visible"]
         save_image(contact_sheet([found.original, found.fooling, found.change], titles, 3), save)
+        made = count(found.steps, "step")
         said = (
-            f"taken for {found.target} after {found.steps} steps; "
+            f"taken for {found.target} after {made}; "
             f"changed by {found.strength:.2f} of 255 (root mean square)"
             if found.flipped
-            else f"not taken for {found.target} within {found.steps} steps; try more --steps"
+            else f"not taken for {found.target} within {made}; try more --steps"
         )
     printing.print_path(save)
     printing.say(said)

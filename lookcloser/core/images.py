@@ -24,6 +24,7 @@ from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
+    expanded,
     find_images,
     list_images,
     missing_path,
@@ -95,7 +96,7 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
 
 def _file(source: str | Path) -> Path:
     refuse_url(source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if not path.exists():
         raise missing_path(source, "file")
     if path.is_dir():

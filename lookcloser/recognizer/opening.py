@@ -10,7 +10,7 @@ import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import with_box_rule
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import expanded, missing_path
 from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
@@ -52,7 +52,7 @@ def load_run(
             f"{path}: an exported file, which can only answer and annotate",
             fix="Give the run that it was exported from",
         )
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.exists():
         raise missing_path(path, "run or model")
     folder = path if path.is_dir() else None

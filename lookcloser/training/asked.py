@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import UsageError, flag
-from lookcloser.core.storage.files import missing_path, refuse_url
+from lookcloser.core.storage.files import expanded, missing_path, refuse_url
 from lookcloser.training.folder import read_config, refuse_used
 from lookcloser.training.options import TrainOptions, make_options
 
@@ -25,7 +25,7 @@ def check_new(
         raise UsageError("no data given", fix="Name a folder or table of images")
     chosen = make_options(**options)
     refuse_url(data)
-    if not Path(data).expanduser().exists():
+    if not expanded(data).exists():
         raise missing_path(data)
     if chosen.weights not in {"pretrained", "none"} and not Path(chosen.weights).exists():
         raise UsageError(
@@ -33,7 +33,7 @@ def check_new(
             allowed="pretrained, none, a run folder or a .safetensors file",
         )
     if out is not None:
-        refuse_used(Path(out).expanduser())
+        refuse_used(expanded(out))
     return data, chosen
 
 
@@ -57,6 +57,6 @@ def check_resumed(
             allowed="--epochs, for more of them",
             fix=f"Leave out {', '.join(given)}",
         )
-    its, _ = read_config(Path(resume).expanduser())
+    its, _ = read_config(expanded(resume))
     if not Path(its).exists():
         raise missing_path(its)

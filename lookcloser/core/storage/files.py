@@ -25,6 +25,11 @@ _CLUTTER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "__pycache__"})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
+def expanded(path: str | Path) -> Path:
+    """``path`` with the home folder for its ~; with the ~ of a user who is not there, as it is."""
+    return Path(os.path.expanduser(path))
+
+
 def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserError:
     """The error for a path that does not exist; offers near names in the folder where it ends."""
     shown, path = path, Path(path)
@@ -168,7 +173,7 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
 
 def _expand(source: str | Path) -> list[Path]:
     refuse_url(source)
-    path = Path(source).expanduser()
+    path = expanded(source)
     if path.is_dir():
         photos = tuple(IMAGE_SUFFIXES | HEIC_SUFFIXES)  # without its extra, reading one says so
         images = [path / name for name in sorted(walk_files(path)) if _ends(name, photos)]
