@@ -40,6 +40,13 @@ def load_run(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
+    for option, value in (("weights", weights), ("model_kwargs", model_kwargs)):
+        if value not in ("pretrained", None, {}):
+            raise UsageError(
+                f"{{}} {value}: only for timm:NAME, and {path} has its own weights",
+                fix="Leave it out",
+                option=option,
+            )
     path = fetched(path)
     if is_onnx(path):
         raise UsageError(
