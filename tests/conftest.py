@@ -26,6 +26,10 @@ if os.environ.get("LOOKCLOSER_TEST_GPU"):
 else:
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
+# The package is compiled once, not by each program that tests start, which takes it half a second;
+# where PYTHONDONTWRITEBYTECODE is set it would be.
+sys.dont_write_bytecode = False
+
 # Nothing of what is imported is ever garbage: a look at each of its million objects costs half a
 # second, again and again. `pytest_runtestloop` switches this on again.
 gc.disable()

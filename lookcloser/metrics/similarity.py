@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.stats import rankdata
 
 from lookcloser.core import LookcloserError
 from lookcloser.metrics.maps import Maps, as_maps, min_max
@@ -30,6 +29,8 @@ def rank_correlation(first: ArrayLike, second: ArrayLike) -> Floats:
     Raises:
         LookcloserError: If shapes differ or a map is not finite.
     """
+    from scipy.stats import rankdata  # half a second, and only few programs rank
+
     a, b = (rankdata(maps.reshape(len(maps), -1), axis=1) for maps in _pair(first, second))
     a -= a.mean(axis=1, keepdims=True)
     b -= b.mean(axis=1, keepdims=True)

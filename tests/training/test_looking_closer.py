@@ -33,11 +33,11 @@ def scenes(count, split, seed):
 
 
 def train(tmp_path, **options):
-    samples = (*scenes(600, "train", 0), *scenes(150, "test", 1))
+    samples = (*scenes(480, "train", 0), *scenes(120, "test", 1))
     catalog = Catalog(Path(), "", "classification", NAMES, samples)
     chosen = make_options(
-        backbone="test_resnet", weights="none", stride=8, size=INPUT, batch_size=32, workers=0,
-        augment="shift", flip=False, epochs=9, **options,
+        backbone="test_resnet", weights="none", stride=8, size=INPUT, batch_size=16, workers=0,
+        augment="shift", flip=False, epochs=6, **options,
     )  # fmt: skip
     fit(catalog, chosen, tmp_path / "run", quiet=True)
     model, header = load_model_file(tmp_path / "run" / "model.safetensors")
