@@ -71,6 +71,7 @@ def test_what_one_part_cannot_be_is_said_and_the_next_is_answered(photos, job):
 
 PROGRAM = """
 import os, sys
+from lookcloser.batch import worker
 
 def serve(given, told):
     os.write(1, b"a library prints\\n")
