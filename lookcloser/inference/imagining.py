@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource, load_image
+from lookcloser.core.options import at_least
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
 from lookcloser.explain.class_visualization import class_visualization
 from lookcloser.explain.fooling_images import fooling_images
@@ -61,8 +61,7 @@ def imagine_class(
         LookcloserError: For an unknown class, no step, and a captioner.
     """
     index = _target(engine.header, target)
-    if steps < 1:
-        raise UsageError(f"steps = {steps}", allowed="1 or more")
+    at_least(1, steps=steps)
     preprocessing = engine.header.preprocessing
     low, high = _bounds(preprocessing)
     images = class_visualization(
@@ -86,8 +85,7 @@ def fool(engine: AnyEngine, image: ImageSource, target: str, *, max_steps: int =
         LookcloserError: As `imagine_class`, and for an image that cannot be read.
     """
     index = _target(engine.header, target)
-    if max_steps < 1:
-        raise UsageError(f"max_steps = {max_steps}", allowed="1 or more")
+    at_least(1, max_steps=max_steps)
     preprocessing = engine.header.preprocessing
     pixels = input_pixels(load_image(image), preprocessing)
     found = fooling_images(engine.model, engine.images(pixels[None]), index, max_steps=max_steps)

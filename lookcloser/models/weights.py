@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import own_path
 from lookcloser.models.backbone import Backbone, check_backbone, check_options
 from lookcloser.models.installed import INSTALLED, installed_weights
 
@@ -155,7 +156,7 @@ def _from_file(backbone: Backbone, path: Path) -> str:
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
-    path = path.expanduser()
+    path = own_path(path)
     if not path.is_file():
         raise LookcloserError(
             f"{path}: no such file of weights", allowed="pretrained, none or a .safetensors file"

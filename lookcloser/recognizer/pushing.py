@@ -16,6 +16,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.images import ImageSource
 from lookcloser.core.results.scores import Score
 from lookcloser.core.storage.atomic import replacing
+from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.hub import check_repository
@@ -207,7 +208,7 @@ def _place(out: str | Path | None, dry_run: bool) -> Path | None:
         return None
     if not dry_run:
         raise UsageError("--out without --dry-run", fix="Give --dry-run beside it")
-    place = Path(out).expanduser()
+    place = own_path(out)
     if place.exists() and not _is_empty(place):
         raise UsageError(f"{out}: not an empty folder", fix="Name one that is not there")
     return place

@@ -15,6 +15,7 @@ import torch
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.results import galleries
 from lookcloser.core.results.audit import Audit
+from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_as_trained
 from lookcloser.evaluation import evaluate_data
@@ -126,7 +127,7 @@ def page_place(recognizer: Recognizer, out: str | Path | None, name: str) -> Pat
         LookcloserError: For a model from a single file, without a file asked for.
     """
     if out is not None:
-        return Path(out).expanduser()
+        return own_path(out)
     if recognizer.folder is None:
         raise UsageError(
             f"No place for {name}: this model is a single file", fix=f"Name the page: --out {name}"

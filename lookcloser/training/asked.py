@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import UsageError, flag
-from lookcloser.core.storage.files import missing_path, refuse_url
+from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_url
 from lookcloser.training.folder import read_config, refuse_used
 from lookcloser.training.options import TrainOptions, make_options
 
@@ -29,12 +29,12 @@ def check_new(
         raise UsageError("no data given", fix="Name a folder or table of images")
     chosen = make_options(**options)
     refuse_url(data)
-    if not Path(data).expanduser().exists():
+    if not is_there(own_path(data)):
         raise missing_path(data)
     if chosen.weights not in {"pretrained", "none"}:
         chosen = replace(chosen, weights=str(_absolute(chosen.weights)))
     if out is not None:
-        refuse_used(Path(out).expanduser())
+        refuse_used(own_path(out))
     return data, chosen
 
 
@@ -58,14 +58,14 @@ def check_resumed(
             allowed="--epochs, for more of them",
             fix=f"Leave out {', '.join(given)}",
         )
-    its, _ = read_config(Path(resume).expanduser())
+    its, _ = read_config(own_path(resume))
     if not Path(its).exists():
         raise missing_path(its)
 
 
 def _absolute(weights: str) -> Path:
     """A run is named itself, not a link to it: ``latest`` is to be another one soon."""
-    path = Path(weights).expanduser()
+    path = own_path(weights)
     if path.is_dir():
         return path.resolve()
     if path.exists():

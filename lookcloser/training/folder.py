@@ -15,7 +15,7 @@ import yaml
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.outputs import is_empty
 from lookcloser.core.storage.atomic import make_folder, refused, write_text
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import missing_path, own_path
 from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import TrainOptions, make_options
@@ -61,7 +61,7 @@ def write_config(folder: Path, data: str | Path, options: TrainOptions, command:
     """What `read_config` and `read_command` read, atomically."""
     config = {
         "lookcloser": __version__,
-        "data": str(Path(data).expanduser().resolve()),
+        "data": str(own_path(data).resolve()),
         "command": command,
         "options": options.to_dict(),
     }
@@ -90,7 +90,7 @@ def new_run(data: Path, method: str, out: str | Path | None) -> Iterator[Path]:
         LookcloserError: If something is in the folder, or another training is at work there.
     """
     if out is not None:
-        folder = Path(out).expanduser()
+        folder = own_path(out)
         above = [place for place in (folder, *folder.parents) if not place.exists()]
         make_folder(folder)
     else:
