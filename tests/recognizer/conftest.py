@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from lookcloser.recognizer import Recognizer
 
 NAMES = ("blue", "green", "red")
 
@@ -43,3 +47,27 @@ def untrained_run(untrained_file: Path, squares: Path, tmp_path: Path) -> Path:
     (folder / MODEL_FILE).write_bytes(untrained_file.read_bytes())
     write_config(folder, squares, make_options(method="cam"), "lookcloser train squares")
     return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(untrained_file: Path) -> Recognizer:
+    """Loaded once; the fixtures below put its network into recognizers that may be changed."""
+    from lookcloser.recognizer import load_run
+
+    return load_run(untrained_file, device="cpu")
+
+
+@pytest.fixture
+def alone(loaded: Recognizer) -> Recognizer:
+    """Of a single file."""
+    from lookcloser.recognizer import Recognizer
+
+    return Recognizer(loaded.model, loaded.header, device="cpu")
+
+
+@pytest.fixture
+def of_run(loaded: Recognizer, untrained_run: Path) -> Recognizer:
+    """Of a run, with its folder and data."""
+    from lookcloser.recognizer import Recognizer
+
+    return Recognizer(loaded.model, loaded.header, device="cpu", folder=untrained_run)

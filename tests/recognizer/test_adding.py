@@ -49,9 +49,11 @@ def more(squares: Path, run: Path) -> Catalog:
     return Catalog(Path("more"), "", "classification", ("pink", "red", "ruby"), samples)
 
 
-def test_what_is_for_training_is_added_and_nothing_else(run: Path, more: Catalog) -> None:
-    added = add("~/run", more)
-    assert (added.images, added.new, added.total, added.skipped) == (3, ("ruby",), 51, {})
+def test_what_is_for_training_and_can_be_read_is_added(run: Path, more: Catalog) -> None:
+    broken = Sample("broken.png", Path("nowhere.png"), ("red",), split="train")
+    added = add("~/run", replace(more, samples=(*more.samples, broken)))
+    assert (added.images, added.new, added.total) == (3, ("ruby",), 51)
+    assert list(added.skipped) == ["broken.png"]
     header = read_header(run / "model.safetensors")
     assert header == added.header
     assert header.names == ("blue", "green", "red", "ruby"), "pink is only of test"
@@ -60,9 +62,14 @@ def test_what_is_for_training_is_added_and_nothing_else(run: Path, more: Catalog
     assert isinstance(lc.load(run), Recognizer)
 
 
-def test_a_file_that_is_named_leaves_the_run_alone(run: Path, more: Catalog) -> None:
+def test_a_file_that_is_named_leaves_the_run_alone(run: Path, squares: Path) -> None:
+    """And a table is read by the columns that are named."""
+    shutil.copy(squares / "test" / "red" / "0.png", "a.png")
+    Path("more.csv").write_text("what,file\nruby,a.png\n")
     before = (run / "model.safetensors").read_bytes()
-    add(run / "model.safetensors", more, out="~/new/more.safetensors")
+    columns, out = "image=file,label=what", "~/new/more.safetensors"
+    added = add(run / "model.safetensors", "more.csv", columns=columns, out=out)
+    assert added.new == ("ruby",)
     assert (run / "model.safetensors").read_bytes() == before
     assert read_header(Path("new/more.safetensors")).names[-1] == "ruby"
 
@@ -71,22 +78,13 @@ def test_added_twice_an_image_counts_twice_and_groups_of_both_are_kept(
     run: Path, more: Catalog
 ) -> None:
     add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
-    again = add(run, replace(more, parents={"blue": "cold"}))
-    assert (again.new, again.total) == ((), 54)
+    white = Sample("white", np.full((40, 30, 3), 255, np.uint8), ("white",), split="train")
+    samples = (*more.samples, white)
+    again = add(run, replace(more, samples=samples, parents={"blue": "cold"}))
+    assert (again.new, again.total) == (("white",), 55)
     assert again.header.parents == {"ruby": "reddish", "red": "reddish", "blue": "cold"}
-
-
-def test_a_table_is_read_by_the_columns_that_are_named(run: Path, squares: Path) -> None:
-    shutil.copy(squares / "test" / "red" / "0.png", "a.png")
-    Path("more.csv").write_text("what,file\nruby,a.png\n")
-    assert add(run, "more.csv", columns="image=file,label=what").new == ("ruby",)
-
-
-def test_an_image_that_cannot_be_read_is_listed(run: Path, more: Catalog) -> None:
-    broken = Sample("broken.png", Path("nowhere.png"), ("red",), split="train")
-    added = add(run, replace(more, samples=(*more.samples, broken)))
-    assert list(added.skipped) == ["broken.png"]
-    assert added.images == 3
+    (answer,) = lc.load(run).predict(white.source)
+    assert answer.labels[0].name == "white"
 
 
 def test_a_new_class_without_a_readable_image_is_refused(run: Path, more: Catalog) -> None:
@@ -113,12 +111,3 @@ def test_data_without_anything_to_add_is_refused(run: Path, more: Catalog, squar
     tags = replace(read_data(squares), task="multilabel")
     with pytest.raises(LookcloserError, match="a data set for multilabel.*answers classification"):
         add(run, tags)
-
-
-def test_pixels_can_be_added_too(run: Path) -> None:
-    pixels = np.full((40, 30, 3), 255, np.uint8)
-    sample = Sample("white", pixels, ("white",), split="train")
-    added = add(run, Catalog(Path("x"), "", "classification", ("white",), (sample,)))
-    assert added.new == ("white",)
-    (answer,) = lc.load(run).predict(pixels)
-    assert answer.labels[0].name == "white"

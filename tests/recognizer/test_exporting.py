@@ -14,25 +14,15 @@ from lookcloser.core import LookcloserError
 from lookcloser.core.errors import UsageError
 from lookcloser.data import Catalog, read_data
 from lookcloser.export import Differences
-from lookcloser.recognizer import Recognizer, exporting, load_run
+from lookcloser.recognizer import Recognizer, exporting
 from lookcloser.recognizer.exporting import ExportResult, export_run
 from tests.stock import stock
 
 
-@pytest.fixture
-def recognizer(untrained_run: Path) -> Recognizer:
-    return load_run(untrained_run, device="cpu")
-
-
-@pytest.fixture
-def alone(untrained_file: Path) -> Recognizer:
-    return load_run(untrained_file, device="cpu")
-
-
 class TestPlaces:
-    def test_without_a_wish_the_file_goes_into_the_run(self, recognizer: Recognizer) -> None:
-        assert recognizer.folder is not None
-        assert exporting._path(recognizer, None) == recognizer.folder / "model.onnx"
+    def test_without_a_wish_the_file_goes_into_the_run(self, of_run: Recognizer) -> None:
+        assert of_run.folder is not None
+        assert exporting._path(of_run, None) == of_run.folder / "model.onnx"
 
     def test_a_name_may_be_in_capitals_and_begin_at_home(
         self, alone: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -42,9 +32,9 @@ class TestPlaces:
         assert exporting._path(alone, "~/a/M.ONNX") == tmp_path / "a" / "M.ONNX"
 
     @pytest.mark.parametrize("out", ["m.pt", "m", "onnx", "m.onnx.txt"])
-    def test_another_ending_is_refused(self, recognizer: Recognizer, out: str) -> None:
+    def test_another_ending_is_refused(self, of_run: Recognizer, out: str) -> None:
         with pytest.raises(UsageError, match=rf"{out}: not the name of an ONNX file"):
-            exporting._path(recognizer, out)
+            exporting._path(of_run, out)
 
     @pytest.mark.parametrize("form", ["onnx", "web"])
     def test_a_single_file_has_no_place_of_its_own(self, alone: Recognizer, form: str) -> None:
@@ -53,10 +43,10 @@ class TestPlaces:
             alone.export(form=form)
 
     def test_a_page_is_called_as_its_run_as_timm_does_or_as_its_folder(
-        self, recognizer: Recognizer, alone: Recognizer, tmp_path: Path
+        self, of_run: Recognizer, alone: Recognizer, tmp_path: Path
     ) -> None:
         place = tmp_path / "pages"
-        assert exporting._title(recognizer, place) == "my run"
+        assert exporting._title(of_run, place) == "my run"
         assert exporting._title(alone, place) == "pages"
         assert exporting._title(stock("test_resnet", tmp_path), place) == "test_resnet"
 
@@ -78,38 +68,36 @@ class TestRefusals:
         ],
     )
     def test_options_that_do_nothing_are_refused(
-        self, recognizer: Recognizer, options: dict[str, Any], message: str
+        self, of_run: Recognizer, options: dict[str, Any], message: str
     ) -> None:
         pytest.importorskip("onnxscript", reason="export asks for its extra first")
         given = {"int8": False, "calibrate": None, "form": "onnx", "ort": None, **options}
         with pytest.raises(UsageError, match=message):
-            export_run(recognizer, None, **given)
+            export_run(of_run, None, **given)
 
 
 class TestImages:
     def test_a_file_is_checked_on_images_far_from_training(
-        self, recognizer: Recognizer, squares: Path
+        self, of_run: Recognizer, squares: Path
     ) -> None:
         catalog = read_data(squares)
-        found = exporting._images(recognizer.engine, catalog, 5)
+        found = exporting._images(of_run.engine, catalog, 5)
         assert found.source == f"5 images of test of {squares.name}"
         assert found.pixels.shape == (5, 3, 32, 32)
         trained = replace(catalog, samples=catalog.split("train"))
-        assert " of train of " in exporting._images(recognizer.engine, trained, 5).source
+        assert " of train of " in exporting._images(of_run.engine, trained, 5).source
 
     @pytest.mark.parametrize("catalog", [None, Catalog(Path(), "", "classification", (), ())])
-    def test_without_data_they_are_drawn(
-        self, recognizer: Recognizer, catalog: Catalog | None
-    ) -> None:
-        found = exporting._images(recognizer.engine, catalog, 400)
+    def test_without_data_they_are_drawn(self, of_run: Recognizer, catalog: Catalog | None) -> None:
+        found = exporting._images(of_run.engine, catalog, 400)
         assert found.source == "drawn images"
         assert len(found.pixels) == exporting.CHECKED, "however many were wanted"
-        assert len(exporting._images(recognizer.engine, catalog, 3).pixels) == 3
+        assert len(exporting._images(of_run.engine, catalog, 3).pixels) == 3
 
     def test_ranges_come_from_training_images_or_the_folder_that_is_named(
-        self, recognizer: Recognizer, squares: Path
+        self, of_run: Recognizer, squares: Path
     ) -> None:
-        engine, catalog = recognizer.engine, read_data(squares)
+        engine, catalog = of_run.engine, read_data(squares)
         pixels, words = exporting._calibration(engine, catalog, None)
         assert words == f"48 images of train of {squares.name}"
         assert pixels.dtype == np.uint8
@@ -120,9 +108,9 @@ class TestImages:
             exporting._calibration(engine, None, None)
 
     def test_eight_bits_are_measured_on_the_data_before_the_folder(
-        self, recognizer: Recognizer, squares: Path
+        self, of_run: Recognizer, squares: Path
     ) -> None:
-        engine, folder = recognizer.engine, squares / "test" / "red"
+        engine, folder = of_run.engine, squares / "test" / "red"
         found = exporting._measured(engine, read_data(squares), folder)
         assert found.source == f"18 images of test of {squares.name}"
         assert found.labels is not None
@@ -130,8 +118,8 @@ class TestImages:
         assert exporting._measured(engine, None, None).source == "drawn images"
 
 
-def test_a_network_elsewhere_is_copied_and_stays_there(recognizer: Recognizer) -> None:
-    engine = recognizer.engine
+def test_a_network_elsewhere_is_copied_and_stays_there(of_run: Recognizer) -> None:
+    engine = of_run.engine
     assert exporting._on_cpu(engine) is engine
     elsewhere: Any = replace(engine, device=torch.device("meta"))
     moved = exporting._on_cpu(elsewhere)
@@ -141,7 +129,7 @@ def test_a_network_elsewhere_is_copied_and_stays_there(recognizer: Recognizer) -
 
 
 def test_the_form_gets_the_arguments_in_its_order(
-    recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
+    of_run: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("onnxscript", reason="export asks for its extra first")
     asked: list[Any] = []
@@ -151,5 +139,5 @@ def test_the_form_gets_the_arguments_in_its_order(
         return ExportResult(Path("x"), Differences(0, 0.0), "")
 
     monkeypatch.setattr(exporting, "export_web", written)
-    recognizer.export("place", form="web", int8=True, calibrate="photos", ort="cdn")
-    assert asked == [(recognizer, "place", True, "photos", "cdn")]
+    of_run.export("place", form="web", int8=True, calibrate="photos", ort="cdn")
+    assert asked == [(of_run, "place", True, "photos", "cdn")]

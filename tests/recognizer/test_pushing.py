@@ -17,15 +17,10 @@ from lookcloser.core.errors import UsageError
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction
 from lookcloser.data import Catalog, Sample, read_data
-from lookcloser.recognizer import Recognizer, load_run, pushing
+from lookcloser.recognizer import Recognizer, pushing
 
 FILES = ("README.md", "evidence.png", "model.safetensors")
 NAME = "me/squares"
-
-
-@pytest.fixture
-def recognizer(untrained_file: Path) -> Recognizer:
-    return load_run(untrained_file, device="cpu")
 
 
 def made(recognizer: Recognizer, **options: Any) -> pushing.Pushed:
@@ -33,13 +28,13 @@ def made(recognizer: Recognizer, **options: Any) -> pushing.Pushed:
 
 
 def test_a_dry_run_writes_what_would_be_sent(
-    recognizer: Recognizer, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: Recognizer, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setattr(pushing, "upload", None)  # which would be called
     told: list[tuple[int, int]] = []
-    done = made(recognizer, data=squares, out="~/card", license="mit",
+    done = made(alone, data=squares, out="~/card", license="mit",
                 progress=lambda *given: told.append(given))  # fmt: skip
     assert (done.url, done.files) == ("", FILES)
     assert sorted(file.name for file in (tmp_path / "card").iterdir()) == sorted(FILES)
@@ -53,7 +48,7 @@ def test_a_dry_run_writes_what_would_be_sent(
 
 
 def test_a_push_that_fails_leaves_no_files_behind(
-    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    alone: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside those of the system's temporary folder, which is emptied."""
     sent: list[Path] = []
@@ -65,7 +60,7 @@ def test_a_push_that_fails_leaves_no_files_behind(
 
     monkeypatch.setattr(pushing, "upload", fails)
     with pytest.raises(LookcloserError, match="No network"):
-        recognizer.push(NAME, private=True)
+        alone.push(NAME, private=True)
     assert not sent[0].exists()
 
 
@@ -82,7 +77,7 @@ def test_a_push_that_fails_leaves_no_files_behind(
     ],
 )
 def test_wrong_usage_is_said_before_the_work(
-    recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    alone: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     options: dict[str, Any], message: str,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
@@ -91,7 +86,7 @@ def test_wrong_usage_is_said_before_the_work(
     (tmp_path / "file").touch()
     monkeypatch.setattr(pushing, "data_of_run", None)  # the work
     with pytest.raises(UsageError, match=message):
-        recognizer.push(NAME, **{"dry_run": True, **options})
+        alone.push(NAME, **{"dry_run": True, **options})
 
 
 def of_splits(squares: Path, *splits: str) -> Catalog:
@@ -110,25 +105,25 @@ def of_splits(squares: Path, *splits: str) -> Catalog:
     ],
 )
 def test_scores_are_of_images_that_were_not_learned_from(
-    recognizer: Recognizer,
+    alone: Recognizer,
     squares: Path,
     splits: Sequence[str],
     asked: str | None,
     scored: str | None,
 ) -> None:
-    done = made(recognizer, data=of_splits(squares, *splits), split=asked, image=False)
+    done = made(alone, data=of_splits(squares, *splits), split=asked, image=False)
     if scored is None:
         assert done.scored == "images left out of the training, without intervals"
         assert "val_acc" in done.card
         return
     assert done.scored == f"{scored} of {squares}"
-    top1 = recognizer.evaluate(of_splits(squares, scored), scored)["top1"]
+    top1 = alone.evaluate(of_splits(squares, scored), scored)["top1"]
     assert f"| top1 | {top1:.4f} |" in done.card
 
 
-def test_without_data_no_split_can_be_scored(recognizer: Recognizer) -> None:
+def test_without_data_no_split_can_be_scored(alone: Recognizer) -> None:
     with pytest.raises(UsageError, match="--split val: no data to score. Give --data"):
-        made(recognizer, split="val")
+        made(alone, split="val")
 
 
 def answer(name: str | None, score: float = 0.5, **given: Any) -> Prediction:
@@ -185,16 +180,16 @@ class TestShown:
         assert pushing._shown(asked, pushing._Found((), "test"), False) is None
 
 
-def test_a_picture_in_memory_has_no_path_to_be_named_by(recognizer: Recognizer) -> None:
-    done = made(recognizer, image=np.zeros((8, 8, 3), np.uint8))
+def test_a_picture_in_memory_has_no_path_to_be_named_by(alone: Recognizer) -> None:
+    done = made(alone, image=np.zeros((8, 8, 3), np.uint8))
     assert done.shown == "an image"
     assert "evidence.png" in done.card
 
 
 def test_the_data_is_named_by_its_folder_alone(
-    recognizer: Recognizer, squares: Path, monkeypatch: pytest.MonkeyPatch
+    alone: Recognizer, squares: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(squares)
-    done = made(recognizer, data=".", image=False)
+    done = made(alone, data=".", image=False)
     assert squares.name in done.card
     assert str(squares.parent) not in done.card

@@ -12,29 +12,23 @@ import pytest
 from lookcloser.core.errors import UsageError
 from lookcloser.core.results.audit import Audit
 from lookcloser.data import Catalog, Sample, read_data
-from lookcloser.recognizer import Recognizer, load_run, reporting
+from lookcloser.recognizer import Recognizer, reporting
 from lookcloser.recognizer.reporting import page_place
 from lookcloser.version import __version__
 
 
-@pytest.fixture
-def recognizer(untrained_run: Path) -> Recognizer:
-    return load_run(untrained_run, device="cpu")
-
-
 class TestPlace:
     def test_in_the_run_or_where_it_was_asked_for(
-        self, recognizer: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, of_run: Recognizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("USERPROFILE", str(tmp_path))
-        assert recognizer.folder is not None
-        assert page_place(recognizer, None, "x.html") == recognizer.folder / "x.html"
-        assert page_place(recognizer, "a/b.html", "x.html") == Path("a/b.html")
-        assert page_place(recognizer, "~/b.html", "x.html") == tmp_path / "b.html"
+        assert of_run.folder is not None
+        assert page_place(of_run, None, "x.html") == of_run.folder / "x.html"
+        assert page_place(of_run, "a/b.html", "x.html") == Path("a/b.html")
+        assert page_place(of_run, "~/b.html", "x.html") == tmp_path / "b.html"
 
-    def test_a_single_file_has_none(self, untrained_file: Path, squares: Path) -> None:
-        alone = load_run(untrained_file)
+    def test_a_single_file_has_none(self, alone: Recognizer, squares: Path) -> None:
         assert page_place(alone, "b.html", "x.html") == Path("b.html")
         for write, name in ((alone.report, "report"), (alone.audit_report, "audit")):
             with pytest.raises(UsageError, match=f"No place for {name}.html: .*--out {name}.html"):
@@ -64,10 +58,10 @@ class TestHistory:
 
 class TestAbout:
     def test_what_is_known_is_said_and_nothing_else(
-        self, recognizer: Recognizer, squares: Path
+        self, of_run: Recognizer, squares: Path
     ) -> None:
         catalog = read_data(squares)
-        about = reporting._about(recognizer, catalog)
+        about = reporting._about(of_run, catalog)
         assert list(about) == [
             "method", "backbone", "first weights", "seed", "input", "data", "versions", "command"
         ]  # fmt: skip
@@ -76,16 +70,16 @@ class TestAbout:
         assert about["command"] == "lookcloser train squares"
         assert about["versions"].startswith(f"lookcloser {__version__}, torch ")
 
-    def test_width_comes_first_as_on_a_screen(self, recognizer: Recognizer, squares: Path) -> None:
-        wide = replace(recognizer.header.preprocessing, size=(24, 48))
-        recognizer.header = replace(recognizer.header, preprocessing=wide)
-        about = reporting._about(recognizer, read_data(squares))
+    def test_width_comes_first_as_on_a_screen(self, of_run: Recognizer, squares: Path) -> None:
+        wide = replace(of_run.header.preprocessing, size=(24, 48))
+        of_run.header = replace(of_run.header, preprocessing=wide)
+        about = reporting._about(of_run, read_data(squares))
         assert about["input"] == "48 × 24 px"
 
-    def test_the_recipe_has_its_reasons(self, recognizer: Recognizer, squares: Path) -> None:
+    def test_the_recipe_has_its_reasons(self, of_run: Recognizer, squares: Path) -> None:
         said = {"recipe": "closed-form", "why this recipe": "asked for", "zoom": "not tried; x"}
-        recognizer.header = replace(recognizer.header, provenance=said)
-        about = reporting._about(recognizer, read_data(squares))
+        of_run.header = replace(of_run.header, provenance=said)
+        about = reporting._about(of_run, read_data(squares))
         assert (about["recipe"], about["why this recipe"], about["second look"]) == tuple(
             said.values()
         )
@@ -136,27 +130,27 @@ class TestData:
 
 
 @pytest.fixture(scope="module")
-def audited(untrained_file: Path, squares: Path) -> Audit:
-    return load_run(untrained_file).audit(squares, "train", per_class=8)
+def audited(loaded: Recognizer, squares: Path) -> Audit:
+    return loaded.audit(squares, "train", per_class=8)
 
 
 class TestPages:
     def test_an_audit_that_was_made_is_not_made_again(
         self,
-        recognizer: Recognizer,
+        of_run: Recognizer,
         squares: Path,
         audited: Audit,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         monkeypatch.setattr(Recognizer, "audit", None)
-        page, _ = recognizer.report(squares, audited=audited)
-        assert recognizer.folder is not None
-        assert page == recognizer.folder / "report.html"
+        page, _ = of_run.report(squares, audited=audited)
+        assert of_run.folder is not None
+        assert page == of_run.folder / "report.html"
         assert "lookcloser train squares" in page.read_text(encoding="utf-8")
 
     def test_an_audit_page_is_called_by_its_data_and_question(
         self,
-        recognizer: Recognizer,
+        of_run: Recognizer,
         squares: Path,
         audited: Audit,
         monkeypatch: pytest.MonkeyPatch,
@@ -169,11 +163,11 @@ class TestPages:
 
         monkeypatch.setattr(Recognizer, "audit", audit)
         monkeypatch.chdir(squares)
-        page, found = recognizer.audit_report(".", "val", per_class=9)
+        page, found = of_run.audit_report(".", "val", per_class=9)
         assert asked == [("val", {"per_class": 9})]
         assert found is audited
-        assert recognizer.folder is not None
-        assert page == recognizer.folder / "audit.html"
+        assert of_run.folder is not None
+        assert page == of_run.folder / "audit.html"
         text = page.read_text(encoding="utf-8")
         assert f"<title>{squares.name}: is cam right for the right reasons?" in text
         assert "lookcloser train squares" not in text, "the command made the model, not the audit"

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from lookcloser.recognizer import load_run
+from lookcloser.recognizer import Recognizer
 from lookcloser.recognizer.run_data import data_of_run
 from lookcloser.training.folder import write_config
 from lookcloser.training.options import make_options
 
 
-def test_it_is_read_as_it_was_split(untrained_run: Path, squares: Path, tmp_path: Path) -> None:
+def test_it_is_read_as_it_was_split(
+    of_run: Recognizer, untrained_run: Path, squares: Path, tmp_path: Path
+) -> None:
     for color in ("blue", "green", "red"):
         shutil.copytree(squares / "train" / color, tmp_path / "flat" / color)
     write_config(untrained_run, tmp_path / "flat", make_options(), "")
-    recognizer = load_run(untrained_run)
 
     def test_images(**splits: float) -> set[str]:
-        provenance = {**recognizer.header.provenance, "splits": splits}
-        recognizer.header = replace(recognizer.header, provenance=provenance)
-        catalog = data_of_run(recognizer)
+        of_run.header = replace(of_run.header, provenance={"splits": splits})
+        catalog = data_of_run(of_run)
         assert catalog is not None
         return {sample.name for sample in catalog.split("test")}
 
@@ -33,16 +33,15 @@ def test_it_is_read_as_it_was_split(untrained_run: Path, squares: Path, tmp_path
     assert test_images(seed=2, val_share=0.0, test_share=0.5) != first
 
 
-def test_a_single_file_has_none(untrained_file: Path) -> None:
-    assert data_of_run(load_run(untrained_file)) is None
+def test_a_single_file_has_none(alone: Recognizer) -> None:
+    assert data_of_run(alone) is None
 
 
 @pytest.mark.parametrize("broken", ["moved", "other task", "no config", "damaged config"])
 def test_data_that_is_of_no_use_is_none(
-    untrained_run: Path, squares: Path, tmp_path: Path, broken: str
+    of_run: Recognizer, untrained_run: Path, squares: Path, tmp_path: Path, broken: str
 ) -> None:
-    recognizer = load_run(untrained_run)
-    assert data_of_run(recognizer) is not None
+    assert data_of_run(of_run) is not None
     config = untrained_run / "config.yaml"
     if broken == "moved":
         write_config(untrained_run, tmp_path / "gone", make_options(), "")
@@ -54,4 +53,4 @@ def test_data_that_is_of_no_use_is_none(
         config.unlink()
     else:
         config.write_text("data: 2020-13-45")
-    assert data_of_run(recognizer) is None
+    assert data_of_run(of_run) is None
