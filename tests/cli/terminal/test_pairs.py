@@ -17,7 +17,7 @@ from lookcloser.core.errors import UsageError
         ("3", 3),
         ("-0.5", -0.5),
         ("1e-3", 0.001),
-        ("1E5", 100_000),
+        ("1E5", 1e5),
         (".5", 0.5),
         ("true", True),
         ("False", False),
@@ -37,7 +37,9 @@ def test_a_value_is_what_it_looks_like(text: str, value: object) -> None:
     assert (read, type(read)) == (value, type(value))
 
 
-@pytest.mark.parametrize("value", [1, 1e-7, -2.5e300, "", "1e-3", "no", "a: b", [1, "x"], {"a": None}])
+@pytest.mark.parametrize(
+    "value", [1, 1e-7, -2.5e300, "", "1e-3", "no", "a: b", [1, "x"], {"a": None}]
+)
 def test_json_is_read_back(value: Any) -> None:
     assert read_pairs([f"k={json.dumps(value)}"], "--x") == {"k": value}
 
