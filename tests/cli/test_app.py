@@ -8,7 +8,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 
 import pytest
