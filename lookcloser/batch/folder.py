@@ -9,7 +9,6 @@ answers a part writes to a file of its own there: one that was thought dead and 
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -57,12 +56,21 @@ class Folder:
             LookcloserError: If it was begun with other ones (the difference is named), or somebody
                 else's files are in it.
         """
+        file = self.path / SETTINGS
+        self.check(settings)
+        if not file.exists():
+            write_text(file, json.dumps(settings, indent=1) + "\n")
+            self.check(settings)  # another process may have begun at the same time
+        make_folder(self.work)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse what `begin` refuses, and write nothing."""
         file, wanted = self.path / SETTINGS, json.loads(json.dumps(settings))
         if not file.exists():
             # Several processes may begin at the same time: what they leave on the way is nobody's.
             besides = [entry.name for entry in _listed(self.path) if _is_own(entry.name)]
             check_folder(self.path, "--out", besides)
-            write_text(file, json.dumps(wanted, indent=1) + "\n")
+            return
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
             different = [key for key in wanted if found.get(key) != wanted[key]]
@@ -76,7 +84,6 @@ class Folder:
                 f"{self.path}: was begun with another {key} ({found.get(key)}, now {wanted[key]})",
                 fix="Choose another --out, or give the same as before",
             )
-        make_folder(self.work)
 
     def file(self, part: Part) -> Path:
         """Where a part is, or will be."""
@@ -89,7 +96,7 @@ class Folder:
 
     def digests(self) -> dict[int, str]:
         """The digests of the parts that are there, by number."""
-        found = (_PART.fullmatch(entry.name) for entry in os.scandir(self.path))
+        found = (_PART.fullmatch(entry.name) for entry in _listed(self.path))
         return {int(one[1]): one[2] for one in found if one and one[3] == self.form.suffix}
 
     def recovered(self, part: Part) -> dict[int, str]:

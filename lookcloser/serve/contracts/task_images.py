@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from http.client import HTTPException
-from pathlib import Path
 from typing import IO, Any
 from urllib.error import HTTPError
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
 from lookcloser.core.errors import UsageError
+from lookcloser.core.storage.files import own_path
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.images import Upload, from_data_url, shown_name
 from lookcloser.serve.limits import Access, Limits
@@ -45,7 +45,7 @@ class TaskImages:
     def __init__(self, access: Access, limits: Limits) -> None:
         self._limits = limits
         self._key = access.label_studio_key
-        self._root = None if access.files is None else Path(access.files).expanduser().resolve()
+        self._root = None if access.files is None else own_path(access.files).resolve()
         if self._root is not None and not self._root.is_dir():
             raise UsageError(f"{access.files}: not a folder", fix="Fix --files")
         self._base = None if access.label_studio is None else _parts(access.label_studio)
