@@ -43,7 +43,8 @@ def test_the_same_detail_is_found_and_said_to_be_in_the_data_alone(painted: Pain
     first = found.classes[0]
     assert (first.name, first.level) == ("red", "data")
     rows, columns = np.nonzero(first.place)
-    assert min(*rows, *columns) >= 6, "where the pattern is"
+    # The pattern is in the cells from 6 on; what is smoothed away reaches one cell further.
+    assert min(*rows, *columns) >= 5
     assert found.at("none") == tuple(one.name for one in found.classes[1:])
     assert set(first.measures) == set(EXPLAINED)
     assert [one.suspicion for one in found.classes] == sorted(
