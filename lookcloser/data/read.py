@@ -131,7 +131,7 @@ def read_as_trained(
 
 def _stored_columns(path: str | Path, header: ModelHeader) -> dict[str, str] | None:
     """What the training was told of the columns, where this data has them."""
-    stored, root = header.provenance.get(COLUMNS), Path(path).expanduser()
+    stored, root = header.provenance.get(COLUMNS), own_path(path)
     if not isinstance(stored, str):
         return None
     try:

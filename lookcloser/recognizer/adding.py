@@ -50,4 +50,4 @@ def add(
     if not isinstance(data, Catalog):
         header = read_header(file)
         data = read_as_trained(data, header, columns=columns, val_share=0.0, test_share=0.0)
-    return add_images(file, data, file if out is None else Path(out).expanduser())
+    return add_images(file, data, file if out is None else own_path(out))

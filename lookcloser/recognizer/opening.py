@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,13 @@ def load_run(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
+    for option, value in (("weights", weights), ("model_kwargs", model_kwargs)):
+        if value not in ("pretrained", None, {}):
+            raise UsageError(
+                f"{{}} {value}: only for timm:NAME, and {path} has its own weights",
+                fix="Leave it out",
+                option=option,
+            )
     path = fetched(path)
     if is_onnx(path):
         raise UsageError(
@@ -54,7 +62,7 @@ def load_run(
         raise LookcloserError(
             f"{path}: no {MODEL_FILE} in this folder",
             fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {path}`",
+            f"`lookcloser train --resume {shlex.quote(str(path))}`",
         )
     model, header = load_model_file(file)
     return Recognizer(model, with_box_rule(header, box_rule), device=device, folder=folder)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -41,7 +40,7 @@ def overlay(
     array = _map(heatmap)
     if array.min() < 0 or array.max() > 1:
         array = heatmaps_of(array)
-    if not isinstance(alpha, Real) or not 0 <= float(alpha) <= 1:
+    if not isinstance(alpha, int | float | np.floating) or not 0 <= float(alpha) <= 1:
         raise LookcloserError(f"alpha = {alpha}", allowed="A number from 0 to 1")
     return drawing.overlay(load_image(image), array, alpha, colormap)
 
