@@ -127,7 +127,7 @@ def predict(
         "part_images": part_images,
     }
     refuse("predict without --coverage", {"--sets": sets if coverage is None else None})
-    promised = {"coverage": coverage, "sets": sets or "lac"}
+    promised: dict[str, Any] = {"coverage": coverage, "sets": sets or "lac"}
     if out is not None:
         refuse("--out", {"--save": save, "--csv": csv, "--json": json})
         from lookcloser.batch import How, Job

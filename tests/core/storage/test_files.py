@@ -4,6 +4,7 @@ import pytest
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.storage.files import (
+    expanded,
     find_images,
     is_image_name,
     list_images,
@@ -189,3 +190,14 @@ def test_photos_of_phones_are_found_so_that_reading_can_say_what_they_need(
     (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert [path.name for path in find_images(tmp_path)] == ["IMG_1.HEIC", "a.jpg"]
+
+
+def test_only_a_user_who_is_there_has_a_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert expanded("~/a/~b") == tmp_path / "a" / "~b"
+    for name in ("~nobody-of-this-name/a", "a/~", ""):
+        assert expanded(name) == expanded(Path(name)) == Path(name)
+    with pytest.raises(LookcloserError, match="no such file or folder"):
+        find_images("~nobody-of-this-name/a.png")
