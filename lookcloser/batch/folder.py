@@ -26,7 +26,7 @@ from lookcloser.core.storage.locks import LOCK_FILE
 
 SETTINGS = "batch.json"
 WORK = ".work"
-_PART = re.compile(r"part-(\d{6,})-([0-9a-f]{12})")
+_PART = re.compile(r"part-(\d{6,})-([0-9a-f]{12})(\.\w+)")
 _LEFT_OVER = ".lookcloser-*.tmp"
 
 
@@ -96,8 +96,8 @@ class Folder:
 
     def digests(self) -> dict[int, str]:
         """The digests of the parts that are there, by number."""
-        found = (_PART.match(entry.name) for entry in _listed(self.path))
-        return {int(match[1]): match[2] for match in found if match}
+        found = (_PART.fullmatch(entry.name) for entry in _listed(self.path))
+        return {int(one[1]): one[2] for one in found if one and one[3] == self.form.suffix}
 
     def recovered(self, part: Part) -> dict[int, str]:
         """The lines of a part that a break left, by the numbers of their images.
@@ -120,7 +120,11 @@ class Folder:
 
     def vain(self, part: Part) -> int:
         """How often a part was begun by one who died before the first answer."""
-        return sum(file.stat().st_size == 0 for file in self._journals(part))
+        empty = 0
+        for file in self._journals(part):
+            with suppress(FileNotFoundError):  # another has finished the part in between
+                empty += file.stat().st_size == 0
+        return empty
 
     @contextmanager
     def journal(self, part: Part) -> Iterator[Journal]:

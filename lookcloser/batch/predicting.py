@@ -16,7 +16,6 @@ from lookcloser.batch.processes import in_processes, in_this_process
 from lookcloser.batch.sources import Part, parts
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import write_text
-from lookcloser.core.storage.files import expanded
 from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.runtime import Answerer
 
@@ -100,7 +99,7 @@ def predict_source(
     _check(job, engine, processes, ray_address, share, part_images)
     answerer = job.answerer()
     answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
-    folder = Folder(expanded(job.out), job.writer)
+    folder = Folder(job.out, job.writer)
     folder.begin(_settings(job, answerer, sources, part_images))
     name = f"{share.number}-of-{share.of}"
     with only_one(folder.path, "another batch", f"{LOCK_FILE}-{name}"):
@@ -144,7 +143,7 @@ def check_source(
     _check(job, engine, processes, ray_address, share, part_images)
     answerer = job.answerer()
     answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
-    folder = Folder(expanded(job.out), job.writer)
+    folder = Folder(job.out, job.writer)
     folder.check(_settings(job, answerer, sources, part_images))
     plan = _planned(folder, sources, share, part_images)
     return plan.images - plan.done
@@ -213,17 +212,23 @@ def _planned(folder: Folder, sources: Sequence[str], share: Share, part_images: 
     """
     there, images, done, number = folder.digests(), 0, 0, -1
     for part in parts(sources, part_images):
-        number, digest = part.number, there.get(part.number)
+        number, digest = part.number, there.pop(part.number, None)
         if digest is not None and digest != part.digest:
-            raise LookcloserError(
-                f"{folder.path}: the source has changed since it was begun (images "
-                f"{part.items[0].index:,} to {part.items[-1].index:,} are others)",
-                fix="Make it what it was, or choose another --out",
-            )
+            first, last = part.items[0].index, part.items[-1].index
+            raise _changed(folder, f"images {first:,} to {last:,} are others")
         if share.has(part.number):
             images += len(part.items)
             done += len(part.items) if digest else 0
+    if there:
+        raise _changed(folder, f"part {min(there)} is answered, and no image of it is left")
     return _Plan(images, done, number + 1)
+
+
+def _changed(folder: Folder, how: str) -> LookcloserError:
+    return LookcloserError(
+        f"{folder.path}: the source has changed since it was begun ({how})",
+        fix="Make it what it was, or choose another --out",
+    )
 
 
 def _closed(folder: Folder, plan: _Plan, share: Share, manifest: Manifest) -> BatchResult:

@@ -158,7 +158,7 @@ def predict(
     # Lines on a terminal are progress enough.
     shown = json or csv is not None
     with printing.progress("Answering", shown) as progress, _table_file(csv) as table:
-        how = {"top": top, "batch_size": batch_size, "workers": workers}
+        how: dict[str, Any] = {"top": top, "batch_size": batch_size, "workers": workers}
         for prediction in recognizer.stream(sources, **how, **promised):
             total += 1
             table(prediction)

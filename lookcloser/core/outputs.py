@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.files import expanded
+from lookcloser.core.storage.files import own_path
 
 MARK = "Made by lookcloser"
 _ENDS = 8192  # bytes at the beginning and at the end of a file in which its mark stands
@@ -68,7 +68,7 @@ def check_place(path: str | Path, option: str) -> Path:
     Raises:
         LookcloserError: If something is there that this package did not make.
     """
-    path = expanded(path)
+    path = own_path(path)
     if os.path.lexists(path) and not is_ours(path):
         kind = "folder" if path.is_dir() else "file"
         raise LookcloserError(

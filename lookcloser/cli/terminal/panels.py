@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from lookcloser.core.storage.files import expanded
+from lookcloser.core.storage.files import own_path
 
 CLOSE = 0.7  # of letters that a mistyped option shares with the one that is meant
 
@@ -42,7 +42,7 @@ class PanelCommand(TyperCommand):
                 error.possibilities = _close(error.option_name, error.possibilities)  # type: ignore[attr-defined]  # it has both
             raise
         for name, value in ctx.params.items():
-            ctx.params[name] = expanded(value) if isinstance(value, Path) else value
+            ctx.params[name] = own_path(value) if isinstance(value, Path) else value
         return left
 
 
