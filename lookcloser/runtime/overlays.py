@@ -48,7 +48,12 @@ def overlay(
 def _map(heatmap: Any) -> NDArray[np.float32]:
     if hasattr(heatmap, "detach"):  # a tensor, on whatever device
         heatmap = heatmap.detach().float().cpu().numpy()
-    array = np.asarray(heatmap, dtype=np.float32)
+    try:
+        array = np.asarray(heatmap, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise LookcloserError(
+            f"a map of type {type(heatmap).__name__}", allowed="Numbers"
+        ) from error
     if array.ndim != 2 or 0 in array.shape:
         raise LookcloserError(
             f"a map of shape {array.shape}", allowed="(h, w)", fix="Give one map at a time"

@@ -38,6 +38,8 @@ def test_the_callers_image_is_not_changed():
         (np.zeros((1, 2, 2)), {}, "shape \\(1, 2, 2\\)"),
         (np.zeros((0, 2)), {}, "shape"),
         (np.array([[np.nan, 1]]), {}, "not finite"),
+        ("map.png", {}, "map of type str"),
+        ([[0, 1], [2]], {}, "map of type list"),
         (np.ones((2, 2)), {"alpha": 2}, "alpha = 2"),
         (np.ones((2, 2)), {"colormap": "jet"}, "jet: unknown color map"),
     ],
