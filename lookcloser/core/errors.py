@@ -74,6 +74,10 @@ def flag(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
+class NotFiniteError(LookcloserError):
+    """A network answered with NaN or infinity: its training diverged, or a number overflowed."""
+
+
 class UsageError(LookcloserError):
     """Wrong usage: an unknown name, a value out of range, options that do not go together.
 

@@ -15,7 +15,7 @@ import pytest
 
 from lookcloser.batch import Job, answering, predict_source
 from lookcloser.batch.folder import Folder
-from lookcloser.batch.predicting import Share
+from lookcloser.batch.predicting import Share, check_source
 from lookcloser.batch.sources import parts
 from lookcloser.core import LookcloserError
 from lookcloser.core.storage.files import list_images
@@ -334,3 +334,22 @@ def test_a_missing_extra_is_one_sentence(photos, job, monkeypatch, module, call)
     with pytest.raises(LookcloserError, match=rf"{package}.*pip install 'lookcloser\[scale\]'"):
         call(job, str(photos))
     assert not job().out.exists(), "said before the work"
+
+
+def test_what_is_left_is_counted_without_a_trace(job, photos):
+    source = [str(photos)]
+    assert check_source(job(), source, part_images=100) == COUNT
+    assert not job().out.exists()
+    predict_source(job(), source, part_images=100, share=Share(2, 3))
+    before = sorted(job().out.rglob("*"))
+    assert check_source(job(), source, part_images=100) == 200
+    assert check_source(job(), source, part_images=100, share=Share(2, 3)) == 0
+    with pytest.raises(LookcloserError, match="begun with another top"):
+        check_source(job(top=2), source, part_images=100)
+    assert sorted(job().out.rglob("*")) == before
+
+
+def test_an_address_of_ray_is_not_left_out(job, photos):
+    with pytest.raises(LookcloserError, match="ray_address auto: needs --engine ray"):
+        predict_source(job(), [str(photos)], ray_address="auto")
+    assert not job().out.exists()

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import sys
 
 import pytest
 
@@ -85,8 +86,8 @@ worker.main()
 """
 
 
-def test_what_libraries_print_is_no_news(warm_python):
-    words = [warm_python, "-c", PROGRAM]
+def test_what_libraries_print_is_no_news():
+    words = [sys.executable, "-c", PROGRAM]
     done = subprocess.run(words, input="it", capture_output=True, text=True, check=True)
     assert done.stdout == "heard it"
     assert done.stderr == "a library prints\nanother, too\n"

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.drawing import save_image
-from lookcloser.core.outputs import check_folder, check_place, free_place, is_ours
+from lookcloser.core.outputs import check_fillable, check_folder, check_place, free_place, is_ours
 
 PICTURE = Image.new("RGB", (40, 30), "teal")
 
@@ -110,3 +110,23 @@ def test_a_link_to_an_empty_folder_is_one_and_a_broken_link_is_in_the_way(tmp_pa
     assert check_folder(tmp_path / "good", "--out") == tmp_path / "good"
     with pytest.raises(LookcloserError, match="broken: exists already"):
         check_folder(tmp_path / "broken", "--out")
+
+
+def test_a_folder_to_put_files_into_may_have_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "new" / "deep", "new", "."):
+        assert check_fillable(place) == Path(place)
+    for place in ("file", "file/new/deep", tmp_path / "file" / "new"):
+        with pytest.raises(LookcloserError, match="file: not a folder"):
+            check_fillable(place)
+
+
+def test_a_place_has_its_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert check_place("~/a.png", "--save") == tmp_path / "a.png"
+    (tmp_path / "a.png").write_text("mine")
+    with pytest.raises(LookcloserError, match=r"did not make\. Choose another --save"):
+        check_place("~/a.png", "--save")

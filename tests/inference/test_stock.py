@@ -69,6 +69,10 @@ def test_what_is_wrong_is_named(change, words):
         ({"num_classes": 0}, "has no classifier"),
         ({"in_chans": 1}, "in_chans=1: images are given in three channels"),
         ({"features_only": True}, "features_only: gives features, not a classifier"),
+        ({"act_layer": "nope"}, "not arguments of test_resnet .*--model-kwargs"),
+        ({"layers": [1]}, "not arguments of test_resnet .*--model-kwargs"),
+        ({"cardinality": 7}, "not arguments of test_resnet .*--model-kwargs"),
+        ({"drop_rate": 2}, "cannot be run on images"),
     ],
 )
 def test_networks_that_are_no_classifiers_of_color_images_are_refused(kwargs, message):

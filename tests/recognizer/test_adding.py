@@ -64,12 +64,14 @@ def test_what_is_for_training_and_can_be_read_is_added(run: Path, more: Catalog)
 
 def test_a_file_that_is_named_leaves_the_run_alone(run: Path, squares: Path) -> None:
     """And a table is read by the columns that are named."""
-    shutil.copy(squares / "test" / "red" / "0.png", "a.png")
-    Path("more.csv").write_text("what,file\nruby,a.png\n")
+    for number in range(4):
+        shutil.copy(squares / "test" / "red" / f"{number}.png", f"{number}.png")
+    rows = "".join(f"ruby,{number}.png\n" for number in range(4))
+    Path("more.csv").write_text(f"what,file\n{rows}")
     before = (run / "model.safetensors").read_bytes()
     columns, out = "image=file,label=what", "~/new/more.safetensors"
     added = add(run / "model.safetensors", "more.csv", columns=columns, out=out)
-    assert added.new == ("ruby",)
+    assert (added.new, added.images) == (("ruby",), 4), "without splits all of it is for training"
     assert (run / "model.safetensors").read_bytes() == before
     assert read_header(Path("new/more.safetensors")).names[-1] == "ruby"
 
