@@ -107,9 +107,15 @@ def stock_classifier(
     Raises:
         LookcloserError: For an unknown model and weights that are not to be had.
     """
+    if not isinstance(model_kwargs or {}, Mapping):
+        raise UsageError(f"model_kwargs = {model_kwargs!r:.60}", allowed="names with values")
+    if not isinstance(weights, str | Path):
+        raise UsageError(
+            f"weights = {weights!r:.60}", allowed="pretrained, none or a .safetensors file"
+        )
     given = dict(model_kwargs or {})
     _check_kind(given)
-    model = _classifier(name, weights, model_kwargs)
+    model = _classifier(name, str(weights), model_kwargs)
     if getattr(model, "num_classes", None) == 0:
         raise LookcloserError(
             f"{name}: has no classifier, so that there is no class to look for",

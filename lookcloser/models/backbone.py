@@ -246,9 +246,15 @@ def _native_size(name: str, options: Mapping[str, Any]) -> Grid:
 
 
 def check_backbone(name: str) -> None:
-    """Raise the error with near names where timm does not know ``name``."""
+    """Raise the error with near names where timm does not know ``name``, or the tag in it."""
     if not timm.is_model(name):
         raise unknown(name, "backbone", timm.list_models())
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        plain = name.partition(".")[0]
+        known = [plain, *timm.list_pretrained(f"{plain}.*")]
+        raise unknown(name, "backbone", known) from error
 
 
 def in_channels_last(network: Network) -> Network:

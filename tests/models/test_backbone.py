@@ -319,6 +319,7 @@ def test_the_normalization_is_timms_or_imagenets():
     ("call", "message"),
     [
         (lambda: Backbone("resnt18"), "resnt18: unknown backbone. Close: resnet18"),
+        (lambda: Backbone("resnet18.nope"), "resnet18.nope: unknown backbone. Close: resnet18"),
         (lambda: Backbone("vit_tiny_patch16_224", stride=8), r"stride 8: .* strides \[16\]"),
         (
             lambda: Backbone("resnet18", options={"paddding": 1}),
