@@ -176,6 +176,7 @@ def _retested(
     ):
         scores[[place[row] for row in batch.rows]] = answers.double().cpu().numpy()
         progress(batch.rows[-1] + 1)
+    progress(len(samples))  # the last may have been unreadable
     return scores
 
 

@@ -105,7 +105,7 @@ def check_fillable(path: str | Path) -> Path:
         LookcloserError: If it, or what should be a folder above it, is something else.
     """
     path = Path(path)
-    there = next(place for place in (path, *path.absolute().parents) if os.path.lexists(place))
+    there = next(place for place in (path, *path.parents, Path()) if os.path.lexists(place))
     if not there.is_dir():
         raise LookcloserError(f"{there}: not a folder", fix="Choose another place")
     return path

@@ -270,9 +270,15 @@ def _native_size(name: str, options: Mapping[str, Any]) -> Grid:
 
 
 def check_backbone(name: str) -> None:
-    """Raise the error with near names where timm does not know ``name``."""
+    """Raise the error with near names where timm does not know ``name``, or the tag in it."""
     if not timm.is_model(name):
         raise unknown(name, "backbone", timm.list_models())
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        plain = name.partition(".")[0]
+        known = [plain, *timm.list_pretrained(f"{plain}.*")]
+        raise unknown(name, "backbone", known) from error
 
 
 def in_channels_last(network: Network) -> Network:
@@ -343,11 +349,38 @@ def _check_plain(name: str, value: Any) -> None:
 def _create(name: str, options: dict[str, Any]) -> Any:
     check_backbone(name)
     check_options(options)
+    _check_of_backbone(options)
+    try:
+        return _made(name, options)
+    except (LookcloserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever a constructor makes of what it was given
+        raise LookcloserError(
+            f"{options}: not arguments of the backbone {name} ({_first_line(error)})",
+            fix="Fix {}; the names are those of timm.create_model",
+            option="model_kwargs",
+        ) from error
+
+
+def _check_of_backbone(options: Mapping[str, Any]) -> None:
+    """Raise a `LookcloserError` for what makes timm build something else than a backbone."""
     if options.get("in_chans", 3) != 3:
         raise LookcloserError(
             f"in_chans={options['in_chans']}: images are given in three channels",
             fix="Leave it out; gray images are made RGB",
         )
+    for name, why in (
+        ("features_only", "the features of the last stage are taken"),
+        ("num_classes", "the data says how many there are"),
+    ):
+        if name in options:
+            raise LookcloserError(f"{name}: {why}", fix="Leave it out of {}", option="model_kwargs")
+    for name, value in options.items():
+        if str(name).endswith("_rate") and isinstance(value, int | float) and not 0 <= value < 1:
+            raise LookcloserError(f"{name}={value}", allowed="0 or more, below 1")
+
+
+def _made(name: str, options: dict[str, Any]) -> Any:
     # Transformers are built for one size; ask for any size in the ways that timm has for it.
     fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
     any_size: list[dict[str, Any]] = (
@@ -360,14 +393,7 @@ def _create(name: str, options: dict[str, Any]) -> Any:
             return timm.create_model(name, num_classes=0, **extra, **options)
         except TypeError:
             continue
-    try:
-        return timm.create_model(name, num_classes=0, **options)
-    except TypeError as error:
-        raise LookcloserError(
-            f"{options}: not arguments of the backbone {name} ({error})",
-            fix="Fix {}; the names are those of timm.create_model",
-            option="model_kwargs",
-        ) from error
+    return timm.create_model(name, num_classes=0, **options)
 
 
 def _stage_of_stride(net: Any, name: str, stride: int) -> int:

@@ -224,7 +224,7 @@ def _have_rows(arrays: State, count: int) -> bool:
 
 def _are_log_probs(array: NDArray[Any], end: int) -> bool:
     """Whether it is (rows, V), END among the V tokens, and a search may take it for log p."""
-    fits = array.ndim == 2 and array.dtype == np.float32 and array.shape[1] > end
+    fits = array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > end
     return fits and bool((array <= TOLERANCE).all())  # NaN is not
 
 

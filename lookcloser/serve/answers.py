@@ -149,7 +149,7 @@ def check_any(answers: list[Prediction]) -> None:
         if answer.error is not None
     ]
     if len(problems) == len(answers):
-        raise min(problems, key=lambda problem: problem.status_code)
+        raise max(problems, key=lambda problem: problem.status_code)
 
 
 def prediction_dict(prediction: Prediction, heatmaps: Heatmaps) -> dict[str, Any]:

@@ -165,10 +165,10 @@ WRONG = {
         ("float[rows,4]", "float[rows]"),
         (LAST, f"{TABLE}\n log_probs = ReduceMax <keepdims = 0> (table, first)"),
     ),
-    "double": changed(
+    "whole numbers": changed(
         "step",
-        ("float[rows,4]", "double[rows,4]"),
-        (LAST, f"{TABLE}\n log_probs = Cast <to = 11> (table)"),
+        ("float[rows,4]", "int64[rows,4]"),
+        (LAST, f"{TABLE}\n log_probs = Cast <to = 7> (table)"),
     ),
     "a state of one row": changed(
         "step",

@@ -222,3 +222,15 @@ def test_the_runtime_loads_no_torch_and_is_quick():
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_cannot_be_promised_is_said_before_the_work():
+    class Bright(Answerer):
+        engine = Brightness()
+
+    Bright().check(top=2)
+    assert Bright.engine.batches == [1], "one gray image"
+    with pytest.raises(LookcloserError, match="promises no coverage"):
+        Bright().check(coverage=0.9)
+    with pytest.raises(LookcloserError, match="at most 0.99"):
+        Bright().check(coverage=95)

@@ -125,13 +125,13 @@ def _finite(value: Any) -> Any:
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
     """A table on stdout, its first ``texts`` columns words, the others numbers.
 
-    The text of cells is never read as markup. In a narrow terminal the heads of numbers are broken
-    first, then words; nothing is cut off, as two names may begin alike.
+    The text of cells is never read as markup, nor ``:smile:`` as a sign. In a narrow terminal the
+    heads of numbers are broken first, then words; nothing is cut off, as two names may begin alike.
     """
     from rich.cells import cell_len
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     # By itself, because rich breaks the title of a table to the table's width.
@@ -143,13 +143,13 @@ def print_table(title: str, columns: list[str], rows: list[list[str]], texts: in
     for index, column in enumerate(columns):
         parts = [*column.split(), *(row[index] for row in cells)]
         table.add_column(
-            column,
+            Text(column),
             justify="left" if index < texts else "right",
             overflow="fold",
             max_width=max(map(cell_len, parts)) if is_narrow and index >= texts else None,
         )
     for row in cells:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(Text, row))
     console.print(table)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,6 +115,8 @@ def read(root: Path, _skip_missing: bool) -> Catalog:
         found.sort(key=lambda entry: entry[0])
     samples = tuple(sample for _, sample, _ in found)
     task = index.task if index is not None else _task({of for *_, of in found}, samples)
+    if TRAITS[task].labels == "words":  # what else an image may be called is not asked for
+        samples = tuple(replace(sample, labels=()) for sample in samples)
     names = index.names if index is not None else _names(task, samples)
     parents = index.parents if index is not None else {}
     _check_answers(task, names, samples)
@@ -229,8 +231,6 @@ def _task(told: set[Task | None], samples: tuple[Sample, ...]) -> Task:
 
 def _check_answers(task: Task, names: Iterable[str], samples: Iterable[Sample]) -> None:
     """As training and scoring rely on them."""
-    if TRAITS[task].labels == "words":
-        return
     known = set(names)
     for sample in samples:
         labels = sample.labels

@@ -115,6 +115,3 @@ def test_no_option_hides_another() -> None:
     for verb in VERBS:
         names = [name for param in options(verb) for name in (*param.opts, *param.secondary_opts)]
         assert len(names) == len(set(names)), verb
-        assert {"-h", "--help"} <= set(names) | set(VERBS[verb].get_help_option_names(
-            typer.Context(VERBS[verb], help_option_names=["-h", "--help"])
-        ))  # fmt: skip

@@ -17,7 +17,7 @@ from lookcloser.core.errors import UsageError
         ("3", 3),
         ("-0.5", -0.5),
         ("1e-3", 0.001),
-        ("1E5", 100_000),
+        ("1E5", 1e5),
         (".5", 0.5),
         ("true", True),
         ("False", False),

@@ -76,11 +76,15 @@ def test_columns_are_repeated_only_where_they_were_told() -> None:
 
 
 def test_the_data_of_a_run_is_known_and_that_of_a_file_is_not(
-    run_folder: Path, squares: Path
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert known_data(run_folder) == str(squares)
-    assert known_data(run_folder / "model.safetensors") == "DATA"
-    assert known_data("timm:resnet50") == "DATA"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("data: /photos/my birds\noptions: {epochs: 3}\n")
+    for run in (tmp_path / "run", str(tmp_path / "run"), "~/run"):
+        assert known_data(run) == "/photos/my birds"
+    for run in (tmp_path / "run" / "model.safetensors", tmp_path, "timm:resnet50"):
+        assert known_data(run) == "DATA"
 
 
 def test_views_are_words_between_commas() -> None:

@@ -115,7 +115,10 @@ def test_without_an_index_the_samples_say_the_task(
     entries = {}
     for number, answer in enumerate(answers):
         entries |= {f"{number}.jpg": b"x", f"{number}.json": json.dumps(answer).encode()}
-    assert read_as_given(shard(tmp_path / "a.tar", entries)).task == task
+    catalog = read_as_given(shard(tmp_path / "a.tar", entries))
+    assert catalog.task == task
+    used = {label for sample in catalog.samples for label in sample.labels}
+    assert used == set(catalog.names), "of captions none"
 
 
 def test_members_of_one_key_follow_each_other(tmp_path: Path) -> None:

@@ -92,3 +92,37 @@ def test_only_labels_that_the_project_has_are_answered(insects, files, drawing):
 )
 def test_interfaces_that_cannot_be_filled_in(insects, drawing, config):
     assert ask(insects, [task(drawing.url())], config).status_code == 422
+
+
+def test_a_task_without_an_answer_says_why_and_has_an_empty_one(insects, drawing):
+    broken = "data:image/png;base64,YWI="
+    tasks = [{"data": None}, {}, task(drawing.url(), "other"), task(broken), task(drawing.url())]
+    found = ask(insects, tasks).json()["results"]
+    assert [bool(one["result"]) for one in found] == [False] * 4 + [True]
+    assert {one["score"] for one in found[:4]} == {0.0}
+    assert ["no image in the field" in one["error"] for one in found[:4]] == [True] * 3 + [False]
+    assert found[3]["error"].startswith("image: not an image")
+    assert "error" not in found[4]
+    assert {one["model_version"] for one in found} == {found[4]["model_version"]}
+    alone = ask(insects, [task(broken)])
+    assert (alone.status_code, alone.json()["detail"]) == (422, found[3]["error"])
+
+
+def test_the_version_is_that_of_the_weights(serve, files):
+    def version(path):
+        return serve(path).post("/setup", json={}).json()["model_version"]
+
+    name, _, print_of_weights = (
+        version(f"a={files.onnx}").removeprefix("lookcloser-").partition("-")
+    )
+    assert (name, print_of_weights) == ("a", load(files.onnx).engine.fingerprint())
+
+
+def test_every_tag_of_an_image_is_answered_up_to_twenty(serve, files, drawing):
+    config = (
+        "<View><Image name='i' value='$image'/><Choices name='c' toName='i' value='$x'/></View>"
+    )
+    (found,) = ask(serve(files.tags), [task(drawing.url())], config).json()["results"]
+    (own,) = load(files.tags).predict([drawing.file()], top=20)
+    assert found["result"][0]["value"]["choices"] == [label.name for label in own.labels]
+    assert found["score"] == pytest.approx(max(label.score for label in own.labels), abs=1e-5)
