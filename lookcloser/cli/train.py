@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,7 +16,7 @@ from lookcloser.cli.terminal.pairs import read_pairs
 from lookcloser.cli.terminal.runs import SKIPPED, known_data
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.options import Declared, declared
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import is_there, missing_path
 from lookcloser.models.registry import METHODS, methods_with
 from lookcloser.training.options import TrainOptions, make_options, own_options
 
@@ -26,7 +27,7 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
         return None
     import yaml
 
-    if not path.exists():
+    if not is_there(path):
         raise missing_path(path, "file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -40,7 +41,10 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}", allowed=error.allowed, fix=error.fix) from error
     if isinstance(values.get("model_kwargs"), dict):
-        values["model_kwargs"] = [f"{key}={value}" for key, value in values["model_kwargs"].items()]
+        values["model_kwargs"] = [
+            f"{key}={json.dumps(value, default=str)}"
+            for key, value in values["model_kwargs"].items()
+        ]
     context.default_map = {**(context.default_map or {}), **values}
     return path
 

@@ -88,6 +88,11 @@ class Catalog:
     parents: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def title(self) -> str:
+        """What the data set is called: as its folder is, also where that was given as "."."""
+        return self.root.resolve().name or "data"
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The splits there are, in the order train, val, test."""
         present = {sample.split for sample in self.samples}

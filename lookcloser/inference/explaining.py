@@ -92,7 +92,8 @@ def class_index(name: str | int, header: ModelHeader) -> int:
     for place, known in enumerate(header.names):  # ImageNet's classes have several names
         if name in known.split(", "):
             return place
-    if name.isdecimal() and int(name) < len(header.names):
+    # No longer than any index: Python refuses to read numbers of thousands of digits.
+    if name.isdecimal() and len(name) < 10 and int(name) < len(header.names):
         return int(name)
     raise unknown(name, "class", header.names)
 

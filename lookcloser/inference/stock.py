@@ -135,7 +135,7 @@ def stock_classifier(
         "classification",
         _class_names(model, classes),
         preprocessing,
-        provenance={"weights": weights},
+        provenance={"weights": Path(weights).name},
     )
     return model, header
 

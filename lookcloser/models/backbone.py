@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import timm
 import torch
@@ -19,6 +19,18 @@ from lookcloser.models.tracing import dead_modules, traced
 
 Triple = tuple[float, float, float]
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class _Needs(NamedTuple):
+    """What traces of a network show: the same for all that are made with the same arguments."""
+
+    own_map: bool  # `Backbone.own_map`
+    width: int  # `Backbone.width`
+    unused: tuple[str, ...]  # modules that the features do not need, and that do not run
+    constant: tuple[str, ...]  # parameters that the features do not depend on, of those that do
+
+
+_KNOWN: dict[tuple[object, ...], _Needs] = {}  # traces take longer than making a small network
 
 
 class Backbone(nn.Module):
@@ -75,8 +87,11 @@ class Backbone(nn.Module):
         if self.stage is not None:
             self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
         native = _native_size(name, dict(options or {}))
-        self.own_map = self.stage is None and not self._is_plain(native)
-        self.width = self._keep_what_is_needed(native)
+        maker = timm.models.model_entrypoint(name)  # a name may be given to another network
+        made = (type(self.net), maker, name, repr(options), self.stage)
+        needs = _KNOWN[made] = _KNOWN.get(made) or self._needs(native)
+        self.own_map, self.width = needs.own_map, needs.width
+        self._keep(needs)
         self.dropped = frozenset(keys - set(self.net.state_dict()))
         self.register_load_state_dict_pre_hook(_pass_over_dropped)  # type: ignore[no-untyped-call]  # torch has no types here
 
@@ -187,11 +202,9 @@ class Backbone(nn.Module):
             return True
         return isinstance(raw, Tensor) and raw.ndim == 4
 
-    def _keep_what_is_needed(self, size: Grid) -> int:
-        """Take out the layers that the features do not depend on; their number of channels.
-
-        What runs all the same, as the other branches of CrossViT's last block, stays as constants.
-        """
+    def _needs(self, size: Grid) -> _Needs:
+        """What images of ``size`` show of the network."""
+        self.own_map = self.stage is None and not self._is_plain(size)
         ran: set[str] = set()
         with watching(dict(self.named_modules()), lambda name, *_: ran.add(name)):
             features, living = self._traced(size)
@@ -200,16 +213,27 @@ class Backbone(nn.Module):
                 f"{self.name}: it does not put out one map of features",
                 fix="Choose another backbone; docs/backbones.md lists those that were tried",
             )
-        for name in dead_modules(self, living):
-            if name not in ran:
-                parent, _, child = name.rpartition(".")
-                setattr(self.get_submodule(parent), child, nn.Identity())
-        for name in [name for name, _ in self.named_parameters() if name not in living]:
+        unused = tuple(name for name in dead_modules(self, living) if name not in ran)
+        constant = tuple(
+            name
+            for name, _ in self.named_parameters()
+            if name not in living and not any(name.startswith(f"{dead}.") for dead in unused)
+        )
+        return _Needs(self.own_map, int(features.shape[1]), unused, constant)
+
+    def _keep(self, needs: _Needs) -> None:
+        """Take out the layers that the features do not depend on.
+
+        What runs all the same, as the other branches of CrossViT's last block, stays as constants.
+        """
+        for name in needs.unused:
+            parent, _, child = name.rpartition(".")
+            setattr(self.get_submodule(parent), child, nn.Identity())
+        for name in needs.constant:
             owner, _, own = name.rpartition(".")
             module = self.get_submodule(owner)
             constant = module._parameters.pop(own)
             module.register_buffer(own, None if constant is None else constant.detach())
-        return int(features.shape[1])
 
 
 class _Features(nn.Module):

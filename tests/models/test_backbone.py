@@ -16,6 +16,7 @@ from lookcloser.models import (
     load_model_file,
     save_model_file,
 )
+from lookcloser.models import backbone as making
 from lookcloser.models import weights as module
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.weights import timm_classifier
@@ -161,7 +162,51 @@ def test_vgg_has_no_fully_connected_layers():
     }
 
 
-def test_construction_leaves_the_generator_and_the_modes_alone():
+@pytest.fixture
+def traces(monkeypatch):
+    """The sizes that are traced from here on, with nothing known of any network."""
+    found, real = [], making.traced
+
+    def noted(module, size):
+        found.append(size)
+        return real(module, size)
+
+    monkeypatch.setattr(making, "_KNOWN", {})
+    monkeypatch.setattr(making, "traced", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", ["lcnet_035", "coat_lite_tiny", "test_vit", "test_convnext"])
+def test_a_second_network_is_as_the_first_without_a_trace(traces, name):
+    needs_a_map_from(name)
+    first = Backbone(name)
+    count = len(traces)
+    second = Backbone(name)
+    assert len(traces) == count > 0
+    assert (second.width, second.own_map, second.dropped) == (
+        first.width,
+        first.own_map,
+        first.dropped,
+    )
+    assert str(second) == str(first)
+    for kind in ("named_parameters", "named_buffers"):
+        names = [[key for key, _ in getattr(one, kind)()] for one in (first, second)]
+        assert names[0] == names[1], kind
+
+
+def test_what_is_known_is_of_the_same_arguments_and_code(monkeypatch):
+    monkeypatch.setattr(making, "_KNOWN", {})
+    make = timm.models.model_entrypoint("test_resnet")
+    widths = {Backbone("test_resnet").width, Backbone("test_resnet", stride=8).width}
+    widths.add(Backbone("test_resnet", options={"channels": (16, 24, 32, 40)}).width)
+    registry = timm.models._registry._model_entrypoints
+    monkeypatch.setitem(registry, "test_resnet", lambda **given: make(channels=[8] * 4, **given))
+    widths.add(Backbone("test_resnet").width)
+    assert widths == {96, 48, 40, 8}
+    assert len(making._KNOWN) == 4
+
+
+def test_construction_leaves_the_generator_and_the_modes_alone(traces):
     torch.manual_seed(1)
     timm.create_model("hgnetv2_b0", num_classes=0)
     after = torch.get_rng_state()

@@ -19,6 +19,7 @@ from lookcloser.core.archives.members import LARGEST_MEMBER
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.outputs import check_folder
 from lookcloser.core.storage.atomic import make_folder, replacing, write_text
+from lookcloser.core.storage.files import own_path
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.shards.form import (
     FORMAT,
@@ -72,7 +73,7 @@ def write_shards(
     """
     if per_shard < 1:
         raise UsageError(f"{{}} {per_shard}: not possible", allowed="1 or more", option="per_shard")
-    folder, samples = Path(out).expanduser(), catalog.samples
+    folder, samples = own_path(out), catalog.samples
     if not _was_begun(folder):
         check_folder(folder, "--out")
     make_folder(folder)

@@ -64,17 +64,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         if not isinstance(callbacks, dict) or _WRITER not in callbacks:
             raise _unusable(path, "a checkpoint that lookcloser did not write")
         written = loaded.get(_FORMAT_KEY, CHECKPOINT_FORMAT)
-        loaded.setdefault("means", {})  # which the first format did not have
-        wrong = [name for name, kind in _KINDS.items() if not isinstance(loaded.get(name), kind)]
-        if wrong or not isinstance(written, int):
-            named = ", ".join(wrong) or _FORMAT_KEY
-            raise _unusable(path, f"a damaged checkpoint: without {named}, or with another kind")
+        if not isinstance(written, int):
+            raise _unusable(path, "a checkpoint that lookcloser did not write")
         if written > CHECKPOINT_FORMAT:
             raise LookcloserError(
                 f"{path}: written by a newer lookcloser, in format {written}",
                 allowed=f"Formats up to {CHECKPOINT_FORMAT}",
                 fix="Update lookcloser",
             )
+        loaded.setdefault("means", {})  # which the first version did not have
+        wrong = [name for name, kind in _KINDS.items() if not isinstance(loaded.get(name), kind)]
+        if wrong:
+            named = ", ".join(wrong)
+            raise _unusable(path, f"a damaged checkpoint: without {named}, or with another kind")
         checkpoint: dict[str, Any] = loaded
         return checkpoint
 

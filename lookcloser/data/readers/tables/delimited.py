@@ -10,6 +10,7 @@ import csv
 import importlib.util
 import io
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -109,7 +110,9 @@ def _text_lines(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
 
 
 def _cells(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
-    separator = max(",;\t", key=text.partition("\n")[0].count)
+    # What stands in quotes separates nothing.
+    header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+    separator = max(",;\t", key=header.count)
     # strict: quotes in the wrong place are an error instead of a row that swallows the next ones.
     stream = io.StringIO(text, newline="")
     reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)

@@ -48,9 +48,7 @@ class ImageFinder:
         for name, found in candidates.items():
             if not found:
                 continue
-            own = [
-                path for path in found if split and named_split(posixpath.dirname(path)) == split
-            ]
+            own = [path for path in found if split and _split(path) == split]
             left = own or found
             most = max(votes[_folder(path, name)] for path in left)
             left = [path for path in left if votes[_folder(path, name)] == most]

@@ -232,8 +232,8 @@ def _entries(
     for line, cells in listing.table.rows:
         where = listing.table.where(line)
         name, _ = inside(base, _filled(where, cells, columns.image), where)
-        own = split_cell(where, cells.get(columns.split or "", ""))
-        yield where, cells, name, own if columns.split else listing.split
+        split = split_cell(where, cells[columns.split]) if columns.split else listing.split
+        yield where, cells, name, split
 
 
 def _labels(
