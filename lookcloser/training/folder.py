@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,9 +32,8 @@ def read_config(folder: Path) -> tuple[str, TrainOptions]:
     """
     if not folder.exists():
         raise missing_path(folder, "run")
-    file = folder / CONFIG_FILE
     try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
+        config = _read(folder)
         return str(config["data"]), make_options(**config["options"])
     except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
         lacking = isinstance(error, KeyError | TypeError)
@@ -46,10 +46,16 @@ def read_config(folder: Path) -> tuple[str, TrainOptions]:
 def read_command(folder: Path) -> str:
     """The command line that started a run, "" where it is not known."""
     try:
-        config = yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-        return str(config.get("command", ""))
+        return str(_read(folder).get("command", ""))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
         return ""
+
+
+def _read(folder: Path) -> Any:
+    file = folder / CONFIG_FILE
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise OSError(f"{file} is not an ordinary file")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def write_config(folder: Path, data: str | Path, options: TrainOptions, command: str) -> None:

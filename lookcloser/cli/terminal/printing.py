@@ -43,7 +43,15 @@ def say_skipped(skipped: Iterable[tuple[str, str]]) -> None:
 
 def next_step(*words: object) -> None:
     """The command that people usually type next, ready to be pasted into a shell."""
-    say(f"Next: {shlex.join(['lookcloser', *map(str, words)])}")
+    say(f"Next: {' '.join(map(_quoted, ('lookcloser', *map(str, words))))}")
+
+
+def _quoted(word: str) -> str:
+    r"""A word for the shell; what is not to be printed as bash and zsh read it, ``$'\x1b'``."""
+    if printable(word) == word:
+        return shlex.quote(word)
+    plain = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{printable(plain)}'"
 
 
 def say_plan(work: str, files: Sequence[object] = ()) -> None:
@@ -74,12 +82,19 @@ def progress(title: str, shown: bool = True) -> Iterator[Callable[[int, int], No
 def print_json(value: Any) -> None:
     """JSON on stdout; in plain ASCII, which means the same, where stdout cannot hold the rest."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
+    # What printable() spells out beyond line ends are signs in strings, which JSON can spell too.
+    text = "\n".join(map(_printable_json, text.split("\n")))
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
     typer.echo(text)
+
+
+def _printable_json(line: str) -> str:
+    shown = (json.dumps(sign)[1:-1] if printable(sign) != sign else sign for sign in line)
+    return line if printable(line) == line else "".join(shown)
 
 
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:

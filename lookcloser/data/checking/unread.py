@@ -24,7 +24,21 @@ _MOST_FILES = 1_000_000
 # What stands beside images on purpose; everything else may have been meant as an image.
 _COMPANIONS = frozenset(
     {"", ".bib", ".cfg", ".csv", ".db", ".doc", ".docx", ".gz", ".html", ".ini", ".ipynb", ".json"}
-    | {".jsonl", ".license", ".log", ".mat", ".md", ".npy", ".pdf", ".pkl", ".py", ".rst", ".tar"}
+    | {
+        ".jsonl",
+        ".ndjson",
+        ".tab",
+        ".license",
+        ".log",
+        ".mat",
+        ".md",
+        ".npy",
+        ".pdf",
+        ".pkl",
+        ".py",
+        ".rst",
+        ".tar",
+    }
     | {".toml", ".tsv", ".txt", ".url", ".xlsx", ".xml", ".yaml", ".yml", ".zip"}
 )
 

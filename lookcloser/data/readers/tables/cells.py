@@ -1,4 +1,4 @@
-"""What stands in the cells of a table: splits, tags and boxes, in the forms that people write."""
+"""What stands in the cells of a table: tags and boxes, in the forms that people write."""
 
 from __future__ import annotations
 
@@ -13,23 +13,12 @@ from typing import Literal
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import image_size
 from lookcloser.core.types import Box
+from lookcloser.core.wording import named
 from lookcloser.data.readers.tables.columns import Columns
-from lookcloser.data.splits import SPLIT_OF
 
-BoxKind = Literal["corners", "size"]
+Form = Literal["corners", "size", "center"]
 _MOST_SIZES = 200
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|-?\.\d+|nan|inf", re.IGNORECASE)
-
-
-def split_cell(where: str, text: str) -> str | None:
-    """The split that a cell names; None for an empty one.
-
-    Raises:
-        LookcloserError: For any other word.
-    """
-    if text and text.lower() not in SPLIT_OF:
-        raise LookcloserError(f"{where}: '{text}' is not a split", allowed=f"{', '.join(SPLIT_OF)}")
-    return SPLIT_OF[text.lower()] if text else None
 
 
 # What may also be a part of a name.
@@ -40,21 +29,28 @@ def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str 
     """How the tags of a column are told apart, by all of its cells; and a note where it is a guess.
 
     By ";" or "|" where one of them occurs, else as lists ``['a', 'b']``, else by commas, else by
-    blanks, "/", "+" or "&" where parts of the longer cells stand alone in others.
+    blanks, "/", "+" or "&" where parts of the longer cells stand alone in others, or where there
+    are fewer parts than cells that differ: parts that are combined are tags.
     """
     if any(re.search(r"[;|]", cell) for cell in cells):
         return _by(r"[;|]"), None
     filled = [cell for cell in cells if cell]
-    if filled and all(cell[0] in "[(" and cell[-1] in "])" for cell in filled):
+    if filled and all(cell[0] in "[({" and cell[-1] in "])}" for cell in filled):
         return _listed, "Tags are lists"
     if any("," in cell for cell in filled):
         return _by(","), "Tags are separated by ','"
     for separator, words in _PERHAPS.items():
         alone = {cell for cell in filled if not re.search(separator, cell)}
-        joined = [_by(separator)(cell) for cell in filled if re.search(separator, cell)]
-        if joined and all(alone.intersection(parts) for parts in joined):
+        joined = {cell: _by(separator)(cell) for cell in filled if re.search(separator, cell)}
+        parts = alone.union(*joined.values())
+        if joined and (
+            all(alone.intersection(own) for own in joined.values())
+            or len(parts) < len(alone) + len(joined)
+        ):
             return _by(separator), f"Tags are separated by {words}"
-    return _by(r"[;|]"), None
+    whole = [cell for cell in dict.fromkeys(filled) if re.search("|".join(_PERHAPS), cell)]
+    note = f"One tag each: {named(whole)}; several stand as 'a;b'" if whole else None
+    return _by(r"[;|]"), note
 
 
 def _by(separator: str) -> Callable[[str], list[str]]:
@@ -64,19 +60,21 @@ def _by(separator: str) -> Callable[[str], list[str]]:
 def _listed(cell: str) -> list[str]:
     try:
         values = ast.literal_eval(cell) if cell else []
+        values = sorted(values) if isinstance(values, set) else values
         return [str(value).strip() for value in values if str(value).strip()]
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        # [a, b] without quotes
-        return [tag for tag in map(str.strip, cell.strip("[]()").split(",")) if tag]
+        # [a, b] without quotes, {a,b} of a database
+        return [tag for tag in map(str.strip, cell.strip("[](){}").split(",")) if tag]
 
 
 def boxes_as(
     columns: Columns, rows: Sequence[tuple[Path, Mapping[str, str]]]
-) -> tuple[BoxKind | None, str | None]:
-    """Whether four numbers are corners or a corner and a size; None where they cannot be read.
+) -> tuple[Form | None, str | None]:
+    """What four numbers are: corners, a corner or a center and a size; None where not read.
 
     Of a column ``bbox`` the numbers decide: corners grow, and sizes stay inside of the image. Where
-    both hold they are sizes, as in COCO. Shares of the image (all numbers in 0…1) are not read.
+    both hold they are sizes, as in COCO. Shares of the image (all numbers in 0…1) are not read, nor
+    is a place beside the size of the whole image.
 
     Args:
         columns: Of the table.
@@ -95,10 +93,13 @@ def boxes_as(
     if boxes and all(0 <= v <= 1 for _, values in boxes for v in values):
         return None, f"Boxes in shares of the image ({', '.join(columns.box)}) are not read"
     if columns.box_kind != "list":
+        inside = list(_sampled(boxes)) if columns.box_kind == "size" else []
+        if inside and not any(inside):
+            return None, f"{', '.join(columns.box)} reach out of every image: not read as boxes"
         return columns.box_kind, None
     as_corners = all(x0 < x1 and y0 < y1 for _, (x0, y0, x1, y1) in boxes)
-    as_sizes = not as_corners or all(islice(_inside_as_sizes(boxes), _MOST_SIZES))
-    if not as_corners and not all(islice(_inside_as_sizes(boxes), _MOST_SIZES)):
+    as_sizes = not as_corners or all(_sampled(boxes))
+    if not as_corners and not all(_sampled(boxes)):
         raise LookcloserError(
             f"'{columns.box[0]}' holds boxes that are neither x0, y0, x1, y1 nor x, y, width, "
             "height inside of their images",
@@ -106,6 +107,10 @@ def boxes_as(
         )
     said = "x, y, width, height" if as_sizes else "x0, y0, x1, y1"
     return "size" if as_sizes else "corners", f"'{columns.box[0]}' is read as {said}"
+
+
+def _sampled(boxes: Sequence[tuple[Path, Box]]) -> Iterator[bool]:
+    return islice(_inside_as_sizes(boxes), _MOST_SIZES)
 
 
 def _inside_as_sizes(boxes: Sequence[tuple[Path, Box]]) -> Iterator[bool]:
@@ -127,7 +132,7 @@ def _quadruples(texts: Sequence[str]) -> list[Box]:
 
 
 def read_boxes(
-    where: str, cells: Mapping[str, str], columns: Sequence[str], kind: BoxKind | None
+    where: str, cells: Mapping[str, str], columns: Sequence[str], kind: Form | None
 ) -> list[Box]:
     """The boxes of a row: none, one in four columns, or any number in one column.
 
@@ -141,6 +146,8 @@ def read_boxes(
     complete = len(texts) == 1 or all(_NUMBER.fullmatch(text) for text in texts)
     if kind == "size":
         boxes = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    elif kind == "center":
+        boxes = [(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for x, y, w, h in boxes]
     # Written so that NaN fails too.
     sound = all(
         -math.inf < x0 < x1 < math.inf and -math.inf < y0 < y1 < math.inf

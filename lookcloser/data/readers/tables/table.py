@@ -23,14 +23,9 @@ from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers import folders
 from lookcloser.data.readers.files import Row, inside, keep_present
-from lookcloser.data.readers.tables.cells import boxes_as, read_boxes, split_cell, tag_splitter
-from lookcloser.data.readers.tables.columns import (
-    CORNERS,
-    TASKS,
-    Columns,
-    is_on,
-    understand,
-)
+from lookcloser.data.readers.tables.box_columns import CORNERS
+from lookcloser.data.readers.tables.cells import boxes_as, read_boxes, tag_splitter
+from lookcloser.data.readers.tables.columns import TASKS, Columns, is_on, understand
 from lookcloser.data.readers.tables.delimited import (
     Table,
     is_table_name,
@@ -46,7 +41,7 @@ from lookcloser.data.readers.tables.finding import (
     with_columns,
 )
 from lookcloser.data.readers.tables.lookup import ImageFinder
-from lookcloser.data.readers.tables.places import named_split
+from lookcloser.data.readers.tables.places import image_root, named_split
 
 
 @dataclass
@@ -100,7 +95,8 @@ def read(root: Path, skip_missing: bool, given: Mapping[str, str] = NONE) -> Cat
             clear, or a row is wrong; the message names the line.
     """
     if root.is_file():
-        return _read_tables(root.parent, [(root, named_split(root.stem))], skip_missing, given)
+        table = (root, named_split(root.stem))
+        return _read_tables(image_root(root), [table], skip_missing, given)
     tables = with_columns(root, given.values()) if given else []
     tables = tables or tables_of(root) or [(path, None) for path in all_tables(root)]
     if not tables:
@@ -197,7 +193,7 @@ def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> 
 def _fill(drafts: dict[str, _Draft], listing: _Listing, root: Path) -> Iterator[str]:
     """Add the rows of a table to the drafts of their images; yields what is to be noted."""
     table, columns = listing.table, listing.columns
-    base = table.path.parent
+    base = image_root(table.path)
     entries = list(_entries(listing, base))
     paths, finder = dict[tuple[str | None, str], str](), ImageFinder(base)
     for split in dict.fromkeys(split for _, _, _, split in entries):
@@ -232,8 +228,8 @@ def _entries(
     for line, cells in listing.table.rows:
         where = listing.table.where(line)
         name, _ = inside(base, _filled(where, cells, columns.image), where)
-        own = split_cell(where, cells.get(columns.split or "", ""))
-        yield where, cells, name, own if columns.split else listing.split
+        split = columns.split.of(where, cells) if columns.split else listing.split
+        yield where, cells, name, split
 
 
 def _labels(
