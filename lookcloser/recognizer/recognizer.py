@@ -16,7 +16,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.results.audit import Audit
 from lookcloser.core.types import Evaluation, Region
-from lookcloser.data import Catalog, read_as_trained
+from lookcloser.data import Catalog, read_to_score
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.engine import TorchEngine
@@ -350,7 +350,7 @@ class Recognizer(Answerer):
         )
 
     def catalog(self, data: str | Path | Catalog, *, columns: str | None = None) -> Catalog:
-        """A data set for the task of this model, read as `lookcloser.data.read_as_trained` does.
+        """A data set for the task of this model, read as `lookcloser.data.read_to_score` does.
 
         Raises:
             LookcloserError: For one that cannot be read, or is for another task.
@@ -358,7 +358,7 @@ class Recognizer(Answerer):
         catalog = (
             data
             if isinstance(data, Catalog)
-            else read_as_trained(data, self.header, columns=columns)
+            else read_to_score(data, self.header, columns=columns)
         )
         if catalog.task != self.header.task:
             raise LookcloserError(

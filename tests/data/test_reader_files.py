@@ -34,6 +34,16 @@ def test_paths_outside(listed: str) -> None:
         inside(Path("/data/birds"), listed, "t")
 
 
+@pytest.mark.parametrize(
+    "listed", ["/content/drive/im/a.jpg", "../input/a.png", "D:\\birds\\a.jpg", "../a%2ejpg"]
+)
+def test_a_path_of_another_computer_says_what_is_here(tmp_path: Path, listed: str) -> None:
+    (tmp_path / "im").mkdir()
+    (tmp_path / "im" / "a.jpg").touch()
+    with pytest.raises(LookcloserError, match=r"'im/a\.jpg' is there: list it so"):
+        inside(tmp_path, listed, "t")
+
+
 def test_missing_files_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     (tmp_path / "1").touch()
     (tmp_path / "other.jpg").touch()

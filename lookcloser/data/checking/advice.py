@@ -23,7 +23,7 @@ from lookcloser.core.wording import count, named, some
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.readers.files import read_head
 from lookcloser.data.readers.folders import split_of
-from lookcloser.data.readers.tables.columns import has_answer, image_column
+from lookcloser.data.readers.tables.columns import has_answer, image_column, likely_answer
 from lookcloser.data.readers.tables.delimited import is_table_name, read_columns, read_table
 
 _FEW = 50
@@ -150,7 +150,7 @@ def _table(root: Path) -> tuple[str, str] | None:
             f"Write a line of names above it in {path.name}, such as image,label",
         )
     image = image_column(columns) or (columns[0] if columns else "NAME")
-    other = next((column for column in columns if column != image), "NAME")
+    other = likely_answer(read_table(path), [column for column in columns if column != image])
     return (
         f"a table without known columns for images and labels: {', '.join(tables)}",
         f"Say what they are, such as --columns image={image},label={other}, or rename them to "

@@ -159,3 +159,21 @@ def test_plain_terminals_get_plain_signs(monkeypatch):
     assert "0.4000 to 0.6000" in printed
     assert "deletion (low)" in printed
     assert "\\" not in printed
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [("birds/", "birds/"), ("my birds", "'my birds'"), ("a\x1b[31m'b\\", r"$'a\x1b[31m\'b\\'")],
+)
+def test_the_next_command_can_be_pasted(capsys, word, shown):
+    printing.next_step("train", word)
+    assert capsys.readouterr().err == f"Next: lookcloser train {shown}\n"
+
+
+def test_json_that_no_terminal_obeys(capsys):
+    value = {"name": "a\u202eb\x9b\\u202e é", "n": [1]}
+    printing.print_json(value)
+    shown = capsys.readouterr().out
+    assert not {"\u202e", "\x9b"} & set(shown)
+    assert "é" in shown
+    assert json.loads(shown) == value

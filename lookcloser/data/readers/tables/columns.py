@@ -159,7 +159,7 @@ def _answer(
     words = _words(table, rest)
     if len(rest) == len(words) == 1:
         return "label", {words[0]: words[0]}
-    likely = next(iter((*words, *rest)), "NAME")
+    likely = likely_answer(table, rest)
     raise LookcloserError(
         f"{table.path}: no column {_ANSWERS}; {found}",
         allowed=f"A table has 'image' and {_ANSWERS}.",
@@ -181,6 +181,11 @@ def _one(table: Table, columns: Sequence[str]) -> str:
             )
     words = (c for c in columns if not all(is_number(cells[c]) for _, cells in table.rows))
     return next(words, first)
+
+
+def likely_answer(table: Table, columns: Sequence[str]) -> str:
+    """The column that an error offers as the label; "NAME" where there is none."""
+    return next(iter((*_words(table, columns), *columns)), "NAME")
 
 
 def _words(table: Table, columns: Sequence[str]) -> list[str]:

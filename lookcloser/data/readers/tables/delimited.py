@@ -23,6 +23,7 @@ _JSON_LINES = (".jsonl", ".ndjson")
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", *_JSON_LINES, ".json", ".xlsx")
 # How many lines above the header may be a title, a comment or blank.
 _MOST_ABOVE = 10
+_SEPARATOR = re.compile(r"[,;\t|]")
 
 Cells = tuple[str, ...]
 Lines = Iterator[tuple[int, Cells]]
@@ -129,7 +130,8 @@ def _without_titles(lines: Lines) -> Lines:
 
 def _cells(path: Path, text: str) -> Lines:
     above, told = _above(text)
-    head = next((line for line in text.split("\n", above + 1)[above:] if line.strip()), "")
+    first = [line for line in text.split("\n", above + _MOST_ABOVE)[above:] if line.strip()]
+    head = next((line for line in first if _SEPARATOR.search(line)), first[0] if first else "")
     separator = told or max(",;\t|", key=head.count)
     rest = text.split("\n", above)[-1]
     if separator not in head and len(head.split()) > 1:  # columns between blanks
@@ -156,7 +158,7 @@ def _above(text: str) -> tuple[int, str | None]:
     for number, line in enumerate(text.split("\n", _MOST_ABOVE)[:_MOST_ABOVE]):
         found = re.fullmatch(r"sep=(.)", line.strip() or "-", re.IGNORECASE)
         told = found[1] if found else told
-        is_title = not re.search(r"[,;\t|]", line) and re.search(r"[,;\t|]", text)
+        is_title = not _SEPARATOR.search(line) and _SEPARATOR.search(text)
         if not (found or not line.strip() or (line.startswith("#") and is_title)):
             return number, told
     return 0, told
