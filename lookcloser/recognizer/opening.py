@@ -10,7 +10,7 @@ import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import with_box_rule
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import missing_path, refuse_other
 from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
@@ -39,6 +39,7 @@ def load_run(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
+    refuse_other(path)
     path = fetched(path)
     if is_onnx(path):
         raise UsageError(

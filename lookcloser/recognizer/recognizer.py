@@ -356,9 +356,7 @@ class Recognizer(Answerer):
             LookcloserError: For one that cannot be read, or is for another task.
         """
         catalog = (
-            data
-            if isinstance(data, Catalog)
-            else read_to_score(data, self.header, columns=columns)
+            data if isinstance(data, Catalog) else read_to_score(data, self.header, columns=columns)
         )
         if catalog.task != self.header.task:
             raise LookcloserError(

@@ -43,11 +43,21 @@ def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserEr
 
 
 def refuse_url(source: str | Path) -> None:
-    """Raise a `LookcloserError` if ``source`` is a URL: nothing is downloaded unasked."""
+    """Raise a `LookcloserError` if ``source`` is a URL: nothing is downloaded unasked.
+
+    Or if it is no path at all.
+    """
+    refuse_other(source)
     if isinstance(source, str) and _URL.match(source):
         raise LookcloserError(
             f"{source}: URLs are not read", fix="Download it first and give the file"
         )
+
+
+def refuse_other(source: object) -> None:
+    """Raise a `LookcloserError` for what is no path, such as None or an open file."""
+    if not isinstance(source, str | os.PathLike):
+        raise LookcloserError(f"{type(source).__name__}: not a path", allowed="A str or a Path")
 
 
 def is_image_name(name: str) -> bool:

@@ -1,5 +1,7 @@
 import glob
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from lookcloser.core.storage.files import (
     is_image_name,
     list_images,
     missing_path,
+    refuse_url,
     subfolders,
 )
 
@@ -224,3 +227,11 @@ def test_a_glob_keeps_what_cannot_be_read_so_that_it_is_said(folder: Path) -> No
     (folder / "z.jpg").symlink_to(folder / "nowhere.jpg")
     (folder / "folder.jpg").mkdir()
     assert [path.name for path in find_images(str(folder / "*.jpg"))] == ["b.jpg", "z.jpg"]
+
+
+@pytest.mark.parametrize("given", [None, 3, b"a.jpg", io.BytesIO(b"x")])
+def test_what_is_no_path_is_said(given: Any) -> None:
+    with pytest.raises(LookcloserError, match="not a path. Allowed: a str or a Path"):
+        refuse_url(given)
+    refuse_url("a.jpg")
+    refuse_url(Path("a.jpg"))
