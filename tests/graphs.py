@@ -16,6 +16,7 @@ import onnx
 import pytest
 from filelock import FileLock
 from torch import Tensor, nn
+from torch.export import decomp_utils, exported_program
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from lookcloser.export import graphs
@@ -50,9 +51,13 @@ def sharing(folder: Path) -> Iterator[None]:
 
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
-        # What torch's exporter knows is read once.
+        # What torch's exporter knows is read once, and what operations there are.
         known = staticmethod(cache(ONNXRegistry.from_torchlib))
         patch.setattr(ONNXRegistry, "from_torchlib", known)
+        name = "_collect_all_valid_cia_ops"
+        operations = cache(getattr(decomp_utils, name))
+        for module in (decomp_utils, exported_program):
+            patch.setattr(module, name, operations)
         patch.setattr(writing, "image_graph", image_graph)
         patch.setattr(writing, "decoding_graphs", decoding_graphs)
         yield

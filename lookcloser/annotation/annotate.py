@@ -22,7 +22,7 @@ from lookcloser.annotation.records import Record, Thing
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.sizes import ImageSize
-from lookcloser.core.storage.files import list_images, refuse_url
+from lookcloser.core.storage.files import list_images, own_path, refuse_other
 from lookcloser.core.wording import count, named
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import relative
@@ -113,7 +113,7 @@ def annotate(
         LookcloserError: For data that cannot be read, unknown options, a captioner, a method
             without maps, and a folder that was begun with another model or other options.
     """
-    header, folder = engine.header, Path(out).expanduser()
+    header, folder = engine.header, own_path(out)
     _check(header, form, masks)
     samples, boxed, root, notes = _images(data, split, header, columns)
     if form in HOLDS_IMAGES and not all(isinstance(sample.source, Path) for sample in samples):
@@ -154,6 +154,7 @@ def annotate(
 def count_images(
     header: ModelHeader,
     data: str | Path | Catalog,
+    out: str | Path,
     *,
     form: str = "coco",
     masks: str | None = None,
@@ -166,6 +167,7 @@ def count_images(
     Args:
         header: Of the network.
         data: As in `annotate`, like the rest.
+        out: As there.
         form: As there.
         masks: As there.
         labels: As there.
@@ -175,6 +177,7 @@ def count_images(
     _check(header, form, masks)
     samples, *_ = _images(data, split, header, columns)
     _labels_of(samples, header, labels)
+    Journal(own_path(out)).check_folder()
     return len(samples)
 
 
@@ -214,8 +217,8 @@ def _images(
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
     if not isinstance(data, Catalog):
-        refuse_url(data)
-    root = data.root if isinstance(data, Catalog) else Path(data).expanduser()
+        refuse_other(data)
+    root = data.root if isinstance(data, Catalog) else own_path(data)
     plain = not isinstance(data, Catalog) and root.is_dir() and split is None and not columns
     if plain and not any(r.recognizes(root) for r in READERS):
         names = list_images(root)

@@ -41,8 +41,8 @@ class Journal:
                 there are files of somebody else in the folder.
         """
         wanted = json.loads(json.dumps(settings))
+        self.check_folder()
         if not self.settings:
-            check_folder(self.path.parent, "--out", besides=(JOURNAL,))
             write_text(self.path, json.dumps(wanted) + "\n")
             self.settings = wanted
         different = [key for key in wanted if self.settings.get(key) != wanted[key]]
@@ -51,6 +51,11 @@ class Journal:
                 f"{self.path.parent}: was begun with another {different[0]}",
                 fix="Choose another --out, or give the same as before",
             )
+
+    def check_folder(self) -> None:
+        """Refuse a folder with files of somebody else; one that was begun is gone on with."""
+        if not self.settings:
+            check_folder(self.path.parent, "--out", besides=(JOURNAL,))
 
     def add(self, records: Iterable[Record]) -> None:
         """Append finished images.

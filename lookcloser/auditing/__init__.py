@@ -1,5 +1,5 @@
 """Classes that are right for the wrong reason, found without any box."""
 
-from lookcloser.auditing.run import audit
+from lookcloser.auditing.run import audit, audited_samples
 
-__all__ = ["audit"]
+__all__ = ["audit", "audited_samples"]

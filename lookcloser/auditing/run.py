@@ -62,7 +62,7 @@ def audit(
     """
     header = engine.header
     catalog = data if isinstance(data, Catalog) else read_to_score(data, header)
-    samples = _samples(header, catalog, split, per_class, seed)
+    samples = audited_samples(header, catalog, split, per_class, seed)
     total = (1 + len(MEASURES)) * len(samples)
 
     def told(base: int, passes: int) -> Callable[[int], None]:
@@ -113,9 +113,15 @@ def mark_zones(detail: Floats) -> Zones:
     return zones
 
 
-def _samples(
-    header: ModelHeader, catalog: Catalog, split: str, per_class: int, seed: int
+def audited_samples(
+    header: ModelHeader, catalog: Catalog, split: str, per_class: int = PER_CLASS, seed: int = 0
 ) -> list[Sample]:
+    """The images that `audit` looks at; arguments as there.
+
+    Raises:
+        LookcloserError: For tags and captions, a class that the model does not know, and fewer
+            than two classes with `FEWEST` images.
+    """
     if header.task != "classification" or catalog.task != "classification":
         raise LookcloserError(
             f"{header.task} on data for {catalog.task}: cannot be audited",
@@ -170,6 +176,7 @@ def _retested(
     ):
         scores[[place[row] for row in batch.rows]] = answers.double().cpu().numpy()
         progress(batch.rows[-1] + 1)
+    progress(len(samples))  # the last may have been unreadable
     return scores
 
 

@@ -9,7 +9,6 @@ answers a part writes to a file of its own there: one that was thought dead and 
 from __future__ import annotations
 
 import json
-import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from lookcloser.core.storage.locks import LOCK_FILE
 
 SETTINGS = "batch.json"
 WORK = ".work"
-_PART = re.compile(r"part-(\d{6,})-([0-9a-f]{12})")
+_PART = re.compile(r"part-(\d{6,})-([0-9a-f]{12})(\.\w+)")
 _LEFT_OVER = ".lookcloser-*.tmp"
 
 
@@ -57,12 +56,21 @@ class Folder:
             LookcloserError: If it was begun with other ones (the difference is named), or somebody
                 else's files are in it.
         """
+        file = self.path / SETTINGS
+        self.check(settings)
+        if not file.exists():
+            write_text(file, json.dumps(settings, indent=1) + "\n")
+            self.check(settings)  # another process may have begun at the same time
+        make_folder(self.work)
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Refuse what `begin` refuses, and write nothing."""
         file, wanted = self.path / SETTINGS, json.loads(json.dumps(settings))
         if not file.exists():
             # Several processes may begin at the same time: what they leave on the way is nobody's.
             besides = [entry.name for entry in _listed(self.path) if _is_own(entry.name)]
             check_folder(self.path, "--out", besides)
-            write_text(file, json.dumps(wanted, indent=1) + "\n")
+            return
         try:
             found = json.loads(file.read_text(encoding="utf-8"))
             different = [key for key in wanted if found.get(key) != wanted[key]]
@@ -76,7 +84,6 @@ class Folder:
                 f"{self.path}: was begun with another {key} ({found.get(key)}, now {wanted[key]})",
                 fix="Choose another --out, or give the same as before",
             )
-        make_folder(self.work)
 
     def file(self, part: Part) -> Path:
         """Where a part is, or will be."""
@@ -89,8 +96,8 @@ class Folder:
 
     def digests(self) -> dict[int, str]:
         """The digests of the parts that are there, by number."""
-        found = (_PART.match(entry.name) for entry in os.scandir(self.path))
-        return {int(match[1]): match[2] for match in found if match}
+        found = (_PART.fullmatch(entry.name) for entry in _listed(self.path))
+        return {int(one[1]): one[2] for one in found if one and one[3] == self.form.suffix}
 
     def recovered(self, part: Part) -> dict[int, str]:
         """The lines of a part that a break left, by the numbers of their images.
@@ -113,7 +120,11 @@ class Folder:
 
     def vain(self, part: Part) -> int:
         """How often a part was begun by one who died before the first answer."""
-        return sum(file.stat().st_size == 0 for file in self._journals(part))
+        empty = 0
+        for file in self._journals(part):
+            with suppress(FileNotFoundError):  # another has finished the part in between
+                empty += file.stat().st_size == 0
+        return empty
 
     @contextmanager
     def journal(self, part: Part) -> Iterator[Journal]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from lookcloser.batch.forms import FORMS, Form
 from lookcloser.core.errors import UsageError, unknown
+from lookcloser.core.storage.files import own_path
 from lookcloser.runtime import Answerer, Promise
 from lookcloser.runtime.onnx_file import is_onnx
 
@@ -56,7 +57,7 @@ class Job:
 
     Attributes:
         run: A run, a model file, an exported file, or "timm:NAME".
-        out: The folder of the answers.
+        out: The folder of the answers; "~" is the home of who made the job.
         form: A name in `FORMATS`.
         how: How images are answered.
         device: Where the network runs; None takes a GPU where there is one.
@@ -71,6 +72,7 @@ class Job:
     threads: int = 0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "out", own_path(self.out))
         if self.form not in FORMS:
             raise unknown(self.form, "format", FORMS)
         for name in ("top", "batch_size"):

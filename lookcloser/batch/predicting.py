@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from lookcloser.batch.answering import Tell
 from lookcloser.batch.folder import Finished, Folder, Manifest
 from lookcloser.batch.job import Job
@@ -98,10 +96,10 @@ def predict_source(
         LookcloserError: For a source, a network or a folder that will not do, where the folder was
             begun with another model, source or option, and where writing fails; what is done stays.
     """
-    _check(job, engine, processes, share, part_images)
+    _check(job, engine, processes, ray_address, share, part_images)
     answerer = job.answerer()
-    _try(job, answerer)
-    folder = Folder(job.out.expanduser(), job.writer)
+    answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
+    folder = Folder(job.out, job.writer)
     folder.begin(_settings(job, answerer, sources, part_images))
     name = f"{share.number}-of-{share.of}"
     with only_one(folder.path, "another batch", f"{LOCK_FILE}-{name}"):
@@ -127,6 +125,30 @@ def predict_source(
         return _closed(folder, plan, share, manifest)
 
 
+def check_source(
+    job: Job,
+    sources: Sequence[str],
+    *,
+    engine: str = "plain",
+    processes: int | None = None,
+    ray_address: str | None = None,
+    share: Share = WHOLE,
+    part_images: int = PART_IMAGES,
+) -> int:
+    """How many images `predict_source` would answer with these arguments; nothing is written.
+
+    Raises:
+        LookcloserError: For what it refuses before it answers.
+    """
+    _check(job, engine, processes, ray_address, share, part_images)
+    answerer = job.answerer()
+    answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
+    folder = Folder(job.out, job.writer)
+    folder.check(_settings(job, answerer, sources, part_images))
+    plan = _planned(folder, sources, share, part_images)
+    return plan.images - plan.done
+
+
 def _answered(
     job: Job,
     answerer: Answerer,
@@ -143,12 +165,21 @@ def _answered(
     return in_processes(job, processes or 1, todo, tell)
 
 
-def _check(job: Job, engine: str, processes: int | None, share: Share, part_images: int) -> None:
+def _check(
+    job: Job,
+    engine: str,
+    processes: int | None,
+    ray_address: str | None,
+    share: Share,
+    part_images: int,
+) -> None:
     if engine not in ENGINES:
         raise unknown(engine, "engine", ENGINES)
     job.writer.check()
     if engine == "ray":
         check_ray(job.form)
+    elif ray_address is not None:
+        raise UsageError(f"{{}} {ray_address}: needs --engine ray", option="ray_address")
     for option, value in (("processes", processes), ("part_images", part_images)):
         if value is not None and value < 1:
             raise UsageError(f"{{}} {value}: not possible", allowed="1 or more", option=option)
@@ -158,12 +189,6 @@ def _check(job: Job, engine: str, processes: int | None, share: Share, part_imag
             allowed="1/4 to 4/4 for four processes",
             option="shard",
         )
-
-
-def _try(job: Job, answerer: Answerer) -> None:
-    """Answer one gray image: what the network cannot do is said before the folder is begun."""
-    gray = np.full((8, 8, 3), 127, np.uint8)
-    answerer.predict(gray, top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
 
 
 def _settings(
@@ -187,17 +212,23 @@ def _planned(folder: Folder, sources: Sequence[str], share: Share, part_images: 
     """
     there, images, done, number = folder.digests(), 0, 0, -1
     for part in parts(sources, part_images):
-        number, digest = part.number, there.get(part.number)
+        number, digest = part.number, there.pop(part.number, None)
         if digest is not None and digest != part.digest:
-            raise LookcloserError(
-                f"{folder.path}: the source has changed since it was begun (images "
-                f"{part.items[0].index:,} to {part.items[-1].index:,} are others)",
-                fix="Make it what it was, or choose another --out",
-            )
+            first, last = part.items[0].index, part.items[-1].index
+            raise _changed(folder, f"images {first:,} to {last:,} are others")
         if share.has(part.number):
             images += len(part.items)
             done += len(part.items) if digest else 0
+    if there:
+        raise _changed(folder, f"part {min(there)} is answered, and no image of it is left")
     return _Plan(images, done, number + 1)
+
+
+def _changed(folder: Folder, how: str) -> LookcloserError:
+    return LookcloserError(
+        f"{folder.path}: the source has changed since it was begun ({how})",
+        fix="Make it what it was, or choose another --out",
+    )
 
 
 def _closed(folder: Folder, plan: _Plan, share: Share, manifest: Manifest) -> BatchResult:

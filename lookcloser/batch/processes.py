@@ -18,6 +18,7 @@ from lookcloser.batch.job import Job
 from lookcloser.batch.sources import Part
 from lookcloser.core.errors import LookcloserError
 from lookcloser.runtime import Answerer
+from lookcloser.runtime.onnx_file import is_onnx
 
 ATTEMPTS = 3
 
@@ -81,7 +82,7 @@ def _shared(job: Job, count: int) -> list[Job]:
 
 def _gpus(job: Job) -> int:
     """How many GPUs the processes have to share; 0 where one was named, or none is used."""
-    if job.run.endswith(".onnx") or job.device not in {None, "cuda"}:
+    if is_onnx(job.run) or job.device not in {None, "cuda"}:
         return 0
     import torch
 

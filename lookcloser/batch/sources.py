@@ -20,7 +20,14 @@ from typing import Any
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.extras import needed
-from lookcloser.core.storage.files import find_images, missing_path, refuse_url, walk_files
+from lookcloser.core.storage.files import (
+    find_images,
+    is_there,
+    missing_path,
+    own_path,
+    refuse_url,
+    walk_files,
+)
 from lookcloser.data.readers.tables.columns import image_column
 from lookcloser.data.shards.form import SUFFIX, archives_in, is_photo_name
 from lookcloser.data.shards.reading import images_in
@@ -129,12 +136,12 @@ def images_of(sources: Iterable[str]) -> Iterator[Source]:
 
 
 def _images_of(source: str) -> Iterator[Source]:
-    path = Path(source).expanduser()
+    path = own_path(source)
     if path.is_dir():
         yield from _in_folder(path)
     elif not path.exists() and _RANGE.search(source):
         for name in _expanded(source):
-            yield from _in_archive(Path(name).expanduser())
+            yield from _in_archive(own_path(name))
     elif not path.exists() and glob.has_magic(source) and source.endswith(SUFFIX):
         for name in sorted(glob.glob(str(path))):
             yield from _in_archive(Path(name))
@@ -162,7 +169,7 @@ def _in_folder(folder: Path) -> Iterator[Source]:
 
 
 def _in_archive(path: Path) -> Iterator[Source]:
-    if not path.exists():
+    if not is_there(path):
         raise missing_path(path, "shard")
     return (member.image for member in images_in(path))
 
@@ -185,7 +192,7 @@ def _in_list(path: Path) -> Iterator[Source]:
     for text in read(path):
         refuse_url(text)
         if text:
-            yield path.parent / Path(text).expanduser()
+            yield path.parent / own_path(text)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -53,7 +53,8 @@ def main() -> None:
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        serve(sys.stdin, told)
+        with told:
+            serve(sys.stdin, told)
     except BrokenPipeError:  # who started this is gone
         os._exit(1)
 

@@ -71,6 +71,7 @@ def annotate(
         asked = count_images(
             recognizer.header,
             data,
+            out,
             form=form,
             masks=masks,
             labels=labels,
@@ -103,7 +104,7 @@ def annotate(
     boxes, images = count(found.boxes, "box"), count(len(found.records), "image")
     printing.say(f"{boxes} on {images}{empty}{kept}")
     for path in found.files:
-        typer.echo(path)
+        printing.print_path(path)
     if found.skipped:
         printing.say(f"{count(len(found.skipped), 'image')} could not be read")
     seen = next(

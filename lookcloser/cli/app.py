@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -106,6 +107,9 @@ def run() -> None:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"PIL\.")
     options = sys.argv[1 : sys.argv.index("--")] if "--" in sys.argv else sys.argv[1:]
+    if "--debug" in options:  # errors speak of it, and who has just typed a command adds it there
+        further = sys.argv[1 + len(options) :]
+        sys.argv[1:] = ["--debug", *(word for word in options if word != "--debug"), *further]
     try:
         _call(as_json="--json" in options)
     except (LookcloserError, OSError, MemoryError, RuntimeError) as error:
@@ -142,7 +146,8 @@ def _print_error(said: str, code: int, error: Exception | None) -> None:
     parts = {}
     if isinstance(error, LookcloserError):
         parts = {"what": error.what, "allowed": error.allowed, "fix": error.fix}
-    printing.print_json({"error": {"message": said, "exit_code": code, **parts}})
+    with suppress(OSError):  # nobody reads stdout any more, or its disk is full: stderr has it
+        printing.print_json({"error": {"message": said, "exit_code": code, **parts}})
 
 
 def _said(error: Exception) -> str | None:
@@ -159,4 +164,4 @@ def _said(error: Exception) -> str | None:
         return None
     reason = error.strerror or str(error) or type(error).__name__
     line = f"{error.filename}: {reason}" if error.filename is not None else reason
-    return f"{' '.join(str(line).split())}. --debug shows where."
+    return f"{printable(' '.join(str(line).split()))}. --debug shows where."

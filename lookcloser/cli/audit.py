@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import LAST_SEED, Columns, Device, DryRun, LoadingWorkers
 from lookcloser.cli.terminal.runs import (
     SKIPPED,
     BatchSize,
@@ -35,7 +35,9 @@ def audit(
     per_class: Annotated[
         int, typer.Option(min=8, help="At most this many images of each class.")
     ] = 50,
-    seed: Annotated[int, typer.Option(help="Seed of the choice of images.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Seed of the choice of images.")
+    ] = 0,
     json: Json = False,
     batch_size: BatchSize = 32,
     workers: LoadingWorkers = 0,
@@ -46,6 +48,7 @@ def audit(
 
     Example: `lookcloser audit runs/birds birds/`
     """
+    from lookcloser.auditing import audited_samples
     from lookcloser.core.outputs import check_place
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.reporting import page_place
@@ -58,7 +61,8 @@ def audit(
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, AUDIT_FILE)
-        printing.say_plan(f"audit {count(len(catalog.split(split)), 'image')} of {split}", [page])
+        chosen = audited_samples(recognizer.header, catalog, split, per_class, seed)
+        printing.say_plan(f"audit {count(len(chosen), 'image')} of {split}", [page])
         return
     with printing.progress("Auditing") as progress:
         page, found = recognizer.audit_report(
@@ -82,7 +86,7 @@ def audit(
         ]
         title = f"Most suspicious of {count(len(found.classes), 'class')}"
         printing.print_table(title, names, rows)
-        typer.echo(page)
+        printing.print_path(page)
     for one in found.classes:
         for reason in one.reasons:
             printing.say(f"{one.name} ({LEVELS[one.level]}): {reason}")

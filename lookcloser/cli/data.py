@@ -95,7 +95,7 @@ def shard(
         f"{count(shards.images, 'image')} in {count(len(shards.files), 'shard')}, "
         f"{shards.bytes:,} bytes"
     )
-    typer.echo(printable(str(shards.folder)))
+    printing.print_path(shards.folder)
     printing.say_skipped(shards.skipped)
     printing.next_step("train", out)
     if shards.skipped:
@@ -165,12 +165,14 @@ def _print_tags(tags: TagStatistics, counts: dict[str, dict[str, int]]) -> None:
 def _print_captions(captions: CaptionStatistics) -> None:
     from lookcloser.data.checking.statistics import RARE_BELOW
 
+    to = printing.plain("…", "to")
+
     def spread(least: int, mean: float, most: int) -> str:
-        return f"{least} … {mean:.1f} … {most}"
+        return f"{least} {to} {mean:.1f} {to} {most}"
 
     rows = [
         ["number", f"{captions.captions:,}"],
-        ["of an image (least … mean … most)", spread(*captions.per_image)],
+        [f"of an image (least {to} mean {to} most)", spread(*captions.per_image)],
         ["words of a caption", spread(*captions.words)],
         ["different words", f"{captions.vocabulary:,}"],
         [

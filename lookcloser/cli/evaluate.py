@@ -63,7 +63,9 @@ def evaluate(
     Example: `lookcloser evaluate runs/birds birds/ --split test`, or
     `lookcloser evaluate runs/birds birds/ --views cam,gradcam`
     """
-    from lookcloser.evaluation import read_source
+    from PIL import Image
+
+    from lookcloser.evaluation import check_scored, read_source
     from lookcloser.recognizer import load_run
 
     named = None if views is None else view_names(views, "--views")
@@ -73,7 +75,10 @@ def evaluate(
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)
     if dry_run:
-        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}")
+        scored = check_scored(recognizer.header, catalog, split, threshold_from)
+        if named is not None:
+            recognizer.explain(Image.new("RGB", (8, 8)), named)
+        printing.say_plan(f"score {count(scored, 'image')} of {split}")
         return
     if named is not None:  # first, as it knows at once which of them the network lacks
         printing.say(f"rating views on up to {count(view_images, 'image')}")

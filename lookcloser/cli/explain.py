@@ -52,7 +52,7 @@ def explain(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Instead of a run, e.g. timm:resnet50.")] = None,
     shown_image: Annotated[
-        str | None, typer.Option("--image", help="The image, with --model.")
+        str | None, typer.Option("--image", help="The image, by its option.")
     ] = None,
     weights: Annotated[
         str, typer.Option(help="Weights of --model: pretrained, none, or a .safetensors FILE.")
@@ -75,15 +75,15 @@ def explain(
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.recognizer import STOCK
 
-    run, shown = (run, image) if model is None else (model, shown_image or run)
-    if run is None or shown is None:
-        raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
+    run, shown = _asked(run, image, model, shown_image)
     # Before the work, not after it.
     save = free_place("explanation.png") if save is None else check_place(save, "--save")
     image_format(save)
     views = None if view is None else view_names(view, "--view")
     if each_label and target is not None:
         raise typer.BadParameter("--each-label explains every label; leave out --target")
+    if each_label and each_view is not None:
+        raise typer.BadParameter("--each-label draws one image; leave out --each-view")
     if weights == "none" and run.startswith(STOCK):
         printing.say("Random weights (--weights none): the network knows nothing")
     given = read_pairs(model_kwargs or [], "--model-kwargs")
@@ -111,9 +111,22 @@ def explain(
         printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
 
 
+def _asked(
+    run: str | None, image: str | None, model: str | None, shown_image: str | None
+) -> tuple[str, str]:
+    """What explains, and the image; none of what was given is left out in silence."""
+    networks = [name for name in (run, model) if name is not None]
+    images = [name for name in (image, shown_image) if name is not None]
+    if model is not None and run is not None and not images:  # the one argument is the image
+        networks, images = [model], [run]
+    if len(networks) != 1 or len(images) != 1:
+        raise typer.BadParameter("give a run and an image, or --model timm:NAME and --image FILE")
+    return networks[0], images[0]
+
+
 def _say_seen(written: Path, labels: Sequence[Region], views: Iterable[str]) -> None:
     """The image that was written, and what of."""
-    typer.echo(written)
+    printing.print_path(written)
     named = ", ".join(f"{region.label} {region.score:.1%}" for region in labels)
     printing.say(f"{named} by {', '.join(views)}")
 

@@ -68,7 +68,7 @@ def export(
             ["", "float32", "int8"],
             [row.texts() for row in found.rows],
         )
-    typer.echo(found.path)
+    printing.print_path(found.path)
     if found.shown_by:
         printing.say(f"{found.size / 1e6:.0f} MB. To see it: {found.shown_by}")
     else:

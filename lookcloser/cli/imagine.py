@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Device
+from lookcloser.cli.terminal.options import LAST_SEED, Device
+from lookcloser.core.wording import count
 
 
 def imagine(
@@ -30,7 +31,9 @@ def imagine(
         int | None,
         typer.Option(min=1, help="Gradient steps; default: 150, or at most 50 with --from."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the noise it starts from.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LAST_SEED, help="Seed of the noise it starts from.")
+    ] = 0,
     weights: Annotated[
         str, typer.Option(help="Weights of timm:NAME: pretrained, none, or a .safetensors FILE.")
     ] = "pretrained",
@@ -58,13 +61,14 @@ def imagine(
         found = fool(recognizer.engine, image, target, max_steps=steps or 50)
         titles = ["original", f"taken for {found.target}", "change, made visible"]
         save_image(contact_sheet([found.original, found.fooling, found.change], titles, 3), save)
+        made = count(found.steps, "step")
         said = (
-            f"taken for {found.target} after {found.steps} steps; "
+            f"taken for {found.target} after {made}; "
             f"changed by {found.strength:.2f} of 255 (root mean square)"
             if found.flipped
-            else f"not taken for {found.target} within {found.steps} steps; try more --steps"
+            else f"not taken for {found.target} within {made}; try more --steps"
         )
-    typer.echo(save)
+    printing.print_path(save)
     printing.say(said)
     if image is not None:
         printing.next_step("explain", run, image, "--target", target)

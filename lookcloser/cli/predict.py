@@ -104,11 +104,12 @@ def predict(
         ),
     ] = None,
     sets: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How --coverage builds its sets: lac (small, some empty) or aps (never empty)."
+            help="How --coverage builds its sets: lac (small, some empty) or aps (never empty); "
+            "default: lac."
         ),
-    ] = "lac",
+    ] = None,
     dry_run: DryRun = False,
 ) -> None:
     """Classify, tag or caption images, and show where the model looked.
@@ -125,11 +126,15 @@ def predict(
         "shard": shard,
         "part_images": part_images,
     }
+    refuse("predict without --coverage", {"--sets": sets if coverage is None else None})
+    promised: dict[str, Any] = {"coverage": coverage, "sets": sets or "lac"}
     if out is not None:
         refuse("--out", {"--save": save, "--csv": csv, "--json": json})
         from lookcloser.batch import How, Job
 
-        answering = How(top, coverage, sets, maps, box_rule, batch_size, workers)
+        answering = How(
+            top, **promised, maps=maps, box_rule=box_rule, batch_size=batch_size, workers=workers
+        )
         job = Job(run, out, form or "jsonl", answering, device)
         answer_all(job, images, dry_run=dry_run, **many)
         return
@@ -144,6 +149,7 @@ def predict(
     sources = find_images(images)
     places = _image_names(sources, save)
     if dry_run:
+        recognizer.check(**promised)
         outputs = [] if csv is None else [csv]
         printing.say_plan(f"answer {count(len(sources), 'image')}", [*places, *outputs])
         return
@@ -152,8 +158,8 @@ def predict(
     # Lines on a terminal are progress enough.
     shown = json or csv is not None
     with printing.progress("Answering", shown) as progress, _table_file(csv) as table:
-        how = {"top": top, "batch_size": batch_size, "workers": workers}
-        for prediction in recognizer.stream(sources, **how, coverage=coverage, sets=sets):
+        how: dict[str, Any] = {"top": top, "batch_size": batch_size, "workers": workers}
+        for prediction in recognizer.stream(sources, **how, **promised):
             total += 1
             table(prediction)
             if prediction.error is not None:
@@ -243,9 +249,10 @@ def _doubt(prediction: Prediction) -> str:
 
 def _image_names(sources: list[Path], folder: Path | None) -> list[Path]:
     """Where the evidence of each image goes; what would meet another file is numbered."""
-    from lookcloser.core.outputs import free_place
+    from lookcloser.core.outputs import check_fillable, free_place
 
     taken: set[str] = set()
     if folder is None:
         return []
+    check_fillable(folder)
     return [free_place(folder / f"{source.stem}.png", taken) for source in sources]

@@ -51,11 +51,14 @@ def report(
 
     Example: `lookcloser report runs/birds birds/`
     """
+    from lookcloser.auditing import audited_samples
     from lookcloser.core.outputs import check_place
+    from lookcloser.evaluation import check_scored, read_source
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.reporting import page_place
     from lookcloser.training.files import REPORT_FILE
 
+    read_source(threshold_from)
     if out is not None:
         check_place(out, "--out")
     recognizer = load_run(run, device=device, box_rule=box_rule)
@@ -63,7 +66,10 @@ def report(
     split = scored_split(catalog, split)
     if dry_run:
         page = page_place(recognizer, out, REPORT_FILE)
-        printing.say_plan(f"score {count(len(catalog.split(split)), 'image')} of {split}", [page])
+        scored = check_scored(recognizer.header, catalog, split, threshold_from)
+        if audit:
+            audited_samples(recognizer.header, catalog, split)
+        printing.say_plan(f"score {count(scored, 'image')} of {split}", [page])
         return
     with printing.progress("Evaluating") as progress:
         page, evaluation = recognizer.report(
@@ -77,7 +83,7 @@ def report(
             progress=progress,
         )
     printing.print_settings(evaluation.settings)
-    typer.echo(page)
+    printing.print_path(page)
     printing.say(f"{count(len(evaluation.images.correct), 'image')}; open the page in a browser")
     if evaluation.skipped:
         unread = count(len(evaluation.skipped), "image")

@@ -42,17 +42,23 @@ def serve(
     ] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     batch_wait: Annotated[
-        float, typer.Option(min=0, help="Milliseconds that a batch waits for images.")
+        float,
+        typer.Option(min=0, max=60_000, help="Milliseconds that a batch waits for images."),
     ] = 5.0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 2,
-    max_body: Annotated[float, typer.Option(min=0.001, help="Megabytes of a request.")] = 32.0,
-    max_pixels: Annotated[float, typer.Option(min=0.001, help="Megapixels of an image.")] = 50.0,
+    max_body: Annotated[
+        float, typer.Option(min=0.001, max=100_000, help="Megabytes of a request.")
+    ] = 32.0,
+    max_pixels: Annotated[
+        float, typer.Option(min=0.001, max=100_000, help="Megapixels of an image.")
+    ] = 50.0,
     max_images: Annotated[int, typer.Option(min=1, help="Images of a request.")] = 32,
     max_queue: Annotated[
         int, typer.Option(min=1, help="Images that may wait for a model; beyond it, 429.")
     ] = 256,
     timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds for a body, and again for its answer.")
+        float,
+        typer.Option(min=0.1, max=86_400, help="Seconds for a body, and again for its answer."),
     ] = 30.0,
     allow_host: Annotated[
         list[str] | None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -40,7 +41,10 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
     except UsageError as error:
         raise UsageError(f"{path}: {error.what}", allowed=error.allowed, fix=error.fix) from error
     if isinstance(values.get("model_kwargs"), dict):
-        values["model_kwargs"] = [f"{key}={value}" for key, value in values["model_kwargs"].items()]
+        values["model_kwargs"] = [
+            f"{key}={json.dumps(value, default=str)}"
+            for key, value in values["model_kwargs"].items()
+        ]
     context.default_map = {**(context.default_map or {}), **values}
     return path
 

@@ -30,8 +30,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     with _lock:
         depth, training = _inside.get(model, (0, []))
         if depth == 0:
-            training = [module for module in model.modules() if module.training]
-            model.eval()
+            # A frozen script has no mode, and an exported graph refuses to change its own.
+            training = [module for module in model.modules() if getattr(module, "training", False)]
+            if training:
+                model.eval()
         _inside[model] = (depth + 1, training)
     try:
         yield
@@ -45,6 +47,19 @@ def evaluating(model: nn.Module) -> Iterator[None]:
                     module.training = True
 
 
+class Watcher:
+    """A forward hook of `watching`."""
+
+    def __init__(self, name: str, see: Callable[[str, tuple[Any, ...], Any], Any]) -> None:
+        self.name, self.see, self.thread = name, see, threading.get_ident()
+
+    def __call__(self, _module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        """What a layer shall put out instead, None to keep its output."""
+        if threading.get_ident() != self.thread:
+            return None
+        return self.see(self.name, inputs, output)
+
+
 @contextmanager
 def watching(
     modules: Mapping[str, nn.Module], see: Callable[[str, tuple[Any, ...], Any], Any]
@@ -54,18 +69,10 @@ def watching(
     What ``see`` returns replaces the module's output, None keeps it. The hooks are gone after the
     block, whatever happened inside.
     """
-    thread = threading.get_ident()
-
-    def hook_for(name: str) -> Callable[[nn.Module, tuple[Any, ...], Any], Any]:
-        def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
-            return see(name, inputs, output) if threading.get_ident() == thread else None
-
-        return hook
-
     handles = []
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(hook_for(name)))
+            handles.append(module.register_forward_hook(Watcher(name, see)))
         yield
     finally:
         for handle in handles:

@@ -26,8 +26,10 @@ from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
     IMAGE_SUFFIXES,
     find_images,
+    is_there,
     list_images,
     missing_path,
+    own_path,
     refuse_url,
     walk_images,
 )
@@ -96,8 +98,8 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
 
 def _file(source: str | Path) -> Path:
     refuse_url(source)
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = own_path(source)
+    if not is_there(path):
         raise missing_path(source, "file")
     if path.is_dir():
         raise LookcloserError(f"{source}: a folder, not an image", fix="Name one image in it")

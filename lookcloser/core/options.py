@@ -11,7 +11,18 @@ import types
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from functools import cache
-from typing import Any, Literal, NamedTuple, Self, Union, get_args, get_origin, get_type_hints
+from operator import index
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    Self,
+    SupportsIndex,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from lookcloser.core.errors import UsageError, close_matches, unknown
 
@@ -238,6 +249,22 @@ def check(item: Declared, value: Any) -> None:
         raise UsageError(f"{{}} {value}: not possible", allowed=item.allowed(), option=item.name)
 
 
+def at_least(least: int, **values: int) -> None:
+    """Compare arguments that count something with the least that makes sense.
+
+    Args:
+        least: 0 or more.
+        values: By the names of the arguments.
+
+    Raises:
+        UsageError: Naming the first that is less, or no whole number.
+    """
+    for name, value in values.items():
+        whole = isinstance(value, SupportsIndex) and not isinstance(value, bool)
+        if not whole or index(value) < least:
+            raise UsageError(f"{name} = {value}", allowed=f"A whole number, {least} or more")
+
+
 def _unknown_choice(item: Declared, value: Any) -> UsageError:
     close = close_matches(str(value), item.kind.choices)
     fix = f"{'Close' if close else 'There are'}: {', '.join(close or sorted(item.kind.choices))}"
@@ -252,8 +279,15 @@ def _is(value: Any, kind: Kind) -> bool:
         fits = isinstance(value, list | tuple) and kind.length in {None, len(value)}
         return fits and all(_is(part, Kind(kind.part)) for part in value)
     if plain is float:
-        return isinstance(value, int | float) and math.isfinite(value)
+        return isinstance(value, int | float) and _is_finite(value)
     return isinstance(value, Mapping if plain is dict else plain)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 def _tuple_words(kind: Kind) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import own_path
 
 MARK = "Made by lookcloser"
 _ENDS = 8192  # bytes at the beginning and at the end of a file in which its mark stands
@@ -67,7 +68,7 @@ def check_place(path: str | Path, option: str) -> Path:
     Raises:
         LookcloserError: If something is there that this package did not make.
     """
-    path = Path(path)
+    path = own_path(path)
     if os.path.lexists(path) and not is_ours(path):
         kind = "folder" if path.is_dir() else "file"
         raise LookcloserError(
@@ -95,6 +96,19 @@ def free_place(path: str | Path, taken: set[str] | None = None) -> Path:
         number += 1
     taken.add(_key(place))
     return place
+
+
+def check_fillable(path: str | Path) -> Path:
+    """``path`` if files may be put into it beside what is there: a folder, or nothing yet.
+
+    Raises:
+        LookcloserError: If it, or what should be a folder above it, is something else.
+    """
+    path = Path(path)
+    there = next(place for place in (path, *path.parents, Path()) if os.path.lexists(place))
+    if not there.is_dir():
+        raise LookcloserError(f"{there}: not a folder", fix="Choose another place")
+    return path
 
 
 def check_folder(path: str | Path, option: str, besides: Collection[str] = ()) -> Path:

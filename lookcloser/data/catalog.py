@@ -90,6 +90,11 @@ class Catalog:
     made: tuple[str, ...] = ()
 
     @property
+    def title(self) -> str:
+        """What the data set is called: as its folder is, also where that was given as "."."""
+        return self.root.resolve().name or "data"
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """The splits there are, in the order train, val, test."""
         present = {sample.split for sample in self.samples}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.storage.files import missing_path, refuse_url
+from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_url
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import first_reader, unknown_layout
 from lookcloser.data.names import tidy
@@ -71,8 +71,8 @@ def read_as_given(
         LookcloserError: As `read_data`.
     """
     refuse_url(path)
-    root = Path(path).expanduser()
-    if not root.exists():
+    root = own_path(path)
+    if not is_there(root):
         raise missing_path(path)
     if not root.is_dir() and not is_regular(root):  # a pipe would be waited for
         raise LookcloserError(f"{path}: not an ordinary file or folder")
@@ -156,7 +156,7 @@ def read_to_score(path: str | Path, header: ModelHeader, *, columns: str | None 
 
 def _stored_columns(path: str | Path, header: ModelHeader) -> dict[str, str] | None:
     """What the training was told of the columns, where this data has them."""
-    stored, root = header.provenance.get(COLUMNS), Path(path).expanduser()
+    stored, root = header.provenance.get(COLUMNS), own_path(path)
     if not isinstance(stored, str):
         return None
     try:

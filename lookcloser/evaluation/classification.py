@@ -56,7 +56,7 @@ class Answered(NamedTuple):
         output: With the evidence for the best and, where it differs, for the true class.
         probabilities: (B, C).
         targets: (B,) true classes.
-        maps: (B, h, w) raw maps of the true class.
+        maps: (B, h, w) raw maps of the true class; zeros of a network that has none.
     """
 
     samples: list[Sample]
@@ -74,9 +74,11 @@ class Answered(NamedTuple):
     def places(self, header: ModelHeader) -> Places:
         """The maps of the true class beside the true boxes, where there are boxes."""
         images = range(self.first, self.first + len(self.samples))
+        # A network without maps points nowhere, which is not to miss.
+        none: list[tuple[Box, ...]] = [()] * len(self.samples)
         return find_places(
             self.maps,
-            self.true_boxes(),
+            none if self.output.maps is None else self.true_boxes(),
             self.sizes,
             header.preprocessing.size,
             self.targets.tolist(),
@@ -172,7 +174,8 @@ def evaluate_split(
         places = answered.places(header)
         found = boxes.add(places)
         scales.add(answered.output.boxes, answered.true_boxes(), answered.sizes)
-        masks.add(answered.maps, answered.samples, answered.sizes)
+        if answered.output.maps is not None:
+            masks.add(answered.maps, answered.samples, answered.sizes)
         needed = evidence != 0 or answered.output.boxes is not None
         answers = answered.answers(header) if needed else []
         moves.add(answer.prediction for answer in answers)

@@ -17,7 +17,7 @@ from lookcloser.core.hooks import evaluating
 from lookcloser.core.sizes import Grid
 from lookcloser.data import Catalog
 from lookcloser.data.targets import ClassTargets, TagTargets, Targets
-from lookcloser.explain.outputs import logits_of
+from lookcloser.explain.returned import logits_of
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import Skipped, nothing_read, read_split
 from lookcloser.inference.views import check_task, check_views, look

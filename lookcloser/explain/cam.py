@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lookcloser.explain.context import full_precision
 from lookcloser.explain.heads import pooled_features
+from lookcloser.explain.layers import check_sees
 from lookcloser.explain.targets import Targets, as_asked, class_indices
 
 
@@ -30,7 +31,8 @@ def cam(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
         and not normalized; see `normalize`.
 
     Raises:
-        LookcloserError: For a network that has no such head, and for targets out of range.
+        LookcloserError: For a network that has no such head or whose answer knows no image, and
+            for targets out of range.
     """
     features, weight, logits = pooled_features(model, images)
     indices, several = class_indices(targets, logits)
@@ -39,4 +41,5 @@ def cam(model: nn.Module, images: Tensor, targets: Targets = None) -> Tensor:
             rows = torch.arange(len(images), device=indices.device)[:, None]
             return as_asked(features.float()[rows, indices], several)
         found = torch.einsum("bdhw,bkd->bkhw", features.float(), weight.float()[indices])
+    check_sees(model, images, found)
     return as_asked(found, several)

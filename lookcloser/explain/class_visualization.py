@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.pixels import pixel_slopes
+from lookcloser.explain.targets import check_whole, numbers
 
 
 def class_visualization(
@@ -77,9 +78,10 @@ def class_visualization(
 
 def _checked(targets: int | Sequence[int] | Tensor, scales: Sequence[float]) -> Tensor:
     """Targets as (B,)."""
-    wanted = torch.as_tensor(targets)
-    if wanted.ndim > 1:
+    wanted = numbers(targets)
+    if wanted.ndim > 1 or wanted.numel() == 0:
         raise LookcloserError(f"targets of shape {tuple(wanted.shape)}", allowed="An int or (B,)")
+    check_whole(wanted)
     if not scales or scales[-1] != 1 or list(scales) != sorted(scales) or scales[0] <= 0:
         raise LookcloserError(f"scales {tuple(scales)}", allowed="Shares that rise to 1")
     return wanted.reshape(-1)

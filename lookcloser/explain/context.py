@@ -40,6 +40,11 @@ def check_images(model: Any, images: Any) -> None:
             f"images of type {type(images).__name__}",
             allowed="a tensor (batch, channels, height, width), normalized as for training",
         )
+    if not is_dense(images):
+        raise LookcloserError(
+            "images that are sparse, nested, quantized or on the meta device",
+            allowed="a dense tensor of floating point numbers",
+        )
     if images.ndim != 4 or 0 in images.shape:
         raise LookcloserError(
             f"images of shape {tuple(images.shape)}",
@@ -53,6 +58,13 @@ def check_images(model: Any, images: Any) -> None:
         )
     if not bool(torch.isfinite(images).all()):
         raise LookcloserError("the images have values that are not finite (NaN or infinity)")
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor holds plain numbers: not sparse, nested, quantized or on the meta device."""
+    return tensor.layout is torch.strided and not (
+        tensor.is_nested or tensor.is_quantized or tensor.is_meta
+    )
 
 
 def at_least(least: float, **numbers: float) -> None:

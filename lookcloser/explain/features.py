@@ -15,7 +15,14 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import watching
 from lookcloser.explain.context import full_precision, looking
 from lookcloser.explain.gradients import check_has_gradients
-from lookcloser.explain.layers import Spatial, module_named, not_run, spatial_layer, tensor_of
+from lookcloser.explain.layers import (
+    Spatial,
+    forget,
+    module_named,
+    not_run,
+    spatial_layer,
+    tensor_of,
+)
 from lookcloser.explain.outputs import logits_from, run, with_late_gradients
 from lookcloser.explain.targets import Targets, as_asked, class_indices
 
@@ -65,7 +72,14 @@ def weighted_maps(
     """
     where = spatial_layer(model, images, layer)
     check_has_gradients(model)
-    return with_late_gradients(partial(_weighted, model, images, targets, where, weigh))
+    maps = with_late_gradients(partial(_weighted, model, images, targets, where, weigh))
+    if layer is None and not bool(maps.any()):
+        # Its weights may have been changed through `.data`, which the memory does not see.
+        forget(model)
+        now = spatial_layer(model, images, None)
+        if now != where:
+            return with_late_gradients(partial(_weighted, model, images, targets, now, weigh))
+    return maps
 
 
 def _weighted(

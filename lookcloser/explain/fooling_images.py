@@ -60,6 +60,8 @@ def fooling_images(
     Raises:
         LookcloserError: For several targets per image, and for targets out of range.
     """
+    if targets is None:
+        raise LookcloserError("targets = None", allowed="the class wanted, an int or one per image")
     indices, several = chosen(model, images, targets)
     check_has_gradients(model)
     if several:

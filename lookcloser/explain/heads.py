@@ -14,7 +14,7 @@ from lookcloser.core.hooks import watching
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import check_has_gradients
-from lookcloser.explain.layers import inside
+from lookcloser.explain.layers import blind, blind_error, check_open, inside
 from lookcloser.explain.outputs import logits_from
 from lookcloser.explain.places import (
     MOST_OTHERS,
@@ -65,28 +65,30 @@ def pooled_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | 
     Raises:
         LookcloserError: Where the logits are not a linear layer of averaged features.
     """
+    return _found(model, images)[1:]
+
+
+def pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
+    """Where `pooled_features` finds a network's features; ``images`` and errors are its."""
+    return _found(model, images)[0]
+
+
+def _found(model: nn.Module, images: Tensor) -> tuple[PooledHead, Tensor, Tensor | None, Tensor]:
     check_images(model, images)
+    check_open(model)
     size = Grid(*images.shape[-2:])
     known = _heads.get(model, size)
     if known is not None:
         features, weight, logits, right = _read(model, images, known)
         if right:
-            return features, weight, logits
+            return known, features, weight, logits
         _heads.forget(model)
     head = _find(model, images[:1], size)
     features, weight, logits, right = _read(model, images, head)
     if not right:
         raise _no_head(model)
     _heads.put(model, size, head)
-    return features, weight, logits
-
-
-def pooled_head(model: nn.Module, images: Tensor) -> PooledHead:
-    """Where `pooled_features` finds a network's features; ``images`` and errors are its."""
-    pooled_features(model, images)
-    head = _heads.get(model, Grid(*images.shape[-2:]))
-    assert head is not None  # it was just found, or confirmed
-    return head
+    return head, features, weight, logits
 
 
 def _read(
@@ -113,14 +115,31 @@ def _read(
     features = head.maps(seen[head.layer])
     if head.classifier is None:
         return features, None, logits, _same(features.mean(dim=(2, 3)), logits)
-    weight = classifier_weight(modules[head.classifier]) if head.classifier in modules else None
+    linear = modules.get(head.classifier)
+    weight = None if linear is None else classifier_weight(linear)
     right = (
         weight is not None
         and "pooled" in taken
         and torch.equal(taken["logits"], logits)
         and _same(features.mean(dim=(2, 3)), taken["pooled"])
+        and _linear(taken["pooled"], weight, getattr(linear, "bias", None), logits)
     )
     return features, weight, logits, right
+
+
+def _linear(pooled: Tensor, weight: Tensor, bias: Tensor | None, logits: Tensor) -> bool:
+    """Whether the logits are the product with the weight, and no subclass or hook says otherwise.
+
+    Relative to the sum of what is added up, whose rounding is larger than the logits' own.
+    """
+    if weight.shape != (logits.shape[1], pooled.shape[1]):
+        return False
+    inputs, rows = pooled.detach().float(), weight.detach().float()
+    added = torch.zeros(len(rows)).to(rows) if bias is None else bias.detach().float()
+    expected = inputs @ rows.T + added
+    scale = inputs.abs() @ rows.abs().T + added.abs()
+    slack = _slack(pooled.dtype, weight.dtype, logits.dtype)
+    return bool(((logits.detach().float() - expected).abs() <= slack * scale).all())
 
 
 def _find(model: nn.Module, image: Tensor, size: Grid) -> PooledHead:
@@ -131,7 +150,8 @@ def _find(model: nn.Module, image: Tensor, size: Grid) -> PooledHead:
         head = _averaged_to(pooled, classifier, model, tries, size)
         if head is not None:
             return head
-    raise _no_head(model)
+    # The features of a blind network are rounding, which lies nowhere.
+    raise blind_error(model) if blind(model, image, rounding=1e-6) else _no_head(model)
 
 
 def _no_head(model: nn.Module) -> LookcloserError:
@@ -216,13 +236,14 @@ def _same(mean: Tensor, pooled: Tensor) -> bool:
     """Equal but for rounding, relative to the largest value."""
     if mean.shape != pooled.shape:
         return False
-    coarse = torch.bfloat16 in (mean.dtype, pooled.dtype) or torch.float16 in (
-        mean.dtype,
-        pooled.dtype,
-    )
     largest = float(pooled.float().abs().amax())
-    slack = (2e-2 if coarse else 1e-4) * largest
+    slack = _slack(mean.dtype, pooled.dtype) * largest
     return largest > 0 and bool((mean.float() - pooled.float()).abs().amax() <= slack)
+
+
+def _slack(*kinds: torch.dtype) -> float:
+    """The rounding that numbers of these types may have, as a share."""
+    return 2e-2 if {torch.bfloat16, torch.float16} & set(kinds) else 1e-4
 
 
 def classifier_weight(module: nn.Module) -> Tensor | None:

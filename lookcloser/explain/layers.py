@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from lookcloser.core.hooks import watching
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import is_quantized
-from lookcloser.explain.outputs import run, scores_of, with_late_gradients
+from lookcloser.explain.outputs import run, with_late_gradients
 from lookcloser.explain.places import (
     Layout,
     find_layout,
@@ -23,6 +24,7 @@ from lookcloser.explain.places import (
     probes,
 )
 from lookcloser.explain.remembered import Remembered
+from lookcloser.explain.returned import scores_of
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def spatial_layer(model: nn.Module, images: Tensor, layer: str | nn.Module | Non
         LookcloserError: For an unknown layer, one without a grid, and where none is found.
     """
     check_images(model, images)
+    check_open(model)
     size = Grid(*images.shape[-2:])
     if layer is None:
         return _last_spatial(model, images[:1], size)
@@ -86,8 +89,22 @@ def forget(model: nn.Module) -> None:
 
 
 def inside(model: nn.Module) -> dict[str, nn.Module]:
-    """All modules of a network but itself, by name."""
-    return {name: module for name, module in model.named_modules() if name}
+    """All modules of a network that can be watched, but itself, by name."""
+    named: Iterator[tuple[str, nn.Module]] = model.named_modules()
+    return {name: module for name, module in named if name and not _is_script(module)}
+
+
+def check_open(model: nn.Module) -> None:
+    """Raise a `LookcloserError` for a network whose layers are compiled into one."""
+    if _is_script(model):
+        raise LookcloserError(
+            f"{type(model).__name__}: is compiled by TorchScript, so that its layers are not seen",
+            fix="Explain the network that it was made from, or use saliency, occlusion or rise",
+        )
+
+
+def _is_script(module: nn.Module) -> bool:
+    return isinstance(module, torch.jit.ScriptModule)
 
 
 def tensor_of(output: Any, name: str) -> Tensor:
@@ -168,11 +185,17 @@ def _last_spatial(model: nn.Module, image: Tensor, size: Grid) -> Spatial:
     return found
 
 
-def blind(model: nn.Module, image: Tensor) -> bool:
-    """Whether changes of an image change nothing in the answer."""
+def blind(model: nn.Module, image: Tensor, rounding: float = 0.0) -> bool:
+    """Whether changes of an image change the answer by no more than this share."""
     with looking(model, image) as own:
-        answers = [scores_of(run(model, probe[None])) for probe in probes(own)]
-    return all(torch.equal(answer, answers[0]) for answer in answers)
+        answers = torch.stack([scores_of(run(model, probe[None])) for probe in probes(own)])
+    return torch.allclose(answers, answers[:1].expand_as(answers), rtol=rounding, atol=0.0)
+
+
+def check_sees(model: nn.Module, images: Tensor, maps: Tensor) -> None:
+    """Raise a `LookcloserError` where maps hold nothing because the answer knows no image."""
+    if not bool(maps.any()) and blind(model, images[:1]):
+        raise blind_error(model)
 
 
 def blind_error(model: nn.Module) -> LookcloserError:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.context import at_least, check_images, full_precision
+from lookcloser.explain.layers import check_sees
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -66,6 +67,7 @@ def occlusion(
         with full_precision(images):
             falls += torch.einsum("nbk,nhw->bkhw", base - scores, block)
         covered += block.sum(dim=0)
+    check_sees(model, images, falls)
     return as_asked(falls / covered, several)
 
 

@@ -1,21 +1,22 @@
-"""Running a user's network, and the one (B, C) tensor of what it returns that is explained."""
+"""Running a user's network for the logits that are explained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.hooks import watching
+from lookcloser.explain.returned import check_finite, logits_of, parts_of
 
 T = TypeVar("T")
 # How torch begins its refusal; see `with_late_gradients`.
 _EARLIER_VIEW = "A view was created in no_grad mode"
-# What networks call the numbers that a classifier would still have to read.
-_FEATURES = ("embed", "feature", "hidden", "pooler", "pooled", "projection", "representation")
+# What networks call their classifier.
+_CLASSIFIERS = ("classifier", "fc", "head", "heads", "last_linear")
 
 
 class NamedOutput(nn.Module):
@@ -41,7 +42,7 @@ class NamedOutput(nn.Module):
         Raises:
             LookcloserError: Where the network has no such output.
         """
-        parts = dict(_parts(self.network(images)))
+        parts = dict(parts_of(self.network(images)))
         name = str(self.output)
         if name not in parts:
             raise unknown(name, "output", parts)
@@ -62,20 +63,41 @@ def logits_from(model: nn.Module, images: Tensor) -> Tensor:
 
     Raises:
         LookcloserError: For images that the network cannot take, a network without a classifier,
-            and outputs among which the logits are not to be told.
+            outputs among which the logits are not to be told, and logits that are not finite.
     """
     if getattr(model, "num_classes", None) == 0:
-        raise LookcloserError(
-            f"{type(model).__name__}: has no classifier (num_classes=0), so that it names no class",
-            fix="Use eigencam or attention_rollout, which ask for none",
-        )
-    logits = logits_of(run(model, images))
+        raise _no_classifier(model, "num_classes=0")
+    left_out = [] if isinstance(model, NamedOutput) else _left_out(model)
+    passed: dict[str, Any] = {}
+    with watching(dict(left_out), lambda name, _inputs, output: passed.update({name: output})):
+        output = run(model, images)
+    for name, through in passed.items():
+        if through is output:
+            raise _no_classifier(model, f"{name} is nn.Identity")
+    logits = logits_of(output)
     if len(logits) != len(images):
         raise LookcloserError(
             f"the model returned {tuple(logits.shape)} for {len(images)} images",
             allowed="Logits of shape (batch, classes)",
         )
+    check_finite(logits)
     return logits
+
+
+def _left_out(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """Places of classifiers that hold none: an answer that comes from there is of features."""
+    return [
+        (name, module)
+        for name, module in model.named_modules()
+        if type(module) is nn.Identity and name.split(".")[-1] in _CLASSIFIERS
+    ]
+
+
+def _no_classifier(model: nn.Module, why: str) -> LookcloserError:
+    return LookcloserError(
+        f"{type(model).__name__}: has no classifier ({why}), so that it names no class",
+        fix="Use eigencam or attention_rollout, which ask for none",
+    )
 
 
 def run(model: nn.Module, images: Tensor) -> Any:
@@ -111,74 +133,3 @@ def with_late_gradients(attempt: Callable[[bool], T]) -> T:
         if _EARLIER_VIEW not in str(error):
             raise
     return attempt(True)
-
-
-def logits_of(output: Any) -> Tensor:
-    """The (B, C) logits in what a network returned.
-
-    That is a tensor, the field or key ``logits``, or the only tensor of two dimensions among the
-    outputs.
-
-    Raises:
-        LookcloserError: Where there is none, or where several may be meant.
-    """
-    parts = dict(_parts(output))
-    if "logits" in parts:
-        parts = {"logits": parts["logits"]}
-    found = {name: part for name, part in parts.items() if part.ndim == 2}
-    if len(found) > 1:
-        several = ", ".join(f"{name} {tuple(part.shape)}" for name, part in found.items())
-        names = " or ".join(name if name.isdigit() else repr(name) for name in found)
-        raise LookcloserError(
-            f"the model returned {several}: which of them is meant is not to be told",
-            fix=f"Name one: `NamedOutput(model, output)` for the model, with output = {names}",
-        )
-    shape: Any = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-    if not found:
-        raise LookcloserError(
-            f"the model returned {shape}",
-            allowed="Logits of shape (batch, classes), alone or as the only such output",
-        )
-    ((name, logits),) = found.items()
-    if any(word in name.lower() for word in _FEATURES):
-        raise LookcloserError(
-            f"the model returned {name} {tuple(logits.shape)}: features, not the logits of classes",
-            fix="Use eigencam or attention_rollout, which ask for no class; where these are "
-            f"classes, `NamedOutput(model, {name!r})`",
-        )
-    return logits
-
-
-def scores_of(output: Any) -> Tensor:
-    """One number that stands for all that a network answers: logits, or features where it has none.
-
-    Raises:
-        LookcloserError: Where nothing that was returned is a tensor of numbers.
-    """
-    parts = [part for _, part in _parts(output) if part.is_floating_point()]
-    if not parts:
-        raise LookcloserError(
-            f"the model returned {type(output).__name__}", allowed="One or more tensors"
-        )
-    chosen = max(parts, key=lambda part: part.ndim == 2)  # the first one where none has two
-    return chosen.amax(dim=-1).sum() if chosen.ndim == 2 else chosen.square().sum()
-
-
-def _parts(output: Any) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of an output by name, those without one by number."""
-    items: Any
-    if isinstance(output, Tensor):
-        items = [("output", output)]
-    elif isinstance(output, Mapping):
-        items = output.items()
-    elif hasattr(output, "_asdict"):
-        items = output._asdict().items()
-    elif isinstance(output, tuple | list):
-        items = enumerate(output)
-    elif is_dataclass(output):
-        items = [(field.name, getattr(output, field.name)) for field in fields(output)]
-    else:
-        items = [("logits", getattr(output, "logits", None))]
-    for name, part in items:
-        if isinstance(part, Tensor):
-            yield str(name), part

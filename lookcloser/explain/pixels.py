@@ -12,6 +12,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.context import check_images, full_precision, looking
 from lookcloser.explain.features import target_slopes
 from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.layers import check_sees
 from lookcloser.explain.outputs import logits_from
 from lookcloser.explain.targets import Targets, class_indices
 
@@ -25,6 +26,9 @@ def pixel_slopes(
     """``each(∂S_c/∂x)`` of every target, stacked (B, K, ...), and whether K was asked for.
 
     All targets share one forward pass; parameters' ``.grad`` is not touched.
+
+    Raises:
+        LookcloserError: For a network whose answer knows no image, and for targets out of range.
     """
     check_images(model, images)
     check_has_gradients(model)
@@ -32,8 +36,10 @@ def pixel_slopes(
         pixels, logits = _with_slope(model, own)
         indices, several = class_indices(targets, logits)
         with full_precision(images):
-            maps = [each(slope) for (slope,) in target_slopes(logits, indices, pixels)]
-    return torch.stack(maps, dim=1), several
+            slopes = [each(slope) for (slope,) in target_slopes(logits, indices, pixels)]
+    maps = torch.stack(slopes, dim=1)
+    check_sees(model, images, maps)
+    return maps, several
 
 
 def _with_slope(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,8 +20,9 @@ from lookcloser.core.sizes import Grid
 # networks of 40 families have 0.76 to 0.99; a map read with wrong rows has 0.47 at most.
 LOCAL, SURE = 0.5, 0.75
 _AS_GOOD = 0.05  # a difference in correlation that says nothing
-# How much less one axis may react than the other: time steps are places along one axis only.
-_BALANCE = 0.25
+# How much less one axis may react than the other: time steps are places along one axis only. Maps
+# with rows and columns of their own have no such doubt; of a random EfficientNet they have 0.16.
+_BALANCE, _BALANCE_OF_MAPS = 0.25, 0.1
 MOST_OTHERS = 8  # tokens beside the grid, such as class and register tokens
 
 
@@ -238,7 +239,8 @@ def _locality(layout: Layout, down: Tensor, across: Tensor) -> float:
             together = float((own * along).sum()) / reach if reacts else 0.0
             found.append(together / spread if together else 0.0)
             strengths.append(together)
-    balanced = min(strengths) >= _BALANCE * max(strengths)
+    plain = layout.order == (0, 1, 2, 3) and not layout.turned
+    balanced = min(strengths) >= (_BALANCE_OF_MAPS if plain else _BALANCE) * max(strengths)
     return min(found) if balanced else 0.0
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Generic, TypeVar
+from collections.abc import Hashable, Mapping
+from types import SimpleNamespace
+from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
+from lookcloser.core.hooks import Watcher
+
 T = TypeVar("T")
 
 _PLAIN = (bool, int, float, str, type(None))
+_DEEPEST = 3  # settings within settings that are compared
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks")
+# Attributes of every module that do not change what it puts out.
+_MACHINERY = {"training", "_modules"} | set(vars(nn.Module())) - {
+    *_HOOKS,
+    "_parameters",
+    "_buffers",
+}
 
 
 class Remembered(Generic[T]):
-    """A memory by network and key that forgets a network as soon as it is built otherwise.
+    """A memory by network and key that forgets a network as soon as anything of it is otherwise.
 
-    Every look-up compares the network with the one of before: its modules, their types and their
-    attributes, so that a replaced head or another kind of pooling is noticed. What depends on the
-    weights has to be checked by whoever looks it up.
+    Every look-up compares the network with the one of before: its modules with their types,
+    attributes and hooks, and its weights by their places in memory and how often they were
+    changed. A replaced head, another kind of pooling or another gate is so noticed.
     """
 
     def __init__(self) -> None:
@@ -43,21 +54,55 @@ class Remembered(Generic[T]):
 
 
 def structure_of(model: nn.Module) -> int:
-    """A number that changes with the modules of a network and with their attributes.
+    """A number that changes with the modules of a network, their attributes, hooks and weights.
 
-    Weights do not count, nor do training mode and hooks.
+    Training mode does not count. A weight that is changed through ``.data`` is not seen.
     """
     return hash(
         tuple(
-            (name, id(module), type(module), *_attributes(module))
+            (
+                name,
+                id(module),
+                type(module),
+                id(getattr(type(module), "forward", None)),
+                *_attributes(module),
+            )
             for name, module in model.named_modules()
         )
     )
 
 
-def _attributes(module: nn.Module) -> tuple[Any, ...]:
+def _attributes(module: nn.Module) -> tuple[Hashable, ...]:
     return tuple(
-        (name, value if isinstance(value, _PLAIN) else id(value))
+        (name, _hooks(value) if name in _HOOKS else _mark(value, _DEEPEST))
         for name, value in vars(module).items()
-        if not (name.startswith("_") or name == "training" or isinstance(value, Tensor))
+        if name not in _MACHINERY
     )
+
+
+def _hooks(hooks: Mapping[int, object]) -> tuple[int, ...]:
+    """Those of the user; ours come and go."""
+    return tuple(id(hook) for hook in hooks.values() if not isinstance(hook, Watcher))
+
+
+def _mark(value: object, depth: int) -> Hashable:
+    """What changes with a value: itself, its contents, or which object it is."""
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, Tensor):
+        return id(value), _version(value)
+    if depth and isinstance(value, Mapping):
+        return tuple((key, _mark(one, depth - 1)) for key, one in value.items())
+    if depth and isinstance(value, tuple | list):
+        return tuple(_mark(one, depth - 1) for one in value)
+    if depth and isinstance(value, SimpleNamespace):
+        return _mark(vars(value), depth)
+    return id(value)
+
+
+def _version(tensor: Tensor) -> tuple[int, int]:
+    """Where a tensor lies and how often it was changed; tensors of inference mode do not count."""
+    try:
+        return tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version
+    except RuntimeError:  # of a kind that lies nowhere
+        return 0, 0

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import at_least, full_precision
+from lookcloser.explain.layers import check_sees
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -58,11 +59,16 @@ def rise(
     indices, several = chosen(model, images, targets)
     size = Grid(*images.shape[-2:])
     total = torch.zeros(*indices.shape, *size, device=images.device)
+    changes = torch.zeros(indices.shape, device=images.device)
+    first: Tensor | None = None
     for block in random_masks(masks, size, cells, keep, seed, block_size(images)):
         own = block.to(images.device)
         (scores,) = masked_scores(model, images, [own[:, None, None]], indices, score)
         with full_precision(images):
             total += torch.einsum("nbk,nhw->bkhw", scores, own)
+        first = scores[0] if first is None else first
+        changes += (scores - first).abs().sum(dim=0)
+    check_sees(model, images, changes)
     return as_asked(total / (masks * keep), several)
 
 

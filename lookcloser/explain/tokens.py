@@ -13,9 +13,10 @@ from lookcloser.explain.attention import AttentionWeights
 from lookcloser.explain.context import looking
 from lookcloser.explain.gradients import check_has_gradients
 from lookcloser.explain.layers import blind, blind_error
-from lookcloser.explain.outputs import run, scores_of
+from lookcloser.explain.outputs import run
 from lookcloser.explain.places import Layout, find_layout, probes
 from lookcloser.explain.remembered import Remembered
+from lookcloser.explain.returned import scores_of
 
 # By the number of outputs of the last attention: those that the answer is read from.
 _read: Remembered[Tensor] = Remembered()

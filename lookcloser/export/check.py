@@ -111,37 +111,45 @@ def _of_sequences(found: ArrayOutput, wanted: ArrayOutput) -> Differences:
     same = (_wide(found.tokens, width, -1) == _wide(wanted.tokens, width, -1)).all(axis=1)
     if found.certified is not None and wanted.certified is not None:
         same &= found.certified == wanted.certified
+    else:
+        same &= found.certified is wanted.certified
     equal = np.flatnonzero(same)
-    maps = None
-    if found.maps is not None and wanted.maps is not None:
-        maps = _share(_wide(found.maps, width)[equal], _wide(wanted.maps, width)[equal])
-    scores = [_wide(item.token_scores, width)[equal] for item in (found, wanted)]
+
+    def kept(array: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if array is None else _wide(array, width)[equal]
+
     return Differences(
         count,
         _share(found.logits, wanted.logits) or 0.0,
-        maps,
-        scores=float(np.abs(scores[0] - scores[1]).max(initial=0.0)),
+        _share(kept(found.maps), kept(wanted.maps)),
+        scores=_largest_step(kept(found.token_scores), kept(wanted.token_scores)),
         sequences=int((~same).sum()),
     )
 
 
-def _wide(array: NDArray[Any] | None, width: int, fill: float = 0.0) -> NDArray[Any]:
+def _wide(array: NDArray[Any], width: int, fill: float = 0.0) -> NDArray[Any]:
     """(B, K, …) -> (B, width, …)."""
-    assert array is not None  # of an answer that is a sequence
     margin = [(0, 0), (0, width - array.shape[1]), *[(0, 0)] * (array.ndim - 2)]
     return np.pad(array, margin, constant_values=fill)
 
 
 def _share(found: NDArray[np.floating] | None, wanted: NDArray[np.floating] | None) -> float | None:
     """The largest difference as a share of the range of what is wanted."""
-    if found is None or wanted is None:
-        return None if found is wanted else float("nan")
-    if found.shape != wanted.shape:
+    step = _largest_step(found, wanted)
+    if step is None or wanted is None or not wanted.size:
+        return step
+    return step / (float(wanted.max() - wanted.min()) or float(np.abs(wanted).max()) or 1.0)
+
+
+def _largest_step(
+    found: NDArray[np.floating] | None, wanted: NDArray[np.floating] | None
+) -> float | None:
+    """None where both are missing; NaN where one is, and where their shapes differ."""
+    if found is None and wanted is None:
+        return None
+    if found is None or wanted is None or found.shape != wanted.shape:
         return float("nan")
-    if not wanted.size:
-        return 0.0
-    span = float(wanted.max() - wanted.min()) or float(np.abs(wanted).max()) or 1.0
-    return float(np.abs(found - wanted).max()) / span
+    return float(np.abs(found - wanted).max(initial=0.0))
 
 
 def _pixels(
@@ -149,9 +157,8 @@ def _pixels(
     wanted: NDArray[np.floating] | None,
     size: tuple[int, ...],
 ) -> float | None:
-    if found is None or wanted is None:
-        return None if found is wanted else float("nan")
-    return float(np.abs(found - wanted).max()) * max(size) / 2
+    step = _largest_step(found, wanted)
+    return None if step is None else step * max(size) / 2
 
 
 def _largest(values: list[float | None]) -> float | None:

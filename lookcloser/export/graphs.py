@@ -55,11 +55,12 @@ class ImageGraph(nn.Module):
         calibrated = self.temperature != 1
         tempered = logits / self.temperature if calibrated else logits
         multilabel = self.task == "multilabel"
+        scores = tempered.sigmoid() if multilabel else tempered.softmax(dim=1)
         found = {
             LOGITS: logits,
-            SCORES: tempered.sigmoid() if multilabel else tempered.softmax(dim=1),
+            SCORES: scores,
             MAPS: output.maps,
-            BOXES: None if output.boxes is None else _scored_boxes(output),
+            BOXES: None if output.boxes is None else _scored_boxes(output, scores),
             PARTS: output.part_maps,
             DISTANCES: output.distances,
             VECTOR: output.vector,
@@ -171,14 +172,19 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _scored_boxes(output: Output) -> Tensor:
-    """(B, S, 5): boxes and how sure each one's scale is of the best class."""
+def _scored_boxes(output: Output, scores: Tensor) -> Tensor:
+    """(B, S, 5): boxes and how sure each one's scale is of the best class.
+
+    Of scales without logits of their own that is the answer's ``scores`` (B, C), as in
+    `lookcloser.runtime.regions.scale_regions`.
+    """
     assert output.boxes is not None  # or there is nothing to score
-    best = output.logits.argmax(dim=1)
-    logits = output.logits[:, None] if output.scale_logits is None else output.scale_logits[:, 1:]
-    scores = logits.float().softmax(dim=2)
-    index = best[:, None, None].expand(-1, scores.shape[1], -1)
-    return torch.cat([output.boxes.float(), scores.gather(2, index)], dim=2)
+    count = output.boxes.shape[1]
+    shares = scores[:, None].expand(-1, count, -1)
+    if output.scale_logits is not None:
+        shares = output.scale_logits[:, 1:].float().softmax(dim=2)
+    best = output.logits.argmax(dim=1)[:, None, None].expand(-1, count, -1)
+    return torch.cat([output.boxes.float(), shares.gather(2, best)], dim=2)
 
 
 def _by_channel(values: Sequence[float]) -> Tensor:

@@ -62,8 +62,9 @@ def side_by_side(before: OnnxEngine, after: OnnxEngine, given: Measured) -> list
 
     Rows: top-1 where the true classes are known; "same answer", the share of the images with equal
     best labels, sets or sequences; "map rank correlation", the mean over images of Spearman's
-    between the maps of the answer of ``before``; MaxBoxAcc@0.5 of the maps of the true class where
-    there are boxes; megabytes; milliseconds for one image, the median of interleaved runs.
+    between the maps of the answer of ``before``, of files that have maps; MaxBoxAcc@0.5 of the maps
+    of the true class where there are boxes, too; megabytes; milliseconds for one image, the median
+    of interleaved runs.
     """
     outputs = [_answers(engine, given.pixels) for engine in (before, after)]
     tokens = [_rows(output) for output in outputs]
@@ -76,7 +77,7 @@ def side_by_side(before: OnnxEngine, after: OnnxEngine, given: Measured) -> list
     correlation = _correlation(before, after, given.pixels, outputs, same)
     if correlation is not None:
         rows.append(Row("map rank correlation", None, correlation, ".4f"))
-    if given.boxes is not None and given.labels is not None:
+    if given.boxes is not None and given.labels is not None and correlation is not None:
         first, second = (_max_box_acc(engine, given) for engine in (before, after))
         rows.append(Row(f"MaxBoxAcc@{_IOU}", first, second, ".4f"))
     first, second = (len(engine.file.model) / 1e6 for engine in (before, after))

@@ -56,7 +56,7 @@ def data_images(catalog: Catalog, split: str, header: ModelHeader, most: int) ->
     boxes = None
     if labels is not None and any(sample.boxes for sample in chosen):
         boxes = [sample.boxes_of(sample.labels[0]) for sample in chosen]
-    source = f"{len(rows)} images of {split} of {catalog.root.name}"
+    source = f"{len(rows)} images of {split} of {catalog.title}"
     return Measured(pixels, labels, boxes, sizes, source)
 
 

@@ -19,7 +19,7 @@ def usable_device(name: str | torch.device | None) -> torch.device:
     mps = torch.backends.mps.is_available()
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = None
     if device is not None:
         there = {"cpu": True, "cuda": (device.index or 0) < gpus, "mps": mps}

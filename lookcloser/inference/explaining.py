@@ -79,7 +79,8 @@ def class_index(name: str, header: ModelHeader) -> int:
     for index, known in enumerate(header.names):  # ImageNet's classes have several names
         if name in known.split(", "):
             return index
-    if name.isdigit() and int(name) < len(header.names):
+    # No longer than any index: Python refuses to read numbers of thousands of digits.
+    if name.isdecimal() and len(name) < 10 and int(name) < len(header.names):
         return int(name)
     raise unknown(name, "class", header.names)
 

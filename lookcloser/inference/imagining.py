@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lookcloser.core.errors import UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource, load_image
+from lookcloser.core.options import at_least
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
 from lookcloser.explain.class_visualization import class_visualization
 from lookcloser.explain.fooling_images import fooling_images
@@ -61,8 +61,7 @@ def imagine_class(
         LookcloserError: For an unknown class, no step, and a captioner.
     """
     index = _target(engine.header, target)
-    if steps < 1:
-        raise UsageError(f"steps = {steps}", allowed="1 or more")
+    at_least(1, steps=steps)
     preprocessing = engine.header.preprocessing
     low, high = _bounds(preprocessing)
     images = class_visualization(
@@ -86,12 +85,12 @@ def fool(engine: AnyEngine, image: ImageSource, target: str, *, max_steps: int =
         LookcloserError: As `imagine_class`, and for an image that cannot be read.
     """
     index = _target(engine.header, target)
-    if max_steps < 1:
-        raise UsageError(f"max_steps = {max_steps}", allowed="1 or more")
+    at_least(1, max_steps=max_steps)
     preprocessing = engine.header.preprocessing
     pixels = input_pixels(load_image(image), preprocessing)
-    found = fooling_images(engine.model, engine.images(pixels[None]), index, max_steps=max_steps)
-    change = _values(found.images[0], preprocessing) - pixels
+    images = engine.images(pixels[None])
+    found = fooling_images(engine.model, images, index, max_steps=max_steps)
+    change = _levels(found.images[0] - images[0], preprocessing)
     return Fooling(
         _image(pixels),
         to_images(found.images, preprocessing.mean, preprocessing.std)[0],
@@ -117,14 +116,11 @@ def _bounds(preprocessing: Preprocessing) -> tuple[float, float]:
     return max(low for low, _ in ends), min(high for _, high in ends)
 
 
-def _values(image: Tensor, preprocessing: Preprocessing) -> NDArray[np.float64]:
-    """(3, H, W) of the network's input in 0…255, not rounded."""
-    array = image.detach().to("cpu", torch.float64).numpy()
-    mean, std = (
-        np.array(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
-    )
-    values: NDArray[np.float64] = (array * std + mean) * 255
-    return values
+def _levels(difference: Tensor, preprocessing: Preprocessing) -> NDArray[np.float64]:
+    """A difference (3, H, W) of inputs of the network in gray levels, not rounded."""
+    array = difference.detach().to("cpu", torch.float64).numpy()
+    levels: NDArray[np.float64] = array * np.array(preprocessing.std)[:, None, None] * 255
+    return levels
 
 
 def _image(values: NDArray[np.generic]) -> Image.Image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,7 +128,7 @@ def stock_classifier(
         "classification",
         _class_names(model, classes),
         preprocessing,
-        provenance={"weights": weights},
+        provenance={"weights": Path(weights).name},
     )
     return model, header
 

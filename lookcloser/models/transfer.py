@@ -70,11 +70,19 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
         missing = sorted(wanted.keys() - fitting.keys())
         if not missing:
             model.load_state_dict(_at_temperature(fitting, state, header))
-            return f"{_WHOLE}{path}"
+            return f"{_WHOLE}{shown(path)}"
     for name, backbone in model.named_modules():
         if isinstance(backbone, Backbone):
             _fill(backbone, name, state, path, str(header.arguments.get("backbone")))
-    return f"the backbone of {path}"
+    return f"the backbone of {shown(path)}"
+
+
+def shown(path: Path) -> str:
+    """A model file by its own name and its folder's, the same wherever that lies.
+
+    The rest of the path is nobody else's business: a model is given away with its provenance.
+    """
+    return Path(*path.parts[-2:]).as_posix()
 
 
 def _fill(

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import own_path
 from lookcloser.models.backbone import Backbone, check_backbone, check_options
 from lookcloser.models.installed import INSTALLED, installed_weights
 
@@ -151,10 +152,11 @@ def _from_file(backbone: Backbone, path: Path) -> str:
     prefix = "backbone.net."
     own = {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
     _fill(backbone.net, own or state, str(path), backbone.name)
-    return str(path)
+    return path.name
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
+    path = own_path(path)
     if not path.is_file():
         raise LookcloserError(
             f"{path}: no such file of weights", allowed="pretrained, none or a .safetensors file"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import is_there, missing_path, own_path
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.models import read_header
 from lookcloser.training.files import MODEL_FILE
@@ -41,8 +41,8 @@ def add(
     """
     from lookcloser.training.recipes.adding import add_images
 
-    path = Path(run).expanduser()
-    if not path.exists():
+    path = own_path(run)
+    if not is_there(path):
         raise missing_path(path, "run or model")
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
@@ -50,4 +50,4 @@ def add(
     if not isinstance(data, Catalog):
         header = read_header(file)
         data = read_as_trained(data, header, columns=columns, val_share=0.0, test_share=0.0)
-    return add_images(file, data, file if out is None else Path(out).expanduser())
+    return add_images(file, data, file if out is None else own_path(out))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.storage.atomic import replacing
+from lookcloser.core.storage.files import own_path
 from lookcloser.data import Catalog
 from lookcloser.inference.explaining import AnyEngine
 from lookcloser.inference.stock import METHOD as STOCK
@@ -167,7 +168,7 @@ def _require_extra() -> None:
 def _path(recognizer: Recognizer, out: str | Path | None) -> Path:
     if out is None and recognizer.folder is None:
         raise _no_folder()
-    path = Path(out) if out is not None else Path(recognizer.folder or "") / "model.onnx"
+    path = own_path(out) if out is not None else Path(recognizer.folder or "") / "model.onnx"
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path}: not the name of an ONNX file", allowed="A name in .onnx")
     return path

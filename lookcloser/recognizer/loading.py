@@ -43,10 +43,13 @@ def load(
     Raises:
         LookcloserError: For a missing, corrupt or foreign file, one of a newer version, a run
             folder in which nothing has been saved yet, and weights that are not to be had; for a
-            model that the hub does not have, does not give, or that is too large.
+            model that the hub does not have, does not give, or that is too large; for ``weights``
+            or ``model_kwargs`` of anything but a stock classifier.
     """
     path = fetched(path)
     if is_onnx(path):
+        if weights != "pretrained" or model_kwargs:
+            raise UsageError(f"{path}: has its own weights", fix="Leave out what is of timm:NAME")
         if device is not None and str(device) != "cpu":
             raise UsageError(f"{device}: not for an exported file", allowed="cpu")
         return load_onnx(path, box_rule=box_rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import with_box_rule
-from lookcloser.core.storage.files import missing_path, refuse_other
+from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_other
 from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
@@ -40,14 +41,21 @@ def load_run(
         )
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
     refuse_other(path)
+    for option, value in (("weights", weights), ("model_kwargs", model_kwargs)):
+        if value not in ("pretrained", None, {}):
+            raise UsageError(
+                f"{{}} {value}: only for timm:NAME, and {path} has its own weights",
+                fix="Leave it out",
+                option=option,
+            )
     path = fetched(path)
     if is_onnx(path):
         raise UsageError(
             f"{path}: an exported file, which can only answer and annotate",
             fix="Give the run that it was exported from",
         )
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = own_path(path)
+    if not is_there(path):
         raise missing_path(path, "run or model")
     folder = path if path.is_dir() else None
     file = path / MODEL_FILE if folder else path
@@ -55,7 +63,7 @@ def load_run(
         raise LookcloserError(
             f"{path}: no {MODEL_FILE} in this folder",
             fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {path}`",
+            f"`lookcloser train --resume {shlex.quote(str(path))}`",
         )
     model, header = load_model_file(file)
     return Recognizer(model, with_box_rule(header, box_rule), device=device, folder=folder)

@@ -16,6 +16,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.images import ImageSource
 from lookcloser.core.results.scores import Score
 from lookcloser.core.storage.atomic import replacing
+from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Prediction
 from lookcloser.data import Catalog, Sample
 from lookcloser.hub import check_repository
@@ -93,7 +94,7 @@ def push_run(
     """See `lookcloser.Recognizer.push`."""
     check_repository(repository)
     _check_license(license)
-    _check_place(out, dry_run)
+    place = _place(out, dry_run)
     recognizer.trained_engine()  # a stock classifier is refused before the work
     catalog = data_of_run(recognizer) if data is None else recognizer.catalog(data)
     found = _Found.of(recognizer, catalog, split, progress)
@@ -108,8 +109,8 @@ def push_run(
             answer.save(folder / IMAGE)
         (folder / CARD).write_text(card, encoding="utf-8")
         files = tuple(sorted(file.name for file in folder.iterdir()))
-        if out is not None:
-            _copy(folder, files, Path(out))
+        if place is not None:
+            _copy(folder, files, place)
         url = "" if dry_run else upload(folder, repository, private=private)
     return Pushed(url, card, files, found.words, None if answer is None else _name(answer))
 
@@ -193,7 +194,7 @@ def _facts(
         repository,
         license=license or NO_LICENSE,
         summary=METHODS[header.method].summary,
-        data="" if catalog is None else catalog.root.name,
+        data="" if catalog is None else catalog.title,
         images={} if catalog is None else {s: len(catalog.split(s)) for s in catalog.splits},
         split=found.split,
         scores=found.scores,
@@ -201,11 +202,16 @@ def _facts(
     )
 
 
-def _check_place(out: str | Path | None, dry_run: bool) -> None:
-    if out is not None and not dry_run:
+def _place(out: str | Path | None, dry_run: bool) -> Path | None:
+    """The folder that the files go to, which has to be free."""
+    if out is None:
+        return None
+    if not dry_run:
         raise UsageError("--out without --dry-run", fix="Give --dry-run beside it")
-    if out is not None and Path(out).exists() and not _is_empty(Path(out)):
+    place = own_path(out)
+    if place.exists() and not _is_empty(place):
         raise UsageError(f"{out}: not an empty folder", fix="Name one that is not there")
+    return place
 
 
 def _check_license(license: str | None) -> None:

@@ -15,6 +15,7 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.results.audit import Audit
+from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Evaluation, Region
 from lookcloser.data import Catalog, read_to_score
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
@@ -336,7 +337,7 @@ class Recognizer(Answerer):
 
     def save(self, path: str | Path) -> Path:
         """Write the model to one .safetensors file that `load` reads; returns the path."""
-        return save_model_file(path, self.model.state_dict(), self.header)
+        return save_model_file(own_path(path), self.model.state_dict(), self.header)
 
     def trained_engine(self) -> TorchEngine:
         """The engine of a trained run, for what a stock classifier cannot be asked."""

@@ -15,6 +15,7 @@ import torch
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.results import galleries
 from lookcloser.core.results.audit import Audit
+from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
 from lookcloser.data import Catalog, check_data, read_to_score
 from lookcloser.evaluation import evaluate_data
@@ -97,7 +98,7 @@ def write_report_page(
         data=_audit(catalog),
         audit=found,
         sheets=_derivatives(recognizer, evaluation),
-        title=f"{catalog.root.name}: {recognizer.header.method}",
+        title=f"{catalog.title}: {recognizer.header.method}",
     )
     return ReportPage(page, evaluation)
 
@@ -115,7 +116,7 @@ def write_audit_page(
     catalog = data if isinstance(data, Catalog) else read_to_score(data, recognizer.header)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
-    title = f"{catalog.root.name}: is {recognizer.header.method} right for the right reasons?"
+    title = f"{catalog.title}: is {recognizer.header.method} right for the right reasons?"
     return AuditPage(write_audit(out, found, about=about, title=title), found)
 
 
@@ -126,7 +127,7 @@ def page_place(recognizer: Recognizer, out: str | Path | None, name: str) -> Pat
         LookcloserError: For a model from a single file, without a file asked for.
     """
     if out is not None:
-        return Path(out)
+        return own_path(out)
     if recognizer.folder is None:
         raise UsageError(
             f"No place for {name}: this model is a single file", fix=f"Name the page: --out {name}"
@@ -138,11 +139,14 @@ def _history(folder: Path | None) -> list[dict[str, float]]:
     file = folder / HISTORY_FILE if folder else None
     if file is None or not file.is_file():
         return []
-    with file.open(newline="", encoding="utf-8") as lines:
-        return [
-            {name: float(row[name]) for name in CURVES if row.get(name)}
-            for row in csv.DictReader(lines)
-        ]
+    try:
+        with file.open(newline="", encoding="utf-8") as lines:
+            return [
+                {name: float(row[name]) for name in CURVES if row.get(name)}
+                for row in csv.DictReader(lines)
+            ]
+    except (OSError, ValueError, csv.Error):  # somebody has edited it; the report is of the model
+        return []
 
 
 def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:

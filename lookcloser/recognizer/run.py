@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from lookcloser.core.errors import UsageError
+from lookcloser.core.storage.files import own_path
 from lookcloser.data import Catalog, parse_columns, read_data, validate_for_training
 from lookcloser.evaluation import measured_on_val
 from lookcloser.models import read_header
@@ -117,7 +118,7 @@ def _run_training(
 ) -> TrainResult:
     if resume is not None:
         check_resumed(resume, data=data, out=out, options=options)
-        folder = Path(resume).expanduser()
+        folder = own_path(resume)
         data, chosen = read_config(folder)
         chosen = _extended(folder, chosen, options)
     else:

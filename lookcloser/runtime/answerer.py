@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
+import numpy as np
+
 from lookcloser.core.images import ImageSource
 from lookcloser.core.types import Prediction
 from lookcloser.runtime.answering import Promise
@@ -57,6 +59,20 @@ class Answerer(ABC):
         """
         how = {"top": top, "batch_size": batch_size, "workers": workers}
         return list(self.stream(images, **how, coverage=coverage, sets=sets))
+
+    def check(self, *, top: int = 5, coverage: float | None = None, sets: str = "lac") -> None:
+        """Answer one gray image, so that what the network cannot do is said before the work.
+
+        Args:
+            top: As in `predict`, like the rest.
+            coverage: As there.
+            sets: As there.
+
+        Raises:
+            LookcloserError: As `predict`.
+        """
+        gray = np.full((8, 8, 3), 127, np.uint8)
+        self.predict(gray, top=top, coverage=coverage, sets=sets)
 
     def stream(
         self,

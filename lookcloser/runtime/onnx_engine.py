@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.decoding import Hypothesis, SearchResult
+from lookcloser.decoding.steps import TOLERANCE
 from lookcloser.runtime.answering import sigmoid
 from lookcloser.runtime.onnx_file import OnnxFile
 from lookcloser.runtime.outputs import ArrayOutput, Floats, Ints
@@ -91,11 +92,14 @@ class OnnxEngine:
         search, memory_count = self.file.parts.search, self.file.parts.memory
         assert search is not None  # of a file with graphs
         given = self._part("start", found["features"])
+        self._require(len(given) > memory_count and _have_rows(given, len(found["features"])))
         memory, state = given[:memory_count], given[memory_count:]
 
         def step(before: State, tokens: Ints) -> tuple[Floats, State]:
-            log_probs, *after = self._part("step", tokens, *memory, *before)
-            return log_probs, tuple(after)
+            after = self._part("step", tokens, *memory, *before)
+            fits = len(after) == 1 + len(before) and _have_rows(after, len(tokens))
+            self._require(fits and _are_log_probs(after[0], search.end))
+            return after[0], after[1:]
 
         results = search.run(step, state)
         tokens = np.array(search.tokens(results), dtype=np.int64)
@@ -118,8 +122,10 @@ class OnnxEngine:
     def _maps(self, features: Floats, tokens: Ints) -> Floats:
         width = max(self.file.parts.longest, tokens.shape[1])
         padded = np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])), constant_values=-1)
-        maps: Floats = self._part("evidence", features, padded)[0][:, : tokens.shape[1]]
-        return maps
+        found = self._part("evidence", features, padded)
+        shapes = [maps.shape[:2] for maps in found if maps.ndim == 4 and maps.dtype == np.float32]
+        self._require(shapes == [padded.shape] and found[0].size > 0)
+        return found[0][:, : tokens.shape[1]]
 
     def _part(self, name: str, *given: NDArray[Any]) -> State:
         return tuple(self._run(self._graphs[name], given).values())
@@ -210,6 +216,16 @@ def _sane(found: dict[str, NDArray[Any]], images: int, classes: int) -> bool:
         array.dtype == np.float32 and bool(np.isfinite(array).all())
         for array in (found["logits"], found["scores"], *given.values())
     )
+
+
+def _have_rows(arrays: State, count: int) -> bool:
+    return all(array.ndim > 0 and len(array) == count for array in arrays)
+
+
+def _are_log_probs(array: NDArray[Any], end: int) -> bool:
+    """Whether it is (rows, V), END among the V tokens, and a search may take it for log p."""
+    fits = array.ndim == 2 and array.dtype.kind == "f" and array.shape[1] > end
+    return fits and bool((array <= TOLERANCE).all())  # NaN is not
 
 
 def _output(found: dict[str, NDArray[Any]], tokens: Ints) -> ArrayOutput:

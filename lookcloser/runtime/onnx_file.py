@@ -17,7 +17,7 @@ from typing import Any
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import LARGEST_HEADER, ModelHeader, parse_header
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import is_there, missing_path, own_path
 from lookcloser.decoding import Search
 
 KEY = "lookcloser"
@@ -85,8 +85,8 @@ def read_onnx(path: str | Path) -> OnnxFile:
         LookcloserError: For a missing, truncated, foreign or oversized file, for one that reads
             other files, and for a header that is damaged or of a newer format.
     """
-    path = Path(path).expanduser()
-    if not path.exists():
+    path = own_path(path)
+    if not is_there(path):
         raise missing_path(path, "model file")
     if not path.is_file():
         raise LookcloserError(f"{path}: not a file", fix="Give an exported .onnx file")

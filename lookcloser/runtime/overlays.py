@@ -35,12 +35,12 @@ def overlay(
 
     Raises:
         LookcloserError: For an image that cannot be read, a map of another shape or with values
-            that are not finite, and an unknown color map.
+            that are not finite numbers, another opacity, and an unknown color map.
     """
     array = _map(heatmap)
     if array.min() < 0 or array.max() > 1:
         array = heatmaps_of(array)
-    if not 0 <= alpha <= 1:
+    if not isinstance(alpha, int | float | np.floating) or not 0 <= float(alpha) <= 1:
         raise LookcloserError(f"alpha = {alpha}", allowed="A number from 0 to 1")
     return drawing.overlay(load_image(image), array, alpha, colormap)
 
@@ -48,7 +48,14 @@ def overlay(
 def _map(heatmap: Any) -> NDArray[np.float32]:
     if hasattr(heatmap, "detach"):  # a tensor, on whatever device
         heatmap = heatmap.detach().float().cpu().numpy()
-    array = np.asarray(heatmap, dtype=np.float32)
+    try:
+        wide = np.asarray(heatmap).astype(np.float64, casting="same_kind")
+    except (TypeError, ValueError) as error:  # rows of different lengths, words, complex numbers
+        raise LookcloserError(
+            "a map that is not one of real numbers", allowed="(h, w)", fix="Give one map at a time"
+        ) from error
+    with np.errstate(over="ignore"):  # infinite is refused below
+        array = wide.astype(np.float32)
     if array.ndim != 2 or 0 in array.shape:
         raise LookcloserError(
             f"a map of shape {array.shape}", allowed="(h, w)", fix="Give one map at a time"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.images import ImageSource
+from lookcloser.core.options import at_least
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction
 from lookcloser.runtime.answering import Promise, predictions
@@ -43,8 +44,11 @@ def stream(
         One prediction per image, in order. An image that cannot be read has ``error`` set.
 
     Raises:
-        LookcloserError: For a path that does not exist, and a URL; before anything is yielded.
+        LookcloserError: For a path that does not exist, a URL, and a number that is too small;
+            before anything is yielded.
     """
+    at_least(1, top=top, batch_size=batch_size)
+    at_least(0, workers=workers)
     sources = list_sources(images)
     done = 0
     for batch in load_batches(
@@ -104,10 +108,19 @@ def _told(
 
 def _numbers(output: ArrayOutput) -> NDArray[np.bool_]:
     """(B,) whether labels and maps can be made of what a network says of an image."""
-    # A class may be ruled out, at -inf; at inf the shares of all are no numbers.
-    good: NDArray[np.bool_] = np.asarray((output.logits < np.inf).all(axis=1))
-    for values in (output.maps, output.boxes, output.part_maps):
+    good = np.ones(len(output.logits), dtype=bool)
+    for values in (output.logits, output.scale_logits):
         if values is not None:
-            finite = np.isfinite(values).reshape(len(values), -1)
-            good = np.logical_and(good, finite.all(axis=1))
+            # A class may be ruled out, at -inf, but not each; at inf the shares are no numbers.
+            highest = values.max(axis=-1).reshape(len(values), -1)
+            good &= np.isfinite(highest).all(axis=1)
+    for values in (
+        output.maps,
+        output.boxes,
+        output.part_maps,
+        output.token_scores,
+        output.box_scores,
+    ):
+        if values is not None:
+            good &= np.isfinite(values).reshape(len(values), -1).all(axis=1)
     return good

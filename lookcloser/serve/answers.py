@@ -18,6 +18,7 @@ from lookcloser.runtime import Promise
 from lookcloser.serve.engines.served import Served
 from lookcloser.serve.http.bodies import read_uploads
 from lookcloser.serve.http.problems import MEDIA_TYPE, Problem, json_response
+from lookcloser.serve.images import unreadable
 from lookcloser.serve.limits import Limits
 from lookcloser.serve.schemas import (
     AnswerSchema,
@@ -115,8 +116,8 @@ def answer_routes(models: Mapping[str, Served], limits: Limits) -> APIRouter:
     ) -> Response:
         served = chosen(models, model)
         (upload,) = await read_uploads(request, 1)
-        views = None if view is None else [name.strip() for name in view.split(",")]
-        found = await served.explain(upload, views, target)
+        views = [name.strip() for name in (view or "").split(",") if name.strip()]
+        found = await served.explain(upload, views or None, target or None)
         seen = {name: _region_dict(region, heatmaps) for name, region in found.items()}
         return json_response({"model": served.name, "views": seen})
 
@@ -142,10 +143,13 @@ def chosen(models: Mapping[str, Served], name: str | None) -> Served:
 
 def check_any(answers: list[Prediction]) -> None:
     """Raise a `Problem` where no image could be read; one that can makes it an answer."""
-    errors = [answer.error for answer in answers if answer.error is not None]
-    if len(errors) == len(answers):
-        large = all(" is too large" in error for error in errors)
-        raise Problem(413 if large else 422, errors[0])
+    problems = [
+        unreadable(answer.error, None if answer.path is None else str(answer.path))
+        for answer in answers
+        if answer.error is not None
+    ]
+    if len(problems) == len(answers):
+        raise max(problems, key=lambda problem: problem.status_code)
 
 
 def prediction_dict(prediction: Prediction, heatmaps: Heatmaps) -> dict[str, Any]:

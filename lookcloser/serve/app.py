@@ -183,6 +183,8 @@ def _say_problems(api: FastAPI) -> None:
 def _sentence(errors: Sequence[Mapping[str, Any]]) -> str:
     """What the first error of a check says, with the place where it is."""
     first = errors[0]
+    if first["type"] == "json_invalid":
+        return f"The body is not JSON, from character {first['loc'][-1]} on."
     place = ".".join(str(part) for part in first["loc"] if part not in ("query", "body"))
     said = str(first["msg"])
     return f"{place or 'body'}: {said[:1].lower()}{said[1:]}."

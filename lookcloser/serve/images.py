@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
@@ -83,8 +82,20 @@ def from_data_url(url: str) -> Upload:
             "'data:image/jpeg;base64,…'.",
         )
     if not head.lower().endswith(";base64"):
-        return Upload(unquote_to_bytes(data))
+        return Upload(unquote_to_bytes(data.encode("utf-8", "replace")))
     try:
         return Upload(base64.b64decode(data, validate=True))
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:  # no base64, or no ASCII
         raise Problem(422, "A data URL is not base64.") from error
+
+
+def unreadable(error: str, name: str | None) -> Problem:
+    """What is said of an image that was not read: 413 where it is too large, else 422.
+
+    Args:
+        error: As `Upload.opened` words it. It begins with the name, which proves nothing: it is the
+            client's.
+        name: Of the upload.
+    """
+    reason = error[len(f"{name or _Named.name}: ") :]
+    return Problem(413 if " is too large" in reason else 422, error)

@@ -65,11 +65,12 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, ValueError) as error:  # the last: no name of a host
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise LookcloserError(
-            f"{host}:{port}: cannot be listened at ({reason})", fix="Choose another --port"
+            f"{host}:{port}: cannot be listened at ({reason})",
+            fix="Choose another --host or --port",
         ) from error
     return listening
 

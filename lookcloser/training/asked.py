@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import UsageError, flag
-from lookcloser.core.storage.files import missing_path, refuse_url
+from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_url
 from lookcloser.training.folder import read_config, refuse_used
 from lookcloser.training.options import TrainOptions, make_options
 
@@ -17,6 +18,9 @@ def check_new(
 ) -> tuple[str | Path, TrainOptions]:
     """The data and the options of a new training, if they can be.
 
+    Weights from a file or run are named by their absolute path, so that the training can be resumed
+    in any folder.
+
     Raises:
         LookcloserError: For data that is not there, a folder that is used, and options that do not
             exist or fit.
@@ -25,15 +29,12 @@ def check_new(
         raise UsageError("no data given", fix="Name a folder or table of images")
     chosen = make_options(**options)
     refuse_url(data)
-    if not Path(data).expanduser().exists():
+    if not is_there(own_path(data)):
         raise missing_path(data)
-    if chosen.weights not in {"pretrained", "none"} and not Path(chosen.weights).exists():
-        raise UsageError(
-            f"--weights {chosen.weights}: no such file or run",
-            allowed="pretrained, none, a run folder or a .safetensors file",
-        )
+    if chosen.weights not in {"pretrained", "none"}:
+        chosen = replace(chosen, weights=str(_absolute(chosen.weights)))
     if out is not None:
-        refuse_used(Path(out).expanduser())
+        refuse_used(own_path(out))
     return data, chosen
 
 
@@ -57,6 +58,19 @@ def check_resumed(
             allowed="--epochs, for more of them",
             fix=f"Leave out {', '.join(given)}",
         )
-    its, _ = read_config(Path(resume).expanduser())
+    its, _ = read_config(own_path(resume))
     if not Path(its).exists():
         raise missing_path(its)
+
+
+def _absolute(weights: str) -> Path:
+    """A run is named itself, not a link to it: ``latest`` is to be another one soon."""
+    path = own_path(weights)
+    if path.is_dir():
+        return path.resolve()
+    if path.exists():
+        return path.parent.resolve() / path.name  # a cache may link it to a file without a name
+    raise UsageError(
+        f"--weights {weights}: no such file or run",
+        allowed="pretrained, none, a run folder or a .safetensors file",
+    )

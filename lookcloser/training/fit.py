@@ -27,6 +27,7 @@ from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
+from lookcloser.core.storage.files import own_path
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.read import COLUMNS, MADE, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
@@ -164,7 +165,7 @@ def own_model(weights: str) -> Path | None:
     Raises:
         LookcloserError: For a folder without a model.
     """
-    path = Path(weights).expanduser()
+    path = own_path(weights)
     if path.is_dir():
         if not (path / MODEL_FILE).is_file():
             raise UsageError(

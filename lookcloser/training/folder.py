@@ -15,7 +15,7 @@ import yaml
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.outputs import is_empty
 from lookcloser.core.storage.atomic import make_folder, refused, write_text
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import missing_path, own_path
 from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import TrainOptions, make_options
@@ -33,25 +33,27 @@ def read_config(folder: Path) -> tuple[str, TrainOptions]:
     if not folder.exists():
         raise missing_path(folder, "run")
     try:
-        config = _read(folder)
-        return str(config["data"]), make_options(**config["options"])
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError) as error:
+        config = _config_in(folder)
+        data, options = str(config["data"]), dict(config["options"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, RecursionError) as error:
         lacking = isinstance(error, KeyError | TypeError)
         reason = "without 'data' and 'options'" if lacking else str(error)
         raise LookcloserError(
             f"{folder}: no readable {CONFIG_FILE} in it, so it is not a run ({reason})"
         ) from error
+    return data, make_options(**{str(name): value for name, value in options.items()})
 
 
 def read_command(folder: Path) -> str:
     """The command line that started a run, "" where it is not known."""
     try:
-        return str(_read(folder).get("command", ""))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError):
+        return str(_config_in(folder).get("command", ""))
+    except (OSError, yaml.YAMLError, AttributeError, ValueError, RecursionError):
         return ""
 
 
-def _read(folder: Path) -> Any:
+def _config_in(folder: Path) -> Any:
+    """What config.yaml holds; of a date that is none the reader raises a bare ValueError."""
     file = folder / CONFIG_FILE
     if file.exists() and not file.is_file():  # a pipe would be waited for
         raise OSError(f"{file} is not an ordinary file")
@@ -62,7 +64,7 @@ def write_config(folder: Path, data: str | Path, options: TrainOptions, command:
     """What `read_config` and `read_command` read, atomically."""
     config = {
         "lookcloser": __version__,
-        "data": str(Path(data).expanduser().resolve()),
+        "data": str(own_path(data).resolve()),
         "command": command,
         "options": options.to_dict(),
     }
@@ -91,7 +93,7 @@ def new_run(data: Path, method: str, out: str | Path | None) -> Iterator[Path]:
         LookcloserError: If something is in the folder, or another training is at work there.
     """
     if out is not None:
-        folder = Path(out).expanduser()
+        folder = own_path(out)
         above = [place for place in (folder, *folder.parents) if not place.exists()]
         make_folder(folder)
     else:

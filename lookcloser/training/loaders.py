@@ -9,7 +9,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from lookcloser.core.choices import TRAITS
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.dataset import (
     EpochSampler,
@@ -52,6 +54,10 @@ def make_loaders(
         preprocessing: How images are made ready.
         pairs: Whether a training batch must hold several images of each class.
         say: Told where there are fewer loading processes than the options ask for.
+
+    Raises:
+        LookcloserError: For a single image, of which no batch to train on can be made, and for
+            images that are to be drawn in two ways.
     """
     # Captions say what is left and right.
     flip = TRAITS[catalog.task].labels != "words" if options.flip is None else options.flip
@@ -71,6 +77,11 @@ def make_loaders(
     workers = workers if len(samples) >= 4 * options.batch_size else 0
     sampler = _sampler(samples, catalog, options, pairs=pairs)
     loader = image_loader(train, sampler, batch_size=options.batch_size, workers=workers)
+    if not len(loader):
+        raise LookcloserError(
+            f"{catalog.root}: {count(len(samples), 'image')} of train makes no batch to learn from",
+            fix="Add images",
+        )
     if loader.num_workers < workers:
         say(
             f"{loader.num_workers} loading processes instead of {workers}: {FOLDER} is too small "
@@ -99,6 +110,13 @@ def _sampler(
         index = {name: number for number, name in enumerate(catalog.names)}
         classes = torch.tensor([index[sample.labels[0]] for sample in samples])
         if pairs:
+            if options.balance == "sampling":
+                raise UsageError(
+                    f"{{}} sampling: not with --method {options.method}, whose batches are made of "
+                    "several images of each class",
+                    allowed="none or weights",
+                    option="balance",
+                )
             each = options.own_option("images_per_class") or PAIR
             size = min(max(share // each, 2), len(set(classes.tolist())))
             sampler = ClassBalancedBatchSampler(classes.tolist(), size, each, seed=options.seed)

@@ -38,7 +38,7 @@ def check_readable(catalog: Catalog) -> None:
         else:
             if samples:
                 raise LookcloserError(
-                    f"none of the {len(samples)} images of the {split} split can be read; "
+                    f"None of the {len(samples)} images of the {split} split can be read; "
                     f"the first: {reason.rstrip('.')}",
                     fix="`lookcloser data check DATA` says what is wrong with each",
                 )

@@ -16,6 +16,7 @@ import numpy as np
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.storage.atomic import refused
+from lookcloser.core.storage.files import own_path
 from lookcloser.runtime.onnx_file import OnnxFile, network_alone
 from lookcloser.web.ort import SCRIPT, WASM, OrtWeb, integrity
 from lookcloser.web.page import COMMON, WORKER, page_assets, text_of
@@ -43,7 +44,7 @@ def check_folder(out: str | Path) -> Path:
     Raises:
         LookcloserError: For anything else there.
     """
-    path = Path(out).expanduser()
+    path = own_path(out)
     if path.is_dir() and (not any(path.iterdir()) or _is_ours(path)):
         return path
     if path.exists() or path.is_symlink():

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import own_path
 
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"  # what the tests and the hashes below are of
@@ -64,7 +65,7 @@ def find_runtime(ort: str | Path | None) -> OrtWeb:
     """
     if str(ort) == CDN:
         return OrtWeb(VERSION, _HASHES, address=_ADDRESS)
-    root = Path(ort if ort is not None else ".").expanduser()
+    root = own_path(ort if ort is not None else ".")
     places = (root, root.parent, root / "node_modules" / PACKAGE)
     package = next((place for place in places if _is_package(place)), None)
     if package is None:

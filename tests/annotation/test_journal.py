@@ -93,3 +93,15 @@ def test_a_full_disk_is_said(tmp_path):
     journal.path.mkdir()
     with pytest.raises(LookcloserError, match="what is done is kept"):
         journal.add([record()])
+
+
+def test_a_folder_of_somebody_else_is_refused_and_nothing_is_written(tmp_path):
+    Journal(tmp_path / "new").check_folder()
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "notes.txt").write_text("mine")
+    with pytest.raises(LookcloserError, match="exists already and is not empty"):
+        Journal(tmp_path / "theirs").check_folder()
+    Journal(tmp_path / "new").begin(SETTINGS)
+    (tmp_path / "new" / "boxes.csv").write_text("")
+    Journal(tmp_path / "new").check_folder()

@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 import lookcloser as lc
+from lookcloser.auditing import audited_samples
 from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data import read_data
 
 COLORS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (50, 70, 230), "odd": None}
@@ -207,3 +210,17 @@ def test_the_report_verb_makes_one(recognizer, data, warm_python, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "Right for the right reason?" in page.read_text(encoding="utf-8")
+
+
+def test_the_images_of_an_audit_are_known_before_it(data):
+    header = ModelHeader("cam", {}, "classification", tuple(COLORS), Preprocessing((64, 64)))
+
+    def chosen(seed=0):
+        found = audited_samples(header, read_data(data), "train", per_class=9, seed=seed)
+        return [sample.name for sample in found]
+
+    assert len(set(chosen())) == 9 * len(COLORS)
+    assert chosen() == chosen()
+    assert chosen() != chosen(seed=1)
+    with pytest.raises(LookcloserError, match="0 classes with 8 images in split val"):
+        audited_samples(header, read_data(data), "val")

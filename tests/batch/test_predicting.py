@@ -15,7 +15,7 @@ import pytest
 
 from lookcloser.batch import Job, answering, predict_source
 from lookcloser.batch.folder import Folder
-from lookcloser.batch.predicting import Share
+from lookcloser.batch.predicting import Share, check_source
 from lookcloser.batch.sources import parts
 from lookcloser.core import LookcloserError
 from lookcloser.core.storage.files import list_images
@@ -172,6 +172,34 @@ def test_a_source_that_has_changed_is_refused(photos, job, tmp_path):
         predict_source(job(), [str(listed)], part_images=70)
 
 
+def test_a_source_that_has_lost_whole_parts_is_refused_and_one_that_grew_is_gone_on_with(
+    photos, job, tmp_path
+):
+    listed = tmp_path / "list.txt"
+    names = [str(photos / name) for name in list_images(photos)]
+
+    def answered(count):
+        listed.write_text("\n".join(names[:count]))
+        return predict_source(job(), [str(listed)], part_images=20)
+
+    assert answered(40).complete
+    with pytest.raises(LookcloserError, match="has changed .*part 1 is answered, and no image"):
+        answered(20)
+    grown = answered(60)
+    assert (grown.images, grown.resumed, grown.complete) == (60, 40, True)
+    assert json.loads((grown.out / "summary.json").read_text())["parts"] == 3
+
+
+def test_a_part_that_somebody_took_away_is_answered_again(photos, job):
+    out = predict_source(job(), [str(photos)], part_images=150).out
+    first, _ = sorted(out.glob("part-*"))
+    content = first.read_bytes()
+    first.rename(first.with_suffix(".jsonl.gz"))
+    result = predict_source(job(), [str(photos)], part_images=150)
+    assert (result.images, result.resumed, result.complete) == (COUNT, 150, True)
+    assert first.read_bytes() == content
+
+
 def test_files_of_somebody_else_stay(photos, job):
     out = job().out
     out.mkdir()
@@ -306,3 +334,22 @@ def test_a_missing_extra_is_one_sentence(photos, job, monkeypatch, module, call)
     with pytest.raises(LookcloserError, match=rf"{package}.*pip install 'lookcloser\[scale\]'"):
         call(job, str(photos))
     assert not job().out.exists(), "said before the work"
+
+
+def test_what_is_left_is_counted_without_a_trace(job, photos):
+    source = [str(photos)]
+    assert check_source(job(), source, part_images=100) == COUNT
+    assert not job().out.exists()
+    predict_source(job(), source, part_images=100, share=Share(2, 3))
+    before = sorted(job().out.rglob("*"))
+    assert check_source(job(), source, part_images=100) == 200
+    assert check_source(job(), source, part_images=100, share=Share(2, 3)) == 0
+    with pytest.raises(LookcloserError, match="begun with another top"):
+        check_source(job(top=2), source, part_images=100)
+    assert sorted(job().out.rglob("*")) == before
+
+
+def test_an_address_of_ray_is_not_left_out(job, photos):
+    with pytest.raises(LookcloserError, match="ray_address auto: needs --engine ray"):
+        predict_source(job(), [str(photos)], ray_address="auto")
+    assert not job().out.exists()

@@ -5,12 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from lookcloser.cli import main
+
+commands = cache(get_command)  # building them takes longer than a call that is refused
 
 QUICK: dict[str, Any] = {
     **{"backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 2},
@@ -51,6 +55,7 @@ def program(
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("typer.main.get_command", commands)
 
     def run(*words: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["lookcloser", *map(str, words)])

@@ -61,7 +61,8 @@ def test_every_verb_reads_the_table_as_the_training_did(
     assert scored.code == 0, scored.err
     assert json.loads(scored.out)["images"] == 18
     for verb in ("report", "audit", "annotate"):
-        planned = program(verb, odd_run, odd_table, "--dry-run")
+        split = "train" if verb == "audit" else "test"
+        planned = program(verb, odd_run, odd_table, "--split", split, "--dry-run")
         assert planned.code == 0, planned.err
     added = program("add", odd_run, odd_table, "--out", "more.safetensors")
     assert added.code == 0, added.err

@@ -8,6 +8,8 @@ from typer.testing import CliRunner
 
 from lookcloser.cli.data import app
 
+from .conftest import Program
+
 Check = Callable[..., str]
 
 
@@ -110,3 +112,86 @@ def test_json_holds_the_statistics(check: Check, tmp_path: Path) -> None:
     found = json.loads(check(table(tmp_path, "caption", "a dog", "a cat"), "--json"))
     assert found["captions"]["vocabulary"] == 3
     assert found["tags"] is None
+
+
+def test_groups_stand_beside_their_classes(check: Check, tmp_path: Path) -> None:
+    for name in ("cats/lion", "cats/lynx", "dogs/wolf\x1b[1m"):
+        (tmp_path / name).mkdir(parents=True)
+        for number in range(12):
+            color = (len(name), number * 20, 7 * number)
+            Image.new("RGB", (4, 4), color).save(tmp_path / name / f"{number}.png")
+    shown = check(tmp_path)
+    heads = next(line for line in shown.splitlines() if "┃ class" in line)
+    assert heads.split("┃")[-2].strip() == "group"
+    assert cells(shown, "lion")[-1] == "cats"
+    assert cells(shown, "wolf\\x1b[1m")[-1] == "dogs"
+    assert "\x1b" not in shown
+
+
+def test_of_very_many_classes_the_first_are_shown(check: Check, tmp_path: Path) -> None:
+    shown = check(table(tmp_path, "label", *(f"c{i % 101:03d}" for i in range(202))), "--no-decode")
+    assert "Classes, the first 100 of 101" in shown
+    assert cells(shown, "c099")[0] == "c099"
+    assert "c100" not in shown.partition("Classes")[2].partition("\n\n")[0]
+
+
+def test_rows_without_their_image_are_listed_and_left_out_next(
+    check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = table(tmp_path, "label", *["a", "b"] * 10)
+    with (tmp_path / "t.csv").open("a") as file:
+        file.write("\ngone\x1b[1m.png,a\n")
+    shown = check(where, code=3)
+    assert [line for line in shown.splitlines() if line.startswith("missing: gone\\x1b[1m.png: ")]
+    said = CliRunner().invoke(app, ["check", str(where), "--columns", "image=image,label=label"])
+    assert said.exit_code == 3
+    assert said.stderr.splitlines()[-1] == (
+        f"Next: lookcloser train {where} --columns image=image,label=label --skip-missing"
+    )
+
+
+def test_captions_in_plain_signs_where_there_are_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    where = table(tmp_path, "caption", *["a dog"] * 5, "the blue sea")
+    done = CliRunner(charset="ascii").invoke(app, ["check", str(where)])
+    assert done.exit_code == 0, "stdout is strict here"
+    assert cells(done.stdout.replace("|", "│"), "words of a caption")[1] == "2 to 2.2 to 3"
+
+
+def test_a_problem_that_is_none_is_said_on_stdout(check: Check, tmp_path: Path) -> None:
+    where = table(tmp_path, "label", *["a", "b"] * 10)
+    for number in range(20):
+        noise = Image.effect_noise((16, 16), 100 + number)
+        noise.save(tmp_path / f"{number}.png")
+    assert check(where).splitlines()[-1] == "No problems found."
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["nowhere", "--out", "s"], 1, "nowhere: no such file or folder"),
+        (["squares", "--out", "squares"], 1, "squares: exists already and is not empty"),
+        (["squares"], 2, "--out"),
+        (["squares", "--out", "s", "--per-shard", "0"], 2, "--per-shard"),
+        (["squares", "--out", "s", "--columns", "x"], 2, "x: not columns of a table"),
+    ],
+)
+def test_shards_that_cannot_be_written(
+    program: Program, squares: Path, tmp_path: Path, words: list[str], code: int, said: str
+) -> None:
+    (tmp_path / "squares").symlink_to(squares)
+    done = program("data", "shard", *words)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.said
+    assert [path.name for path in Path().iterdir()] == ["squares"]
+
+
+def test_shards_name_their_folder_and_what_comes_next(program: Program, squares: Path) -> None:
+    done = program("data", "shard", squares, "--out", "my shards", "--per-shard", "30")
+    assert (done.code, done.out) == (0, "my shards\n")
+    assert "78 images in 3 shards, " in done.err
+    assert done.next == "lookcloser train 'my shards'"
+    size = sum(path.stat().st_size for path in Path("my shards").glob("*.tar"))
+    assert f"{size:,} bytes" in done.err

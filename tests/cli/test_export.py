@@ -28,7 +28,7 @@ Program = Callable[..., Any]
 
 
 def test_a_run_becomes_a_file_that_answers_as_it_does(
-    program: Program, run_folder: Path, squares: Path, tmp_path: Path
+    program: Program, run_folder: Path, squares: Path, tmp_path: Path, graphs_once: None
 ) -> None:
     done = program("export", run_folder, "--out", "red.onnx", "--int8")
     assert done.code == 0, done.err

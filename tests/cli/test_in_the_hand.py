@@ -50,7 +50,11 @@ def test_predict_writes_a_row_for_each_label_of_each_image(
         (["report", "RUN", "DATA", "--out", "r.html"], "score 18 images of test", 1),
         (["annotate", "RUN", "DATA", "--out", "boxes"], "annotate 78 images", 1),
         (["annotate", "RUN", "IMAGES"], "annotate 7 images", 1),
-        (["audit", "RUN", "DATA", "--out", "a.html"], "audit 18 images of test", 1),
+        (
+            ["audit", "RUN", "DATA", "--split", "train", "--per-class", "9"],
+            "audit 27 images of train",
+            1,
+        ),
     ],
 )
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -242,3 +243,152 @@ def test_the_help_of_three_numbers_fits_in_80_columns(
     shown = program("train", "--help").out
     (line,) = (line for line in shown.splitlines() if "--mean" in line)
     assert "R G B" in line
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
+    """What `run_training` was asked for, and what it gives back; it takes no time here."""
+    trained: dict[str, Any] = {
+        "scores": {"val_acc": 0.75, "val_loss": -0.00001},
+        "interrupted": False,
+        "splits": ("train", "val", "test"),
+        "skipped": {},
+    }
+
+    def run_training(data: Any, *, out: Any, resume: Any, **options: Any) -> Any:
+        trained.update(data=data, out=out, resume=resume, options=options)
+        header = SimpleNamespace(scores=trained["scores"])
+        given = {name: trained[name] for name in ("interrupted", "splits", "skipped")}
+        recognizer = SimpleNamespace(header=header)
+        return SimpleNamespace(folder=Path("runs/my birds"), recognizer=recognizer, **given)
+
+    monkeypatch.setattr("lookcloser.recognizer.run_training", run_training)
+    return trained
+
+
+def test_the_end_names_the_run_its_scores_and_the_report(
+    program: Program, squares: Path, trained: dict[str, Any]
+) -> None:
+    done = program("train", squares)
+    assert (done.code, done.out) == (0, "")
+    assert "runs/my birds: best model (val_acc 0.7500, val_loss 0.0000)\n" in done.err
+    assert done.next == f"lookcloser report 'runs/my birds' {squares}"
+    trained["scores"] = {}
+    assert "runs/my birds: model as trained last\n" in program("train", squares).err
+
+
+@pytest.mark.parametrize(
+    ("splits", "more"),
+    [
+        (("train", "val", "test"), ""),
+        (("train", "val"), " --split val"),
+        (("train",), " --split train"),
+        (("test", "train"), ""),
+    ],
+)
+def test_the_report_is_of_what_was_not_trained_on(
+    program: Program, squares: Path, trained: dict[str, Any], splits: tuple[str, ...], more: str
+) -> None:
+    trained["splits"] = splits
+    assert program("train", squares).next.endswith(f"{squares}{more}")
+
+
+def test_skipped_images_are_named_and_end_with_three(
+    program: Program, squares: Path, trained: dict[str, Any]
+) -> None:
+    trained["skipped"] = {"red/a\x1b[1m.png": "no image"}
+    done = program("train", squares)
+    assert done.code == 3
+    assert "skipped: red/a\\x1b[1m.png: no image\n" in done.err
+    assert done.next.startswith("lookcloser report ")
+
+
+def test_interrupted_it_ends_with_130_and_the_way_to_go_on(
+    program: Program, squares: Path, trained: dict[str, Any]
+) -> None:
+    trained |= {"interrupted": True, "skipped": {"a.png": "no image"}}
+    done = program("train", squares)
+    assert done.code == 130
+    assert done.next == "lookcloser train --resume 'runs/my birds'"
+
+
+def test_of_several_processes_one_speaks(
+    program: Program, squares: Path, trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookcloser.training.parallel.processes.rank", lambda: 1)
+    trained |= {"interrupted": True, "skipped": {"a.png": "no image"}}
+    assert program("train", squares) == type(program("--version"))(0, "", "")
+
+
+def test_what_is_typed_wins_over_the_config_and_that_over_the_defaults(
+    program: Program, squares: Path, trained: dict[str, Any], tmp_path: Path
+) -> None:
+    lines = ["epochs: 9", "lr: 1e-3", "flip: false", "mean: [0.1, 0.2, 0.3]", "columns: image=a"]
+    lines += ["model_kwargs: {drop: 1.0e-5, act: null, tag: '007', size: [7, 7], pad: same}"]
+    (tmp_path / "c.yaml").write_text("\n".join(lines))
+    done = program("train", squares, "--config", "c.yaml", "--epochs", "2", "--out", "o")
+    assert done.code == 0, done.err
+    options = trained["options"]
+    assert (options["epochs"], options["lr"], options["flip"]) == (2, 0.001, False)
+    assert options["mean"] == (0.1, 0.2, 0.3)
+    assert options["model_kwargs"] == {
+        **{"drop": 1e-5, "act": None, "tag": "007", "size": [7, 7], "pad": "same"}
+    }
+    assert (trained["data"], trained["out"]) == (str(squares), Path("o"))
+    assert options["seed"] == 0
+    typed = program("train", squares, "--config", "c.yaml", "--model-kwargs", "pad=valid")
+    assert typed.code == 0
+    assert trained["options"]["model_kwargs"] == {"pad": "valid"}
+
+
+def test_a_run_is_a_config_too(
+    program: Program, squares: Path, trained: dict[str, Any], run_folder: Path
+) -> None:
+    done = program("train", squares, "--config", run_folder / "config.yaml")
+    assert done.code == 0, done.err
+    wanted = {"backbone": "test_resnet", "stride": 8, "epochs": 2, "lr": 5e-3, "augment": "shift"}
+    assert {name: trained["options"][name] for name in wanted} == wanted
+
+
+def test_resuming_asks_for_nothing_but_what_was_typed(
+    program: Program, trained: dict[str, Any], run_folder: Path, squares: Path
+) -> None:
+    done = program("train", "--resume", run_folder, "--epochs", "5")
+    assert done.code == 0, done.err
+    assert (trained["data"], trained["out"]) == (None, None)
+    assert (trained["resume"], trained["options"]) == (run_folder, {"epochs": 5})
+    program("train", "--resume", run_folder)
+    assert trained["options"] == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--model-kwargs", "a=["], "--model-kwargs a=[: the value cannot be read."),
+        (["--mean", "1", "2"], "--mean"),
+        (["--mean", "1", "2", "x"], "'--mean': 'x'"),
+        (["--flip", "--no-flipp"], "--no-flip"),
+        (["--workers", "-1"], "--workers -1: not possible. Allowed: 0 or more."),
+        (["--config"], "--config"),
+        (["--seed", "-1"], "--seed -1: not possible."),
+        (["more", "data"], "more"),
+    ],
+)
+def test_words_that_cannot_be_read_start_no_training(
+    program: Program, squares: Path, trained: dict[str, Any], words: list[str], said: str
+) -> None:
+    done = program("train", squares, *words)
+    assert (done.code, done.out) == (2, "")
+    assert said in done.said
+    assert "options" not in trained
+
+
+@pytest.mark.parametrize("raw", [b"\xff\xfe\x00", b"epochs: [", b"a: b: c"])
+def test_a_config_that_is_no_yaml_is_an_error_of_the_file(
+    program: Program, squares: Path, tmp_path: Path, raw: bytes
+) -> None:
+    (tmp_path / "c.yaml").write_bytes(raw)
+    done = program("train", squares, "--config", "c.yaml")
+    assert done.code == 1
+    assert "c.yaml: not a readable YAML file (" in done.said
+    assert "c.yaml: not a readable" not in program("train", squares, "--config", ".").said

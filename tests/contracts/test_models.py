@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
-from lookcloser.explain.outputs import logits_of
+from lookcloser.explain.returned import logits_of
 from lookcloser.models import METHODS, build_model, load_model_file, save_model_file
 
 # Small networks of four kinds; the golden numbers are those of networks as people take them.

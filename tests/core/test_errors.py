@@ -5,6 +5,8 @@ from lookcloser.core.errors import (
     UsageError,
     as_usage,
     close_matches,
+    flag,
+    system_words,
     unknown,
 )
 from lookcloser.core.outputs import check_place
@@ -134,3 +136,56 @@ def test_an_error_that_was_never_raised_is_its_sentence_alone():
     assert LookcloserError("a.jpg: empty")._render_traceback_() == [
         "LookcloserError: a.jpg: empty."
     ]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "Not enough memory"),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "smaller --batch-size"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "--size"),
+        (OSError(12, "Cannot allocate memory"), "Not enough memory"),
+        (RuntimeError("std::bad_alloc"), "fewer --workers"),
+        (
+            RuntimeError("DataLoader worker (pid 31) is killed by signal: Killed."),
+            "A loading process was ended by the system",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid(s) 31, 32) exited unexpectedly"),
+            "or a smaller --batch-size",
+        ),
+        (
+            RuntimeError(
+                "DataLoader worker (pid 31) is killed by signal: Bus error. It is possible"
+            ),
+            "--shm-size=2g",
+        ),
+    ],
+)
+def test_what_the_system_refused_is_said_in_a_sentence(error, words):
+    assert words in system_words(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("out of memory"),  # somebody's own words
+        OSError(2, "No such file or directory"),
+        KeyError("DataLoader"),
+    ],
+)
+def test_other_errors_are_not_explained_away(error):
+    assert system_words(error) is None
+
+
+@pytest.mark.parametrize(("option", "spelled"), [("lr", "--lr"), ("rank_form", "--rank-form")])
+def test_an_option_is_spelled_as_the_command_line_does(option, spelled):
+    assert flag(option) == spelled
+
+
+def test_no_more_near_names_than_asked_for_each_as_it_is_spelled():
+    names = ["Robin", "robins", "robing", "wren"]
+    assert close_matches("ROBIN", names, 2) == ["Robin", "robins"]
+    assert close_matches("robin", [], 2) == []
+    assert close_matches("zzz", names) == []

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import FrozenInstanceError, dataclass
 from typing import Any, Literal
 
+import numpy as np
 import pytest
 
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.options import Bounds, Options, declared, option, stored
+from lookcloser.core.options import Bounds, Options, at_least, declared, option, stored
 
 
 @dataclass(frozen=True)
@@ -129,3 +130,61 @@ def test_what_is_stored_is_plain_and_without_what_training_alone_reads() -> None
 
 def test_the_default_dict_is_not_shared() -> None:
     assert Small().extra is not Small().extra
+
+
+HUGE = 10**400  # more than any float holds
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"share": HUGE}, "Allowed: a finite number."),
+        ({"limit": -HUGE}, "Allowed: a finite number or null."),
+        ({"color": (1, HUGE, 1)}, "Allowed: three finite numbers or null."),
+    ],
+)
+def test_a_whole_number_that_no_float_holds_is_not_finite(
+    values: dict[str, Any], message: str
+) -> None:
+    for make in (lambda: Small(**values), lambda: Small.read(values)):
+        with pytest.raises(UsageError) as caught:
+            make()
+        assert message in str(caught.value)
+    assert Small(depth=HUGE).depth == HUGE, "a whole number has no such bound"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("limit", "inf"), ("limit", "nan"), ("share", ""), ("color", "red"), ("counts", ["a"])],
+)
+def test_what_cannot_be_read_is_refused_by_its_own_words(name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=name):
+        Small.read({name: value})
+
+
+def test_the_first_number_that_is_too_small_is_named() -> None:
+    at_least(1, steps=1, batch_size=np.int64(3))
+    at_least(0, workers=0)
+    for value in (0, -1, 1.0, "3", None, True, np.float32(2)):
+        with pytest.raises(UsageError, match=f"steps = {value}. Allowed: a whole number, 1 or"):
+            at_least(1, top=1, steps=value, workers=0)
+
+
+def test_options_are_frozen_and_equal_by_value() -> None:
+    assert Small(depth=3) == Small.read({"depth": 3}) != Small()
+    with pytest.raises(FrozenInstanceError):
+        Small().depth = 3  # type: ignore[misc]  # that is what is tried
+
+
+@dataclass(frozen=True)
+class Larger(Small):
+    width: int | None = option(None, "How wide.", least=2, most=4)
+
+
+def test_a_class_has_the_options_of_its_base_first_and_bounds_where_a_value_is_given() -> None:
+    assert list(declared(Larger)) == [*declared(Small), "width"]
+    assert Larger().width is None
+    assert "width" not in declared(Small)
+    for value in (1, 5):
+        with pytest.raises(UsageError, match="Allowed: a number from 2 to 4"):
+            Larger(width=value)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.drawing import save_image
-from lookcloser.core.outputs import check_folder, check_place, free_place, is_ours
+from lookcloser.core.outputs import check_fillable, check_folder, check_place, free_place, is_ours
 
 PICTURE = Image.new("RGB", (40, 30), "teal")
 
@@ -76,3 +76,57 @@ def test_a_folder_to_fill_has_to_be_empty(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LookcloserError, match="not empty"):
         check_folder(tmp_path / "file", "--out")
+
+
+def test_a_file_that_cannot_be_looked_into_is_not_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_image(PICTURE, tmp_path / "a.png")
+    assert is_ours(tmp_path / "a.png")
+
+    def denied(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", denied)
+    assert not is_ours(tmp_path / "a.png")
+    with pytest.raises(LookcloserError, match="lookcloser did not make"):
+        check_place(tmp_path / "a.png", "--save")
+
+
+def test_names_besides_do_not_count_and_a_hidden_one_does(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    with pytest.raises(LookcloserError, match="not empty"):
+        check_folder(tmp_path, "--out")
+    assert check_folder(tmp_path, "--out", besides=[".lock"]) == tmp_path
+    (tmp_path / "model.safetensors").touch()
+    with pytest.raises(LookcloserError, match="not empty"):
+        check_folder(tmp_path, "--out", besides=[".lock"])
+
+
+def test_a_link_to_an_empty_folder_is_one_and_a_broken_link_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "good").symlink_to("empty")
+    (tmp_path / "broken").symlink_to("nothing")
+    assert check_folder(tmp_path / "good", "--out") == tmp_path / "good"
+    with pytest.raises(LookcloserError, match="broken: exists already"):
+        check_folder(tmp_path / "broken", "--out")
+
+
+def test_a_folder_to_put_files_into_may_have_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path, tmp_path / "new" / "deep", "new", "."):
+        assert check_fillable(place) == Path(place)
+    for place in ("file", "file/new/deep", tmp_path / "file" / "new"):
+        with pytest.raises(LookcloserError, match="file: not a folder"):
+            check_fillable(place)
+
+
+def test_a_place_has_its_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert check_place("~/a.png", "--save") == tmp_path / "a.png"
+    (tmp_path / "a.png").write_text("mine")
+    with pytest.raises(LookcloserError, match=r"did not make\. Choose another --save"):
+        check_place("~/a.png", "--save")

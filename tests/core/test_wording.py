@@ -3,7 +3,7 @@ import os
 import pytest
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import encodable, printable
+from lookcloser.core.wording import count, encodable, named, printable, some
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,23 @@ def test_names_in_errors_are_printable_and_lines_stay() -> None:
     error = LookcloserError("\x1b[2Jx.png: no image", fix="First\nSecond")
     assert str(error) == "\\x1b[2Jx.png: no image. First\nSecond."
     assert error.what == "\x1b[2Jx.png: no image"
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "words"),
+    [
+        (1, "image", "1 image"), (0, "image", "0 images"), (2, "box", "2 boxes"),
+        (1, "class", "1 class"), (12_345, "class", "12,345 classes"),
+    ],
+)  # fmt: skip
+def test_things_are_counted_in_words(number: int, noun: str, words: str) -> None:
+    assert count(number, noun) == words
+
+
+def test_of_many_names_five_are_said_and_how_many_more() -> None:
+    names = [f"n{number}" for number in range(1205)]
+    assert named(names[:5]) == "'n0', 'n1', 'n2', 'n3', 'n4'"
+    assert named(names) == "'n0', 'n1', 'n2', 'n3', 'n4' and 1,200 more"
+    assert named([]) == ""
+    assert some(names[:2], "box") == "2 boxes ('n0', 'n1')"
+    assert some(names[:6], "class") == "6 classes ('n0', 'n1', 'n2', 'n3', 'n4' and 1 more)"

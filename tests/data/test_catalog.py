@@ -65,3 +65,13 @@ def test_boxes_of_a_label() -> None:
     assert boxes("dog", "cat", "dog") == []
     assert boxes("dog", "cat") == [], "the picture shows no dog"
     assert boxes("dog", "dog") == [bare[1]]
+
+
+def test_it_is_called_as_its_folder_also_from_within(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my birds").mkdir()
+    monkeypatch.chdir(tmp_path / "my birds")
+    for root in (Path(), Path("../my birds"), tmp_path / "my birds"):
+        assert Catalog(root, "", "classification", (), ()).title == "my birds"
+    assert Catalog(Path("/"), "", "classification", (), ()).title == "data"

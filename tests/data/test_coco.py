@@ -228,6 +228,8 @@ def change(key: str, value: object) -> Callable[[Content], object]:
             "[1, 2, 3] is not a box. Allowed: [x, y, width",
         ),
         (change("bbox", "wide"), "annotations[0]: wide is not a box"),
+        (change("bbox", "1234"), "annotations[0]: 1234 is not a box"),
+        (change("bbox", [1, 2, 3, 10**400]), "annotations[0]: [1, 2, 3, 1000"),
         (change("bbox", [1, 2, 3, "x"]), "annotations[0]: [1, 2, 3, 'x'] is not a box"),
         (change("bbox", [1, 2, 3, float("nan")]), "annotations[0]: [1, 2, 3, nan] is not a box"),
         (change("bbox", [1, 2, 3, float("inf")]), "annotations[0]: [1, 2, 3, inf] is not a box"),

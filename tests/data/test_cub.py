@@ -74,6 +74,8 @@ def test_splits_and_boxes_may_be_absent(root: Path) -> None:
             "2 1 2 3\n",
             "bounding_boxes.txt id 2: '1 2 3' is not a box. Allowed",
         ),
+        ("bounding_boxes.txt", "2 1 nan 3 4\n", "id 2: '1 nan 3 4' is not a box"),
+        ("bounding_boxes.txt", "2 1 2 inf 4\n", "id 2: '1 2 inf 4' is not a box"),
         ("images.txt", "1 ../../../x.jpg\n", "images.txt id 1: 'images/../../../x.jpg' is outside"),
         ("images.txt", "1 001.Laysan_Albatross/no.jpg\n", "images.txt id 1: 'images/001.Laysan_Al"),
     ],

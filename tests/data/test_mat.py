@@ -1,3 +1,4 @@
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from scipy.io import savemat
 
 from lookcloser.core import LookcloserError
 from lookcloser.data.readers.files import read_mat
+from lookcloser.data.readers.mat import plain
 
 
 def test_values_come_as_lists_dictionaries_numbers_and_strings(tmp_path: Path) -> None:
@@ -75,3 +77,31 @@ def test_the_file_of_the_reader_needs_nothing_of_the_package(tmp_path: Path) -> 
 
     alone = shutil.copy(mat.__file__, tmp_path / "alone.py")
     assert "lookcloser" not in Path(alone).read_text()
+
+
+class Odd:
+    """Neither a number nor a text."""
+
+    def __repr__(self) -> str:
+        return "odd"
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (np.array(3), 3),
+        (np.array("ab"), "ab"),
+        (np.float64(0.5), 0.5),
+        (np.array(True), True),
+        (np.array([[1, 2], [3, 4]]), [[1, 2], [3, 4]]),
+        (np.array([], dtype=object), []),
+        (np.array((1, np.array(["x", "y"], dtype=object)), dtype=[("n", object), ("l", object)]),
+         {"n": 1, "l": ["x", "y"]}),
+        (np.array(np.array(7), dtype=object), 7),
+        (Odd(), "odd"),
+        (np.array(Odd(), dtype=object), "odd"),
+    ],
+)  # fmt: skip
+def test_what_scipy_makes_of_values_becomes_plain(value: object, expected: object) -> None:
+    assert plain(value) == expected
+    json.dumps(plain(value))

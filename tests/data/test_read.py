@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from lookcloser.core import LookcloserError
-from lookcloser.data import READERS, read_data
+from lookcloser.core.errors import UsageError
+from lookcloser.core.header import ModelHeader
+from lookcloser.data import READERS, Catalog, read_as_trained, read_data
 
 
 def error_of(path: str | Path) -> str:
@@ -159,3 +161,55 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(LookcloserError, match=f"{name}: not an ordinary file or folder"):
         read_data(tmp_path / name)
+
+
+def trained(**provenance: Any) -> ModelHeader:
+    return ModelHeader("cam", {}, "classification", ("a", "b"), provenance=provenance)
+
+
+def splits(catalog: Catalog) -> dict[str, str | None]:
+    return {sample.name: sample.split for sample in catalog.samples}
+
+
+def test_data_is_split_as_the_training_split_it(write: Any) -> None:
+    root = write(*(f"{c}/{i}.jpg" for c in "ab" for i in range(20)))
+    stored = {"seed": 7, "val_share": 0.25, "test_share": 0.4}
+    expected = read_data(root, split_seed=7, val_share=0.25, test_share=0.4)
+    found = read_as_trained(root, trained(splits=stored))
+    assert splits(found) == splits(expected) != splits(read_data(root))
+    assert len(found.split("test")) == 16
+    given = read_as_trained(root, trained(splits=stored), val_share=0, test_share=0.5)
+    assert splits(given) == splits(read_data(root, split_seed=7, val_share=0, test_share=0.5))
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [None, "x", [], {}, {"seed": "1", "val_share": "0.3", "test_share": None},
+     {"val_share": 1.0, "test_share": -0.1}, {"val_share": float("nan"), "test_share": 7}],
+)  # fmt: skip
+def test_what_no_training_can_have_stored_gives_the_usual_splits(write: Any, stored: Any) -> None:
+    root = write(*(f"{c}/{i}.jpg" for c in "ab" for i in range(10)))
+    assert splits(read_as_trained(root, trained(splits=stored))) == splits(read_data(root))
+    assert splits(read_as_trained(root, trained())) == splits(read_data(root))
+
+
+def test_columns_of_the_training_hold_where_the_data_has_them(write: Any) -> None:
+    root = write("0.jpg", "1.jpg")
+    header = trained(columns="image=where,label=kind")
+    (root / "t.csv").write_text("image,label,where,kind\n0.jpg,a,1.jpg,x\n1.jpg,b,0.jpg,y\n")
+    assert read_as_trained(root, header).names == ("x", "y")
+    assert read_as_trained(root, header, columns="label=label").names == ("a", "b")
+    assert read_as_trained(root, trained(columns=["image"])).names == ("a", "b")
+    assert read_as_trained(root, trained(columns="no columns")).names == ("a", "b")
+    (root / "t.csv").write_text("image,label\n0.jpg,a\n1.jpg,b\n")
+    assert read_as_trained(root, header).names == ("a", "b"), "this table has others"
+    with pytest.raises(UsageError, match="no column 'where'"):
+        read_as_trained(root, header, columns="image=where,label=kind")
+
+
+def test_what_is_missing_is_skipped_on_request_as_in_training(write: Any) -> None:
+    root = write("0.jpg", "1.jpg")
+    (root / "t.csv").write_text("image,label\n0.jpg,a\n1.jpg,b\n2.jpg,b\n")
+    with pytest.raises(LookcloserError, match="--skip-missing drops them"):
+        read_as_trained(root, trained())
+    assert len(read_as_trained(root, trained(), skip_missing=True).samples) == 2

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lookcloser.data import Sample
-from lookcloser.data.targets import CaptionTargets
+from lookcloser.data.targets import CaptionTargets, ClassTargets, TagTargets
 from lookcloser.data.vocabulary import END, NULL, START, UNKNOWN, Vocabulary
 
 CAPTIONS = ("a dog", "a red dog runs", "the cat")
@@ -64,3 +64,13 @@ def test_training_draws_each_caption_by_seed_epoch_and_index() -> None:
 def test_all_targets_have_one_shape(length: int) -> None:
     targets = CaptionTargets(NAMES, length, seed=0)
     assert {targets(SAMPLE, epoch, 0).shape for epoch in range(9)} == {(length + 2,)}
+
+
+def test_a_class_is_its_index_and_tags_are_ones() -> None:
+    sample = Sample("1", Path("1.jpg"), labels=("c",))
+    target = ClassTargets("abc")(sample, 0, 0)
+    assert (target.item(), target.dtype, target.shape) == (2, torch.int64, ())
+    tags = TagTargets("abc")
+    assert tags(Sample("1", Path("1.jpg"), labels=("c", "a")), 0, 0).tolist() == [1.0, 0.0, 1.0]
+    nothing = tags(Sample("1", Path("1.jpg")), 0, 0)
+    assert (nothing.tolist(), nothing.dtype) == ([0.0, 0.0, 0.0], torch.float32)

@@ -383,3 +383,14 @@ def test_a_list_without_a_header_is_named(table: Any) -> None:
     said = error_of(root)
     assert "a list of images without a header (train.txt: '0.jpg 3')" in said
     assert "train.csv with a first line image,label" in said
+
+
+def test_an_index_column_of_pandas_says_nothing(table: Any) -> None:
+    catalog = read_data(table(",image,label", "0,0.jpg,a", "1,1.jpg,b"))
+    assert labels(catalog) == {"0.jpg": ("a",), "1.jpg": ("b",)}
+
+
+def test_lists_of_tags_in_json_lines_keep_what_separates_elsewhere(table: Any) -> None:
+    rows = [{"file_name": "0.jpg", "tags": ["a;b", "c, d"]}, {"file_name": "1.jpg", "tags": []}]
+    catalog = read_data(table(*map(json.dumps, rows), name="metadata.jsonl"))
+    assert labels(catalog) == {"0.jpg": ("a;b", "c, d"), "1.jpg": ()}

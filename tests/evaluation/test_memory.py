@@ -17,7 +17,7 @@ from lookcloser.data.vocabulary import SPECIALS
 from lookcloser.models import build_model
 from lookcloser.recognizer import Recognizer
 
-SIDE, FEW, MANY = 128, 40, 136
+SIDE, FEW, MANY, BATCH = 128, 40, 136, 8
 NAMES = ("blue", "green", "red")
 BOX = (20.0, 30.0, 90.0, 100.0)
 TASKS = {"cam": "classification", "racnn": "classification", "sigmoid": "multilabel",
@@ -64,13 +64,14 @@ def growth(asked, catalog, **options):
     sizes = {}
 
     def measure(done, _total):
+        if done == FEW - BATCH:  # tracing makes all slow: what is set up is not traced
+            tracemalloc.start()
         if done in {FEW, MANY}:
             gc.collect()
             sizes[done] = tracemalloc.get_traced_memory()[0]
 
-    tracemalloc.start()
     try:
-        found = asked.evaluation(catalog, batch_size=8, progress=measure, **options)
+        found = asked.evaluation(catalog, batch_size=BATCH, progress=measure, **options)
     finally:
         tracemalloc.stop()
     return found, (sizes[MANY] - sizes[FEW]) / (MANY - FEW)

@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.data import Catalog, Sample
+from lookcloser.evaluation import check_scored
 from lookcloser.evaluation.threshold_source import read_source, supervise
 
 BOX = ((None, (0.0, 0.0, 1.0, 1.0)),)
@@ -74,3 +77,20 @@ def test_more_than_there_are():
         supervise("few:9", catalog(), "test")
     with pytest.raises(LookcloserError, match=r"few:1: 0 images of split val .* none or split"):
         supervise("few:1", catalog(val=0), "test")
+
+
+def test_what_would_be_scored_is_counted_and_checked():
+    def header(name, task="classification"):
+        return ModelHeader("cam", {}, task, (name,), Preprocessing((8, 8)))
+
+    assert check_scored(header("a"), catalog(), "val", "few:4") == 6
+    assert check_scored(header("a"), catalog(), "test", "none") == 1
+    for wrong, said in (
+        ((header("a"), catalog(), "val", "few:5"), "4 images of split val have boxes"),
+        ((header("a"), catalog(), "tset", "val"), "tset: unknown split"),
+        ((header("b"), catalog(), "val", "val"), "a: a class of the data"),
+        ((header("a"), catalog(), "val", "few"), "few: unknown place"),
+    ):
+        with pytest.raises(LookcloserError, match=said):
+            check_scored(*wrong)
+    assert check_scored(header("b", "captioning"), catalog(), "val", "few:99") == 6, "no boxes"

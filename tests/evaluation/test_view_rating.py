@@ -149,6 +149,9 @@ def test_unreadable_images_are_left_out(planted, tmp_path):
     mixed = Catalog("memory", "memory", data.task, NAMES, (*data.samples, broken))
     found = planted.rate_views(mixed, views=["cam"], images=24)
     assert {scores.images for scores in found.values()} == {4}
+    nothing = Catalog("memory", "memory", data.task, NAMES, (broken,))
+    with pytest.raises(LookcloserError, match="None of the 1 images could be read"):
+        planted.rate_views(nothing, views=["cam"])
 
 
 @pytest.mark.parametrize(

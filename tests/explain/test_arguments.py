@@ -2,6 +2,8 @@
 
 import warnings
 from collections import namedtuple
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ from lookcloser.explain import (
     VIEWS,
     NamedOutput,
     cam,
+    class_visualization,
     eigencam,
+    fooling_images,
     gradcam,
     guided_backprop,
     integrated_gradients,
@@ -24,7 +28,7 @@ from lookcloser.explain import (
     scorecam,
     smoothgrad,
 )
-from lookcloser.explain.outputs import logits_of
+from lookcloser.explain.returned import logits_of
 from lookcloser.explain.targets import class_indices
 
 LOGITS = torch.zeros(3, 4)
@@ -197,3 +201,142 @@ def test_normalize_clips_at_a_share_of_the_pixels():
     lonely = torch.zeros(1, 10, 10)
     lonely[0, 3, 3] = 2.0
     assert torch.equal(normalize(lonely, 0.9), lonely / 2)
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [torch.eye(4)[:3].to_sparse(), torch.zeros(3, dtype=torch.long, device="meta"),
+     np.uint64(2**63),
+     [[1, 0, 1, 0]] * 3, np.array([[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]], dtype=bool)],
+)  # fmt: skip
+def test_tensors_without_plain_numbers_and_rows_of_several_ones_are_refused(targets):
+    with pytest.raises(LookcloserError, match="[Tt]argets"):
+        class_indices(targets, LOGITS)
+    with pytest.raises(LookcloserError, match="[Tt]argets"):
+        class_visualization(nn.Linear(1, 1), targets)
+
+
+@pytest.mark.parametrize("targets", ["cat", None, [1, "cat"], {2}, 2**70, [], 1.5, [True]])
+def test_made_images_want_a_class_too(targets, gap, images):
+    for call in (
+        lambda: class_visualization(gap(), targets, (8, 8), steps=1),
+        lambda: fooling_images(gap(), images, targets, max_steps=1),
+    ):
+        with pytest.raises(LookcloserError, match="[Tt]argets"):
+            call()
+
+
+@dataclass
+class Answer:
+    loss: torch.Tensor | None = None
+    logits: torch.Tensor | None = None
+
+
+class Plain:
+    def __init__(self, **parts):
+        self.__dict__.update(parts)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [{"head": {"logits": A}, "feat": B}, {"logits": A, "aux": {"logits": B}}, ((A,), None),
+     Answer(logits=A), [Answer(torch.tensor(1.0), A)], Plain(scores=A), {"Logits": A, "emb": B},
+     (A, A.to_sparse()), (A, B * 1j)],
+)  # fmt: skip
+def test_logits_are_found_inside_other_outputs(output):
+    assert logits_of(output) is A
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["feat", "emb", "z", "latent", "pre_logits", "x_norm_clstoken", "backbone.out", "boxes"],
+)
+def test_outputs_with_the_name_of_features_are_no_classes(name):
+    with pytest.raises(LookcloserError, match=f"{name} .*features, not the logits of classes"):
+        logits_of({name: A})
+    with pytest.raises(LookcloserError, match=f"'head.a' or 'head.{name}'"):
+        logits_of({"head": {"a": A, name: B}})
+
+
+@pytest.mark.parametrize("wrap", [nn.Sequential, nn.DataParallel, lambda network: network])
+def test_a_classifier_that_was_taken_out_names_no_class(wrap, gap, images):
+    network = gap()
+    network.fc = nn.Identity()
+    wrapped = wrap(network)
+    for view in (cam, gradcam, saliency, occlusion):
+        with pytest.raises(LookcloserError, match="has no classifier .*fc is nn.Identity"):
+            view(wrapped, images, 1)
+    assert eigencam(wrapped, images).shape == (4, 12, 16)
+    named = NamedOutput(wrapped, "output")  # the user's word counts
+    assert saliency(named, images, 1).shape == (4, 24, 32)
+
+
+@pytest.mark.parametrize("name", sorted(VIEWS))
+def test_no_view_shows_what_is_not_finite(name, everything, images):
+    with torch.no_grad():
+        everything.fc.weight[2, 3] = torch.nan
+    with pytest.raises(LookcloserError, match="not finite"):
+        VIEWS[name](everything, images, 1)
+
+
+def test_a_class_that_is_ruled_out_leaves_the_others(gap, images):
+    network = gap()
+    with torch.no_grad():
+        network.fc.bias[4] = -torch.inf
+    assert torch.isfinite(saliency(network, images, 1)).all()
+
+
+@pytest.mark.parametrize("name", sorted(set(VIEWS) - {"cam"}))
+def test_no_view_of_an_answer_that_knows_no_image(name, everything, images):
+    nn.init.zeros_(everything.fc.weight)
+    options = {"rise": {"masks": 3}, "occlusion": {"window": 12}, "smoothgrad": {"samples": 1}}
+    with pytest.raises(LookcloserError, match="does not depend on the image"):
+        VIEWS[name](everything, images, 1, **options.get(name, {}))
+
+
+def test_a_class_without_weights_has_a_map_of_nothing(gap, images):
+    network = gap()
+    nn.init.zeros_(network.fc.weight[2])
+    assert not cam(network, images, 2).any()
+    assert not saliency(network, images, 2).any()
+    nn.init.zeros_(network.fc.weight)
+    with pytest.raises(LookcloserError, match="does not depend on the image"):
+        cam(network, images, 2)
+
+
+class Script(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.last, self.fc = nn.Conv2d(3, 6, 3, padding=1), nn.Linear(6, 5)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.fc(torch.relu(self.last(images)).mean(dim=(2, 3)))
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    torch.manual_seed(0)
+    network = Script().eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says that TorchScript will go
+        script = torch.jit.script(network)
+        return network, (script, torch.jit.freeze(script), torch.jit.trace(network, IMAGE))
+
+
+IMAGE = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+
+
+def test_what_is_compiled_to_a_script_is_looked_at_from_outside(scripts):
+    network, compiled = scripts
+    for script in compiled:
+        torch.testing.assert_close(saliency(script, IMAGE, 1), saliency(network, IMAGE, 1))
+        torch.testing.assert_close(occlusion(script, IMAGE, 1), occlusion(network, IMAGE, 1))
+        for view in (cam, gradcam, eigencam, scorecam, partial(gradcam, layer="last")):
+            with pytest.raises(LookcloserError, match="compiled by TorchScript"):
+                view(script, IMAGE, 1)
+
+
+def test_a_script_in_a_network_is_passed_over(scripts):
+    network, (script, *_) = scripts
+    both = nn.Sequential(script.last, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), network.fc)
+    torch.testing.assert_close(cam(both, IMAGE, 1), cam(network, IMAGE, 1))

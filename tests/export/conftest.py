@@ -22,6 +22,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 SIZE = 48
+TEMPERATURE = 3.0  # it is in the graph: the same one everywhere, so that it is exported once
 # Graphs hold each step of an answer, and take as long to export: the longest is for one of a kind.
 WORDS = {"max_length": 2, "hidden_size": 24, "embed_size": 12}
 LABELS = {"max_labels": 2, "hidden_size": 24}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -144,3 +144,82 @@ def test_a_longer_padding_is_no_difference() -> None:
     )
     found = differences(wide, SEQUENCES)
     assert (found.sequences, found.scores, found.maps) == (0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"maps": None}, "maps"),
+        ({"maps": MAPS[..., :2]}, "maps"),
+        ({"token_scores": None}, "scores"),
+        ({"token_scores": np.where(SCORES == 0.5, np.float32(np.nan), SCORES)}, "scores"),
+        ({"certified": None}, "sequences"),
+    ],
+)
+def test_a_sequence_without_what_the_model_gives_is_refused(
+    change: dict[str, np.ndarray | None], named: str
+) -> None:
+    found = differences(SEQUENCES._replace(**change), SEQUENCES)
+    with pytest.raises(LookcloserError, match=rf"in its {named} \("):
+        found.require_equal("a.onnx")
+
+
+@pytest.mark.parametrize("name", ["maps", "certified"])
+def test_a_sequence_with_what_the_model_does_not_give_is_refused(name: str) -> None:
+    found = differences(SEQUENCES, SEQUENCES._replace(**{name: None}))
+    with pytest.raises(LookcloserError, match="does not answer as the model does"):
+        found.require_equal("a.onnx")
+
+
+def test_without_certificates_on_either_side_nothing_is_proved() -> None:
+    plain = SEQUENCES._replace(certified=None)
+    assert differences(plain, plain).sequences == 0
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_number_of_boxes_is_a_difference(count: int) -> None:
+    two, other = (np.zeros((3, number, 4), np.float32) for number in (2, count))
+    found = differences(PLAIN._replace(boxes=other), PLAIN._replace(boxes=two))
+    with pytest.raises(LookcloserError, match="in its boxes"):
+        found.require_equal("a.onnx")
+
+
+@pytest.mark.parametrize("level", [0.0, 1e-3, 5.0])
+def test_even_maps_are_compared_by_their_height(level: float) -> None:
+    even = np.full_like(MAPS, level)
+    found = differences(PLAIN._replace(maps=even * np.float32(1.5)), PLAIN._replace(maps=even))
+    assert found.maps == pytest.approx(0.5 if level else 0)
+
+
+def test_attentions_count_as_maps() -> None:
+    both = PLAIN._replace(part_maps=MAPS)
+    span = float(MAPS.max() - MAPS.min())
+    found = differences(both._replace(part_maps=MAPS + np.float32(span / 4)), both)
+    assert found.maps == pytest.approx(0.25, rel=1e-3)
+    assert differences(both, both).maps == 0
+
+
+@dataclass
+class Listens(Told):
+    """Remembers which classes it was asked for."""
+
+    asked: list[list[int]] = field(default_factory=list)
+
+    def evidence(self, pixels: np.ndarray, tokens: np.ndarray) -> ArrayOutput:
+        self.asked.append(tokens[0].tolist())
+        return super().evidence(pixels, tokens)
+
+
+@pytest.mark.parametrize(("classes", "compared"), [(3, 3), (50, 50), (1000, 50)])
+def test_maps_are_of_fixed_classes_and_of_fifty_at_most(classes: int, compared: int) -> None:
+    logits = np.random.default_rng(0).random((3, classes)).astype(np.float32)
+    found, wanted = (Listens(PLAIN._replace(logits=logits)) for _ in range(2))
+    compare(found, wanted, PIXELS, batch_size=2)
+    assert found.asked == wanted.asked == [list(range(compared))] * 2
+
+
+def test_what_is_not_there_is_not_told() -> None:
+    assert Differences(4, 2e-6).text() == "logits 2.0e-06"
+    assert Differences(4, 0.0, boxes=0.25).text() == "logits 0.0e+00, boxes 2.5e-01 px"
+    told = Differences(4, 0.0, scores=1e-6, sequences=1).text()
+    assert told == "logits 0.0e+00, scores 1.0e-06, 1 of 4 sequences differ"

@@ -17,7 +17,7 @@ from lookcloser.runtime import label_scores, predictions
 from lookcloser.runtime.answering import softmax
 from lookcloser.runtime.onnx import load
 
-from .conftest import CASES, drawn_pixels
+from .conftest import CASES, TEMPERATURE, drawn_pixels
 
 # Answers of several tokens.
 SEQUENCES = ("sigmoid", "cnnrnn", "cnnrnn exact", "rnn", "gru drawn", "lstm attending")
@@ -64,10 +64,9 @@ def test_differences_are_rounding(exported, case):
     assert found.sequences == 0
 
 
-@pytest.mark.parametrize("temperature", [0.25, 3.0])
-def test_scores_are_at_the_temperature_of_the_model(exported, tmp_path, temperature):
+def test_scores_are_at_the_temperature_of_the_model(exported, tmp_path):
     engine = exported("cam").engine
-    header = replace(engine.header, calibration=Calibration(temperature))
+    header = replace(engine.header, calibration=Calibration(TEMPERATURE))
     path, pixels = tmp_path / "hot.onnx", drawn_pixels(3)
     engine = replace(engine, header=header)
     write_onnx(engine.model, header, path, reference=engine, pixels=pixels)

@@ -14,7 +14,7 @@ from lookcloser.export.model_api import model_info
 from lookcloser.runtime.onnx import load
 from lookcloser.runtime.onnx_file import Parts
 
-from .conftest import drawn_pixels, header_of, make_engine
+from .conftest import TEMPERATURE, drawn_pixels, header_of, make_engine
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of the packages that it imports
@@ -66,7 +66,7 @@ def test_it_gives_the_same_labels_and_the_same_saliency_map(exported, case, engi
 
 def test_it_sees_the_calibrated_score(exported, tmp_path):
     engine = exported("cam").engine
-    header = dataclasses.replace(engine.header, calibration=Calibration(4.0))
+    header = dataclasses.replace(engine.header, calibration=Calibration(TEMPERATURE))
     path, pixels = tmp_path / "calibrated.onnx", drawn_pixels(3)
     save(build_onnx(engine.model, header), path)
     reader, ours = opened(path, "onnxruntime"), load(path, threads=1)

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import random
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,11 @@ LABELS = (
     "0",
     "1",
     "-1",
+    "['a' 'b']",
+    "('a')",
+    "{'b', 'a'}",
+    '["a;b", null]',
+    "[[a",
 )
 FILES = (
     "0.jpg",
@@ -55,6 +61,11 @@ FILES = (
 FILES += ("http://x/0.jpg", "im\\2.jpg", ".", "0.JPG", "\udcff.jpg", "n" * 5000)
 HEADERS = ("image", "label", "labels", "caption", "id", "filename", "class", "split", "bbox", "x0")
 HEADERS += ("y0", "x1", "y1", "w", "h", "x", "y", "a", "", "Image ", "text", "tags", "word")
+
+# Of JSON: what may stand where a name, a number, a box or a list is meant.
+VALUES = (None, -1, 0, 1, 2, "a", "", "1234", "../x.jpg", "0.jpg", "\udcff", True, 1e308)
+VALUES += (float("nan"), float("inf"), 10**400, [], {}, ["a"], ["a", "b"], [1, 2, 3, 4])
+VALUES += ([1, 2, 10**400, 4], [["a", [1, 2, 10**400, 4]]], [[None, "1234"]], {"a": 1}, {"a": "b"})
 
 
 @pytest.fixture
@@ -82,13 +93,12 @@ def test_tables_of_odd_cells(images: Path, try_all: TryAll, damaged: Damage) -> 
         columns = draw.sample(HEADERS, draw.randint(1, 6))
         if draw.random() < 0.7:
             columns = [*draw.sample(("image", "filename", "id"), 1), *columns]
-        numbers = ("1", "2.5", "-3", "nan", "inf", "1e999", "[1,2,3,4]", "[[1", "")
-        cells = {
-            "image": FILES,
-            "filename": FILES,
-            "id": FILES,
-            "split": ("train", "test", "x", ""),
-        }
+        sound = draw.random() < 0.5  # so that what comes after files and splits is seen, too
+        if sound:
+            columns = ["image", draw.choice(("label", "labels", "caption")), *columns[3:]]
+        numbers = ("1", "2.5", "-3", "nan", "inf", "1e999", "[1,2,3,4]", "[1 2 3 4 5]", "[[1", "")
+        cells = dict.fromkeys(("image", "filename", "id"), FILES[:4] if sound else FILES)
+        cells["split"] = ("train", "test") if sound else ("train", "test", "x", "")
         rows = [
             [draw.choice(cells.get(c, LABELS if draw.random() < 0.5 else numbers)) for c in columns]
             for _ in range(draw.randint(0, 8))
@@ -127,9 +137,31 @@ def test_json_lines_and_spreadsheets(images: Path, try_all: TryAll, damaged: Dam
     assert try_all(80, attempt) > 0
 
 
-def test_coco(images: Path, try_all: TryAll, damaged: Damage) -> None:
-    values = (None, -1, 0, 1, 2, "a", "", [], {}, 1e308, True, "../x.jpg", [1, 2, 3, 4], "0.jpg")
+def test_shards(tmp_path: Path, try_all: TryAll, damaged: Damage) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (20, 16), (9, 90, 200)).save(picture, "JPEG")
 
+    def attempt(draw: random.Random) -> None:
+        index = {"format": 1, "complete": True, "task": "classification", "names": ["a"],
+                 "parents": {}, "shards": [{"file": "s.tar", "count": 2}]}  # fmt: skip
+        answer = {"name": "0.jpg", "labels": ["a"], "captions": [], "boxes": [], "split": None}
+        for changed in draw.choices((index, index["shards"][0], answer), k=draw.randint(0, 2)):
+            changed[draw.choice(list(changed))] = draw.choice(VALUES)
+        with tarfile.open(tmp_path / "s.tar", "w") as tar:
+            for number in range(2):
+                told = json.dumps(answer | {"name": f"{number}.jpg"} if number else answer)
+                for name, data in (("jpg", picture.getvalue()), ("json", told.encode())):
+                    entry = tarfile.TarInfo(f"{number}.{name}")
+                    entry.size = len(data)
+                    tar.addfile(entry, io.BytesIO(data))
+        raw = json.dumps(index).encode()
+        (tmp_path / "shards.json").write_bytes(raw if draw.random() < 0.7 else damaged(raw, draw))
+        read(draw.choice((tmp_path, tmp_path / "s.tar")))
+
+    assert try_all(60, attempt) > 0
+
+
+def test_coco(images: Path, try_all: TryAll, damaged: Damage) -> None:
     def attempt(draw: random.Random) -> None:
         content = {
             "images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(2)],
@@ -142,7 +174,7 @@ def test_coco(images: Path, try_all: TryAll, damaged: Damage) -> None:
         for _ in range(draw.randint(0, 3)):
             entries = content[draw.choice(list(content))]
             entry = draw.choice(entries)
-            entry[draw.choice(list(entry))] = draw.choice(values)
+            entry[draw.choice(list(entry))] = draw.choice(VALUES)
         raw = json.dumps(content).encode()
         path = images / "instances.json"
         path.write_bytes(raw if draw.random() < 0.6 else damaged(raw, draw))

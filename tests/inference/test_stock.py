@@ -5,7 +5,12 @@ import torch
 from safetensors.torch import save_file
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.errors import UsageError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.core.sizes import Grid
 from lookcloser.explain import gradcam, normalize
+from lookcloser.inference.stock import StockEngine, _interpolation, stock_classifier
 from lookcloser.recognizer import load
 
 PICTURE = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
@@ -75,3 +80,87 @@ def test_the_image_is_resized_to_the_input_of_the_network_that_was_made():
     kwargs = {"img_size": 96, "num_classes": 5}
     stock = load("timm:test_vit", weights="none", model_kwargs=kwargs)
     assert stock.explain(PICTURE, ["saliency"])["saliency"].heatmap.shape == (96, 96)
+
+
+def small(*layers):
+    header = ModelHeader("timm", {}, "classification", ("a", "b", "c"), Preprocessing((8, 12)))
+    return StockEngine(torch.nn.Sequential(*layers).eval(), header, torch.device("cpu"))
+
+
+def pooled():
+    torch.manual_seed(1)
+    pool, nn = torch.nn.AdaptiveAvgPool2d(1), torch.nn
+    return small(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), pool, nn.Flatten(), nn.Linear(4, 3))
+
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (3, 3, 8, 12), dtype=np.uint8)
+
+
+def test_the_evidence_of_an_answer_is_its_class_maps():
+    engine = pooled()
+    answer = engine.answer(PIXELS, 2)
+    np.testing.assert_array_equal(answer.tokens, np.argsort(-answer.logits, axis=1)[:, :2])
+    assert answer.maps.shape == (3, 2, 8, 12)
+    assert answer.maps.dtype == answer.logits.dtype == np.float32
+    means = answer.maps.mean(axis=(2, 3)) + engine.model[4].bias.detach().numpy()[answer.tokens]
+    chosen = np.take_along_axis(answer.logits, answer.tokens, axis=1)
+    np.testing.assert_allclose(means, chosen, rtol=1e-4, atol=1e-5)
+
+
+def test_evidence_is_of_given_classes_and_padding_stays():
+    engine = pooled()
+    tokens = np.array([[2, -1], [0, 1], [1, 1]])
+    found, every = (
+        engine.evidence(PIXELS, tokens),
+        engine.evidence(PIXELS, np.tile([0, 1, 2], (3, 1))),
+    )
+    np.testing.assert_array_equal(found.tokens, tokens)
+    for row, column in ((0, 0), (1, 0), (1, 1), (2, 1)):
+        wanted = every.maps[row, tokens[row, column]]
+        np.testing.assert_allclose(found.maps[row, column], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_a_network_in_training_answers_in_evaluation_and_goes_on_training():
+    nn = torch.nn
+    engine = small(
+        nn.Conv2d(3, 4, 3), nn.Dropout(0.9), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    wanted = engine.answer(PIXELS, 1).logits
+    engine.model.train()
+    np.testing.assert_array_equal(engine.answer(PIXELS, 1).logits, wanted)
+    assert all(module.training for module in engine.model.modules())
+
+
+def test_a_fingerprint_follows_the_weights():
+    engine, other = pooled(), pooled()
+    assert engine.fingerprint() == other.fingerprint()
+    with torch.no_grad():
+        other.model[4].bias[0] += 1
+    assert engine.fingerprint() != other.fingerprint()
+
+
+def test_a_stock_classifier_brings_its_names_and_its_input():
+    model, header = stock_classifier(
+        "test_vit", weights="none", model_kwargs={"num_classes": 5, "img_size": (32, 48)}
+    )
+    assert header.names == tuple(f"class {number}" for number in range(5))
+    assert header.preprocessing.size == Grid(32, 48)
+    config = timm.data.resolve_model_data_config(model)
+    assert (header.preprocessing.mean, header.preprocessing.std) == (config["mean"], config["std"])
+    assert (header.method, header.task) == ("timm", "classification")
+    assert header.provenance == {"weights": "none"}
+
+
+def test_arguments_that_a_network_does_not_have_are_named():
+    with pytest.raises(
+        UsageError, match=r"'colour': 3.*not arguments of test_resnet.*--model-kwargs"
+    ):
+        stock_classifier("test_resnet", weights="none", model_kwargs={"colour": 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("bilinear", "bilinear"), ("nearest", "nearest"), ("lanczos", "bicubic"), ("", "bicubic")],
+)
+def test_an_interpolation_that_is_not_known_becomes_the_usual_one(name, kept):
+    assert _interpolation(name) == kept

@@ -42,7 +42,7 @@ def turned(sentence):
 
 @pytest.fixture(scope="module")
 def learned():
-    """The answers to unseen scenes after 800 steps, with the scenes."""
+    """The answers to unseen scenes after 600 steps, with the scenes."""
     torch.manual_seed(0)
     model = build_model(
         "lstm",
@@ -60,7 +60,7 @@ def learned():
     other_side[:, 1:4] = torch.tensor([turned(row) for row in captions[:, 1:4].tolist()])
     head = [p for name, p in model.named_parameters() if not name.startswith("backbone")]
     optimizer = torch.optim.Adam(head, lr=1e-2)
-    for _ in range(800):
+    for _ in range(600):
         rows = torch.randint(len(features), (64,))
         sides = torch.where(torch.rand(64, 1) < 0.5, captions[rows], other_side[rows])
         loss = model.losses(model.describe(features[rows]), sides, F.cross_entropy)["loss"]

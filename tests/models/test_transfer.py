@@ -37,7 +37,7 @@ def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
 def test_the_same_classes_take_everything(saved: tuple[Path, Model]) -> None:
     path, model = saved
     other = fresh()
-    assert begin_from(other, path, NAMES) == f"all of {path}"
+    assert begin_from(other, path, NAMES) == f"all of {path.parent.name}/m.safetensors"
     assert same(other, model)
 
 
@@ -50,7 +50,7 @@ def test_other_classes_take_the_backbone_only(
     path, model = saved
     other = fresh(num_classes=classes)
     head = {k: v.clone() for k, v in other.state_dict().items() if "backbone" not in k}
-    assert begin_from(other, path, names) == f"the backbone of {path}"
+    assert begin_from(other, path, names) == f"the backbone of {path.parent.name}/m.safetensors"
     assert same(other.backbones[0], model.backbones[0])
     assert all(torch.equal(other.state_dict()[name], value) for name, value in head.items())
 

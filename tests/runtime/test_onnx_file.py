@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from lookcloser.runtime.onnx_file import (
     PARTS_KEY,
     Parts,
     graph_text,
+    is_onnx,
+    network_alone,
     parts_text,
     read_onnx,
 )
@@ -173,6 +176,59 @@ def test_outputs_of_other_shapes_are_refused(tmp_path, name, shape, others):
     for other in others:
         with pytest.raises(LookcloserError, match="a.onnx"):
             answered(other)
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"), [("a.onnx", True), ("A.ONNX", True), ("a.onnx.txt", False), ("onnx", False)]
+)
+def test_a_file_is_meant_by_its_ending(path, meant):
+    assert is_onnx(path) is meant
+
+
+def test_the_network_alone_says_nothing_of_where_it_comes_from(tmp_path):
+    path = write(tmp_path / "a.onnx", header=replace(HEADER, provenance={"data": "/home/me"}))
+    file = read_onnx(path)
+    alone = network_alone(file)
+    assert b"/home/me" in file.model
+    assert b"/home/me" not in alone
+    model = onnx.load_from_string(alone)
+    assert not model.metadata_props
+    model.metadata_props.extend(onnx.load_from_string(file.model).metadata_props)
+    assert model == onnx.load_from_string(file.model), "all else is there"
+
+
+def test_names_that_are_no_files(tmp_path):
+    refused(tmp_path, "not a file. Give an exported .onnx file")
+    with pytest.raises(LookcloserError, match="no such model file"):
+        load("a" * 300 + ".onnx")
+    with pytest.raises(LookcloserError, match="no such model file"):
+        load("~nobody-here.onnx")
+
+
+def test_a_file_larger_than_the_format_allows_is_not_read(tmp_path):
+    with (tmp_path / "a.onnx").open("wb") as file:
+        file.truncate(2**31)  # a hole: it takes no space
+    refused(tmp_path / "a.onnx", "a file of 2,147,483,648 bytes. Allowed: at most 2,147,483,647")
+
+
+@pytest.mark.parametrize("name", ["logits", "scores", "features"])
+def test_outputs_that_an_answer_needs_have_to_be_there(tmp_path, name):
+    parts = Parts(search=Search("beam", 3, 2, 4), longest=4) if name == "features" else Parts()
+    graphs = {GRAPH_KEY + key: graph_text(network().SerializeToString()) for key in GRAPHS}
+    model = network()
+    kept = [output for output in model.graph.output if output.name != name]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    path = write(tmp_path / "a.onnx", model, **{PARTS_KEY: parts_text(parts)}, **graphs)
+    refused(path, "does not fit its header")
+
+
+def test_an_answer_names_as_many_classes_as_asked_and_ties_in_their_order(file):
+    engine = load(file, threads=1).engine
+    for top in (1, 2, 9):
+        answer = engine.answer(np.zeros((3, 3, 8, 8), np.uint8), top)
+        assert answer.tokens.tolist() == [[0, 1][:top]] * 3
+        assert answer.maps is None
 
 
 def test_every_truncation_is_refused(file):

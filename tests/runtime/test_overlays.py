@@ -26,6 +26,18 @@ def test_raw_maps_and_tensors_are_brought_into_range():
         assert np.abs(np.asarray(lc.overlay(GRAY, given)).astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int64, np.float16, np.float64, list])
+def test_numbers_of_any_kind_make_a_map(kind):
+    values = np.array([[0, 1], [1, 0]])
+    given = values.tolist() if kind is list else values.astype(kind)
+    expected = lc.overlay(GRAY, values.astype(np.float32))
+    np.testing.assert_array_equal(np.asarray(lc.overlay(GRAY, given)), np.asarray(expected))
+
+
+def test_without_opacity_the_image_is_as_it_was():
+    np.testing.assert_array_equal(np.asarray(lc.overlay(GRAY, np.ones((2, 2)), alpha=0)), GRAY)
+
+
 def test_the_callers_image_is_not_changed():
     image = Image.fromarray(GRAY)
     lc.overlay(image, np.ones((2, 2)))
@@ -38,7 +50,13 @@ def test_the_callers_image_is_not_changed():
         (np.zeros((1, 2, 2)), {}, "shape \\(1, 2, 2\\)"),
         (np.zeros((0, 2)), {}, "shape"),
         (np.array([[np.nan, 1]]), {}, "not finite"),
+        ([[1, 2], [3]], {}, "not one of real numbers"),
+        ([["a", "b"]], {}, "not one of real numbers"),
+        (np.array([[1j, 1]]), {}, "not one of real numbers"),
+        (np.array([[1e300, 1]]), {}, "not finite"),
         (np.ones((2, 2)), {"alpha": 2}, "alpha = 2"),
+        (np.ones((2, 2)), {"alpha": float("nan")}, "alpha = nan"),
+        (np.ones((2, 2)), {"alpha": "0.5"}, "alpha = 0.5"),
         (np.ones((2, 2)), {"colormap": "jet"}, "jet: unknown color map"),
     ],
 )

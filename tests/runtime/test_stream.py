@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.archives.members import members
+from lookcloser.core.calibration import COVERAGES, Calibration
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.runtime import ArrayOutput, stream
+from lookcloser.runtime import Answerer, ArrayOutput, stream
 from lookcloser.runtime.stream import NO_NUMBERS
 
 HEADER = ModelHeader("none", {}, "classification", ("dark", "light"), Preprocessing((6, 4)))
@@ -82,6 +86,114 @@ def test_a_class_that_is_ruled_out_is_an_answer():
     assert answer.labels[0].score == 1.0
 
 
+@pytest.mark.parametrize(
+    ("field", "shape"),
+    [
+        ("boxes", (2, 1, 4)),
+        ("part_maps", (2, 3, 2, 2)),
+        ("token_scores", (2, 1)),
+        ("box_scores", (2, 1)),
+        ("scale_logits", (2, 2, 2)),
+    ],
+)
+def test_whatever_an_answer_is_made_from_has_to_be_numbers(folder, field, shape):
+    class Breaks(Brightness):
+        def answer(self, pixels, top):
+            values = np.full(shape, 0.5, np.float32)
+            values[1].flat[0] = np.nan
+            boxes = np.zeros((2, 1, 4), np.float32)
+            given = {"tokens": np.zeros((2, 1), np.int64), "boxes": boxes, field: values}
+            return super().answer(pixels, top)._replace(**given)
+
+    first, second = stream(Breaks(), [folder / "0.png", folder / "1.png"])
+    assert first.error is None
+    assert first.regions
+    assert second.error == NO_NUMBERS
+
+
+@pytest.mark.parametrize("values", [(-np.inf, -np.inf), (np.inf, 0.0), (np.nan, 0.0)])
+def test_logits_of_which_no_shares_can_be_made_are_no_answer(values):
+    class Empty(Brightness):
+        def answer(self, pixels, top):
+            return ArrayOutput(np.array([values] * len(pixels), np.float32))
+
+    (answer,) = stream(Empty(), np.zeros((5, 6, 3), np.uint8))
+    assert (answer.error, answer.labels, answer.size) == (NO_NUMBERS, (), (6, 5))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"top": 0}, "top = 0. Allowed: a whole number, 1 or more"),
+        ({"top": 2.5}, "top = 2.5"),
+        ({"batch_size": 0}, "batch_size = 0"),
+        ({"batch_size": -3}, "batch_size = -3"),
+        ({"batch_size": True}, "batch_size = True"),
+        ({"workers": -1}, "workers = -1. Allowed: a whole number, 0 or more"),
+    ],
+)
+def test_numbers_that_are_too_small_are_named_before_anything_is_read(options, message):
+    with pytest.raises(UsageError) as raised:
+        next(stream(Brightness(), "missing.png", **options))
+    assert message in str(raised.value)
+    assert len(list(stream(Brightness(), np.zeros((5, 5, 3), np.uint8), top=np.int64(1)))) == 1
+
+
+def test_an_image_in_an_archive_is_its_own_picture_to_draw(folder, tmp_path):
+    with tarfile.open(tmp_path / "shard.tar", "w") as archive:
+        archive.add(folder / "1.png", "birds/1.png")
+    (member,) = members(tmp_path / "shard.tar")
+    (found,) = stream(Brightness(), [member])
+    assert found.path is None
+    assert found.image is member
+    assert found.labels[0].name == "light"
+    assert np.asarray(found.plot()).max() == 255
+
+
+def test_an_unreadable_image_is_not_shown_to_the_network(folder):
+    engine = Brightness()
+    (found,) = stream(engine, folder / "2.png")
+    assert not engine.batches
+    assert (found.path, found.size, found.regions) == (folder / "2.png", (0, 0), ())
+    assert found.task == "classification"
+
+
+class Asked(Answerer):
+    """A recognizer on `Brightness`."""
+
+    def __init__(self, header=HEADER):
+        self._engine = Brightness()
+        self._engine.header = header
+
+    @property
+    def engine(self):
+        return self._engine
+
+
+def test_a_recognizer_hands_on_what_it_is_asked(folder):
+    asked = Asked()
+    assert asked.names == ("dark", "light")
+    answers = asked.predict(folder, top=1, batch_size=3, workers=2)
+    assert asked.engine.batches == [2, 2]
+    assert [len(answer.labels) for answer in answers] == [1, 1, 0, 1, 1]
+    for one, other in zip(asked.stream(folder, top=1), answers, strict=True):
+        assert one.to_dict() == other.to_dict()
+
+
+def test_a_promise_is_kept_by_the_kind_of_set_that_was_asked_for(folder):
+    quantiles = tuple(0.02 for _ in COVERAGES)
+    calibration = Calibration(1.0, 50, quantiles, (-1.0,) * len(COVERAGES))
+    asked = Asked(replace(HEADER, calibration=calibration))
+    (small,) = asked.predict(folder / "0.png", coverage=0.9)
+    (never_empty,) = asked.predict(folder / "0.png", coverage=0.9, sets="aps")
+    assert [label.name for label in small.candidates] == ["dark"]
+    assert small.coverage == never_empty.coverage == 0.9
+    assert never_empty.candidates
+    assert asked.predict(folder / "0.png")[0].candidates is None
+    with pytest.raises(LookcloserError, match="largest: unknown"):
+        asked.predict(folder / "0.png", coverage=0.9, sets="largest")
+
+
 def test_one_batch_is_answered_before_the_next_but_one_is_read(folder):
     engine = Brightness()
     answers = stream(engine, folder, batch_size=1)
@@ -110,3 +222,15 @@ def test_the_runtime_loads_no_torch_and_is_quick():
         "assert not loaded, loaded"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_what_cannot_be_promised_is_said_before_the_work():
+    class Bright(Answerer):
+        engine = Brightness()
+
+    Bright().check(top=2)
+    assert Bright.engine.batches == [1], "one gray image"
+    with pytest.raises(LookcloserError, match="promises no coverage"):
+        Bright().check(coverage=0.9)
+    with pytest.raises(LookcloserError, match="at most 0.99"):
+        Bright().check(coverage=95)

@@ -286,3 +286,49 @@ def test_no_answer_names_a_path_of_the_server(strict, files, drawing):
     ]
     for answer in asked:
         assert folder not in answer.text
+
+
+def test_a_broken_image_with_a_telling_name_is_broken_not_large(strict, drawing):
+    for name, content, status in (
+        ("it is too large.png", b"broken", 422),
+        ("it is too large.png", drawing.file(size=(101, 100)), 413),
+    ):
+        answer = strict.post("/v1/predict", files=files_of((name, content)))
+        assert answer.status_code == status
+    both = [("a.png", drawing.file(size=(101, 100))), ("b.png", b"broken")]
+    answer = strict.post("/v1/predict", files=files_of(*both))
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith("b.png: not an image")
+
+
+def test_views_of_a_large_image_are_refused_as_answers_are(serve, files, drawing):
+    client = serve(files.cam)
+    refused = client.post("/v1/explain", content=drawing.bomb(30_000), headers=PNG)
+    assert refused.status_code == 413
+    two = client.post("/v1/explain", files=files_of(*[("a.png", drawing.file())] * 2))
+    assert two.json()["detail"] == "A request may hold 1 image at most."
+
+
+def test_an_empty_choice_of_a_form_is_none(serve, files, drawing):
+    client = serve(files.cam)
+    ask = partial(client.post, content=drawing.file(), headers=PNG)
+    assert ask("/v1/explain?view=&target=&model=").json() == ask("/v1/explain").json()
+    assert list(ask("/v1/explain?view=,cam ,").json()["views"]) == ["cam"]
+    assert ask("/v1/predict?model=").json() == ask("/v1/predict").json()
+
+
+def test_what_is_served_is_described(serve, files):
+    client = serve(files.words, f"b={files.onnx}", files.tags)
+    words, exported, tags = client.get("/v1/models").json()["models"]
+    assert (words["task"], words["views"]) == ("captioning", [])
+    assert (exported["task"], exported["method"], exported["views"]) == (
+        "classification",
+        "cam",
+        [],
+    )
+    assert {"cam", "gradcam"} <= set(tags["views"])
+    for about, path in ((words, files.words), (exported, files.onnx), (tags, files.tags)):
+        own = load(path).engine
+        assert about["classes"] == list(own.header.names)
+        assert about["input"] == [32, 32]
+        assert (about["backbone"], about["version"]) == ("test_resnet", own.fingerprint())

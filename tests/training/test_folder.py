@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,13 +13,14 @@ import pytest
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.storage.locks import LOCK_FILE, only_one
-from lookcloser.training.files import CONFIG_FILE
+from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.folder import (
     new_run,
     old_run,
     point_latest,
     read_command,
     read_config,
+    typed_command,
     write_config,
 )
 from lookcloser.training.options import make_options
@@ -120,7 +122,13 @@ def test_config_and_command_come_back(tmp_path: Path) -> None:
     assert read_command(tmp_path) == "lookcloser train x"
 
 
-@pytest.mark.parametrize("text", [b"", b"- a", b"\xff", b"data: 3", b"a: [", b"options: 3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"", b"- a", b"\xff", b"data: 3", b"a: [", b"options: 3", b"data: 2020-13-45", b"[" * 500,
+        b"data: x\noptions: 3", b"data: x\noptions: [epochs, lr]", b"!!python/object:os.system {}",
+    ],
+)  # fmt: skip
 def test_what_is_no_run_is_said(tmp_path: Path, text: bytes) -> None:
     (tmp_path / CONFIG_FILE).write_bytes(text)
     with pytest.raises(LookcloserError, match=r"no readable config\.yaml in it"):
@@ -128,3 +136,77 @@ def test_what_is_no_run_is_said(tmp_path: Path, text: bytes) -> None:
     assert read_command(tmp_path) == ""
     with pytest.raises(LookcloserError, match="no such run"):
         read_config(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{epoch: 3}", "epoch: unknown option of train. Close: epochs"),
+        ("{1: 2}", "1: unknown option of train"),
+        ("{epochs: many}", "epochs many: not possible"),
+    ],
+)
+def test_options_of_a_run_that_cannot_be_are_named(
+    tmp_path: Path, options: str, message: str
+) -> None:
+    (tmp_path / CONFIG_FILE).write_text(f"data: x\noptions: {options}")
+    with pytest.raises(LookcloserError, match=message):
+        read_config(tmp_path)
+    assert read_command(tmp_path) == "", "of an older version"
+
+
+def test_only_the_program_has_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/lookcloser", "train", "my data", "--epochs", "3"])
+    assert typed_command() == "lookcloser train 'my data' --epochs 3"
+    monkeypatch.setattr(sys, "argv", ["notebook.py", "train"])
+    assert typed_command() == ""
+
+
+def fail_in(out: Path, work: Callable[[Path], object]) -> None:
+    """A new run in ``out`` that does some ``work`` and fails."""
+    with new_run(out, "cam", out) as folder:
+        work(folder)
+        point_latest(folder)
+        assert os.readlink(out.parent / "latest") == out.name
+        raise ValueError("failed")
+
+
+@pytest.mark.parametrize("kept", [MODEL_FILE, CHECKPOINT_FILE])
+def test_what_can_be_used_or_resumed_stays_after_a_failure(tmp_path: Path, kept: str) -> None:
+    out = tmp_path / "above" / "run"
+    with pytest.raises(ValueError, match="failed"):
+        fail_in(out, lambda folder: (folder / kept).touch())
+    assert [file.name for file in out.iterdir()] == [kept], "without the lock"
+    assert os.readlink(tmp_path / "above" / "latest") == "run"
+
+
+def test_a_failure_takes_away_what_it_made_and_nothing_else(tmp_path: Path) -> None:
+    """Folders above that others use by now stay, and so does what a link in the run points at."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+
+    def work(folder: Path) -> None:
+        (folder / "logs").mkdir()
+        (folder / "link").symlink_to(tmp_path / "mine", target_is_directory=True)
+        (tmp_path / "a" / "other").mkdir()
+
+    with pytest.raises(ValueError, match="failed"):
+        fail_in(tmp_path / "a" / "b" / "run", work)
+    assert [place.name for place in (tmp_path / "a").iterdir()] == ["other"]
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+
+
+def test_latest_goes_back_to_the_run_before(tmp_path: Path) -> None:
+    with new_run(tmp_path, "cam", tmp_path / "one") as folder:
+        point_latest(folder)
+    with pytest.raises(ValueError, match="failed"):
+        fail_in(tmp_path / "two", lambda folder: (folder / CONFIG_FILE).touch())
+    assert os.readlink(tmp_path / "latest") == "one"
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["latest", "one"]
+
+
+def test_a_file_of_the_users_called_latest_stays(tmp_path: Path) -> None:
+    (tmp_path / "latest").write_text("mine")
+    (tmp_path / "run").mkdir()
+    point_latest(tmp_path / "run")
+    assert (tmp_path / "latest").read_text() == "mine"

@@ -6,13 +6,13 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.core.errors import UsageError, unknown
-from lookcloser.core.wording import count, printable
+from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
     from lookcloser.batch import Job, RaySpread
@@ -40,33 +40,29 @@ def answer_all(
         LookcloserError: As `lookcloser.batch.predict_source`.
     """
     from lookcloser.batch import predict_source
-    from lookcloser.batch.predicting import PART_IMAGES
-    from lookcloser.batch.sources import images_of
+    from lookcloser.batch.predicting import PART_IMAGES, check_source
 
     share = read_share(shard or "1/1")
+    where: dict[str, Any] = {
+        "engine": engine or "plain",
+        "processes": processes,
+        "ray_address": ray_address,
+        "share": share,
+        "part_images": part_images or PART_IMAGES,
+    }
     if dry_run:
-        job.answerer()
-        total = sum(1 for _ in images_of(sources))
+        total = check_source(job, sources, **where)
         printing.say_plan(f"answer {count(total, 'image')}", [job.out])
         return
     with progress("Answering") as told:
-        result = predict_source(
-            job,
-            sources,
-            engine=engine or "plain",
-            processes=processes,
-            ray_address=ray_address,
-            share=share,
-            part_images=part_images or PART_IMAGES,
-            progress=told,
-        )
+        result = predict_source(job, sources, **where, progress=told)
     before = f", {result.resumed:,} of them before" if result.resumed else ""
     printing.say(f"{count(result.images - result.failed, 'image')} answered{before}")
     if result.failed:
         printing.say(f"{result.failed:,} of {count(result.images, 'image')} could not be read")
     if not result.complete:
         printing.say(f"Share {share.number} of {share.of} is done; others are not yet")
-    typer.echo(printable(str(result.out)))
+    printing.print_path(result.out)
     if result.failed:
         raise typer.Exit(SKIPPED if result.failed < result.images else FAILED)
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+LAST_SEED = 2**32 - 1  # what every generator of random numbers takes
+
 Device = Annotated[
     str | None,
     typer.Option(help="cpu, cuda, cuda:1 or mps; default: a GPU if there is one."),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from lookcloser.core.storage.files import own_path
 
 CLOSE = 0.7  # of letters that a mistyped option shares with the one that is meant
 
@@ -25,9 +28,12 @@ class PanelCommand(TyperCommand):
         _print_help(self, ctx, {})
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the words; one that is refused is named, and of close options the closest."""
+        """Read the words; one that is refused is named, and of close options the closest.
+
+        A shell leaves the ~ of ``--out=~/runs`` as it is, so paths get their home folder here.
+        """
         try:
-            return super().parse_args(ctx, args)
+            left = super().parse_args(ctx, args)
         except typer.BadParameter as error:
             error.message = _naming_its_value(error)
             raise
@@ -35,6 +41,9 @@ class PanelCommand(TyperCommand):
             if getattr(error, "possibilities", None):
                 error.possibilities = _close(error.option_name, error.possibilities)  # type: ignore[attr-defined]  # it has both
             raise
+        for name, value in ctx.params.items():
+            ctx.params[name] = own_path(value) if isinstance(value, Path) else value
+        return left
 
 
 class PanelGroup(TyperGroup):
@@ -91,8 +100,9 @@ def _grid(records: Iterable[tuple[str, str]], narrow: int) -> Any:
     from rich.text import Text
 
     grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(ratio=None if narrow else 2, width=narrow or None)
-    grid.add_column(ratio=3)
+    # Words to choose from are folded, as what is cut off cannot be chosen.
+    grid.add_column(ratio=None if narrow else 2, width=narrow or None, overflow="fold")
+    grid.add_column(ratio=3, overflow="fold")
     for typed, said in records:
         grid.add_row(Text(typed, style="cyan"), Text(said))
     return grid

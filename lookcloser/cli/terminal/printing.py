@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import math
+import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +21,8 @@ from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
     from lookcloser.evaluation import ViewScores
+
+_OPTION = re.compile("--[a-z-]+")
 
 
 def print_anything() -> None:
@@ -43,15 +48,27 @@ def say_skipped(skipped: Iterable[tuple[str, str]]) -> None:
 
 def next_step(*words: object) -> None:
     """The command that people usually type next, ready to be pasted into a shell."""
-    say(f"Next: {' '.join(map(_quoted, ('lookcloser', *map(str, words))))}")
+    say(f"Next: {' '.join(map(_quoted, ['lookcloser', *map(str, words)]))}")
 
 
 def _quoted(word: str) -> str:
-    r"""A word for the shell; what is not to be printed as bash and zsh read it, ``$'\x1b'``."""
+    """A word that the shell reads back as it is: quoted, and a file's never as an option.
+
+    What must not be printed is spelled out in ``$'…'``, which bash and zsh read.
+    """
+    if word.startswith("-") and not _OPTION.fullmatch(word) and os.path.lexists(word):
+        word = f"./{word}"
     if printable(word) == word:
         return shlex.quote(word)
-    plain = word.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{printable(plain)}'"
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    # A shell takes \x85 for a byte, and here it is a character.
+    escaped = re.sub("[\x80-\x9f]", lambda sign: f"\\u{ord(sign[0]):04x}", escaped)
+    return f"$'{printable(escaped)}'"
+
+
+def print_path(path: object) -> None:
+    """Where a result is, on stdout; a name in it cannot command the terminal."""
+    typer.echo(printable(str(path)))
 
 
 def say_plan(work: str, files: Sequence[object] = ()) -> None:
@@ -80,9 +97,16 @@ def progress(title: str, shown: bool = True) -> Iterator[Callable[[int, int], No
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout; in plain ASCII, which means the same, where stdout cannot hold the rest."""
-    text = json.dumps(value, ensure_ascii=False, indent=2)
-    # What printable() spells out beyond line ends are signs in strings, which JSON can spell too.
+    """JSON on stdout; in plain ASCII, which means the same, where stdout cannot hold the rest.
+
+    A number that is none or not finite, which JSON does not have, is null.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    except ValueError:
+        value = _finite(value)
+        text = json.dumps(value, ensure_ascii=False, indent=2)
+    # Signs that no terminal should obey stand in strings, and JSON can spell them too.
     text = "\n".join(map(_printable_json, text.split("\n")))
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
@@ -97,33 +121,42 @@ def _printable_json(line: str) -> str:
     return line if printable(line) == line else "".join(shown)
 
 
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return list(map(_finite, value))
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def print_table(title: str, columns: list[str], rows: list[list[str]], texts: int = 1) -> None:
     """A table on stdout, its first ``texts`` columns words, the others numbers.
 
-    The text of cells is never read as markup. In a narrow terminal the heads of numbers are broken
-    first, then words; nothing is cut off, as two names may begin alike.
+    The text of cells is never read as markup, nor ``:smile:`` as a sign. In a narrow terminal the
+    heads of numbers are broken first, then words; nothing is cut off, as two names may begin alike.
     """
+    from rich.cells import cell_len
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     console = Console()
     # By itself, because rich breaks the title of a table to the table's width.
     console.print(printable(title), markup=False, highlight=False, soft_wrap=True)
     cells = [[_encodable(printable(cell)) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
     is_narrow = sum(widths) + 3 * len(columns) + 1 > console.width
     table = Table()
     for index, column in enumerate(columns):
         parts = [*column.split(), *(row[index] for row in cells)]
         table.add_column(
-            column,
+            Text(column),
             justify="left" if index < texts else "right",
             overflow="fold",
-            max_width=max(map(len, parts)) if is_narrow and index >= texts else None,
+            max_width=max(map(cell_len, parts)) if is_narrow and index >= texts else None,
         )
     for row in cells:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(Text, row))
     console.print(table)
 
 
@@ -133,10 +166,15 @@ def _encodable(text: str) -> str:
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def plain(sign: str, words: str) -> str:
+    """A sign of ours, or on a stdout whose encoding lacks it the ``words``."""
+    return sign if _encodable(sign) == sign else words
+
+
 def print_scores(title: str, scores: Sequence[Score], shifts: Shifts) -> None:
     """Scores with their 95 % intervals and baselines, then tables of single steps and scales."""
     bases = list(dict.fromkeys(base for score in scores for base in score.baselines))
-    to = "…" if _encodable("…") == "…" else "to"
+    to = plain("…", "to")
     rows = []
     for score in scores:
         interval = (
@@ -164,12 +202,12 @@ def print_views(rated: Mapping[str, ViewScores]) -> None:
         left = "" if scores.left is None else f"{scores.left:.4f}"
         flag = "does not depend on the weights" if scores.insensitive else ""
         rows.append([name, *(f"{mean:.4f}" for mean in means), left, flag])
-    columns = ["view", "deletion ↓", "insertion ↑", "ROAD ↑", "random weights ↓", ""]
+    low, high = plain("↓", "(low)"), plain("↑", "(high)")
+    columns = ["view", f"deletion {low}", f"insertion {high}", f"ROAD {high}"]
+    columns += [f"random weights {low}", ""]
     if not any(row[-1] for row in rows):
         columns.pop()
         rows = [row[:-1] for row in rows]
-    if _encodable("↓") != "↓":
-        columns = [name.replace("↓", "(low)").replace("↑", "(high)") for name in columns]
     images = next(iter(rated.values())).images
     print_table(f"Views of the answers to {count(images, 'image')}", columns, rows)
 

@@ -19,7 +19,7 @@ FAILED, SKIPPED = 1, 3
 
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
-    from lookcloser.core.storage.files import missing_path
+    from lookcloser.core.storage.files import is_there, missing_path, own_path
     from lookcloser.hub import is_hub, parse_address
 
     if run is None or run.startswith("timm:"):
@@ -27,7 +27,7 @@ def existing(run: str | None) -> str | None:
     if is_hub(run):
         parse_address(run)
         return run
-    if not Path(run).expanduser().exists():
+    if not is_there(own_path(run)):
         raise missing_path(run, "run or model")
     return run
 
@@ -79,10 +79,11 @@ def columns_again(columns: str | None) -> list[str]:
 
 def known_data(run: str | Path) -> str:
     """The data set that a run was trained on; "DATA" where that is not known."""
+    from lookcloser.core.storage.files import own_path
     from lookcloser.recognizer import read_config
 
     try:
-        return read_config(Path(run))[0]
+        return read_config(own_path(run))[0]
     except LookcloserError:  # a single file of weights
         return "DATA"
 

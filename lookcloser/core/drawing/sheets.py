@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
@@ -13,9 +12,6 @@ from lookcloser.core.drawing.text import draw_text, wrap
 from lookcloser.core.errors import UsageError
 from lookcloser.core.outputs import mark
 from lookcloser.core.storage.atomic import replacing
-
-if TYPE_CHECKING:
-    pass
 
 MARGIN = 8
 FONT_SIZE = 15

@@ -26,16 +26,32 @@ _CLUTTER = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "__pycache__"})
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
+def own_path(path: str | Path) -> Path:
+    """``path`` with a leading "~" or "~user" as that home folder; any other "~" is part of a name.
+
+    `Path.expanduser` raises a RuntimeError for a file such as "~draft.jpg".
+    """
+    return Path(os.path.expanduser(path))
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether something is at ``path``; also False for a name that is too long for any disk.
+
+    `Path.exists` raises an OSError for the latter.
+    """
+    return os.path.exists(path)
+
+
 def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserError:
     """The error for a path that does not exist; offers near names in the folder where it ends."""
     shown, path = path, Path(path)
-    if path.is_symlink():
+    if os.path.islink(path):
         target = os.readlink(path)
         return LookcloserError(f"{shown}: a broken link, there is no '{target}'", fix="Remove it")
     parts = [path, *path.parents]
     # The first name that is wrong may be a folder further up: "dta/birds" for "data/birds".
-    wrong = next((p for p in parts if not p.exists() and p.parent.is_dir()), path)
-    names = os.listdir(wrong.parent) if wrong.parent.is_dir() else []
+    wrong = next((p for p in parts if not is_there(p) and os.path.isdir(p.parent)), path)
+    names = os.listdir(wrong.parent) if os.path.isdir(wrong.parent) else []
     others = [name for name in names if name != wrong.name]
     near = [os.fspath(wrong.with_name(name)) for name in close_matches(wrong.name, others, 1)]
     fix = f"Did you mean '{near[0]}'?" if near else None
@@ -179,8 +195,8 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
 
 def _expand(source: str | Path) -> list[Path]:
     refuse_url(source)
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = own_path(source)
+    if os.path.isdir(path):
         photos = tuple(IMAGE_SUFFIXES | HEIC_SUFFIXES)  # without its extra, reading one says so
         images = [path / name for name in sorted(walk_files(path)) if _ends(name, photos)]
         if not images:
@@ -189,7 +205,7 @@ def _expand(source: str | Path) -> list[Path]:
                 allowed=f"files that end in {' '.join(sorted(IMAGE_SUFFIXES))}",
             )
         return images
-    if path.exists() or path.is_symlink():
+    if os.path.lexists(path):
         return [path]  # of a link that leads nowhere, reading says so
     if not glob.has_magic(str(path)):
         raise missing_path(source)

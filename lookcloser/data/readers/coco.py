@@ -182,8 +182,8 @@ def _add_box(
     if given is None or given == []:
         return
     try:
-        x, y, width, height = map(float, given)
-    except (TypeError, ValueError):
+        x, y, width, height = map(float, given if isinstance(given, list) else ())
+    except (TypeError, ValueError, OverflowError):
         x = y = width = height = math.nan
     if not all(map(math.isfinite, (x, y, width, height))):
         raise LookcloserError(

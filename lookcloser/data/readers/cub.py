@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -92,8 +93,10 @@ def _pairs(path: Path) -> dict[str, str]:
 def _box(text: str, key: str) -> Box:
     try:
         x, y, width, height = (float(part) for part in text.split())
-    except ValueError as error:
+    except ValueError:
+        x = y = width = height = math.nan
+    if not all(map(math.isfinite, (x, y, width, height))):
         raise LookcloserError(
             f"{_BOXES} id {key}: '{text}' is not a box", allowed="x y width height"
-        ) from error
+        )
     return x, y, x + width, y + height

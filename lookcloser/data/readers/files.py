@@ -186,17 +186,10 @@ def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
         LookcloserError: If it is no text in any of them.
     """
     try:
-        if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
-            return _plain_lines(content.decode("utf-32")), None
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return _plain_lines(content.decode("utf-16")), None
-        if b"\0" in content[:64]:
-            kind = "utf-16-le" if content[1:2] == b"\0" else "utf-16-be"
-            text = content.decode(kind)
-            if not text.isprintable() and any(ord(sign) < 9 for sign in text):
-                raise LookcloserError(f"{path}: not text")
-            return _plain_lines(text), None
-        return _plain_lines(content.decode("utf-8-sig")), None
+        text = content.decode(_unicode_form(content))
+        if "\0" in text:
+            raise LookcloserError(f"{path}: not text", fix="Save it as UTF-8")
+        return _plain_lines(text), None
     except UnicodeDecodeError as error:
         broken = error
     try:
@@ -209,6 +202,18 @@ def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
         ) from broken
     note = "not UTF-8, read as Windows-1252 (Latin-1): look whether its names are right"
     return _plain_lines(text), f"{path.name}: {note}"
+
+
+def _unicode_form(content: bytes) -> str:
+    """UTF-16 or 32 by its mark or UTF-16 by zeros beside the first two signs, else UTF-8."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    zeros = [byte == 0 for byte in content[:4]]
+    if zeros == [False, True] * 2:
+        return "utf-16-le"
+    return "utf-16-be" if zeros == [True, False] * 2 else "utf-8-sig"
 
 
 def _plain_lines(text: str) -> str:

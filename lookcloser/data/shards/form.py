@@ -93,14 +93,14 @@ def boxes_of(values: Mapping[str, Any], where: object) -> tuple[tuple[str | None
     """
     try:
         return tuple(_box(*entry) for entry in values.get("boxes") or ())
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise LookcloserError(
             f"{where}: 'boxes' cannot be read", allowed="A list of [label, [x0, y0, x1, y1]]"
         ) from error
 
 
 def _box(label: Any, corners: Any) -> tuple[str | None, Box]:
-    if label is not None and not isinstance(label, str):
+    if not isinstance(label, str | None) or not isinstance(corners, list):
         raise TypeError(label)
     x0, y0, x1, y1 = map(float, corners)
     if not all(map(math.isfinite, (x0, y0, x1, y1))):

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.archives.members import members
-from lookcloser.core.choices import Task
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.shards.form import (
     FORMAT,
@@ -31,6 +31,10 @@ from lookcloser.data.shards.form import (
 LAYOUT = "WebDataset shards"
 _ANSWERS = {"json", "cls", "txt"}
 _LARGEST_TEXT = 1 << 16
+# What taking JSON for an index raises where it is something else.
+_NOT_AN_INDEX = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+)
 
 
 class Member(NamedTuple):
@@ -51,8 +55,8 @@ class _Index:
 
 
 def recognizes(root: Path) -> bool:
-    """Whether there are shards, by the names of the files."""
-    return bool(archives_in(root))
+    """Whether there are shards, or the index of some, by the names of the files."""
+    return bool(archives_in(root)) or (root / INDEX).is_file()
 
 
 def images_in(archive: Path) -> Iterator[Member]:
@@ -111,8 +115,11 @@ def read(root: Path, _skip_missing: bool) -> Catalog:
         found.sort(key=lambda entry: entry[0])
     samples = tuple(sample for _, sample, _ in found)
     task = index.task if index is not None else _task({of for *_, of in found}, samples)
+    if TRAITS[task].labels == "words":  # what else an image may be called is not asked for
+        samples = tuple(replace(sample, labels=()) for sample in samples)
     names = index.names if index is not None else _names(task, samples)
     parents = index.parents if index is not None else {}
+    _check_answers(task, names, samples)
     notes = (f"Read in place from {count(len(archives), 'shard')}",)
     return Catalog(folder, LAYOUT, task, names, samples, notes=notes, parents=parents)
 
@@ -184,10 +191,12 @@ def _read_index(folder: Path) -> _Index | None:
         values = json.loads(path.read_bytes())
         if values["format"] > FORMAT or values["task"] not in TASKS:
             raise ValueError("of a newer version")
-        names, parents = texts(values, "names", path), dict(values["parents"])
+        names, parents = texts(values, "names", path), values["parents"]
+        if not all(isinstance(parent, str) for parent in parents.values()):
+            raise ValueError("a group that is no text")
         images = {str(shard["file"]): int(shard["count"]) for shard in values["shards"]}
         complete = bool(values["complete"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+    except _NOT_AN_INDEX as error:
         raise LookcloserError(f"{path}: cannot be read ({error})", fix="Copy it again") from error
     if not complete:
         raise LookcloserError(
@@ -218,6 +227,23 @@ def _task(told: set[Task | None], samples: tuple[Sample, ...]) -> Task:
         return "captioning"
     single = all(len(sample.labels) == 1 for sample in samples)
     return "classification" if single else "multilabel"
+
+
+def _check_answers(task: Task, names: Iterable[str], samples: Iterable[Sample]) -> None:
+    """As training and scoring rely on them."""
+    known = set(names)
+    for sample in samples:
+        labels = sample.labels
+        if TRAITS[task].labels == "one" and len(labels) != 1:
+            raise LookcloserError(
+                f"{sample.source}: {count(len(labels), 'label')}", allowed=f"One, for {task}"
+            )
+        if not known.issuperset(labels):
+            raise LookcloserError(
+                f"{sample.source}: {named(sorted({*labels} - known))} is not among the names of "
+                f"{INDEX}",
+                fix="Write the shards anew",
+            )
 
 
 def _names(task: Task, samples: tuple[Sample, ...]) -> tuple[str, ...]:

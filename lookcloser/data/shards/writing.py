@@ -19,6 +19,7 @@ from lookcloser.core.archives.members import LARGEST_MEMBER
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.outputs import check_folder
 from lookcloser.core.storage.atomic import make_folder, replacing, write_text
+from lookcloser.core.storage.files import own_path
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import read_bytes
 from lookcloser.data.shards.form import (
@@ -29,6 +30,8 @@ from lookcloser.data.shards.form import (
     SUFFIX,
     sample_json,
 )
+
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -70,12 +73,12 @@ def write_shards(
         progress: Called with (done, total) images.
 
     Raises:
-        LookcloserError: For a folder with other files in it, where no image can be read, and when
-            the operating system refuses to write.
+        LookcloserError: For a folder with other files in it, where no image can be read or more
+            than ten and a tenth of them cannot, and when the operating system refuses to write.
     """
     if per_shard < 1:
         raise UsageError(f"{{}} {per_shard}: not possible", allowed="1 or more", option="per_shard")
-    folder, samples = Path(out).expanduser(), catalog.samples
+    folder, samples = own_path(out), catalog.samples
     if not _was_begun(folder):
         check_folder(folder, "--out")
     make_folder(folder)
@@ -91,10 +94,6 @@ def write_shards(
         shards.append({"file": file.name, "count": written, "bytes": file.stat().st_size})
         if progress is not None:
             progress(first + len(own), len(order))
-    if len(skipped) == len(samples):
-        raise LookcloserError(
-            f"{catalog.root}: no image can be read: {next(iter(skipped.values()))}"
-        )
     _write_index(folder, catalog, shards, complete=True)
     files = tuple(folder / shard["file"] for shard in shards)
     for stale in set(folder.glob(f"shard-*{SUFFIX}")) - set(files):  # of other --per-shard before
@@ -147,6 +146,8 @@ def _write_archive(
                 suffix, content = _content(sample)
             except LookcloserError as error:
                 skipped[sample.name] = str(error)
+                if len(skipped) > _most_skipped(len(catalog.samples)):
+                    raise
                 continue
             written += 1
             for name, data in ((f"{number:09d}{suffix}", content), (f"{number:09d}.json", answer)):
@@ -154,6 +155,11 @@ def _write_archive(
                 entry.size, entry.mode = len(data), 0o644
                 tar.addfile(entry, io.BytesIO(data))
     return written
+
+
+def _most_skipped(images: int) -> int:
+    """How many may be unreadable: more is a share that has gone, and no image is no data set."""
+    return min(max(_FEW, images // 10), images - 1)
 
 
 def _content(sample: Sample) -> tuple[str, bytes]:

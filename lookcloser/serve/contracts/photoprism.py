@@ -11,6 +11,7 @@ from starlette.responses import Response
 from lookcloser.core.types import Prediction
 from lookcloser.serve.answers import BODY_PROBLEMS, check_any, chosen
 from lookcloser.serve.engines.served import Served
+from lookcloser.serve.http.bodies import too_many
 from lookcloser.serve.http.problems import Problem, json_response
 from lookcloser.serve.images import from_data_url
 from lookcloser.serve.limits import Limits
@@ -32,7 +33,7 @@ def photoprism_routes(models: Mapping[str, Served], limits: Limits) -> APIRouter
 
     async def answers(request: VisionRequest, served: Served, top: int) -> list[Prediction]:
         if len(request.images) > limits.images:
-            raise Problem(413, f"A request may hold {limits.images} images at most.")
+            raise too_many(limits.images)
         uploads = [from_data_url(url) for url in request.images]
         found = await served.answer(uploads, top)
         check_any(found)

@@ -21,7 +21,7 @@ from lookcloser.runtime import Answerer, Engine, Promise
 from lookcloser.serve.engines.batching import Batcher, Job
 from lookcloser.serve.engines.sources import Source
 from lookcloser.serve.http.problems import Problem
-from lookcloser.serve.images import Upload, decoded
+from lookcloser.serve.images import Upload, decoded, unreadable
 from lookcloser.serve.limits import Limits
 from lookcloser.serve.metrics import Metrics
 from lookcloser.uncertainty import candidate_sets
@@ -238,7 +238,7 @@ class Served:
             return found
         except LookcloserError as error:
             outcome = "unreadable"
-            raise Problem(422, str(error)) from error
+            raise unreadable(str(error), upload.name) from error
         finally:
             self._batcher.leave(outcome, decoding=False)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader, parse_header
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import is_there, missing_path, own_path
 from lookcloser.core.wording import printable
 from lookcloser.runtime.onnx_file import is_onnx, read_onnx
 
@@ -69,7 +69,7 @@ def _source(word: str, engine: str) -> Source:
     name, path = _named(word)
     if path.startswith(STOCK):
         return Source(_checked(name or path.removeprefix(STOCK)), path, None)
-    place = Path(path).expanduser()
+    place = own_path(path)
     if not place.exists():
         raise missing_path(place, "run or model")
     called = _checked(name or (place.resolve().name if place.is_dir() else place.stem))
@@ -89,7 +89,7 @@ def _source(word: str, engine: str) -> Source:
 def _named(word: str) -> tuple[str | None, str]:
     """The name before "=", if there is one; a path may hold the sign, too."""
     name, sign, path = word.partition("=")
-    if not sign or Path(word).expanduser().exists():
+    if not sign or is_there(own_path(word)):
         return None, word
     return name, path
 

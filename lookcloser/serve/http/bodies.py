@@ -9,6 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
+from lookcloser.core.wording import count
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.images import Upload, shown_name
 
@@ -68,8 +69,8 @@ async def _form(request: Request, most: int) -> list[Upload]:
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
-        if len(parser.items) > most:
-            raise _too_many(most) from error
+        if sum(isinstance(value, UploadFile) for _, value in parser.items) > most:
+            raise too_many(most) from error
         raise Problem(422, "The form is broken, or has too many parts.") from error
     async with _closing(form):
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
@@ -78,9 +79,10 @@ async def _form(request: Request, most: int) -> list[Upload]:
         if not files:
             raise Problem(422, "There is no image: the form has no file.")
         if len(files) > most:
-            raise _too_many(most)
+            raise too_many(most)
         return [Upload(await file.read(), shown_name(file.filename)) for file in files]
 
 
-def _too_many(most: int) -> Problem:
-    return Problem(413, f"A request may hold {most} images at most.")
+def too_many(most: int) -> Problem:
+    """What is said of a request with more than ``most`` images."""
+    return Problem(413, f"A request may hold {count(most, 'image')} at most.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -42,12 +41,14 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         del weights_only
         try:
             loaded = torch.load(path, map_location=map_location, weights_only=True)
-        except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        except Exception as error:  # in damaged bytes torch's reader stumbles in a dozen ways
             raise _unusable(path, "not a readable checkpoint") from error
         callbacks = loaded.get("callbacks") if isinstance(loaded, dict) else None
         if not isinstance(callbacks, dict) or _WRITER not in callbacks:
             raise _unusable(path, "a checkpoint that lookcloser did not write")
         written = loaded.get(_FORMAT_KEY, CHECKPOINT_FORMAT)
+        if not isinstance(written, int):
+            raise _unusable(path, "a checkpoint that lookcloser did not write")
         if written > CHECKPOINT_FORMAT:
             raise LookcloserError(
                 f"{path}: written by a newer lookcloser, in format {written}",

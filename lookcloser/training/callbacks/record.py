@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,11 +14,6 @@ from lookcloser.core.storage.atomic import write_text
 from lookcloser.core.wording import count, some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.training.files import DATA_FILE
-
-_FIX = (
-    "Make the data what it was, or begin a new run from this one's weights: "
-    "`lookcloser train DATA --weights {folder}`"
-)
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,15 @@ def read_record(folder: Path) -> Record | None:
     """That of a run; None where it has none that can be read."""
     try:
         values = json.loads((folder / DATA_FILE).read_text(encoding="utf-8"))
-        splits = {name: Split(**split) for name, split in values["splits"].items()}
-        return Record(str(values["task"]), tuple(values["names"]), splits)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        splits = {
+            name: Split(int(split["images"]), str(split["digest"]))
+            for name, split in values["splits"].items()
+        }
+        return Record(str(values["task"]), tuple(map(str, values["names"])), splits)
+    except (
+        *(OSError, ValueError, KeyError, TypeError),
+        *(AttributeError, OverflowError, RecursionError),
+    ):
         return None
 
 
@@ -78,15 +80,19 @@ def compare(folder: Path, before: Record, now: Record) -> list[str]:
             from them.
     """
     said = "the data has changed since the run was started"
+    fix = (
+        "Make the data what it was, or begin a new run from this one's weights: "
+        f"`lookcloser train DATA --weights {shlex.quote(str(folder))}`"
+    )
     if before.task != now.task:
         raise LookcloserError(
             f"{folder}: {said} (it is for {now.task}, was for {before.task})",
-            fix=_FIX.format(folder=folder),
+            fix=fix,
         )
     if before.names != now.names:
         raise LookcloserError(
             f"{folder}: {said} ({_other_names(before.names, now.names)})",
-            fix=_FIX.format(folder=folder),
+            fix=fix,
         )
     if not before.splits:  # of an older run only the classes are known
         return []

@@ -97,10 +97,10 @@ def _accuracy(head: Head, features: Features, rows: NDArray[np.bool_], task: Tas
 
 
 def _check_each_class(labels: NDArray[Any], names: Sequence[str], task: Task) -> None:
-    """Raise where a class has images, none of which can be read."""
+    """Raise where a class has images, none of which can be read; ``labels`` is (N, C)."""
     if TRAITS[task].labels == "one":
-        read = set(labels.tolist())
-        lost = [name for number, name in enumerate(names) if number not in read]
+        read = labels.sum(axis=0)
+        lost = [name for name, images in zip(names, read, strict=True) if images == 0]
         if lost:
             raise LookcloserError(
                 f"no training image of {named(lost)} can be read",

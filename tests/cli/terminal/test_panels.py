@@ -62,3 +62,47 @@ def test_only_options_that_look_alike_are_proposed(program: Program) -> None:
 @pytest.mark.parametrize("verb", ["explain", "imagine"])
 def test_what_is_written_has_the_usual_name_too(program: Program, verb: str) -> None:
     assert "--out" in program(verb, "--help").out
+
+
+def test_words_to_choose_from_are_folded_and_not_cut_off(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = program("train", "--help").out
+    cells = [line.removeprefix("│").split("  ") for line in shown.splitlines()]
+    typed = "".join(cell[0].strip() for cell in cells)
+    for words in ("32-true|16-mixed|bf16-mixed|64-true", "frequent|rare|fixed|shuffled|easy|"):
+        assert words in typed
+    assert "…" not in shown
+
+
+def test_a_path_gets_its_home_folder_wherever_it_stands(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A shell reads the ~ of `--out ~/r` and leaves that of `--out=~/r`."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "run").mkdir()
+    command = get_command(app).commands["report"]  # type: ignore[attr-defined]  # a group
+    asked = command.make_context("report", ["~/run", "data", "--out=~/r.html"]).params
+    assert asked["out"] == tmp_path / "r.html"
+    assert asked["run"] == "~/run"
+    asked = command.make_context("report", ["~/run", "data", "--out=~nobody-of-this-name/r"]).params
+    assert asked["out"] == Path("~nobody-of-this-name/r")
+
+
+def test_a_group_lists_its_verbs_with_what_they_do(program: Program) -> None:
+    shown = program("data", "--help").out
+    rows = [line for line in shown.splitlines() if line.startswith("│")]
+    assert [row.split()[1] for row in rows if not row.startswith("│ -")] == ["check", "shard"]
+    assert "Check a data set: what was understood, and what is broken." in shown
+
+
+@pytest.mark.parametrize("words", [[], ["data"]])
+def test_a_group_alone_shows_its_help_and_is_wrong_usage(
+    program: Program, words: list[str]
+) -> None:
+    bare, asked = program(*words), program(*words, "-h")
+    assert (bare.code, asked.code) == (2, 0)
+    assert bare.out.strip() == asked.out.strip()
+    assert "Commands" in bare.out
+    assert bare.err == ""

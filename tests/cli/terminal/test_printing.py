@@ -2,16 +2,25 @@
 
 import io
 import json
+import math
+import os
+import shutil
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.printing import print_scores, print_table, print_views
 from lookcloser.core.results.scores import Score
 from lookcloser.core.results.shifts import Shifts, StepShift
+from lookcloser.core.wording import printable
 from lookcloser.evaluation import ViewScores
+
+BASH = shutil.which("bash")
 
 
 @pytest.fixture
@@ -161,15 +170,6 @@ def test_plain_terminals_get_plain_signs(monkeypatch):
     assert "\\" not in printed
 
 
-@pytest.mark.parametrize(
-    ("word", "shown"),
-    [("birds/", "birds/"), ("my birds", "'my birds'"), ("a\x1b[31m'b\\", r"$'a\x1b[31m\'b\\'")],
-)
-def test_the_next_command_can_be_pasted(capsys, word, shown):
-    printing.next_step("train", word)
-    assert capsys.readouterr().err == f"Next: lookcloser train {shown}\n"
-
-
 def test_json_that_no_terminal_obeys(capsys):
     value = {"name": "a\u202eb\x9b\\u202e é", "n": [1]}
     printing.print_json(value)
@@ -177,3 +177,109 @@ def test_json_that_no_terminal_obeys(capsys):
     assert not {"\u202e", "\x9b"} & set(shown)
     assert "é" in shown
     assert json.loads(shown) == value
+
+
+ODD = [
+    "a b", "it's", '"', "$HOME", "`id`", "back\\slash", "-x.png", "--y.png", "new\nline",
+    "\x1b[31mred", "\x9b31m", "\udcff\udcfe", "\u202egnp.exe", "日本", "", "~", "*", "\\x41",
+    "'\n'",
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not BASH, reason="no bash")
+def test_the_next_command_is_read_back_by_a_shell_as_it_is(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in filter(None, ODD):
+        Path(name).touch()
+    printing.next_step("predict", *ODD, "--save", Path("e v"))
+    (line,) = capsys.readouterr().err.splitlines()
+    assert printable(line) == line
+    typed = line.removeprefix("Next: lookcloser ")
+    asked = [BASH, "-c", f"printf '%s\\0' {typed}"]
+    done = subprocess.run(
+        asked, check=True, capture_output=True, cwd=tmp_path, env={"LC_ALL": "C.UTF-8"}
+    )
+    read = [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]]
+    files = [f"./{name}" if name.startswith("-") else name for name in ODD]
+    assert read == ["predict", *files, "--save", "e v"]
+
+
+def test_a_class_that_looks_like_an_option_stays_as_it_is(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    printing.next_step("imagine", "run", "-1")
+    assert capsys.readouterr().err == "Next: lookcloser imagine run -1\n"
+
+
+def test_names_cannot_command_the_terminal(capsys):
+    printing.say("a\x1b[2J\x07\nb\x9b1m")
+    printing.say_plan("write 2 images", ["a\x1b[31m.png", Path("b\n.png")])
+    printing.print_path(Path("r\x1b[31m.html"))
+    shown = capsys.readouterr()
+    assert shown.err == "a\\x1b[2J\\x07\nb\\x9b1m\nWould write 2 images\n"
+    assert shown.out == "would write a\\x1b[31m.png\nwould write b\\x0a.png\nr\\x1b[31m.html\n"
+
+
+def test_json_has_no_numbers_that_are_none(capsys):
+    value = {"a": math.nan, "b": [1.5, -math.inf, (math.inf, 2)], "c": {"d": math.nan, "e": None}}
+    printing.print_json(value)
+    found = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert found == {"a": None, "b": [1.5, None, [None, 2]], "c": {"d": None, "e": None}}
+
+
+def test_json_keeps_what_it_can_hold(capsys):
+    value = {"é": [1, 0.1, 1e-300, True, None, "x\ny"], "": {}}
+    printing.print_json(value)
+    text = capsys.readouterr().out
+    assert json.loads(text) == value
+    assert "é" in text
+
+
+def test_wide_signs_break_no_number(capsys, monkeypatch):
+    """A sign of these is as wide as two letters."""
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("NO_COLOR", "1")
+    heads = ["class", "images", "same detail", "place carried", "border carried"]
+    print_table("T", heads, [["一二三四五六七八九十百千万", "12345", "0.06", "0.00", "0.17"]])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(cell_len, lines)) <= 80
+    (row,) = (line for line in lines if "12345" in line)
+    assert [cell.strip() for cell in row.split("│")[2:-1]] == ["12345", "0.06", "0.00", "0.17"]
+
+
+def test_cells_are_not_read_as_markup(capsys):
+    print_table("[b]T[/b]", ["[red]c"], [["[link=x]y[/link]"], ["a\x1b[1m"], [":smile:"]])
+    shown = capsys.readouterr().out
+    for text in ("[b]T[/b]", "[red]c", "[link=x]y[/link]", "a\\x1b[1m", ":smile:"):
+        assert text in shown
+
+
+def test_an_empty_table_has_its_head(capsys):
+    print_table("T", ["class", "n"], [])
+    assert "class" in capsys.readouterr().out
+
+
+def test_a_bar_is_for_terminals_alone(capsys, monkeypatch):
+    with printing.progress("Reading") as tell:
+        tell(1, 2)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
+    with printing.progress("Reading", shown=False) as tell:
+        tell(1, 2)
+    assert capsys.readouterr() == ("", "")
+    with printing.progress("Reading") as tell:
+        tell(1, 4)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Reading" in shown.err
+    assert "25%" in shown.err
+
+
+def test_settings_are_lines_of_their_own(capsys):
+    printing.print_settings({"baselines": "a\x1b[1m", "images": "18"})
+    assert capsys.readouterr() == ("", "baselines: a\\x1b[1m\nimages: 18\n")
+
+
+@pytest.mark.parametrize(("encoding", "sign"), [("utf-8", "…"), ("cp1252", "…"), ("ascii", "to")])
+def test_a_sign_of_ours_has_words_where_it_cannot_be_written(monkeypatch, encoding, sign):
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+    assert printing.plain("…", "to") == sign

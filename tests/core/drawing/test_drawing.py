@@ -18,6 +18,7 @@ from lookcloser.core.drawing import (
     overlay,
     plot_labels,
     plot_prediction,
+    plot_views,
     save_image,
 )
 from lookcloser.core.drawing.evidence import LONGEST_SIDE
@@ -257,6 +258,38 @@ class TestPlotLabels:
             plot_labels(
                 noise(20, 20), {"cam": self.regions((0, 0)), "rise": self.regions((0, 0))[:1]}
             )
+
+
+class TestPlotViews:
+    LIT = np.array([[1, 0], [0, 0]], np.float32)
+
+    def test_the_original_comes_first_and_each_view_is_drawn_on_it(self):
+        image = noise(320, 200)
+        box = Region("map", "cat", 0.5, (200.0, 100.0, 300.0, 180.0))
+        views = {"cam": Region("map", "cat", 0.5, heatmap=self.LIT), "box": box}
+        sheet = np.asarray(plot_views(image, views))
+        cells = [sheet[-208:-8, x : x + 320] for x in range(MARGIN, 3 * 328, 328)]
+        np.testing.assert_array_equal(cells[0], image)
+        painted = np.abs(cells[1].astype(int) - np.asarray(image)).sum(axis=2)
+        assert painted[:50, :80].min() > 0 == painted[150:, 240:].max()
+        assert (cells[2][100, 210:290] == CYAN).all()
+        np.testing.assert_array_equal(cells[2][:, :190], np.asarray(image)[:, :190])
+
+    def test_a_small_image_is_enlarged_and_its_boxes_with_it(self):
+        box = Region("map", "cat", 0.5, (20.0, 0.0, 40.0, 20.0))
+        sheet = np.asarray(plot_views(Image.new("L", (40, 20)), {"cam": box}))
+        right = sheet[:, -8 - 320 :]
+        lit = np.nonzero((right == CYAN).all(axis=2))
+        assert 158 <= lit[1].min() <= 160
+        assert lit[1].max() == 319
+
+    def test_there_are_four_side_by_side_at_most(self):
+        region = Region("map", "cat", 0.5)
+        widths = [
+            plot_views(noise(320, 320), {str(n): region for n in range(count)}).width
+            for count in (1, 3, 4, 6)
+        ]
+        assert widths == [columns * 328 + MARGIN for columns in (2, 4, 4, 4)]
 
 
 def test_importing_it_is_cheap():

@@ -1,8 +1,11 @@
 """An audit in a line, however many classes and images it has."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 
-from lookcloser.core.results.audit import Audit, AuditedClass, Level
+from lookcloser.core.results.audit import Audit, AuditedClass, Level, Look
 
 
 def audited(name: str, level: Level = "none") -> AuditedClass:
@@ -27,3 +30,31 @@ def test_an_audit_names_what_is_flagged() -> None:
     assert repr(flagged) == (
         "Audit(200 classes of val, flagged: 'c0', 'c1', 'c2', 'c3', 'c4' and 195 more)"
     )
+
+
+def test_an_audit_as_json_has_no_images_and_keeps_the_ranking() -> None:
+    marked, used = audited("wren", "data"), audited("robin", "model")
+    look = Look(7, marked.heatmap, marked.average, (0, 0, 4, 4))
+    marked = replace(marked, looks=(look, replace(look, count=5)))
+    audit = Audit("test", (used, marked, audited("owl")), {}, {"images": "36"}, (("a", "cut"),))
+    found = json.loads(json.dumps(audit.to_dict()))
+    assert list(found) == ["split", "flagged", "classes", "settings", "skipped"]
+    assert found["flagged"] == ["robin", "wren"]
+    assert found["skipped"] == [["a", "cut"]]
+    assert [one["name"] for one in found["classes"]] == ["robin", "wren", "owl"]
+    robin, wren, owl = found["classes"]
+    assert (robin["level"], robin["flagged"], robin["reasons"]) == ("model", True, ["a mark"])
+    assert (owl["level"], owl["flagged"]) == ("none", False)
+    assert wren["looks"] == [7, 5]
+    assert wren["place"] == [[0] * 50] * 50
+    assert wren["measures"] == {"same detail": 0.5}
+
+
+def test_classes_of_a_level_come_in_the_order_of_the_ranking() -> None:
+    levels: list[Level] = ["model", "data", "model", "none"]
+    names = ("d", "a", "b", "c")
+    audit = Audit("test", tuple(map(audited, names, levels)), {}, {})
+    assert audit.at("model") == ("d", "b")
+    assert audit.at("data") == ("a",)
+    assert audit.at("none") == ("c",)
+    assert audit.flagged == ("d", "a", "b")

@@ -85,3 +85,41 @@ def test_permissions_are_those_of_an_ordinary_new_file(tmp_path):
     (tmp_path / "plain").write_text("")
     write_text(tmp_path / "ours", "x")
     assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def test_folders_are_made_with_those_above_them_and_kept_where_they_are(tmp_path):
+    folder = make_folder(tmp_path / "a" / "b")
+    (folder / "kept").touch()
+    assert make_folder(str(folder)) == folder
+    assert os.listdir(folder) == ["kept"]
+
+
+def test_a_link_in_the_place_of_a_file_is_replaced_and_its_target_stays(tmp_path):
+    (tmp_path / "target").write_text("old")
+    (tmp_path / "link").symlink_to("target")
+    write_text(tmp_path / "link", "new")
+    assert (tmp_path / "target").read_text() == "old"
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").read_text() == "new"
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "with blanks and 'quotes'", "ö\n鳥"])
+def test_a_name_of_any_letters_and_as_long_as_the_system_allows(tmp_path, name):
+    write_text(tmp_path / name, "x")
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_name_longer_than_that_is_an_error_of_ours_and_leaves_nothing(tmp_path):
+    with pytest.raises(LookcloserError, match=r"could not be written \(File name too long\)"):
+        write_text(tmp_path / ("n" * 256), "x")
+    assert not os.listdir(tmp_path)
+
+
+def test_two_writers_of_one_file_leave_one_of_both_whole(tmp_path):
+    target = tmp_path / "b.txt"
+    with replacing(target) as first, replacing(target) as second:
+        assert first != second
+        first.write_text("first" * 1000)
+        second.write_text("second" * 1000)
+    assert target.read_text() == "first" * 1000, "the one that ended last"
+    assert os.listdir(tmp_path) == ["b.txt"]

@@ -9,10 +9,13 @@ from lookcloser.core import LookcloserError
 from lookcloser.core.storage.files import (
     find_images,
     is_image_name,
+    is_there,
     list_images,
     missing_path,
+    own_path,
     refuse_url,
     subfolders,
+    walk_images,
 )
 
 
@@ -235,3 +238,51 @@ def test_what_is_no_path_is_said(given: Any) -> None:
         refuse_url(given)
     refuse_url("a.jpg")
     refuse_url(Path("a.jpg"))
+
+
+def test_a_home_folder_is_found_and_any_other_tilde_is_part_of_a_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert own_path("~") == tmp_path
+    assert own_path("~/a.jpg") == tmp_path / "a.jpg"
+    for name in ("~draft.jpg", "~nobody-of-this-name/a.jpg", "a~b.jpg"):
+        assert own_path(name) == Path(name)
+    (tmp_path / "~draft.jpg").write_bytes(b"x")
+    assert find_images("~draft.jpg") == find_images("~*.jpg") == [Path("~draft.jpg")]
+
+
+@pytest.mark.parametrize("name", ["a" * 300 + ".jpg", "a/" * 3000 + "b.jpg", "a\0b.jpg"])
+def test_a_name_that_no_disk_can_hold_is_not_there(name: str) -> None:
+    assert not is_there(name)
+    assert "no such file" in str(missing_path(name))
+    with pytest.raises(LookcloserError, match="no such file"):
+        find_images(name)
+
+
+def test_links_are_there_where_they_lead_somewhere(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    for name, target in (("good", "a.jpg"), ("broken", "b.jpg"), ("loop", "loop")):
+        (tmp_path / name).symlink_to(target)
+    assert [is_there(tmp_path / name) for name in ("good", "broken", "loop", "none")] == [
+        True, False, False, False,
+    ]  # fmt: skip
+
+
+def test_names_of_any_writing_are_listed_once_and_in_one_order(tmp_path: Path) -> None:
+    names = ["Ä.jpg", "a b.jpg", "a'b.jpg", "a\nb.jpg", "[1].jpg", "ö/*.jpg", "鳥.PNG"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert list_images(tmp_path) == sorted(names)
+    assert set(walk_images(tmp_path)) == set(names)
+    every = find_images([tmp_path, tmp_path / "[1].jpg", f"{tmp_path}/ö/[*].jpg"])
+    assert every == [tmp_path / name for name in sorted(names)]
+
+
+def test_many_sources_are_looked_for_before_any_is_taken(folder: Path) -> None:
+    with pytest.raises(LookcloserError, match=r"c\.jpg: no such file or folder"):
+        find_images([folder / "b.jpg", folder / "c.jpg"])
+    assert find_images(iter([folder / "b.jpg"])) == [folder / "b.jpg"]
+    assert find_images([]) == []

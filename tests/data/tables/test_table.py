@@ -320,3 +320,13 @@ class TestBesideClassFolders:
         for name in ("train.csv", "test.csv"):
             (root / name).write_text("image,label\na/1.jpg,a\n")
         assert read_data(root).layout == "class folders"
+
+
+def test_a_folder_without_a_table_and_tables_of_other_answers(write: Any) -> None:
+    root = write("0.jpg", "1.jpg")
+    with pytest.raises(LookcloserError, match=f"{root}: no table in this folder"):
+        tables.read(root, skip_missing=False)
+    (root / "train.csv").write_text("image,label\n0.jpg,a\n")
+    (root / "test.csv").write_text("image,caption\n1.jpg,a dog\n")
+    with pytest.raises(LookcloserError, match="tables test.csv, train.csv have other columns"):
+        tables.read(root, skip_missing=False)

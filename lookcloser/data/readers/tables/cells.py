@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import image_size
@@ -18,7 +19,10 @@ from lookcloser.data.readers.tables.columns import Columns
 
 Form = Literal["corners", "size", "center"]
 _MOST_SIZES = 200
-_NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|-?\.\d+|nan|inf", re.IGNORECASE)
+_NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?\.\d+|nan|inf", re.IGNORECASE)
+_OPENING, _CLOSING = "[({", "])}"
+# Between the texts of a list as NumPy prints it: ['a' 'b'].
+_NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")
 
 
 # What may also be a part of a name.
@@ -28,14 +32,19 @@ _PERHAPS = {"/": "'/'", r"\+": "'+'", "&": "'&'", r"\s+": "blanks"}
 def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str | None]:
     """How the tags of a column are told apart, by all of its cells; and a note where it is a guess.
 
-    By ";" or "|" where one of them occurs, else as lists ``['a', 'b']``, else by commas, else by
-    blanks, "/", "+" or "&" where parts of the longer cells stand alone in others, or where there
-    are fewer parts than cells that differ: parts that are combined are tags.
+    As lists ``['a', 'b']`` where every cell is one, else by ";" or "|" where one of them occurs,
+    else by commas, else by blanks, "/", "+" or "&" where parts of the longer cells stand alone in
+    others, or where there are fewer parts than cells that differ: parts that are combined are tags.
     """
+    filled = [cell for cell in cells if cell]
+    bracketed = bool(filled) and all(
+        cell[0] in _OPENING and cell[-1] in _CLOSING for cell in filled
+    )
+    if bracketed and all(_quoted(cell) is not None for cell in filled):
+        return _listed, "Tags are lists"
     if any(re.search(r"[;|]", cell) for cell in cells):
         return _by(r"[;|]"), None
-    filled = [cell for cell in cells if cell]
-    if filled and all(cell[0] in "[({" and cell[-1] in "])}" for cell in filled):
+    if bracketed:
         return _listed, "Tags are lists"
     if any("," in cell for cell in filled):
         return _by(","), "Tags are separated by ','"
@@ -58,13 +67,31 @@ def _by(separator: str) -> Callable[[str], list[str]]:
 
 
 def _listed(cell: str) -> list[str]:
+    """The tags of a list, with or without quotes: [a, b]."""
+    values = _quoted(cell)
+    if values is None:
+        values = cell.strip(_OPENING + _CLOSING).split(",")
+    return [tag for tag in map(str.strip, values) if tag]
+
+
+def _quoted(cell: str) -> list[str] | None:
+    """The entries of a list in JSON or in Python, in their order; None where it is neither."""
     try:
-        values = ast.literal_eval(cell) if cell else []
-        values = sorted(values) if isinstance(values, set) else values
-        return [str(value).strip() for value in values if str(value).strip()]
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        # [a, b] without quotes, {a,b} of a database
-        return [tag for tag in map(str.strip, cell.strip("[](){}").split(",")) if tag]
+        values = json.loads(cell)
+    except (ValueError, RecursionError):
+        try:
+            values = _literals(ast.parse(_NO_COMMA.sub(", ", cell), mode="eval").body)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            return None
+    if not isinstance(values, list):
+        return None
+    return [str(value) for value in values if value is not None]
+
+
+def _literals(node: ast.expr) -> list[Any]:
+    """The entries of a list, tuple or set as they are written: a set has no order of its own."""
+    entries = node.elts if isinstance(node, ast.List | ast.Tuple | ast.Set) else [node]
+    return [ast.literal_eval(entry) for entry in entries]
 
 
 def boxes_as(
@@ -131,6 +158,10 @@ def _quadruples(texts: Sequence[str]) -> list[Box]:
     ]
 
 
+def _in_fours(text: str) -> bool:
+    return len(_NUMBER.findall(text)) % 4 == 0
+
+
 def read_boxes(
     where: str, cells: Mapping[str, str], columns: Sequence[str], kind: Form | None
 ) -> list[Box]:
@@ -143,7 +174,7 @@ def read_boxes(
     if kind is None or not any(text.strip("[]() ") for text in texts):
         return []
     boxes = _quadruples(texts)
-    complete = len(texts) == 1 or all(_NUMBER.fullmatch(text) for text in texts)
+    complete = all(map(_NUMBER.fullmatch, texts)) if len(texts) > 1 else _in_fours(texts[0])
     if kind == "size":
         boxes = [(x, y, x + width, y + height) for x, y, width, height in boxes]
     elif kind == "center":

@@ -40,8 +40,8 @@ _LABEL = (
 )
 _LABELS = ("labels", "tags", "keywords", "categories", "classes", "findinglabels")
 _CAPTION = ("caption", "text", "description", "sentence")
-_YES = ON | {"x", "y", "t", "on", "✓", "✔"}
-_NO = OFF | {"", "n", "f", "off"}
+_YES = ON | {"x", "y", "t", "✓", "✔"}
+_NO = OFF | {"", "n", "f"}
 
 
 @dataclass(frozen=True)

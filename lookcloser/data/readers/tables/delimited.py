@@ -72,7 +72,7 @@ def read_columns(path: Path) -> Cells:
         else:
             head = read_head(path)
             wide = b"\0" in head[:64]  # UTF-16, of which a line end is two bytes
-            whole = head[: len(head) // 4 * 4] if wide else head[: head.rfind(b"\n") + 1]
+            whole = head if wide else head[: head.rfind(b"\n") + 1]
             text, _ = decode_text(whole or head, path)
             # Of JSON lines the first, as the last one may be cut.
             lines = _text_lines(path, text.strip().partition("\n")[0] if _is_json(path) else text)
@@ -121,9 +121,9 @@ def _text_lines(path: Path, text: str) -> Lines:
 
 
 def _without_titles(lines: Lines) -> Lines:
-    """Without what is above the header: lines of one cell over such of several."""
+    """Without what is above the header: lines of a first cell alone, over such of several."""
     first = list(islice(lines, _MOST_ABOVE))
-    header = next((i for i, (_, cells) in enumerate(first) if sum(map(bool, cells)) > 1), 0)
+    header = next((i for i, (_, cells) in enumerate(first) if any(cells[1:])), 0)
     # A row with less than the header has is one of an empty cell.
     return chain(first[header:], lines)
 
@@ -132,7 +132,8 @@ def _cells(path: Path, text: str) -> Lines:
     above, told = _above(text)
     first = [line for line in text.split("\n", above + _MOST_ABOVE)[above:] if line.strip()]
     head = next((line for line in first if _SEPARATOR.search(line)), first[0] if first else "")
-    separator = told or max(",;\t|", key=head.count)
+    # What stands in quotes separates nothing.
+    separator = told or max(",;\t|", key=re.sub(r'"[^"]*"', "", head).count)
     rest = text.split("\n", above)[-1]
     if separator not in head and len(head.split()) > 1:  # columns between blanks
         lines = enumerate(rest.split("\n"), above + 1)

@@ -47,14 +47,19 @@ class SplitColumns:
             LookcloserError: For a word that is no split, and for a yes to two of them.
         """
         if self.column is not None:
-            return _split_cell(where, cells[self.column])
+            return split_cell(where, cells[self.column])
         yes = [split for flag, split in self.flags.items() if cells[flag].lower() in ON]
         if len(yes) > 1:
             raise LookcloserError(f"{where}: in several splits ({', '.join(yes)})")
         return yes[0] if yes else self.rest
 
 
-def _split_cell(where: str, text: str) -> str | None:
+def split_cell(where: str, text: str) -> str | None:
+    """The split that a cell names; None for an empty one.
+
+    Raises:
+        LookcloserError: For any other word.
+    """
     split = _named(text)
     if text and split is None:
         raise LookcloserError(f"{where}: '{text}' is not a split", allowed=f"{', '.join(SPLIT_OF)}")

@@ -7,7 +7,7 @@ import pytest
 
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
-from lookcloser.runtime import ArrayOutput, Loaded
+from lookcloser.runtime import ArrayOutput, Loaded, Promise
 from lookcloser.serve.engines.batching import NO_ANSWER, Batcher, Job
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.limits import Limits
@@ -161,3 +161,83 @@ def test_closing_answers_what_was_admitted_and_takes_no_more(batcher, engine):
     with pytest.raises(Problem) as refused:
         batcher.admit(1)
     assert refused.value.status_code == 503
+
+
+def batcher_of(**limits):
+    return Batcher("m", Limits(**{"images": 4, "queue": 8, "batch": 4, **limits}), Metrics())
+
+
+def test_a_batch_waits_for_images_that_are_being_decoded_and_for_no_others(engine):
+    made = batcher_of(wait=30.0)
+    engine.gate.set()
+    made.admit(3)
+    made.admit(1, decoding=False)  # a view: nobody waits for it
+    first, second = job(engine), job(engine)
+    made.put(first)
+    made.put(second)
+    assert not first.future.done()
+    made.leave("unreadable")  # the third does not come
+    assert second.future.result(10).labels
+    assert engine.batches == [(2, 2)]
+    made.leave("answered", decoding=False)
+    made.close()
+
+
+def test_a_full_batch_waits_for_nothing(engine):
+    made = batcher_of(wait=30.0, batch=2)
+    engine.gate.set()
+    made.admit(3)
+    jobs = [job(engine) for _ in range(2)]
+    for one in jobs:
+        made.put(one)
+    assert [len(one.future.result(10).labels) for one in jobs] == [2, 2]
+    made.leave("dropped")
+    made.close()
+
+
+def test_a_batch_waits_no_longer_than_it_may(engine):
+    made = batcher_of(wait=0.001)
+    engine.gate.set()
+    made.admit(2)
+    first = job(engine)
+    made.put(first)
+    assert first.future.result(10).labels, "though another is still being decoded"
+    made.leave("unreadable")
+    made.close()
+
+
+def test_closing_waits_for_images_that_are_being_decoded(engine):
+    made = batcher_of()
+    engine.gate.set()
+    made.admit(1)
+    closing = threading.Thread(target=made.close)
+    closing.start()
+    late = job(engine)
+    made.put(late)
+    closing.join(10)
+    assert not closing.is_alive()
+    assert late.future.result(0).labels
+
+
+def test_the_wait_that_is_named_grows_with_the_queue_and_the_seconds_of_an_image(engine):
+    made = batcher_of(queue=4)
+    made.admit(4, decoding=False)
+    made._seconds = 2.4
+    with pytest.raises(Problem, match="4 images are waiting; try again in 10 s") as refused:
+        made.admit(1)
+    assert refused.value.headers == {"Retry-After": "10"}
+    for _ in range(4):
+        made.leave("dropped", decoding=False)
+    made.admit(4, decoding=False)  # all places are free again
+    for _ in range(4):
+        made.leave("dropped", decoding=False)
+    made.close()
+
+
+def test_different_promises_are_different_batches(engine):
+    first, second = job(engine), job(engine)
+    assert first.kind == second.kind
+    second.promise = Promise(0.9)
+    assert first.kind != second.kind
+    assert Job(engine, 3).kind != Job(engine, 2).kind
+    assert Job(Gated(), 2).kind != Job(engine, 2).kind

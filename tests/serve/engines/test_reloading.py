@@ -1,6 +1,7 @@
 """Files that are replaced while requests come."""
 
 import shutil
+import threading
 from functools import partial
 
 import pytest
@@ -69,3 +70,35 @@ def test_a_file_that_is_gone_changes_nothing(client, path, drawing):
     path.unlink()
     settled(client)
     assert task(client, drawing) == "classification"
+
+
+class Looked:
+    """Counts the looks at it, and may be waited for."""
+
+    def __init__(self, until):
+        self.looks, self._until, self.reached = 0, until, threading.Event()
+
+    def look_for_replacement(self):
+        self.looks += 1
+        if self.looks == self._until:
+            self.reached.set()
+
+
+def test_every_model_is_looked_at_again_and_again_until_the_end():
+    models = [Looked(3), Looked(3)]
+    reloader = Reloader(models, seconds=0.001)
+    assert [model.looks for model in models] == [0, 0], "not before it is started"
+    reloader.start()
+    assert all(model.reached.wait(20) for model in models)
+    reloader.close()
+    after = [model.looks for model in models]
+    assert after[0] == after[1], "a round is finished"
+    assert not reloader._thread.is_alive()
+
+
+def test_the_end_is_not_waited_for():
+    model = Looked(1)
+    reloader = Reloader([model], seconds=3600.0)
+    reloader.start()
+    reloader.close()
+    assert model.looks == 0

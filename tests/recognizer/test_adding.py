@@ -1,0 +1,115 @@
+"""`lookcloser.add` on runs and files; that it equals one training is in the tests of training."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lookcloser as lc
+from lookcloser.core import LookcloserError
+from lookcloser.core.errors import UsageError
+from lookcloser.data import Catalog, Sample, read_data
+from lookcloser.models import read_header
+from lookcloser.recognizer import Recognizer, add, run_training
+
+OPTIONS = {
+    "backbone": "test_resnet", "weights": "none", "size": 32, "workers": 0,
+    "recipe": "closed-form", "zoom": "off",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def solved(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in closed form; tests add to copies of it."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    return run_training(squares, out=out, quiet=True, **OPTIONS).folder
+
+
+@pytest.fixture
+def run(solved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    return shutil.copytree(solved, tmp_path / "run")
+
+
+@pytest.fixture
+def more(squares: Path, run: Path) -> Catalog:
+    """Two images of a new class, one of a known one; the others are of test."""
+    samples = tuple(
+        Sample(f"{number}.png", squares / "test" / "red" / f"{number}.png", (name,), split=split)
+        for number, (name, split) in enumerate(
+            [("ruby", "train"), ("ruby", "train"), ("red", "train"), ("pink", "test")]
+        )
+    )
+    return Catalog(Path("more"), "", "classification", ("pink", "red", "ruby"), samples)
+
+
+def test_what_is_for_training_and_can_be_read_is_added(run: Path, more: Catalog) -> None:
+    broken = Sample("broken.png", Path("nowhere.png"), ("red",), split="train")
+    added = add("~/run", replace(more, samples=(*more.samples, broken)))
+    assert (added.images, added.new, added.total) == (3, ("ruby",), 51)
+    assert list(added.skipped) == ["broken.png"]
+    header = read_header(run / "model.safetensors")
+    assert header == added.header
+    assert header.names == ("blue", "green", "red", "ruby"), "pink is only of test"
+    assert header.provenance["images"] == 51
+    assert header.calibration.images == 51
+    assert isinstance(lc.load(run), Recognizer)
+
+
+def test_a_file_that_is_named_leaves_the_run_alone(run: Path, squares: Path) -> None:
+    """And a table is read by the columns that are named."""
+    for number in range(4):
+        shutil.copy(squares / "test" / "red" / f"{number}.png", f"{number}.png")
+    rows = "".join(f"ruby,{number}.png\n" for number in range(4))
+    Path("more.csv").write_text(f"what,file\n{rows}")
+    before = (run / "model.safetensors").read_bytes()
+    columns, out = "image=file,label=what", "~/new/more.safetensors"
+    added = add(run / "model.safetensors", "more.csv", columns=columns, out=out)
+    assert (added.new, added.images) == (("ruby",), 4), "without splits all of it is for training"
+    assert (run / "model.safetensors").read_bytes() == before
+    assert read_header(Path("new/more.safetensors")).names[-1] == "ruby"
+
+
+def test_added_twice_an_image_counts_twice_and_groups_of_both_are_kept(
+    run: Path, more: Catalog
+) -> None:
+    add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
+    white = Sample("white", np.full((40, 30, 3), 255, np.uint8), ("white",), split="train")
+    samples = (*more.samples, white)
+    again = add(run, replace(more, samples=samples, parents={"blue": "cold"}))
+    assert (again.new, again.total) == (("white",), 55)
+    assert again.header.parents == {"ruby": "reddish", "red": "reddish", "blue": "cold"}
+    (answer,) = lc.load(run).predict(white.source)
+    assert answer.labels[0].name == "white"
+
+
+def test_a_new_class_without_a_readable_image_is_refused(run: Path, more: Catalog) -> None:
+    before = (run / "model.safetensors").read_bytes()
+    broken = Sample("broken.png", Path("nowhere.png"), ("opal",), split="train")
+    with pytest.raises(LookcloserError, match=r"more: no image of 'opal' can be read"):
+        add(run, replace(more, samples=(*more.samples, broken)))
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["empty", "run/config.yaml", "rum"])
+def test_what_is_no_model_is_named(run: Path, more: Catalog, place: str) -> None:
+    Path("empty").mkdir()
+    with pytest.raises(LookcloserError, match=f"{place}: ") as refused:
+        add(place, more)
+    if place == "rum":
+        assert "Did you mean 'run'" in str(refused.value)
+
+
+def test_data_without_anything_to_add_is_refused(run: Path, more: Catalog, squares: Path) -> None:
+    tested = tuple(sample for sample in more.samples if sample.split == "test")
+    with pytest.raises(UsageError, match="train: unknown split of more"):
+        add(run, replace(more, samples=tested))
+    tags = replace(read_data(squares), task="multilabel")
+    with pytest.raises(LookcloserError, match="a data set for multilabel.*answers classification"):
+        add(run, tags)
