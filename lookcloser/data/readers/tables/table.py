@@ -10,6 +10,7 @@ Other usual names of columns, one column a class, and one table a split are read
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -170,7 +171,8 @@ def _read_tables(
     )
     samples, skipped = keep_present(rows, skip_missing, root) if drafts else ((), ())
     classes = tuple(sorted({label for sample in samples for label in sample.labels}))
-    return Catalog(root, "table", task, classes, samples, skipped, tuple(dict.fromkeys(notes)))
+    said, read = tuple(dict.fromkeys(notes)), tuple(os.path.relpath(t, root) for t, _ in tables)
+    return Catalog(root, "table", task, classes, samples, skipped, said, tables=read)
 
 
 def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> Task:
