@@ -16,7 +16,7 @@ from lookcloser.cli.terminal.pairs import read_pairs
 from lookcloser.cli.terminal.runs import SKIPPED, known_data
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.options import Declared, declared
-from lookcloser.core.storage.files import missing_path
+from lookcloser.core.storage.files import is_there, missing_path
 from lookcloser.models.registry import METHODS, methods_with
 from lookcloser.training.options import TrainOptions, make_options, own_options
 
@@ -27,7 +27,7 @@ def _read_config(context: typer.Context, path: Path | None) -> Path | None:
         return None
     import yaml
 
-    if not path.exists():
+    if not is_there(path):
         raise missing_path(path, "file")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

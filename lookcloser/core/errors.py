@@ -74,6 +74,10 @@ def flag(option: str) -> str:
     return f"--{option.replace('_', '-')}"
 
 
+class NotFiniteError(LookcloserError):
+    """A network answered with NaN or infinity: its training diverged, or a number overflowed."""
+
+
 class UsageError(LookcloserError):
     """Wrong usage: an unknown name, a value out of range, options that do not go together.
 
@@ -133,10 +137,10 @@ def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:
     return [by_lower[key] for key in difflib.get_close_matches(value.lower(), by_lower, n, 0.6)]
 
 
-def unknown(value: str, kind: str, choices: Iterable[str]) -> UsageError:
+def unknown(value: object, kind: str, choices: Iterable[str]) -> UsageError:
     """The error for a name that is not among ``choices``; offers near names, else all of a few."""
     names = sorted(choices)
-    close = close_matches(value, names)
+    close = close_matches(value, names) if isinstance(value, str) else []
     if close:
         fix = f"Close: {', '.join(close)}"
     elif len(names) <= 20:

@@ -194,7 +194,7 @@ def _number(value: Any) -> float:
 def _grid(values: Any) -> Grid:
     rows, columns = values
     for side in (rows, columns):
-        if not isinstance(side, int) or not 0 < side <= LARGEST_INPUT:
+        if isinstance(side, bool) or not isinstance(side, int) or not 0 < side <= LARGEST_INPUT:
             raise ValueError(values)
     return Grid(rows, columns)
 

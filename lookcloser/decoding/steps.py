@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, NotFiniteError
 from lookcloser.decoding.arrays import arrays_of, highest
 from lookcloser.decoding.states import tokens_for
 from lookcloser.decoding.types import Floats, Integers, S, Step
@@ -81,6 +81,12 @@ def check_log_probs(highest_values: NDArray[Any]) -> None:
 
     Searches stop early because a path only loses probability; on logits they would be wrong.
     """
+    if bool(np.isnan(highest_values).any()):
+        raise NotFiniteError(
+            "the answer of the model is not finite: `step` returned NaN",
+            allowed="Log-probabilities, which are at most 0",
+            fix="Return logits.log_softmax(dim=-1) of finite logits",
+        )
     if not bool((highest_values <= TOLERANCE).all()):
         raise LookcloserError(
             f"`step` returned a value of {highest_values.max():.4g}",

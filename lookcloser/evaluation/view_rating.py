@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lookcloser.core.choices import TRAITS, Task
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import check_known
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.sizes import Grid
@@ -76,6 +76,12 @@ class _Asked(NamedTuple):
     images: Tensor
     targets: Tensor
     tokens: Tensor | None
+
+    def singly(self) -> Iterator[_Asked]:
+        """Each image by itself."""
+        for row in range(len(self.images)):
+            tokens = None if self.tokens is None else self.tokens[row : row + 1]
+            yield _Asked(self.images[row : row + 1], self.targets[row : row + 1], tokens)
 
     def parts(self, model: Model) -> Iterator[tuple[nn.Module, slice]]:
         """What views look at, and which images for: of a sequence each image has its own path."""
@@ -180,9 +186,26 @@ def _check(model: Model, asked: _Asked, view: str, maps: Tensor, seed: int) -> S
     """The sanity check of one view, whose ``maps`` of the model are there already."""
 
     def explain(network: Model, _images: Tensor) -> Tensor:
-        return maps if network is model else asked.maps(network, [view])[view]
+        if network is model:
+            return maps
+        # One by one, so that no image decides for others what random weights still see.
+        found = [
+            _map_at_random(network, one, view, own)
+            for one, own in zip(asked.singly(), maps, strict=True)
+        ]
+        return torch.stack(found)
 
     return sanity_check(explain, model, asked.images, stages=STAGES, seed=seed)
+
+
+def _map_at_random(network: Model, asked: _Asked, view: str, own: Tensor) -> Tensor:
+    """The map of one image beside its ``own`` (h, w); zeros where this network has none like it."""
+    try:
+        (found,) = asked.maps(network, [view])[view]
+    except LookcloserError:  # it may see no image, or answer NaN
+        return torch.zeros_like(own)
+    # Where its layer has lost its say, an earlier one with another grid stands in for it.
+    return found if found.shape == own.shape else torch.zeros_like(own)
 
 
 def _mean(parts: Sequence[Floats], checks: Sequence[SanityCheck] | None) -> ViewScores:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import Grid
+from lookcloser.explain.context import at_least, seeded, whole
 from lookcloser.explain.pixels import pixel_slopes
 from lookcloser.explain.targets import check_whole, numbers
 
@@ -55,11 +58,16 @@ def class_visualization(
         (B, 3, H, W), float32, in the network's input space, on the device of its parameters.
 
     Raises:
-        LookcloserError: For targets that are not (B,) or out of range, and for scales that do not
-            rise to 1.
+        LookcloserError: For targets that are not (B,) or out of range, for scales that do not
+            rise to 1, and for options out of range.
     """
     wanted = _checked(targets, scales)
-    generator = torch.Generator().manual_seed(seed)
+    size = _size(size)
+    whole(0, steps=steps, jitter=jitter)
+    whole(1, blur_every=blur_every)
+    at_least(0, rate=rate, l2=l2, blur=blur)
+    low, high = _bounds(bounds)
+    generator = seeded(seed)
     home = next(iter(model.parameters()), torch.zeros(()))
     noise = 0.01 * torch.randn(1, 3, *size, generator=generator)
     images = noise.to(home).repeat(len(wanted), 1, 1, 1)
@@ -70,7 +78,7 @@ def class_visualization(
         reach = round(jitter * scale)
         shift = torch.randint(-reach, reach + 1, (2,), generator=generator).tolist()
         uphill = _uphill(model, images, wanted, shift, l2)
-        images = (images + (rate * uphill).to(images)).clamp(*bounds)
+        images = (images + (rate * uphill).to(images)).clamp(low, high)
         if blur and (number + 1) % blur_every == 0:
             images = _blurred(images, blur)
     return images.float()
@@ -82,9 +90,27 @@ def _checked(targets: int | Sequence[int] | Tensor, scales: Sequence[float]) -> 
     if wanted.ndim > 1 or wanted.numel() == 0:
         raise LookcloserError(f"targets of shape {tuple(wanted.shape)}", allowed="An int or (B,)")
     check_whole(wanted)
-    if not scales or scales[-1] != 1 or list(scales) != sorted(scales) or scales[0] <= 0:
-        raise LookcloserError(f"scales {tuple(scales)}", allowed="Shares that rise to 1")
+    shares = list(scales) if isinstance(scales, list | tuple) else []
+    numbered = all(isinstance(share, Real) and 0 < float(share) <= 1 for share in shares)
+    if not (shares and numbered and shares[-1] == 1 and shares == sorted(shares)):
+        raise LookcloserError(f"scales = {scales!r:.60}", allowed="Shares that rise to 1")
     return wanted.reshape(-1)
+
+
+def _size(size: Any) -> Grid:
+    """Rows and columns."""
+    if not (isinstance(size, list | tuple) and len(size) == 2):
+        raise LookcloserError(f"size = {size!r:.60}", allowed="(rows, columns)")
+    whole(1, rows=size[0], columns=size[1])
+    return Grid(*size)
+
+
+def _bounds(bounds: Any) -> tuple[float, float]:
+    """The lowest and the highest value."""
+    pair = isinstance(bounds, list | tuple) and len(bounds) == 2
+    if not (pair and all(isinstance(one, Real) for one in bounds) and bounds[0] < bounds[1]):
+        raise LookcloserError(f"bounds = {bounds!r:.60}", allowed="(lowest, highest)")
+    return float(bounds[0]), float(bounds[1])
 
 
 def _uphill(

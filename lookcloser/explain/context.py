@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -67,11 +68,31 @@ def is_dense(tensor: Tensor) -> bool:
     )
 
 
-def at_least(least: float, **numbers: float) -> None:
-    """Raise a `LookcloserError` for an argument below ``least``."""
+def at_least(least: float, **numbers: Any) -> None:
+    """Raise a `LookcloserError` for an argument that is no finite number, or below ``least``."""
     for name, number in numbers.items():
-        if not number >= least:
-            raise LookcloserError(f"{name} = {number!r}", allowed=f"{least} or more")
+        if not (isinstance(number, Real) and least <= float(number) < float("inf")):
+            raise LookcloserError(f"{name} = {number!r:.60}", allowed=f"a number, {least} or more")
+
+
+def whole(least: int, **numbers: Any) -> None:
+    """Raise a `LookcloserError` for an argument that is no whole number, or below ``least``."""
+    for name, number in numbers.items():
+        if not (isinstance(number, Integral) and int(number) >= least):
+            raise LookcloserError(
+                f"{name} = {number!r:.60}", allowed=f"a whole number, {least} or more"
+            )
+
+
+def seeded(seed: Any) -> torch.Generator:
+    """A source of random numbers that leaves torch's own alone.
+
+    Raises:
+        LookcloserError: For a seed that is no whole number of 64 bits.
+    """
+    if not (isinstance(seed, Integral) and -(2**63) <= int(seed) < 2**63):
+        raise LookcloserError(f"seed = {seed!r:.60}", allowed="a whole number of 64 bits")
+    return torch.Generator().manual_seed(int(seed))
 
 
 def full_precision(images: Tensor) -> torch.autocast:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.explain.context import looking
-from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.context import at_least, looking, whole
+from lookcloser.explain.gradients import check_has_gradients, check_slope
 from lookcloser.explain.outputs import logits_from
 from lookcloser.explain.targets import chosen
 
@@ -62,6 +62,8 @@ def fooling_images(
     """
     if targets is None:
         raise LookcloserError("targets = None", allowed="the class wanted, an int or one per image")
+    whole(0, max_steps=max_steps)
+    at_least(0, longest=longest)
     indices, several = chosen(model, images, targets)
     check_has_gradients(model)
     if several:
@@ -94,6 +96,7 @@ def _gaps(model: nn.Module, images: Tensor, wanted: Tensor) -> tuple[Tensor, Ten
     with looking(model, images, gradients=True) as own:
         pixels = own.clone().requires_grad_()
         logits = logits_from(model, pixels)
+        check_slope(model, logits)
         best = logits.argmax(dim=1)
         pairs = logits.gather(1, torch.stack([best, wanted], dim=1))
         gaps = pairs[:, 0] - pairs[:, 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
 
@@ -13,6 +13,15 @@ def is_quantized(model: nn.Module) -> bool:
     # FloatFunctional lives beside the quantized layers and adds as ever.
     layers = any(".quantized" in k.__module__ and k.__name__ != "FloatFunctional" for k in kinds)
     return layers or any(tensor.is_quantized for tensor in (*model.parameters(), *model.buffers()))
+
+
+def check_slope(model: nn.Module, logits: Tensor) -> None:
+    """Raise a `LookcloserError` where no gradient goes from the logits back to the image."""
+    if not logits.requires_grad:
+        raise LookcloserError(
+            f"{type(model).__name__}: no gradient goes from its answer back to the image",
+            fix="Use occlusion or rise, which ask for none",
+        )
 
 
 def check_has_gradients(model: nn.Module) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lookcloser.explain.context import at_least
+from lookcloser.core.errors import LookcloserError
+from lookcloser.explain.context import whole
 from lookcloser.explain.pixels import pixel_slopes
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -38,14 +42,27 @@ def integrated_gradients(
         against the class. Not normalized; see `normalize`.
 
     Raises:
-        LookcloserError: For targets out of range.
+        LookcloserError: For a baseline of another form, and for targets out of range.
     """
-    at_least(1, steps=steps)
+    whole(1, steps=steps)
     indices, several = chosen(model, images, targets)
     points, weights = np.polynomial.legendre.leggauss(steps)  # on [-1, 1], weights sum to 2
-    change = images.detach() - baseline
+    start = _baseline(baseline, images)
+    change = images.detach() - start
     total = torch.zeros((), device=images.device)
     for point, weight in zip(points.tolist(), weights.tolist(), strict=True):
-        slopes, _ = pixel_slopes(model, baseline + (point + 1) / 2 * change, indices)
+        slopes, _ = pixel_slopes(model, start + (point + 1) / 2 * change, indices)
         total = total + slopes * (weight / 2)
     return as_asked((change[:, None].float() * total).sum(dim=2), several)
+
+
+def _baseline(baseline: Any, images: Tensor) -> Tensor:
+    """The images of the baseline, (B, C, H, W)."""
+    with suppress(TypeError, ValueError, RuntimeError):
+        start = torch.as_tensor(baseline).detach().to(images).expand_as(images)
+        if bool(torch.isfinite(start).all()):
+            return start
+    raise LookcloserError(
+        f"baseline = {baseline!r:.60}",
+        allowed=f"a finite number, or numbers that broadcast to {tuple(images.shape)}",
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from torch import Tensor, nn
 
+from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.context import looking
 from lookcloser.explain.outputs import logits_from
 
@@ -42,5 +43,10 @@ def masked_scores(
             logits = logits_from(model, masked).float()
             logits = logits.reshape(len(masks), len(images), -1)
             scores = logits if score is None else score(logits)
+            if scores.shape != logits.shape:
+                raise LookcloserError(
+                    f"score gives {tuple(scores.shape)} for logits {tuple(logits.shape)}",
+                    allowed="a function that keeps the shape, such as torch.sigmoid",
+                )
             found = scores.gather(2, indices.expand(len(masks), -1, -1))
         yield found

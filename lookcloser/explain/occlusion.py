@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.explain.context import at_least, check_images, full_precision
+from lookcloser.explain.context import check_images, full_precision, whole
 from lookcloser.explain.layers import check_sees
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
@@ -48,13 +48,14 @@ def occlusion(
     check_images(model, images)
     height, width = images.shape[-2:]
     window = max(1, min(height, width) // 6) if window is None else window
-    at_least(1, window=window)
+    whole(1, window=window)
     stride = max(1, window // 2) if stride is None else stride
+    whole(0, stride=stride)
     if not 1 <= stride <= window:
         raise LookcloserError(f"stride {stride}: leaves gaps", allowed=f"1 … window ({window})")
     indices, several = chosen(model, images, targets)
-    whole = torch.ones(1, 1, 1, height, width, device=images.device)
-    base = next(masked_scores(model, images, [whole], indices))
+    uncovered = torch.ones(1, 1, 1, height, width, device=images.device)
+    base = next(masked_scores(model, images, [uncovered], indices))
     falls = torch.zeros(*indices.shape, height, width, device=images.device)
     covered = torch.zeros(height, width, device=images.device)
     windows = list(_windows(height, width, window, stride))

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.explain.context import check_images, full_precision, looking
 from lookcloser.explain.features import target_slopes
-from lookcloser.explain.gradients import check_has_gradients
+from lookcloser.explain.gradients import check_has_gradients, check_slope
 from lookcloser.explain.layers import check_sees
 from lookcloser.explain.outputs import logits_from
 from lookcloser.explain.targets import Targets, class_indices
@@ -34,6 +34,7 @@ def pixel_slopes(
     check_has_gradients(model)
     with looking(model, images, gradients=True) as own:
         pixels, logits = _with_slope(model, own)
+        check_slope(model, logits)
         indices, several = class_indices(targets, logits)
         with full_precision(images):
             slopes = [each(slope) for (slope,) in target_slopes(logits, indices, pixels)]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, NotFiniteError
 
 _DEEPEST = 4  # outputs within outputs that are looked through
 _LOGITS = ("logits", "logit")
@@ -130,9 +130,9 @@ def scores_of(output: Any) -> Tensor:
 
 
 def check_finite(answer: Tensor) -> None:
-    """Raise a `LookcloserError` for an answer with NaN or infinity; minus infinity rules out."""
+    """Raise a `NotFiniteError` for an answer with NaN or infinity; minus infinity rules out."""
     if bool((answer.isnan() | answer.isposinf()).any()):
-        raise LookcloserError(
+        raise NotFiniteError(
             "the answer of the model is not finite (NaN or infinity)",
             fix="Look for such numbers in its weights; in half precision, take bfloat16 or float32",
         )

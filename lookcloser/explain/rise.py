@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import Grid
-from lookcloser.explain.context import at_least, full_precision
+from lookcloser.explain.context import at_least, full_precision, seeded, whole
 from lookcloser.explain.layers import check_sees
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen
@@ -53,9 +53,12 @@ def rise(
     Raises:
         LookcloserError: For targets out of range.
     """
-    at_least(1, masks=masks, cells=cells)
+    whole(1, masks=masks, cells=cells)
+    at_least(0, keep=keep)
     if not 0 < keep <= 1:
         raise LookcloserError(f"keep = {keep}", allowed="above 0, at most 1")
+    if not callable(score):
+        raise LookcloserError(f"score = {score!r:.60}", allowed="a function from logits to scores")
     indices, several = chosen(model, images, targets)
     size = Grid(*images.shape[-2:])
     total = torch.zeros(*indices.shape, *size, device=images.device)
@@ -80,7 +83,7 @@ def random_masks(
     A grid of ``cells``² kept or dropped cells, enlarged bilinearly to one cell more than the image,
     and cut at a random offset, as in the paper. ``block`` does not change the masks.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     height, width = size
     high, wide = -(-height // cells), -(-width // cells)  # pixels of one cell, rounded up
     grids = torch.rand(count, 1, cells, cells, generator=generator).lt(keep).float()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lookcloser.explain.context import at_least
+from lookcloser.explain.context import at_least, seeded, whole
 from lookcloser.explain.pixels import pixel_slopes, strongest
 from lookcloser.explain.targets import Targets, as_asked, chosen
 
@@ -36,10 +36,10 @@ def smoothgrad(
     Raises:
         LookcloserError: For targets out of range.
     """
-    at_least(1, samples=samples)
+    whole(1, samples=samples)
     at_least(0, noise=noise)
     indices, several = chosen(model, images, targets)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded(seed)
     low, high = images.detach().flatten(1).aminmax(dim=1)
     spread = (noise * (high - low))[:, None, None, None]
     total = torch.zeros((), device=images.device)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from operator import index
 
 import numpy as np
 import torch
@@ -18,7 +20,7 @@ from lookcloser.core.types import Kind, Label, Region
 from lookcloser.inference.derivatives import VIEW, moved_regions, ranking_regions
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.stock import StockEngine
-from lookcloser.inference.views import ALL, check_task, check_views, look
+from lookcloser.inference.views import ALL, check_list, check_task, check_views, look
 from lookcloser.runtime import ArrayOutput, label_scores, map_regions
 from lookcloser.runtime.regions import part_regions, scale_regions
 
@@ -26,7 +28,7 @@ AnyEngine = TorchEngine | StockEngine
 
 
 def explain_image(
-    engine: AnyEngine, image: ImageSource, views: Sequence[str] | None, *, target: str | None
+    engine: AnyEngine, image: ImageSource, views: Sequence[str] | None, *, target: str | int | None
 ) -> dict[str, Region]:
     """See `lookcloser.Recognizer.explain`."""
     asked = _Asked(engine, image, views)
@@ -52,11 +54,12 @@ def explain_labels(
     image: ImageSource,
     views: Sequence[str] | None,
     *,
-    labels: Sequence[str] | None,
+    labels: Sequence[str | int] | None,
 ) -> dict[str, tuple[Region, ...]]:
     """See `lookcloser.Recognizer.explain_labels`."""
     asked = _Asked(engine, image, views)
     kind: Kind = "map"
+    check_list("labels", labels)
     wanted = [class_index(name, engine.header) for name in labels or ()]
     if labels is None:
         wanted, kind = asked.answered(), engine.header.evidence_kind
@@ -68,21 +71,40 @@ def explain_labels(
     return {view: asked.regions(own, wanted, kind) for view, own in asked.maps(wanted).items()}
 
 
-def class_index(name: str, header: ModelHeader) -> int:
+def class_index(name: str | int, header: ModelHeader) -> int:
     """The index of a class by its name, by one of the names in it, or by its number.
+
+    A number may be text, an int, or a scalar of NumPy or torch.
 
     Raises:
         LookcloserError: For another name; near ones are offered.
     """
+    if not isinstance(name, str):
+        number = _number(name)
+        if number is None or not 0 <= number < len(header.names):
+            raise LookcloserError(
+                f"target = {name!r:.60}",
+                allowed=f"the name of a class, or its number from 0 to {len(header.names) - 1}",
+            )
+        return number
     if name in header.names:
         return header.names.index(name)
-    for index, known in enumerate(header.names):  # ImageNet's classes have several names
+    for place, known in enumerate(header.names):  # ImageNet's classes have several names
         if name in known.split(", "):
-            return index
+            return place
     # No longer than any index: Python refuses to read numbers of thousands of digits.
     if name.isdecimal() and len(name) < 10 and int(name) < len(header.names):
         return int(name)
     raise unknown(name, "class", header.names)
+
+
+def _number(value: object) -> int | None:
+    """A whole number in whatever form; None for anything else."""
+    if isinstance(value, bool | np.bool_):
+        return None
+    with suppress(TypeError, ValueError):
+        return index(value)  # type: ignore[arg-type]  # which it says itself
+    return None
 
 
 class _Asked:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
+from lookcloser.core.options import at_least
 from lookcloser.core.sizes import ImageSize
 from lookcloser.data import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
@@ -57,7 +58,12 @@ def read_split(
         skipped: (name, reason) of images that cannot be read are added to it.
         batch_size: Images per batch.
         workers: Loading processes.
+
+    Raises:
+        UsageError: For batches of less than one image, and less than no process.
     """
+    at_least(1, batch_size=batch_size)
+    at_least(0, workers=workers)
     dataset = ImageDataset(samples, targets, evaluation_transform(engine.header.preprocessing))
     order = EpochSampler(len(dataset), shuffle=False)
     loader = image_loader(dataset, order, batch_size=batch_size, workers=workers, keep_last=True)

@@ -20,6 +20,7 @@ from lookcloser.core.hooks import evaluating
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
 from lookcloser.explain import VIEWS
+from lookcloser.explain.outputs import logits_from
 from lookcloser.inference.engine import as_input, weights_digest
 from lookcloser.layers.class_head import best_classes
 from lookcloser.models import timm_classifier
@@ -106,9 +107,15 @@ def stock_classifier(
     Raises:
         LookcloserError: For an unknown model and weights that are not to be had.
     """
+    if not isinstance(model_kwargs or {}, Mapping):
+        raise UsageError(f"model_kwargs = {model_kwargs!r:.60}", allowed="names with values")
+    if not isinstance(weights, str | Path):
+        raise UsageError(
+            f"weights = {weights!r:.60}", allowed="pretrained, none or a .safetensors file"
+        )
     given = dict(model_kwargs or {})
     _check_kind(given)
-    model = _classifier(name, weights, model_kwargs)
+    model = _classifier(name, str(weights), model_kwargs)
     if getattr(model, "num_classes", None) == 0:
         raise LookcloserError(
             f"{name}: has no classifier, so that there is no class to look for",
@@ -120,8 +127,8 @@ def stock_classifier(
     preprocessing = Preprocessing(
         size, config["mean"], config["std"], _interpolation(config["interpolation"])
     )
-    with torch.inference_mode():
-        classes = model(torch.zeros(1, 3, *size)).shape[-1]
+    with torch.inference_mode(), evaluating(model):
+        classes = logits_from(model, torch.zeros(1, 3, *size)).shape[-1]
     header = ModelHeader(
         METHOD,
         {"backbone": name},
@@ -153,11 +160,8 @@ def _classifier(name: str, weights: str, options: Mapping[str, Any] | None) -> n
     """The network; what is said where it is not to be had is about looking, not about training."""
     try:
         return timm_classifier(name, weights, options)
-    except TypeError as error:
-        raise UsageError(
-            f"{dict(options or {})}: not arguments of {name} ({error})",
-            fix="Fix --model-kwargs; the names are those of timm.create_model",
-        ) from error
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
     except LookcloserError as error:
         if weights != "pretrained" or isinstance(error, UsageError):
             raise
@@ -166,6 +170,14 @@ def _classifier(name: str, weights: str, options: Mapping[str, Any] | None) -> n
             fix="Give a trained classifier with `--weights FILE.safetensors` (fetched elsewhere "
             f"with `timm.create_model('{name}', pretrained=True)`); `--weights none` shows an "
             "untrained network",
+        ) from error
+    except Exception as error:  # whatever a constructor makes of what it was given
+        if not options:
+            raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UsageError(
+            f"{dict(options)}: not arguments of {name} ({reason:.200})",
+            fix="Fix --model-kwargs; the names are those of timm.create_model",
         ) from error
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError, unknown
+from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
 from lookcloser.explain import VIEWS
@@ -19,9 +19,16 @@ ALL = "all"
 
 def check_views(views: Sequence[str] | None) -> None:
     """Raise a `UsageError` for a view that is not one, naming those that look like it."""
+    check_list("views", views)
     for view in views or ():
-        if view not in VIEWS and view != ALL:
+        if not isinstance(view, str) or (view not in VIEWS and view != ALL):
             raise unknown(view, "view", (*VIEWS, ALL))
+
+
+def check_list(option: str, names: object) -> None:
+    """Raise a `UsageError` for one name where a list of them is asked for."""
+    if isinstance(names, str) or not (names is None or isinstance(names, Sequence)):
+        raise UsageError(f"{option} = {names!r:.60}", allowed=f"a list, as in {option}=['…']")
 
 
 def check_task(header: ModelHeader) -> None:

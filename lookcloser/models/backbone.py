@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import timm
 import torch
@@ -19,6 +19,18 @@ from lookcloser.models.tracing import dead_modules, traced
 
 Triple = tuple[float, float, float]
 Network = TypeVar("Network", bound=nn.Module)
+
+
+class _Needs(NamedTuple):
+    """What traces of a network show: the same for all that are made with the same arguments."""
+
+    own_map: bool  # `Backbone.own_map`
+    width: int  # `Backbone.width`
+    unused: tuple[str, ...]  # modules that the features do not need, and that do not run
+    constant: tuple[str, ...]  # parameters that the features do not depend on, of those that do
+
+
+_KNOWN: dict[tuple[object, ...], _Needs] = {}  # traces take longer than making a small network
 
 
 class Backbone(nn.Module):
@@ -75,8 +87,11 @@ class Backbone(nn.Module):
         if self.stage is not None:
             self.net.prune_intermediate_layers([self.stage], prune_norm=True, prune_head=True)
         native = _native_size(name, dict(options or {}))
-        self.own_map = self.stage is None and not self._is_plain(native)
-        self.width = self._keep_what_is_needed(native)
+        maker = timm.models.model_entrypoint(name)  # a name may be given to another network
+        made = (type(self.net), maker, name, repr(options), self.stage)
+        needs = _KNOWN[made] = _KNOWN.get(made) or self._needs(native)
+        self.own_map, self.width = needs.own_map, needs.width
+        self._keep(needs)
         self.dropped = frozenset(keys - set(self.net.state_dict()))
         self.register_load_state_dict_pre_hook(_pass_over_dropped)  # type: ignore[no-untyped-call]  # torch has no types here
 
@@ -187,11 +202,9 @@ class Backbone(nn.Module):
             return True
         return isinstance(raw, Tensor) and raw.ndim == 4
 
-    def _keep_what_is_needed(self, size: Grid) -> int:
-        """Take out the layers that the features do not depend on; their number of channels.
-
-        What runs all the same, as the other branches of CrossViT's last block, stays as constants.
-        """
+    def _needs(self, size: Grid) -> _Needs:
+        """What images of ``size`` show of the network."""
+        self.own_map = self.stage is None and not self._is_plain(size)
         ran: set[str] = set()
         with watching(dict(self.named_modules()), lambda name, *_: ran.add(name)):
             features, living = self._traced(size)
@@ -200,16 +213,27 @@ class Backbone(nn.Module):
                 f"{self.name}: it does not put out one map of features",
                 fix="Choose another backbone; docs/backbones.md lists those that were tried",
             )
-        for name in dead_modules(self, living):
-            if name not in ran:
-                parent, _, child = name.rpartition(".")
-                setattr(self.get_submodule(parent), child, nn.Identity())
-        for name in [name for name, _ in self.named_parameters() if name not in living]:
+        unused = tuple(name for name in dead_modules(self, living) if name not in ran)
+        constant = tuple(
+            name
+            for name, _ in self.named_parameters()
+            if name not in living and not any(name.startswith(f"{dead}.") for dead in unused)
+        )
+        return _Needs(self.own_map, int(features.shape[1]), unused, constant)
+
+    def _keep(self, needs: _Needs) -> None:
+        """Take out the layers that the features do not depend on.
+
+        What runs all the same, as the other branches of CrossViT's last block, stays as constants.
+        """
+        for name in needs.unused:
+            parent, _, child = name.rpartition(".")
+            setattr(self.get_submodule(parent), child, nn.Identity())
+        for name in needs.constant:
             owner, _, own = name.rpartition(".")
             module = self.get_submodule(owner)
             constant = module._parameters.pop(own)
             module.register_buffer(own, None if constant is None else constant.detach())
-        return int(features.shape[1])
 
 
 class _Features(nn.Module):
@@ -246,9 +270,15 @@ def _native_size(name: str, options: Mapping[str, Any]) -> Grid:
 
 
 def check_backbone(name: str) -> None:
-    """Raise the error with near names where timm does not know ``name``."""
+    """Raise the error with near names where timm does not know ``name``, or the tag in it."""
     if not timm.is_model(name):
         raise unknown(name, "backbone", timm.list_models())
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError as error:
+        plain = name.partition(".")[0]
+        known = [plain, *timm.list_pretrained(f"{plain}.*")]
+        raise unknown(name, "backbone", known) from error
 
 
 def in_channels_last(network: Network) -> Network:
@@ -319,11 +349,38 @@ def _check_plain(name: str, value: Any) -> None:
 def _create(name: str, options: dict[str, Any]) -> Any:
     check_backbone(name)
     check_options(options)
+    _check_of_backbone(options)
+    try:
+        return _made(name, options)
+    except (LookcloserError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # whatever a constructor makes of what it was given
+        raise LookcloserError(
+            f"{options}: not arguments of the backbone {name} ({_first_line(error)})",
+            fix="Fix {}; the names are those of timm.create_model",
+            option="model_kwargs",
+        ) from error
+
+
+def _check_of_backbone(options: Mapping[str, Any]) -> None:
+    """Raise a `LookcloserError` for what makes timm build something else than a backbone."""
     if options.get("in_chans", 3) != 3:
         raise LookcloserError(
             f"in_chans={options['in_chans']}: images are given in three channels",
             fix="Leave it out; gray images are made RGB",
         )
+    for name, why in (
+        ("features_only", "the features of the last stage are taken"),
+        ("num_classes", "the data says how many there are"),
+    ):
+        if name in options:
+            raise LookcloserError(f"{name}: {why}", fix="Leave it out of {}", option="model_kwargs")
+    for name, value in options.items():
+        if str(name).endswith("_rate") and isinstance(value, int | float) and not 0 <= value < 1:
+            raise LookcloserError(f"{name}={value}", allowed="0 or more, below 1")
+
+
+def _made(name: str, options: dict[str, Any]) -> Any:
     # Transformers are built for one size; ask for any size in the ways that timm has for it.
     fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
     any_size: list[dict[str, Any]] = (
@@ -336,14 +393,7 @@ def _create(name: str, options: dict[str, Any]) -> Any:
             return timm.create_model(name, num_classes=0, **extra, **options)
         except TypeError:
             continue
-    try:
-        return timm.create_model(name, num_classes=0, **options)
-    except TypeError as error:
-        raise LookcloserError(
-            f"{options}: not arguments of the backbone {name} ({error})",
-            fix="Fix {}; the names are those of timm.create_model",
-            option="model_kwargs",
-        ) from error
+    return timm.create_model(name, num_classes=0, **options)
 
 
 def _stage_of_stride(net: Any, name: str, stride: int) -> int:

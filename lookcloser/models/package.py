@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -17,6 +16,7 @@ from lookcloser.core.storage.atomic import replacing
 from lookcloser.models.base import Model
 from lookcloser.models.building import Shapes, build_as
 from lookcloser.models.registry import evidence_kind
+from lookcloser.models.weights import check_weights
 
 KEY = "lookcloser"
 _ORIGINAL = "The file was changed after saving, or by a newer lookcloser; take the original"
@@ -97,11 +97,7 @@ def load_model_file(path: str | Path) -> tuple[Model, ModelHeader]:
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise _unfitting(path, header, str(error).splitlines()[-1].strip()) from error
-    if any(bool(torch.isnan(tensor).any()) for tensor in tensors.values()):
-        raise LookcloserError(
-            f"{path}: its weights are not numbers (NaN), so it has no answer to anything",
-            fix="Its training diverged; train again with a lower --lr",
-        )
+    check_weights(tensors, path, fix="Its training diverged; train again with a lower --lr")
     return model.eval(), header
 
 

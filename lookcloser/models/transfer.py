@@ -15,6 +15,7 @@ from lookcloser.models.backbone import Backbone
 from lookcloser.models.base import Model
 from lookcloser.models.package import read_header
 from lookcloser.models.solved import learnable
+from lookcloser.models.weights import check_weights
 
 _INNER = ".net."  # between the place of a backbone in a model and timm's own names
 _WHOLE = "all of "
@@ -64,6 +65,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
     """
     header = read_header(path)
     state = load_file(path)
+    check_weights(state, path, fix="Begin from another run: the training of this one diverged")
     wanted = model.state_dict()
     if _answers_the_same(header, model.name, names):
         fitting = _fitting(state, wanted)

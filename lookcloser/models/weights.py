@@ -77,6 +77,17 @@ def timm_classifier(
     return net.eval()
 
 
+def check_weights(tensors: Mapping[str, torch.Tensor], source: str | Path, fix: str) -> None:
+    """Raise a `LookcloserError` with this ``fix`` for weights with NaN or infinity."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise LookcloserError(
+                f"{source}: its weights are not finite (NaN or infinity), e.g. {name}, so that "
+                "it has no answer to anything",
+                fix=fix,
+            )
+
+
 def _from_package_or_hub(backbone: Backbone) -> str:
     installed = installed_weights(backbone.name)
     if installed is not None:
@@ -184,4 +195,5 @@ def _fill(net: nn.Module, state: Mapping[str, torch.Tensor], source: str, name: 
             f"of another shape, e.g. {missing[0]}",
             fix="Give the weights of this very backbone; keys and shapes must be timm's",
         )
+    check_weights(fitting, source, fix="Give weights of a training that did not diverge")
     net.load_state_dict(fitting)

@@ -159,7 +159,7 @@ class Recognizer(Answerer):
         image: ImageSource,
         views: Sequence[str] | None = None,
         *,
-        target: str | None = None,
+        target: str | int | None = None,
     ) -> dict[str, Region]:
         """Explain one image by several views.
 
@@ -186,7 +186,7 @@ class Recognizer(Answerer):
         image: ImageSource,
         views: Sequence[str] | None = None,
         *,
-        labels: Sequence[str] | None = None,
+        labels: Sequence[str | int] | None = None,
     ) -> dict[str, tuple[Region, ...]]:
         """Explain one image by several views, for several labels at once.
 
@@ -196,7 +196,7 @@ class Recognizer(Answerer):
         Args:
             image: As in `predict`, one.
             views: As in `explain`; all labels share the passes of a view.
-            labels: Their names; None takes every label of the answer, in its order.
+            labels: Their names or numbers; None takes every label of the answer, in its order.
 
         Returns:
             Per view one region per label: "step" regions for a sequence of answered labels, "map"

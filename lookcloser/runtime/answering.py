@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.choices import TRAITS
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import NotFiniteError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Label, Prediction, Region
@@ -50,7 +50,16 @@ def label_scores(logits: Floats, header: ModelHeader) -> Floats:
     """(B, C) scores in [0, 1] as the task defines them: softmax, or sigmoid for tags.
 
     Divided by the model's temperature first, so that they are calibrated.
+
+    Raises:
+        NotFiniteError: For logits that are not finite; minus infinity rules a label out.
     """
+    if bool((np.isnan(logits) | np.isposinf(logits)).any()):
+        raise NotFiniteError(
+            "the answer of the model is not finite (NaN or infinity)",
+            fix="Its weights are of a training that diverged, or too large for its precision: "
+            "train again with a lower --lr",
+        )
     if header.calibration.temperature != 1:
         logits = logits / np.float32(header.calibration.temperature)
     return sigmoid(logits) if TRAITS[header.task].labels == "some" else softmax(logits)

@@ -59,7 +59,7 @@ def check_resumed(
             fix=f"Leave out {', '.join(given)}",
         )
     its, _ = read_config(own_path(resume))
-    if not Path(its).exists():
+    if not is_there(its):
         raise missing_path(its)
 
 

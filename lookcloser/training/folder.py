@@ -15,7 +15,7 @@ import yaml
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.outputs import is_empty
 from lookcloser.core.storage.atomic import make_folder, refused, write_text
-from lookcloser.core.storage.files import missing_path, own_path
+from lookcloser.core.storage.files import is_there, missing_path, own_path
 from lookcloser.core.storage.locks import LOCK_FILE, only_one
 from lookcloser.training.files import CHECKPOINT_FILE, CONFIG_FILE, MODEL_FILE
 from lookcloser.training.options import TrainOptions, make_options
@@ -30,7 +30,7 @@ def read_config(folder: Path) -> tuple[str, TrainOptions]:
     Raises:
         LookcloserError: For a folder that is no run.
     """
-    if not folder.exists():
+    if not is_there(folder):
         raise missing_path(folder, "run")
     try:
         config = _config_in(folder)

@@ -52,6 +52,13 @@ def test_lists_are_relative_to_their_folder(folder, name, text):
     assert found(folder / "more.txt") == [str(folder / "a/1.jpg")] * 2, "twice where listed twice"
 
 
+def test_a_tilde_that_is_no_home_folder_is_part_of_a_name(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (folder / "~draft.jpg").write_bytes((folder / "a/1.jpg").read_bytes())
+    (folder / "list.txt").write_text("~draft.jpg\n")
+    assert found("list.txt") == found("~draft.jpg") == ["~draft.jpg"]
+
+
 def test_parquet(folder):
     arrow = pytest.importorskip("pyarrow", reason="of the extra scale")
     from pyarrow import parquet

@@ -34,6 +34,12 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     assert all(reader.layout in message for reader in READERS)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "~no-one-of-this-name"])
+def test_a_name_that_no_disk_or_no_home_has_is_not_there(name: str) -> None:
+    with pytest.raises(LookcloserError, match="no such file or folder"):
+        read_data(name)
+
+
 def test_a_folder_without_images(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "sizes.csv").write_text("id,width\n1,8\n")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.errors import NotFiniteError
 from lookcloser.decoding.arrays import BLOCK
 from lookcloser.decoding.steps import best_tokens
 
@@ -81,5 +84,6 @@ def test_what_is_not_a_log_probability_is_refused_wherever_it_is(value, column):
     log_probs = rows("normal", WIDE + 3)
     log_probs[17, column] = value
     for given in (log_probs, log_probs.numpy()):
-        with pytest.raises(LookcloserError, match="log_softmax"):
+        with pytest.raises(LookcloserError, match="log_softmax") as caught:
             best_tokens(given, 3)
+        assert isinstance(caught.value, NotFiniteError) == math.isnan(value)

@@ -110,6 +110,25 @@ def test_a_view_that_ignores_the_weights_is_flagged(planted, monkeypatch):
     assert planted.rate_views(catalog(), views=["edges"], images=3)["edges"].insensitive is True
 
 
+def refuse(_images):
+    raise LookcloserError("its answer does not depend on the image")
+
+
+@pytest.mark.parametrize("random", [refuse, lambda images: images[:, 0]])
+def test_a_copy_that_has_no_such_map_any_more_has_nothing_in_common(planted, monkeypatch, random):
+    """Random weights may see no image; another layer may be the last that has a say."""
+    weights = planted.model.head.weight.clone()
+
+    def fragile(model, images, targets):
+        if not torch.equal(model.head.weight, weights):
+            return random(images)[:, None].expand(-1, targets.shape[1], -1, -1)
+        return planted.model(images, targets=targets).maps
+
+    monkeypatch.setitem(VIEWS, "fragile", fragile)
+    found = planted.rate_views(catalog(), views=["fragile"], images=6)["fragile"]
+    assert (found.left, found.insensitive) == (0, False)
+
+
 @pytest.mark.parametrize("method", ["sigmoid", "cnnrnn"])
 def test_tags_are_rated_by_their_best_label(method):
     data = catalog("multilabel")

@@ -1,5 +1,6 @@
 """What is explained of a network, and for which class: taken rightly or refused in one sentence."""
 
+import math
 import warnings
 from collections import namedtuple
 from dataclasses import dataclass
@@ -91,10 +92,17 @@ def test_every_view_refuses_wrong_arguments_in_a_sentence(name, everything, imag
     ("view", "options"),
     [(smoothgrad, {"samples": 0}), (smoothgrad, {"noise": -1}), (rise, {"masks": 0}),
      (rise, {"keep": 0}), (rise, {"cells": 0}), (integrated_gradients, {"steps": 0}),
-     (occlusion, {"window": 0}), (occlusion, {"window": 2, "stride": 3})],
+     (occlusion, {"window": 0}), (occlusion, {"window": 2, "stride": 3}),
+     (occlusion, {"window": 1.5}), (occlusion, {"window": "8"}), (occlusion, {"stride": 0.5}),
+     (smoothgrad, {"samples": None}), (smoothgrad, {"noise": "a"}), (smoothgrad, {"seed": None}),
+     (smoothgrad, {"noise": math.nan}), (rise, {"seed": 2**63}), (rise, {"masks": 1.5}),
+     (rise, {"keep": None}), (rise, {"score": 3}), (rise, {"masks": 2, "score": torch.sum}),
+     (integrated_gradients, {"steps": 2.0}), (integrated_gradients, {"baseline": "black"}),
+     (integrated_gradients, {"baseline": torch.zeros(7)}),
+     (integrated_gradients, {"baseline": math.inf})],
 )  # fmt: skip
 def test_options_out_of_range_are_named(view, options, everything, images):
-    with pytest.raises(LookcloserError, match=f"{list(options)[-1]}"):
+    with pytest.raises(LookcloserError, match=f"(?i){list(options)[-1]}"):
         view(everything, images, 1, **options)
 
 
@@ -340,3 +348,45 @@ def test_a_script_in_a_network_is_passed_over(scripts):
     network, (script, *_) = scripts
     both = nn.Sequential(script.last, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), network.fc)
     torch.testing.assert_close(cam(both, IMAGE, 1), cam(network, IMAGE, 1))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"size": 32}, {"size": (0, 8)}, {"size": (8.0, 8)}, {"steps": 1.5}, {"steps": -1},
+     {"rate": "a"}, {"l2": None}, {"jitter": -1}, {"blur": -1}, {"blur_every": 0},
+     {"scales": 1.0}, {"scales": ()}, {"scales": (math.nan, 1)}, {"bounds": 1},
+     {"bounds": (2, -2)}, {"seed": "a"}],
+)  # fmt: skip
+def test_options_of_a_class_visualization(options, gap):
+    name = {"size": "size|rows|columns"}.get(*options, *options)
+    with pytest.raises(LookcloserError, match=f"(?i)^({name}) = "):
+        class_visualization(gap(), 1, **{"size": (8, 8), "steps": 1, **options})
+
+
+@pytest.mark.parametrize("options", [{"max_steps": 1.5}, {"max_steps": -1}, {"longest": "a"}])
+def test_options_of_a_fooling_image(options, gap, images):
+    with pytest.raises(LookcloserError, match=f"(?i)^{next(iter(options))} = "):
+        fooling_images(gap(), images, 1, **options)
+
+
+def test_a_baseline_in_every_form(gap, images):
+    network = gap()
+    maps = integrated_gradients(network, images, 1, baseline=0.5, steps=2)
+    for baseline in (np.float32(0.5), torch.full((3, 1, 1), 0.5), np.full((3, 24, 32), 0.5)):
+        again = integrated_gradients(network, images, 1, baseline=baseline, steps=2)
+        torch.testing.assert_close(again, maps)
+
+
+def test_an_answer_without_a_way_back_is_said_to_have_none(gap, images):
+    class Cut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = gap()
+
+        def forward(self, images):
+            return self.network(images).detach()
+
+    for view in (saliency, smoothgrad, fooling_images):
+        with pytest.raises(LookcloserError, match="no gradient goes from its answer"):
+            view(Cut(), images, 1)
+    assert occlusion(Cut(), images, 1).any()

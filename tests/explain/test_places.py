@@ -230,3 +230,15 @@ def test_networks_without_a_classifier_have_an_eigencam():
     model.num_classes = 0
     with pytest.raises(LookcloserError, match="has no classifier"):
         gradcam(model, images, 1)
+
+
+@pytest.mark.parametrize(("down", "found"), [(0.9, True), (0.1, True), (0.02, False)])
+def test_a_map_may_react_far_less_along_one_axis_but_not_not_at_all(down, found):
+    """Before, random EfficientNets had no map of images that are not square."""
+    y, x = torch.linspace(-1, 1, 4)[:, None], torch.linspace(-1, 1, 6)
+    quarters = [(-1, -1), (-1, 1), (1, -1), (1, 1)]
+    moved = torch.stack([1 + down * side * y + 0.9 * other * x for side, other in quarters])
+    output = torch.cat([torch.zeros(1, 4, 6), moved])[:, None]
+    layout = find_layout(output, SIZE)
+    assert (layout is not None) == found
+    assert layout is None or layout.size == (4, 6)

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.preprocessing import input_pixels
 from lookcloser.core.sizes import ImageSize
 from lookcloser.data import Sample
@@ -124,6 +124,20 @@ def test_where_nothing_can_be_read_is_said_at_the_end(
         list(run_split(engine, broken, TARGETS, id, skipped, batch_size=2))
     assert "data check" in str(raised.value)
     assert len(skipped) == 2
+
+
+@pytest.mark.parametrize("how", [{"batch_size": 0}, {"batch_size": -4}, {"workers": -1}])
+def test_numbers_that_are_too_small_are_named_before_anything_is_read(
+    make_engine: Engines, samples: list[Sample], how: dict[str, int]
+) -> None:
+    ((name, value),) = how.items()
+    skipped: list[tuple[str, str]] = []
+    stream = run_split(
+        make_engine(), [samples[2]], TARGETS, lambda batch: batch.rows, skipped, **how
+    )
+    with pytest.raises(UsageError, match=f"{name} = {value}. Allowed: a whole number"):
+        next(stream)
+    assert not skipped
 
 
 def test_a_missing_file_is_one_of_those(

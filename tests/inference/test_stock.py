@@ -46,10 +46,43 @@ def test_imagenet_classes_have_names_and_are_found_by_them():
     }  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def five():
+    return load("timm:test_resnet", weights="none", model_kwargs={"num_classes": 5})
+
+
+@pytest.mark.parametrize("target", ["class 3", "3", 3, np.int64(3), np.array(3), torch.tensor(3)])
+def test_a_class_is_found_by_its_name_and_its_number_in_every_form(five, target):
+    assert five.explain(PICTURE, ["gradcam"], target=target)["gradcam"].label == "class 3"
+    (found,) = five.explain_labels(PICTURE, ["gradcam"], labels=[target])["gradcam"]
+    assert found.label == "class 3"
+
+
+@pytest.mark.parametrize("target", [-1, 5, True, 1.0, [1], "²", "-1", b"3"])
+def test_what_is_no_class_is_refused(five, target):
+    with pytest.raises(LookcloserError, match="target = |unknown class"):
+        five.explain(PICTURE, ["gradcam"], target=target)
+
+
+@pytest.mark.parametrize("views", ["cam", 3, [3], [["cam"]]])
+def test_views_are_a_list_of_names(five, views):
+    with pytest.raises(UsageError, match="views = |unknown view"):
+        five.explain(PICTURE, views)
+    with pytest.raises(UsageError, match="labels = 'class 1'"):
+        five.explain_labels(PICTURE, ["cam"], labels="class 1")
+
+
+@pytest.mark.parametrize("change", [{"weights": None}, {"weights": 3}, {"model_kwargs": "x"}])
+def test_arguments_of_another_kind_are_refused(change):
+    with pytest.raises(UsageError, match=f"{next(iter(change))} = "):
+        load("timm:test_resnet", **{"weights": "none", **change})
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
         ({"name": "resnet5"}, "resnet50"),
+        ({"name": "test_resnet.nope"}, "unknown backbone. Close: test_resnet"),
         ({"views": ["gradcan"]}, "gradcam"),
         ({"target": "unicornfish"}, "unknown class"),
         ({"weights": "missing.safetensors"}, "no such file"),
@@ -69,6 +102,10 @@ def test_what_is_wrong_is_named(change, words):
         ({"num_classes": 0}, "has no classifier"),
         ({"in_chans": 1}, "in_chans=1: images are given in three channels"),
         ({"features_only": True}, "features_only: gives features, not a classifier"),
+        ({"act_layer": "nope"}, "not arguments of test_resnet .*--model-kwargs"),
+        ({"layers": [1]}, "not arguments of test_resnet .*--model-kwargs"),
+        ({"cardinality": 7}, "not arguments of test_resnet .*--model-kwargs"),
+        ({"drop_rate": 2}, "cannot be run on images"),
     ],
 )
 def test_networks_that_are_no_classifiers_of_color_images_are_refused(kwargs, message):

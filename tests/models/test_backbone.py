@@ -1,4 +1,5 @@
 import sys
+from functools import partial
 
 import pytest
 import timm
@@ -15,6 +16,7 @@ from lookcloser.models import (
     load_model_file,
     save_model_file,
 )
+from lookcloser.models import backbone as making
 from lookcloser.models import weights as module
 from lookcloser.models.backbone import in_channels_last, normalization
 from lookcloser.models.weights import timm_classifier
@@ -160,7 +162,51 @@ def test_vgg_has_no_fully_connected_layers():
     }
 
 
-def test_construction_leaves_the_generator_and_the_modes_alone():
+@pytest.fixture
+def traces(monkeypatch):
+    """The sizes that are traced from here on, with nothing known of any network."""
+    found, real = [], making.traced
+
+    def noted(module, size):
+        found.append(size)
+        return real(module, size)
+
+    monkeypatch.setattr(making, "_KNOWN", {})
+    monkeypatch.setattr(making, "traced", noted)
+    return found
+
+
+@pytest.mark.parametrize("name", ["lcnet_035", "coat_lite_tiny", "test_vit", "test_convnext"])
+def test_a_second_network_is_as_the_first_without_a_trace(traces, name):
+    needs_a_map_from(name)
+    first = Backbone(name)
+    count = len(traces)
+    second = Backbone(name)
+    assert len(traces) == count > 0
+    assert (second.width, second.own_map, second.dropped) == (
+        first.width,
+        first.own_map,
+        first.dropped,
+    )
+    assert str(second) == str(first)
+    for kind in ("named_parameters", "named_buffers"):
+        names = [[key for key, _ in getattr(one, kind)()] for one in (first, second)]
+        assert names[0] == names[1], kind
+
+
+def test_what_is_known_is_of_the_same_arguments_and_code(monkeypatch):
+    monkeypatch.setattr(making, "_KNOWN", {})
+    make = timm.models.model_entrypoint("test_resnet")
+    widths = {Backbone("test_resnet").width, Backbone("test_resnet", stride=8).width}
+    widths.add(Backbone("test_resnet", options={"channels": (16, 24, 32, 40)}).width)
+    registry = timm.models._registry._model_entrypoints
+    monkeypatch.setitem(registry, "test_resnet", lambda **given: make(channels=[8] * 4, **given))
+    widths.add(Backbone("test_resnet").width)
+    assert widths == {96, 48, 40, 8}
+    assert len(making._KNOWN) == 4
+
+
+def test_construction_leaves_the_generator_and_the_modes_alone(traces):
     torch.manual_seed(1)
     timm.create_model("hgnetv2_b0", num_classes=0)
     after = torch.get_rng_state()
@@ -318,6 +364,7 @@ def test_the_normalization_is_timms_or_imagenets():
     ("call", "message"),
     [
         (lambda: Backbone("resnt18"), "resnt18: unknown backbone. Close: resnet18"),
+        (lambda: Backbone("resnet18.nope"), "resnet18.nope: unknown backbone. Close: resnet18"),
         (lambda: Backbone("vit_tiny_patch16_224", stride=8), r"stride 8: .* strides \[16\]"),
         (
             lambda: Backbone("resnet18", options={"paddding": 1}),
@@ -327,6 +374,32 @@ def test_the_normalization_is_timms_or_imagenets():
         (
             lambda: Backbone("resnet18", options={"in_chans": 1}),
             "in_chans=1: images are given in three channels",
+        ),
+        *(
+            (
+                partial(Backbone, "test_resnet", options=options),
+                r"not arguments of the backbone test_resnet .*model_kwargs",
+            )
+            for options in (
+                {"act_layer": "nope"},
+                {"block": "x"},
+                {"layers": [1]},
+                {"stem_width": -3},
+                {"cardinality": 7},
+                {"output_stride": 3},
+            )
+        ),
+        (
+            partial(Backbone, "test_resnet", options={"drop_path_rate": 1.5}),
+            "drop_path_rate=1.5. Allowed: 0 or more, below 1",
+        ),
+        (
+            partial(Backbone, "test_resnet", options={"features_only": True}),
+            "features_only: the features of the last stage are taken. Leave it out",
+        ),
+        (
+            partial(Backbone, "test_resnet", options={"num_classes": 3}),
+            "num_classes: the data says how many there are. Leave it out",
         ),
     ],
 )

@@ -173,3 +173,13 @@ def test_a_tensor_with_two_names_is_kept_under_both(saved, tmp_path):
     path = save_model_file(tmp_path / "shared.safetensors", state, header)
     for name, value in load_file(path).items():
         assert torch.equal(value, state[name]), name
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_weights_that_are_not_finite_are_no_model(saved, value):
+    path, model, header = saved
+    state = model.state_dict()
+    state["backbone.net.conv1.0.weight"].view(-1)[0] = value
+    save_model_file(path, state, header)
+    with pytest.raises(LookcloserError, match=r"not finite .*conv1.0.weight.*training diverged"):
+        load_model_file(path)

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from lookcloser.core import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.models import Model, build_model, save_model_file
+from lookcloser.models.backbone import Backbone
 from lookcloser.models.package import is_model_file
 from lookcloser.models.transfer import begin_from
+from lookcloser.models.weights import load_backbone_weights
 
 NAMES = ("a", "b", "c")
 ARGUMENTS = {"num_classes": 3, "backbone": "test_resnet", "stride": 8}
@@ -74,3 +77,24 @@ def test_own_files_are_told_from_others(saved: tuple[Path, Model], tmp_path: Pat
     assert is_model_file(saved[0])
     assert not is_model_file(tmp_path / "x")
     assert not is_model_file(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("names", [NAMES, ("other",)])
+def test_nothing_begins_from_weights_that_are_not_finite(
+    saved: tuple[Path, Model], names: tuple[str, ...]
+) -> None:
+    path, model = saved
+    state = model.state_dict()
+    state["head.weight"][0, 0] = torch.nan
+    save_model_file(path, state, ModelHeader("cam", ARGUMENTS, "classification", NAMES))
+    with pytest.raises(LookcloserError, match="not finite .*another run"):
+        begin_from(fresh(num_classes=len(names)), path, names)
+
+
+def test_nor_does_a_backbone_from_a_file_of_such_weights(tmp_path: Path) -> None:
+    backbone = Backbone("test_resnet")
+    state = {name: value.clone() for name, value in backbone.net.state_dict().items()}
+    state["conv1.0.weight"].view(-1)[0] = torch.inf
+    save_file(state, tmp_path / "weights.safetensors")
+    with pytest.raises(LookcloserError, match=r"weights.safetensors: its weights are not finite"):
+        load_backbone_weights(backbone, str(tmp_path / "weights.safetensors"))

@@ -63,6 +63,12 @@ def test_what_is_no_model_is_named(untrained_run: Path, place: str, message: str
         load(place)
 
 
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".safetensors", "~no-one.safetensors"])
+def test_a_name_that_no_disk_or_no_home_has_is_not_there(name: str) -> None:
+    with pytest.raises(LookcloserError, match="no such run or model"):
+        load(name)
+
+
 def test_an_exported_file_answers_on_the_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
     monkeypatch.setattr(loading, "load_onnx", lambda path, box_rule: asked.append((path, box_rule)))

@@ -8,6 +8,7 @@ import torch
 
 from lookcloser.core import Label, LookcloserError
 from lookcloser.core.calibration import COVERAGES, Calibration
+from lookcloser.core.errors import NotFiniteError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid, ImageSize
@@ -222,3 +223,14 @@ def test_an_even_map_has_no_box(value):
     )
     assert region.box is None
     assert region.says_nothing == "everywhere alike"
+
+
+@pytest.mark.parametrize("header", [HEADER, TAGS])
+def test_an_answer_that_is_not_finite_has_no_scores(header):
+    logits = np.zeros((2, 3), np.float32)
+    logits[0, 1] = -np.inf  # ruled out
+    assert np.isfinite(label_scores(logits, header)).all()
+    for value in (np.nan, np.inf):
+        logits[1, 2] = value
+        with pytest.raises(NotFiniteError, match="not finite"):
+            label_scores(logits, header)

@@ -50,6 +50,7 @@ def test_the_callers_image_is_not_changed():
         (np.zeros((1, 2, 2)), {}, "shape \\(1, 2, 2\\)"),
         (np.zeros((0, 2)), {}, "shape"),
         (np.array([[np.nan, 1]]), {}, "not finite"),
+        ("map.png", {}, "not one of real numbers"),
         ([[1, 2], [3]], {}, "not one of real numbers"),
         ([["a", "b"]], {}, "not one of real numbers"),
         (np.array([[1j, 1]]), {}, "not one of real numbers"),

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -343,9 +344,34 @@ def of_another_network(path):
     torch.save(checkpoint, path)
 
 
+def of_text(path):
+    path.write_text("hello")
+
+
+def with_other_bytes(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF  # within a tensor, where torch would not notice
+    path.write_bytes(data)
+
+
+def without(key, path):
+    checkpoint = torch.load(path, weights_only=True)
+    del checkpoint[key]
+    torch.save(checkpoint, path)
+
+
+def of_another_kind(path):
+    torch.save({**torch.load(path, weights_only=True), "loops": "x", "epoch": None}, path)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
+        (of_text, r"last\.ckpt: not a readable checkpoint"),
+        (with_other_bytes, r"last\.ckpt: a damaged checkpoint: its check sums"),
+        (partial(without, "state_dict"), r"a damaged checkpoint: without state_dict"),
+        (partial(without, "optimizer_states"), "a damaged checkpoint: without optimizer_states"),
+        (of_another_kind, "a damaged checkpoint: without loops, epoch, or with another kind"),
         (truncated, r"last\.ckpt: not a readable checkpoint.*model\.safetensors"),
         (foreign, r"last\.ckpt: a checkpoint that lookcloser did not write"),
         (newer, r"last\.ckpt: written by a newer lookcloser, in format 99.*up to 1.*Update"),

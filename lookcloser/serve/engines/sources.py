@@ -70,7 +70,7 @@ def _source(word: str, engine: str) -> Source:
     if path.startswith(STOCK):
         return Source(_checked(name or path.removeprefix(STOCK)), path, None)
     place = own_path(path)
-    if not place.exists():
+    if not is_there(place):
         raise missing_path(place, "run or model")
     called = _checked(name or (place.resolve().name if place.is_dir() else place.stem))
     if is_onnx(place):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
@@ -14,6 +15,17 @@ from lookcloser.training.files import MODEL_FILE
 CHECKPOINT_FORMAT = 1
 _FORMAT_KEY = "lookcloser_format"
 _WRITER = "RunWriter"  # the callback by which its checkpoints are known
+# What a training is continued from, all of which Lightning writes.
+_KINDS = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "lr_schedulers": list,
+    "loops": dict,
+    "means": dict,
+    "epoch": int,
+    "global_step": int,
+    "pytorch-lightning_version": str,
+}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -41,8 +53,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         del weights_only
         try:
             loaded = torch.load(path, map_location=map_location, weights_only=True)
-        except Exception as error:  # in damaged bytes torch's reader stumbles in a dozen ways
+            whole = _is_whole(path)
+        except (MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # whatever a reader of pickles makes of other bytes
             raise _unusable(path, "not a readable checkpoint") from error
+        if not whole:
+            raise _unusable(path, "a damaged checkpoint: its check sums are of other bytes")
         callbacks = loaded.get("callbacks") if isinstance(loaded, dict) else None
         if not isinstance(callbacks, dict) or _WRITER not in callbacks:
             raise _unusable(path, "a checkpoint that lookcloser did not write")
@@ -55,8 +72,19 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 allowed=f"Formats up to {CHECKPOINT_FORMAT}",
                 fix="Update lookcloser",
             )
+        loaded.setdefault("means", {})  # which the first version did not have
+        wrong = [name for name, kind in _KINDS.items() if not isinstance(loaded.get(name), kind)]
+        if wrong:
+            named = ", ".join(wrong)
+            raise _unusable(path, f"a damaged checkpoint: without {named}, or with another kind")
         checkpoint: dict[str, Any] = loaded
         return checkpoint
+
+
+def _is_whole(path: Any) -> bool:
+    """Whether the bytes are those that were written, which torch does not look at."""
+    with ZipFile(path) as archive:
+        return archive.testzip() is None
 
 
 def _unusable(path: Any, why: str) -> LookcloserError:

@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, NotFiniteError
 from lookcloser.core.types import Output
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.dataset import Batch
@@ -147,7 +147,12 @@ class TrainingModule(pl.LightningModule, ABC):
     def check_losses(self) -> None:
         """Raise a `LookcloserError`, in all processes, if a loss so far was not finite."""
         if processes.any_of(self._is_bad is not None and bool(self._is_bad)):
-            raise diverged(self.options, f"the loss in epoch {self.current_epoch + 1}")
+            raise diverged(self.options, f"the loss in epoch {self.epoch}")
+
+    @property
+    def epoch(self) -> int:
+        """The number of the epoch, from 1 on."""
+        return self.current_epoch + 1
 
     def _no_loss(self) -> Tensor:
         """A loss of 0 with a gradient of 0 for every weight, as the other processes expect it.
@@ -202,14 +207,32 @@ class TrainingModule(pl.LightningModule, ABC):
                 f"{self.options.backbone}",
                 fix="Resume with the config.yaml that the run was started with",
             )
-        self.means.load_state_dict(checkpoint.get("means", {}))
+        self.means.load_state_dict(checkpoint["means"])
         if self.clock is not None:
             self.clock.load_state_dict(checkpoint["phase"])
 
+    def on_validation_epoch_start(self) -> None:
+        """Look at the weights before they answer: the last step may have been too long.
+
+        Raises:
+            LookcloserError: In all processes, where a weight of one is no number any more.
+        """
+        own: list[Any] = [weight.detach() for weight in self.parameters()]
+        parts = [part.to_local() if hasattr(part, "to_local") else part for part in own]
+        if processes.any_of(any(bool(torch.isnan(part).any()) for part in parts)):
+            raise diverged(self.options, f"a weight after epoch {self.epoch}")
+
     def validation_step(self, batch: Batch, _index: int) -> None:
-        """Log the scores of `judge`."""
+        """Log the scores of `judge`.
+
+        Raises:
+            LookcloserError: Where the answers are no numbers any more.
+        """
         if len(batch.targets):
-            scores = self.judge(self.look(self._images(batch)), batch.targets)
+            try:
+                scores = self.judge(self.look(self._images(batch)), batch.targets)
+            except NotFiniteError as error:
+                raise diverged(self.options, f"an answer after epoch {self.epoch}") from error
             self.log_dict(
                 scores,
                 batch_size=len(batch.targets),

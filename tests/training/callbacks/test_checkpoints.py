@@ -13,7 +13,17 @@ from lookcloser.core import LookcloserError
 from lookcloser.training.callbacks import checkpoints
 from lookcloser.training.callbacks.checkpoints import CHECKPOINT_FORMAT, AtomicCheckpointIO
 
-OURS: dict[str, Any] = {"callbacks": {"RunWriter": {"history": []}}, "epoch": 3}
+OURS: dict[str, Any] = {
+    "callbacks": {"RunWriter": {"history": []}},
+    "epoch": 3,
+    "global_step": 12,
+    "loops": {},
+    "lr_schedulers": [],
+    "means": {},
+    "optimizer_states": [],
+    "pytorch-lightning_version": "2.5",
+    "state_dict": {},
+}
 
 
 def saved(path: Path, checkpoint: Any) -> Path:
@@ -26,15 +36,24 @@ def test_what_is_saved_is_loaded_with_its_format(tmp_path: Path) -> None:
     AtomicCheckpointIO().save_checkpoint(given, tmp_path / "last.ckpt", storage_options=object())
     found = AtomicCheckpointIO().load_checkpoint(str(tmp_path / "last.ckpt"))
     assert found.pop("lookcloser_format") == CHECKPOINT_FORMAT
-    assert torch.equal(found.pop("state_dict")["w"], torch.arange(3.0))
+    assert torch.equal(found["state_dict"].pop("w"), torch.arange(3.0))
     assert found == OURS
     assert "lookcloser_format" not in given, "Lightning goes on with what it gave"
     assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_one_of_the_first_version_is_read(tmp_path: Path) -> None:
-    """It had no format."""
-    assert AtomicCheckpointIO().load_checkpoint(saved(tmp_path / "a", OURS)) == OURS
+    """It had no format, and no means of weights."""
+    first = {name: value for name, value in OURS.items() if name != "means"}
+    assert AtomicCheckpointIO().load_checkpoint(saved(tmp_path / "a", first)) == OURS
+
+
+@pytest.mark.parametrize("name", ["epoch", "loops", "optimizer_states", "state_dict"])
+@pytest.mark.parametrize("other", [None, "3"], ids=["without", "text"])
+def test_one_that_lacks_a_part_is_damaged(tmp_path: Path, name: str, other: str | None) -> None:
+    path = saved(tmp_path / "last.ckpt", {**OURS, name: other})
+    with pytest.raises(LookcloserError, match=f"damaged checkpoint: without {name}, or"):
+        AtomicCheckpointIO().load_checkpoint(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"x" * 100, "folder", "none"], ids=repr)

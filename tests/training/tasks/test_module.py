@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from lookcloser.core.errors import LookcloserError, NotFiniteError
 from lookcloser.data import Catalog, Sample
 from lookcloser.data.dataset import Batch
 from lookcloser.models import CAM
@@ -107,3 +108,27 @@ def test_frozen_norms_keep_their_statistics(options, frozen):
     assert before
     kept = [torch.equal(trained.state_dict()[k], v) for k, v in before.items()]
     assert all(kept) if frozen else not all(kept)
+
+
+@pytest.fixture
+def begun():
+    begun = module()
+    begun.trainer = type("Trainer", (), {"current_epoch": 0})()
+    return begun
+
+
+def test_answers_that_are_no_numbers_end_the_training(begun, monkeypatch):
+    def judge(*_):
+        raise NotFiniteError("the answer of the model is not finite")
+
+    monkeypatch.setattr(begun, "judge", judge)
+    with pytest.raises(LookcloserError, match="diverged: an answer after epoch 1 .*lower --lr"):
+        begun.validation_step(batch(), 0)
+
+
+def test_weights_that_are_no_numbers_are_noticed_before_they_answer(begun):
+    begun.on_validation_epoch_start()
+    with torch.no_grad():
+        next(begun.model.parameters()).view(-1)[0] = torch.nan
+    with pytest.raises(LookcloserError, match="diverged: a weight after epoch 1 .*lower --lr"):
+        begun.on_validation_epoch_start()
