@@ -22,7 +22,7 @@ from lookcloser.annotation.records import Record, Thing
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.sizes import ImageSize
-from lookcloser.core.storage.files import list_images, own_path
+from lookcloser.core.storage.files import list_images, own_path, refuse_other
 from lookcloser.core.wording import count, named
 from lookcloser.data import READERS, Catalog, Sample, read_as_trained
 from lookcloser.metrics.maps import relative
@@ -216,6 +216,8 @@ def _images(
     data: str | Path | Catalog, split: str | None, header: ModelHeader, columns: str | None
 ) -> tuple[Sequence[Sample], Sequence[Sample], Path, list[str]]:
     """The samples, those with boxes to choose thresholds on, their folder, and what to say."""
+    if not isinstance(data, Catalog):
+        refuse_other(data)
     root = data.root if isinstance(data, Catalog) else own_path(data)
     plain = not isinstance(data, Catalog) and root.is_dir() and split is None and not columns
     if plain and not any(r.recognizes(root) for r in READERS):

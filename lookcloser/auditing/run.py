@@ -20,7 +20,7 @@ from lookcloser.auditing.shares import Floats, densities
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.results.audit import Audit
-from lookcloser.data import Catalog, Sample, read_as_trained
+from lookcloser.data import Catalog, Sample, read_to_score
 from lookcloser.data.targets import ClassTargets
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import SplitBatch, run_split
@@ -61,7 +61,7 @@ def audit(
             with `FEWEST` images, and a method without maps.
     """
     header = engine.header
-    catalog = data if isinstance(data, Catalog) else read_as_trained(data, header)
+    catalog = data if isinstance(data, Catalog) else read_to_score(data, header)
     samples = audited_samples(header, catalog, split, per_class, seed)
     total = (1 + len(MEASURES)) * len(samples)
 

@@ -148,8 +148,10 @@ def _images_of(source: str) -> Iterator[Source]:
     elif path.suffix.lower() == SUFFIX:
         yield from _in_archive(path)
     elif path.suffix.lower() in LISTS:
-        if not path.is_file():
+        if not path.exists():
             raise missing_path(source, "list")
+        if not path.is_file():  # a pipe would be waited for
+            raise LookcloserError(f"{source}: not an ordinary file")
         yield from _in_list(path)
     else:
         yield from find_images(source)

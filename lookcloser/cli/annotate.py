@@ -19,7 +19,7 @@ from lookcloser.cli.terminal.options import (
     Processes,
     RayAddress,
 )
-from lookcloser.cli.terminal.runs import SKIPPED, AnyRun, BatchSize
+from lookcloser.cli.terminal.runs import FAILED, SKIPPED, AnyRun, BatchSize
 from lookcloser.core.wording import count
 
 
@@ -113,4 +113,4 @@ def annotate(
     if seen is not None and not is_onnx(run):
         printing.next_step("explain", run, seen)
     if found.skipped:
-        raise typer.Exit(SKIPPED)
+        raise typer.Exit(SKIPPED if len(found.skipped) < len(found.records) else FAILED)

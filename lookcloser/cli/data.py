@@ -96,7 +96,10 @@ def shard(
         f"{shards.bytes:,} bytes"
     )
     printing.print_path(shards.folder)
+    printing.say_skipped(shards.skipped)
     printing.next_step("train", out)
+    if shards.skipped:
+        raise typer.Exit(SKIPPED)
 
 
 def _print_counts(report: DataReport) -> None:

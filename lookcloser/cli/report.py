@@ -94,10 +94,14 @@ def report(
 
 
 def _say_next(evaluation: Evaluation, run: str, data: str, more: Sequence[str]) -> None:
-    """What the task allows: an audit of classes, boxes of tags, images for captions."""
-    if TRAITS[evaluation.task].labels == "one":
+    """What task and data allow: an audit of classes, else boxes, and images for captions."""
+    from lookcloser.auditing.run import FEWEST
+
+    counts = [scores["count"] for scores in evaluation.per_class.values()]
+    enough = sum(count >= FEWEST for count in counts) > 1
+    if TRAITS[evaluation.task].labels == "one" and enough:
         printing.next_step("audit", run, data, "--split", evaluation.split, *more)
-    elif TRAITS[evaluation.task].labels == "some":
+    elif TRAITS[evaluation.task].labels != "words":
         printing.next_step("annotate", run, data, "--split", evaluation.split, *more)
     else:
         image = evaluation.answers[0].prediction.path

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,8 +84,8 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
         return _read(io.BytesIO(source), "image given as bytes", max_pixels)
     if isinstance(source, Packed):
         return _read(_unpacked(source), str(source), max_pixels)
-    if isinstance(source, str | Path):
-        return _read(_file(source), str(source), max_pixels)
+    if isinstance(source, str | os.PathLike):
+        return _read(_file(os.fspath(source)), str(os.fspath(source)), max_pixels)
     if hasattr(source, "read"):
         content, name = _content(source)
         return _read(content, name, max_pixels)

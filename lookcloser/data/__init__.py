@@ -5,7 +5,13 @@ from lookcloser.data.checking.check import Balance, DataReport, Problem, check_d
 from lookcloser.data.checking.inspection import Duplicate
 from lookcloser.data.checking.statistics import CaptionStatistics, TagPair, TagStatistics
 from lookcloser.data.checking.validation import validate_for_training
-from lookcloser.data.read import parse_columns, read_as_given, read_as_trained, read_data
+from lookcloser.data.read import (
+    parse_columns,
+    read_as_given,
+    read_as_trained,
+    read_data,
+    read_to_score,
+)
 from lookcloser.data.readers import READERS, Reader
 from lookcloser.data.shards.writing import Shards, write_shards
 from lookcloser.data.splits import make_splits
@@ -29,6 +35,7 @@ __all__ = [
     "read_as_given",
     "read_as_trained",
     "read_data",
+    "read_to_score",
     "validate_for_training",
     "write_shards",
 ]

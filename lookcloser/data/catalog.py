@@ -76,6 +76,8 @@ class Catalog:
         notes: Sentences about how the data was understood.
         parents: Of classes in a hierarchy: class or group -> the group above it. Groups at the top
             have no entry; empty where classes have no groups.
+        tables: Of a table layout the tables that were read, by their paths below ``root``.
+        made: The splits that the data does not bring along; "train" is one where it has none.
     """
 
     root: Path
@@ -86,6 +88,8 @@ class Catalog:
     skipped: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     parents: Mapping[str, str] = field(default_factory=dict)
+    made: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:

@@ -19,7 +19,8 @@ from lookcloser.data.readers.tables.finding import has_columns
 from lookcloser.data.splits import make_splits
 
 # Where a model's header has how its data was split, and what; and what its columns were.
-SPLITS, COLUMNS = "splits", "columns"
+SPLITS, COLUMNS, MADE = "splits", "columns", "made"
+_MADE = "Made from a hash of the file names"
 SPLIT_OPTIONS = ("seed", "val_share", "test_share")
 
 
@@ -55,12 +56,10 @@ def read_data(
         catalog.samples, seed=split_seed, val_share=val_share, test_share=test_share
     )
     complete = replace(catalog, samples=samples)
-    given = {*catalog.splits, "train"}
-    made = [split for split in complete.splits if split not in given]
-    if not made:
-        return complete
-    note = f"Made from a hash of the file names (seed {split_seed}): {', '.join(made)}"
-    return replace(complete, notes=(*catalog.notes, note))
+    made = tuple(split for split in complete.splits if split not in catalog.splits)
+    from_names = [split for split in made if split != "train"]
+    notes = [f"{_MADE} (seed {split_seed}): {', '.join(from_names)}"] if from_names else []
+    return replace(complete, notes=(*catalog.notes, *notes), made=made)
 
 
 def read_as_given(
@@ -127,6 +126,32 @@ def read_as_trained(
         skip_missing=skip_missing,
         columns=_stored_columns(path, header) if columns is None else parse_columns(columns),
     )
+
+
+def read_to_score(path: str | Path, header: ModelHeader, *, columns: str | None = None) -> Catalog:
+    """`read_as_trained` for data that a model is scored on.
+
+    A test split is made only where the training made one too. A model whose data brought its test
+    along has seen nothing of any other, so data without splits is all test; and a folder of its
+    training images has no test.
+
+    Args:
+        path: As `read_data` takes it.
+        header: Of the model.
+        columns: As `read_as_trained` takes them.
+
+    Raises:
+        LookcloserError: As `read_data`.
+    """
+    catalog = read_as_trained(path, header, columns=columns)
+    stored = header.provenance.get(SPLITS)
+    made = stored.get(MADE) if isinstance(stored, Mapping) else None
+    if not isinstance(made, list) or "test" in made or "test" not in catalog.made:
+        return catalog
+    split = "test" if "train" in catalog.made else "train"
+    samples = tuple(replace(sample, split=split) for sample in catalog.samples)
+    notes = tuple(note for note in catalog.notes if not note.startswith(_MADE))
+    return replace(catalog, samples=samples, notes=notes, made=())
 
 
 def _stored_columns(path: str | Path, header: ModelHeader) -> dict[str, str] | None:

@@ -12,9 +12,9 @@ from lookcloser.core.errors import UsageError
 from lookcloser.data.catalog import Sample
 
 _SPLITS = {
-    "train": ("train", "training", "trainval"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
+    "train": ("train", "training", "trainval", "trainset"),
+    "val": ("val", "valid", "validation", "validate", "valset", "dev"),
+    "test": ("test", "testing", "testset", "eval", "evaluation"),
 }
 SPLIT_OF = {word: split for split, words in _SPLITS.items() for word in words}
 

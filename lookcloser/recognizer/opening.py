@@ -11,7 +11,7 @@ import torch
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import with_box_rule
-from lookcloser.core.storage.files import is_there, missing_path, own_path
+from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_other
 from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
@@ -40,6 +40,7 @@ def load_run(
             str(path).removeprefix(STOCK), weights=weights, model_kwargs=model_kwargs
         )
         return Recognizer(net, with_box_rule(header, box_rule), device=device)
+    refuse_other(path)
     for option, value in (("weights", weights), ("model_kwargs", model_kwargs)):
         if value not in ("pretrained", None, {}):
             raise UsageError(

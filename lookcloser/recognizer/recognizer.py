@@ -17,7 +17,7 @@ from lookcloser.core.images import ImageSource
 from lookcloser.core.results.audit import Audit
 from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Evaluation, Region
-from lookcloser.data import Catalog, read_as_trained
+from lookcloser.data import Catalog, read_to_score
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.engine import TorchEngine
@@ -351,15 +351,13 @@ class Recognizer(Answerer):
         )
 
     def catalog(self, data: str | Path | Catalog, *, columns: str | None = None) -> Catalog:
-        """A data set for the task of this model, read as `lookcloser.data.read_as_trained` does.
+        """A data set for the task of this model, read as `lookcloser.data.read_to_score` does.
 
         Raises:
             LookcloserError: For one that cannot be read, or is for another task.
         """
         catalog = (
-            data
-            if isinstance(data, Catalog)
-            else read_as_trained(data, self.header, columns=columns)
+            data if isinstance(data, Catalog) else read_to_score(data, self.header, columns=columns)
         )
         if catalog.task != self.header.task:
             raise LookcloserError(

@@ -17,7 +17,7 @@ from lookcloser.core.results import galleries
 from lookcloser.core.results.audit import Audit
 from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Evaluation, Prediction, Sheet, Sight
-from lookcloser.data import Catalog, check_data, read_as_trained
+from lookcloser.data import Catalog, check_data, read_to_score
 from lookcloser.evaluation import evaluate_data
 from lookcloser.inference.derivatives import VIEW
 from lookcloser.report import write_audit, write_report
@@ -76,7 +76,7 @@ def write_report_page(
 ) -> ReportPage:
     """See `Recognizer.report`."""
     out = page_place(recognizer, out, REPORT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
+    catalog = data if isinstance(data, Catalog) else read_to_score(data, recognizer.header)
     # First, as data that cannot be audited should cost no evaluation.
     progress = options.get("progress")
     found = (
@@ -113,7 +113,7 @@ def write_audit_page(
 ) -> AuditPage:
     """See `Recognizer.audit_report`."""
     out = page_place(recognizer, out, AUDIT_FILE)
-    catalog = data if isinstance(data, Catalog) else read_as_trained(data, recognizer.header)
+    catalog = data if isinstance(data, Catalog) else read_to_score(data, recognizer.header)
     found = recognizer.audit(catalog, split, **options)
     about = {key: text for key, text in _about(recognizer, catalog).items() if key != "command"}
     title = f"{catalog.title}: is {recognizer.header.method} right for the right reasons?"

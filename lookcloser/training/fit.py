@@ -29,7 +29,7 @@ from lookcloser.core.sizes import Grid
 from lookcloser.core.storage.atomic import make_folder
 from lookcloser.core.storage.files import own_path
 from lookcloser.data.catalog import Catalog
-from lookcloser.data.read import COLUMNS, SPLIT_OPTIONS, SPLITS
+from lookcloser.data.read import COLUMNS, MADE, SPLIT_OPTIONS, SPLITS
 from lookcloser.data.vocabulary import with_vocabulary
 from lookcloser.models import (
     METHODS,
@@ -135,7 +135,10 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         interpolation=options.interpolation,
     )
     provenance: dict[str, Any] = {
-        SPLITS: {name: getattr(options, name) for name in SPLIT_OPTIONS},
+        SPLITS: {
+            **{name: getattr(options, name) for name in SPLIT_OPTIONS},
+            MADE: list(catalog.made),
+        },
         **({} if options.columns is None else {COLUMNS: options.columns}),
         "seed": options.seed,
         "weights": sources[0] if sources else "none",

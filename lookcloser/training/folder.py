@@ -54,7 +54,10 @@ def read_command(folder: Path) -> str:
 
 def _config_in(folder: Path) -> Any:
     """What config.yaml holds; of a date that is none the reader raises a bare ValueError."""
-    return yaml.safe_load((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    file = folder / CONFIG_FILE
+    if file.exists() and not file.is_file():  # a pipe would be waited for
+        raise OSError(f"{file} is not an ordinary file")
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def write_config(folder: Path, data: str | Path, options: TrainOptions, command: str) -> None:

@@ -138,3 +138,10 @@ def test_names_that_are_no_text(folder):
     (part,) = parts([str(folder)], 9)
     assert any(odd in str(item.source) for item in part.items)
     assert Part.from_json(part.to_json()).digest == part.digest
+
+
+@pytest.mark.parametrize("name", ["shard.tar", "list.txt", "table.csv"])
+def test_pipes_are_not_waited_for(tmp_path, name):
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(LookcloserError, match="not an ordinary file"):
+        found(tmp_path / name)

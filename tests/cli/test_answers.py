@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,7 +121,7 @@ def test_arguments_that_timm_does_not_take(program: Program, image: Path) -> Non
 def test_evaluate_report_and_audit_lead_to_each_other(
     program: Program, run_folder: Path, squares: Path, tmp_path: Path
 ) -> None:
-    evaluated = program("evaluate", run_folder, squares)
+    evaluated = program("evaluate", run_folder, squares, "--split", "train")
     assert words(evaluated)[1] == "report"
     reported = program(*words(evaluated)[1:], "--out", "r.html")
     assert reported.out == "r.html\n"
@@ -131,6 +132,18 @@ def test_evaluate_report_and_audit_lead_to_each_other(
     assert words(audited)[1:] == ["report", str(run_folder), str(squares), "--split", "train"]
     as_json = program("audit", run_folder, squares, "--split", "train", *more, "--json")
     assert json.loads(as_json.out)["classes"]
+
+
+def test_a_split_too_small_for_an_audit_leads_to_boxes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from lookcloser.cli.report import _say_next
+
+    for counts, verb in (([8, 8, 1], "audit"), ([8, 7, 7], "annotate")):
+        per_class = {str(index): {"count": count} for index, count in enumerate(counts)}
+        found: Any = SimpleNamespace(task="classification", split="test", per_class=per_class)
+        _say_next(found, "run", "data", [])
+        assert f"lookcloser {verb} run data --split test" in capsys.readouterr().err
 
 
 def test_evaluate_rates_views(program: Program, run_folder: Path, squares: Path) -> None:

@@ -403,3 +403,9 @@ class TestHeic:
         path.write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 200)
         with pytest.raises(LookcloserError, match=r"pip install 'lookcloser\[heic\]'"):
             load_image(path)
+
+
+def test_an_entry_of_a_folder_is_a_path(tmp_path: Path) -> None:
+    Image.new("RGB", (3, 2)).save(tmp_path / "a.png")
+    (entry,) = os.scandir(tmp_path)
+    assert load_image(entry).size == (3, 2)  # type: ignore[arg-type]

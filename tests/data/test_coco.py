@@ -343,3 +343,10 @@ def test_real_captions_equal_pycocotools(
         for image in theirs.loadImgs(theirs.getImgIds())
     }
     assert catalog.splits == ("train", "val", "test")
+
+
+def test_an_empty_box_is_none(pair: Path) -> None:
+    content = objects(["1.jpg", "2.jpg"], thing(10, 7, 0, 0, 2, 2), thing(20, 90, 0, 0, 2, 2))
+    content["annotations"][0]["bbox"] = []
+    save(pair / "instances.json", content)
+    assert [len(sample.boxes) for sample in read(pair / "instances.json").samples] == [0, 1]

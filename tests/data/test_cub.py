@@ -94,3 +94,21 @@ def test_missing_images_can_be_left_out(root: Path) -> None:
     catalog = read_data(root, skip_missing=True)
     assert len(catalog.samples) == 2
     assert catalog.skipped == ((f"images/{FILES[1]}", "images.txt id 2: not found"),)
+
+
+def test_tabs_between_ids_and_values(root: Path) -> None:
+    before = cub.read(root, skip_missing=False).samples
+    for name, text in TEXTS.items():
+        lines = (line.partition(" ") for line in text.splitlines())
+        (root / name).write_text("".join(f"{key}\t{value}\n" for key, _, value in lines))
+    after = cub.read(root, skip_missing=False).samples
+    assert [(s.name, s.labels, s.split, s.boxes) for s in after] == [
+        (s.name, s.labels, s.split, s.boxes) for s in before
+    ]
+
+
+def test_two_ids_of_one_name_are_said(root: Path) -> None:
+    (root / "classes.txt").write_text("1 001.Wren\n2 002.Wren\n")
+    catalog = cub.read(root, skip_missing=False)
+    assert catalog.names == ("Wren",)
+    assert catalog.notes == ("Several ids of one name, read as one class: 'Wren'",)

@@ -59,14 +59,14 @@ def test_a_file_that_is_no_table(write: Any) -> None:
     path = write("cat.jpg") / "cat.jpg"
     assert error_of(path) == (
         f"{path}: not a list of images with labels or captions. Allowed: a folder, a table (.csv, "
-        ".tsv, .jsonl, .xlsx), COCO's .json, or captions in the form of Flickr8k."
+        ".tsv, .tab, .jsonl, .ndjson, .json, .xlsx), COCO's .json, or captions in the form of "
+        "Flickr8k."
     )
 
 
 def test_data_sets_further_down_are_offered(write: Any) -> None:
-    root = write("birds/train/a/1.jpg", "birds/train/b/1.jpg", "cars/train/a/1.jpg")
-    (root / "tags.d").mkdir()
-    (root / "tags.d" / "t.csv").write_text("image,labels\n../1.jpg,a\n")
+    root = write("birds/train/a/1.jpg", "birds/train/b/1.jpg", "cars/train/a/1.jpg", "tags.d/1.jpg")
+    (root / "tags.d" / "t.csv").write_text("image,labels\n1.jpg,a\n")
     assert (
         "a folder of one or more. Give one of its folders: 'birds' (class folders), 'cars' (class "
         "folders), 'tags.d' (table). Layouts" in error_of(root)

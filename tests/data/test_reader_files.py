@@ -46,6 +46,16 @@ def test_paths_outside(listed: str) -> None:
         inside(Path("/data/birds"), listed, "t")
 
 
+@pytest.mark.parametrize(
+    "listed", ["/content/drive/im/a.jpg", "../input/a.png", "D:\\birds\\a.jpg", "../a%2ejpg"]
+)
+def test_a_path_of_another_computer_says_what_is_here(tmp_path: Path, listed: str) -> None:
+    (tmp_path / "im").mkdir()
+    (tmp_path / "im" / "a.jpg").touch()
+    with pytest.raises(LookcloserError, match=r"'im/a\.jpg' is there: list it so"):
+        inside(tmp_path, listed, "t")
+
+
 def test_missing_files_are_counted_and_the_first_is_named(tmp_path: Path) -> None:
     (tmp_path / "1").touch()
     (tmp_path / "other.jpg").touch()
@@ -90,6 +100,7 @@ def test_entities_in_annotations_are_refused_before_parsing(tmp_path: Path) -> N
         ("ab\r\nä".encode("utf-16-le"), "ab\nä", False),
         ("ab\r\nä".encode("utf-16-be"), "ab\nä", False),
         (b"M\xfcnchen \x80", "München €", True),
+        ("ab\nä".encode("utf-32"), "ab\nä", False),
         (b"", "", False),
     ],
 )
@@ -102,7 +113,7 @@ def test_text_of_every_usual_kind(content: bytes, text: str, guessed: bool) -> N
 
 @pytest.mark.parametrize(
     "content",
-    [b"a\0b", b"a" * 200 + b"\0", "ab".encode("utf-32"), b"\xff\xd8\xff\xe0\x00\x10JFIF",
+    [b"a\0b", b"a" * 200 + b"\0", b"\xff\xfe\0\0a\0", b"\xff\xd8\xff\xe0\x00\x10JFIF",
      b"\xff\xfe" + b"\xd8" * 3 + b"\0", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", b"\xff\x81"],
 )  # fmt: skip
 def test_what_is_no_text(content: bytes) -> None:

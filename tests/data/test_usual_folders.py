@@ -129,6 +129,49 @@ class TestTrees:
         assert "Layouts that are recognized" in error_of(root)
 
 
+class TestAroundTheClasses:
+    def test_one_folder_around_all_is_no_group(self, write: Any) -> None:
+        catalog = read_data(write(*(f"archive/{c}/{i}.jpg" for c in "ab" for i in range(2))))
+        assert (catalog.names, catalog.parents) == (("a", "b"), {})
+
+    def test_groups_below_it_are(self, write: Any) -> None:
+        names = (f"archive/{c}/{i}.jpg" for c in ("x/a", "y/b") for i in range(2))
+        assert read_data(write(*names)).parents == {"a": "archive/x", "b": "archive/y"}
+
+    def test_classes_named_after_a_split_are_said(self, write: Any) -> None:
+        names = (f"{c}/{i}.jpg" for c in ("training_real", "training_fake") for i in range(3))
+        notes = read_data(write(*names)).notes
+        said = "Named after a split, but read as classes: 'training_fake', 'training_real'"
+        assert said in notes
+
+    @pytest.mark.parametrize("place", ["top", "top/archive"])
+    def test_data_sets_further_down_are_named(self, write: Any, place: str) -> None:
+        kinds = [f"{kind}/{c}" for kind in ("color", "gray") for c in ("apple", "grape")]
+        root = write(*(f"{place}/{kind}/{i}.jpg" for kind in kinds for i in range(2)))
+        assert f"Give one of its folders: '{place}/color' (class folders), " in error_of(root)
+
+
+class TestTablesApart:
+    @pytest.mark.parametrize("folder", ["annotations", "labels", "csv"])
+    def test_a_table_in_a_folder_beside_the_images(self, write: Any, folder: str) -> None:
+        root = write(*(f"images/{i}.jpg" for i in range(4)))
+        text(
+            root / folder / "t.csv",
+            "file,kind\n" + "".join(f"{i},{'ab'[i % 2]}\n" for i in range(4)),
+        )
+        for given in (root, root / folder / "t.csv"):
+            catalog = read_data(given)
+            assert (catalog.names, len(catalog.samples)) == (("a", "b"), 4)
+
+    def test_one_for_each_split(self, write: Any) -> None:
+        root = write(*(f"images/{s}/{i}.jpg" for s in ("train", "test") for i in range(4)))
+        for split in ("train", "test"):
+            rows = "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(4))
+            text(root / "labels" / f"{split}.csv", f"image,label\n{rows}")
+        found = {sample.name: sample.split for sample in read_data(root, val_share=0).samples}
+        assert found == {f"images/{s}/{i}.jpg": s for s in ("train", "test") for i in range(4)}
+
+
 class TestAPartGivenAlone:
     def test_a_folder_named_test_is_all_test(self, write: Any) -> None:
         root = write(*(f"{s}/{c}/{i}.jpg" for s in ("train", "test") for c in "ab" for i in "1234"))
@@ -166,6 +209,24 @@ class TestAnnotationsBesideImages:
         )
         sample = next(s for s in catalog.samples if "photo 1" in s.name)
         assert (sample.labels, sample.boxes) == (("b",), (("b", (0.0, 0.0, 5.0, 4.0)),))
+
+    def test_in_a_folder_of_a_folder(self, write: Any) -> None:
+        root = write("images/1.jpg", "images/2.jpg")
+        for i in "12":
+            text(root / f"annotations/xmls/{i}.xml", XML.format("cat"))
+        assert {s.name for s in read_data(root).samples} == {"images/1.jpg", "images/2.jpg"}
+
+    def test_the_image_that_an_annotation_names(self, write: Any) -> None:
+        root = write("img1.jpg", "img2.jpg")
+        for i in "12":
+            named = XML.format("cat").replace(">", f"><filename>img{i}.jpg</filename>", 1)
+            text(root / f"note{i}.xml", named)
+        assert {s.name for s in read_data(root).samples} == {"img1.jpg", "img2.jpg"}
+
+    def test_annotations_apart_from_any_image_offer_no_folder(self, write: Any) -> None:
+        root = write("pics/1.jpg")
+        text(root / "boxes" / "1.xml", XML.format("cat"))
+        assert "'boxes' (labelImg)" not in error_of(root)
 
     def test_images_without_one_are_said(self, write: Any) -> None:
         root = write("0.jpg", "1.jpg")

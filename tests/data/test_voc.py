@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,46 @@ def test_an_annotation_that_is_nested_deeply_does_no_harm(year: Path) -> None:
     depth = 80_000
     (year / "Annotations/2.xml").write_text("<a>" * depth + "</a>" * depth)
     assert read(year).samples[1].labels == ()
+
+
+@pytest.mark.parametrize("folder", ["ImageSets", "ImageSets/Segmentation", "ImageSets/Layout"])
+@pytest.mark.parametrize("name", ["train", "training", "TRAIN"])
+def test_lists_in_other_places_are_read_too(year: Path, folder: str, name: str) -> None:
+    shutil.rmtree(year / "ImageSets")
+    (year / folder).mkdir(parents=True)
+    (year / folder / f"{name}.txt").write_text("1\n2\n")
+    (year / folder / "test.txt").write_text("3\n")
+    found = {sample.name[-5]: sample.split for sample in read_data(year, val_share=0).samples}
+    assert found == {"1": "train", "2": "train", "3": "test"}
+
+
+@pytest.mark.parametrize("line", ["JPEGImages/{}.jpg", "VOC2007\\JPEGImages\\{}.jpg"])
+def test_lists_of_paths(year: Path, line: str) -> None:
+    lists(year, train=f"{line.format(1)} {line.format(2)}")
+    train = [sample.name for sample in read_data(year, val_share=0).split("train")]
+    assert train == ["JPEGImages/1.jpg", "JPEGImages/2.jpg"]
+
+
+def test_lists_that_lead_to_no_annotation_are_said(year: Path) -> None:
+    shutil.rmtree(year / "ImageSets")
+    lists(year, train="x1 x2")
+    with pytest.raises(LookcloserError, match=r"no annotation in Annotations for 2 listed images"):
+        read_data(year)
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-1", "GB2312", "UTF-16", "windows-1251"])
+def test_annotations_in_the_encoding_that_they_declare(year: Path, encoding: str) -> None:
+    name = {"ISO-8859-1": "grün", "windows-1251": "кот"}.get(encoding, "红")
+    text = f'<?xml version="1.0" encoding="{encoding}"?>\n<annotation>{thing(name)}</annotation>'
+    (year / "Annotations" / "1.xml").write_bytes(text.encode(encoding))
+    assert name in read_data(year).names
+
+
+@pytest.mark.parametrize("encoding", ["utf-7", "nonsense", "rot13", "idna"])
+def test_encodings_that_could_hide_something_are_not_believed(year: Path, encoding: str) -> None:
+    text = f'<?xml version="1.0" encoding="{encoding}"?><annotation>{thing("a")}</annotation>'
+    (year / "Annotations" / "1.xml").write_text(text)
+    assert "a" in read_data(year).names  # read as UTF-8
+    (year / "Annotations" / "1.xml").write_text(text.replace("<annotation>", "<!DOCTYPE x><a>"))
+    with pytest.raises(LookcloserError, match="document types"):
+        read_data(year)

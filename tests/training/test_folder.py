@@ -210,3 +210,10 @@ def test_a_file_of_the_users_called_latest_stays(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     point_latest(tmp_path / "run")
     assert (tmp_path / "latest").read_text() == "mine"
+
+
+def test_a_pipe_in_the_place_of_the_options_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / CONFIG_FILE)
+    with pytest.raises(LookcloserError, match="not an ordinary file"):
+        read_config(tmp_path)
+    assert read_command(tmp_path) == ""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lookcloser.batch.predicting import Share
 
 EVERY = 30.0  # seconds between two lines where there is no terminal
-SKIPPED = 3
+FAILED, SKIPPED = 1, 3
 
 
 def answer_all(
@@ -57,14 +57,14 @@ def answer_all(
     with progress("Answering") as told:
         result = predict_source(job, sources, **where, progress=told)
     before = f", {result.resumed:,} of them before" if result.resumed else ""
-    printing.say(f"{count(result.images, 'image')} answered{before}")
+    printing.say(f"{count(result.images - result.failed, 'image')} answered{before}")
     if result.failed:
         printing.say(f"{result.failed:,} of {count(result.images, 'image')} could not be read")
     if not result.complete:
         printing.say(f"Share {share.number} of {share.of} is done; others are not yet")
     printing.print_path(result.out)
     if result.failed:
-        raise typer.Exit(SKIPPED)
+        raise typer.Exit(SKIPPED if result.failed < result.images else FAILED)
 
 
 def read_spread(

@@ -106,12 +106,19 @@ def print_json(value: Any) -> None:
     except ValueError:
         value = _finite(value)
         text = json.dumps(value, ensure_ascii=False, indent=2)
+    # Signs that no terminal should obey stand in strings, and JSON can spell them too.
+    text = "\n".join(map(_printable_json, text.split("\n")))
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2)
     typer.echo(text)
+
+
+def _printable_json(line: str) -> str:
+    shown = (json.dumps(sign)[1:-1] if printable(sign) != sign else sign for sign in line)
+    return line if printable(line) == line else "".join(shown)
 
 
 def _finite(value: Any) -> Any:

@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
     from lookcloser.data import Catalog
@@ -56,9 +57,18 @@ ScoredSplit = Annotated[
 
 
 def scored_split(catalog: Catalog, asked: str | None) -> str:
-    """The split to score: as asked, else test, else the one that is there, which is said."""
+    """The split to score: as asked, else test, else the one that is there.
+
+    What is not plain is said: another split than test, and one that the data does not bring along.
+    """
     if asked is None and catalog.scored != "test":
         printing.say(f"No split 'test' in the data: taking '{catalog.scored}'")
+    elif asked is None and "test" in catalog.made:
+        chosen, every = len(catalog.split("test")), count(len(catalog.samples), "image")
+        printing.say(
+            f"No split in the data: taking '{catalog.scored}', {chosen:,} of {every} chosen by "
+            "their names as in training; --split all takes every image"
+        )
     return asked or catalog.scored
 
 

@@ -6,7 +6,6 @@ bounded, and nothing but ordinary files is handed on. Its parser of a single hea
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 import tarfile
@@ -44,10 +43,10 @@ def members(archive: str | Path) -> Iterator[Packed]:
     """
     path = Path(archive)
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
+            raise LookcloserError(f"{path}: not an ordinary file")
         with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise LookcloserError(f"{path}: not an ordinary file")
             yield from _members(path, file, status.st_size)
     except OSError as error:
         raise LookcloserError(f"{path}: cannot be read: {error.strerror}") from error

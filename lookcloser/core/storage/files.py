@@ -6,8 +6,9 @@ import glob
 import importlib.util
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, close_matches
@@ -58,11 +59,21 @@ def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserEr
 
 
 def refuse_url(source: str | Path) -> None:
-    """Raise a `LookcloserError` if ``source`` is a URL: nothing is downloaded unasked."""
+    """Raise a `LookcloserError` if ``source`` is a URL: nothing is downloaded unasked.
+
+    Or if it is no path at all.
+    """
+    refuse_other(source)
     if isinstance(source, str) and _URL.match(source):
         raise LookcloserError(
             f"{source}: URLs are not read", fix="Download it first and give the file"
         )
+
+
+def refuse_other(source: object) -> None:
+    """Raise a `LookcloserError` for what is no path, such as None or an open file."""
+    if not isinstance(source, str | os.PathLike):
+        raise LookcloserError(f"{type(source).__name__}: not a path", allowed="A str or a Path")
 
 
 def is_image_name(name: str) -> bool:
@@ -198,11 +209,38 @@ def _expand(source: str | Path) -> list[Path]:
         return [path]  # of a link that leads nowhere, reading says so
     if not glob.has_magic(str(path)):
         raise missing_path(source)
-    matches = (Path(match) for match in sorted(glob.glob(str(path), recursive=True)))
-    images = [match for match in matches if match.is_file() and is_image_name(match.name)]
+    matches = (Path(match) for match in sorted(_glob(str(path))))
+    # Links that lead nowhere too: reading says so.
+    images = [match for match in matches if is_image_name(match.name) and not match.is_dir()]
     if not images:
         raise LookcloserError(f"{source}: no image matches this pattern")
     return images
+
+
+def _glob(pattern: str) -> Iterator[str]:
+    """What a pattern stands for; behind ``**`` each folder is entered once, as `walk_files` does.
+
+    Folders that link to each other have no end otherwise.
+    """
+    before, _, after = pattern.partition("**")
+    if "**" not in pattern.split(os.sep) or (before and not before.endswith(os.sep)):
+        yield from glob.iglob(pattern)
+        return
+    wanted = ("**", *filter(None, after.split(os.sep)))
+    for folder in glob.iglob(before) if before else (".",):
+        if os.path.isdir(folder):
+            names = (name for name in walk_files(folder) if _fits(name.split("/"), wanted))
+            yield from (os.path.join(before and folder, name) for name in names)
+
+
+def _fits(names: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Whether a path is one of a pattern, both in parts; ``**`` is any number of folders."""
+    if not wanted:
+        return not names
+    if wanted[0] == "**":
+        rest = wanted[1:] or ("*",)
+        return any(_fits(names[first:], rest) for first in range(len(names)))
+    return bool(names) and fnmatchcase(names[0], wanted[0]) and _fits(names[1:], wanted[1:])
 
 
 def _ends(path: str, suffixes: tuple[str, ...]) -> bool:

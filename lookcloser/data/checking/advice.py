@@ -21,17 +21,22 @@ from lookcloser.core.storage.files import (
 )
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.readers import READERS, Reader
-from lookcloser.data.readers.files import is_regular, read_head
+from lookcloser.data.readers.files import read_head
 from lookcloser.data.readers.folders import split_of
-from lookcloser.data.readers.tables.columns import image_column
-from lookcloser.data.readers.tables.delimited import is_table_name, read_columns
+from lookcloser.data.readers.tables.columns import has_answer, image_column, likely_answer
+from lookcloser.data.readers.tables.delimited import is_table_name, read_columns, read_table
 
 _FEW = 50
 _MANY = 2000
+_DEEPEST = 3
 _OWN_FOLDERS = (
     "Put the images of each class in a folder of its own, or list them in a table labels.csv with "
     "columns image,label"
 )
+_SEPARATORS = re.compile(r"[\s,;|]+")
+_UNREAD_FORMS = (".arrow", ".feather", ".ods", ".parquet", ".xls")
+# CelebA has two lines above the first image.
+_FIRST_LINES = 4
 # "cat.0.jpg", "cat_12.png", "cat (3).jpg"
 _NUMBERED = re.compile(r"([^\W\d_][\w -]*?)[ ._(-]*\d+\)?\.[A-Za-z0-9]+")
 
@@ -55,11 +60,23 @@ def first_reader(root: Path) -> Reader | None:
 
 
 def inner_data_sets(root: Path) -> str | None:
-    """Which subfolders are data sets by themselves, as advice."""
-    names = subfolders(root)[:_FEW]
-    readers = ((name, first_reader(root / name)) for name in names)
-    readable = [f"'{name}' ({reader.layout})" for name, reader in readers if reader is not None]
-    return f"Give one of its folders: {', '.join(readable)}" if readable else None
+    """Which folders below are data sets by themselves, as advice.
+
+    Those nearest to ``root``, and no lists without images: these need the folder above.
+    """
+    level = [""]
+    for _ in range(_DEEPEST):
+        level = [
+            f"{above}/{name}" if above else name
+            for above in level
+            for name in subfolders(root / above)[:_FEW]
+            if any(walk_images(root / above / name))
+        ][:_FEW]
+        readers = ((place, first_reader(root / place)) for place in level)
+        readable = [f"'{place}' ({reader.layout})" for place, reader in readers if reader]
+        if readable:
+            return f"Give one of its folders: {', '.join(readable)}"
+    return None
 
 
 def yolo_signs(root: Path) -> str | None:
@@ -125,13 +142,15 @@ def _table(root: Path) -> tuple[str, str] | None:
         return None
     path = root / tables[0].split(" (columns ")[0]
     columns = read_columns(path)
+    if not columns:
+        return f"a table that cannot be read ({_why_unread(path)})", "Save it as CSV in UTF-8"
     if any(map(is_image_name, columns)):
         return (
             f"a table whose first line is no header but an image ({', '.join(columns[:8])})",
             f"Write a line of names above it in {path.name}, such as image,label",
         )
     image = image_column(columns) or (columns[0] if columns else "NAME")
-    other = next((column for column in columns if column != image), "NAME")
+    other = likely_answer(read_table(path), [column for column in columns if column != image])
     return (
         f"a table without known columns for images and labels: {', '.join(tables)}",
         f"Say what they are, such as --columns image={image},label={other}, or rename them to "
@@ -139,21 +158,52 @@ def _table(root: Path) -> tuple[str, str] | None:
     )
 
 
+def _why_unread(table: Path) -> str:
+    try:
+        read_table(table)
+    except LookcloserError as error:
+        return error.what
+    return f"{table}: it has no header"
+
+
 def _lists(root: Path) -> tuple[str, str] | None:
-    """Lines of an image and its class without a header, as old benchmarks have them."""
-    with os.scandir(root) as entries:
-        names = sorted(e.name for e in entries if e.name.lower().endswith(".txt"))
-    for name in names[:_FEW]:
-        if is_regular(root / name):
-            first = read_head(root / name, 500).decode("utf-8", "replace").splitlines()[:1]
-            words = re.split(r"[\s,;]+", first[0].strip()) if first else []
-            if len(words) > 1 and is_image_name(words[0]):
-                return (
-                    f"a list of images without a header ({name}: '{' '.join(words[:4])}')",
-                    f"Write it as a table, such as {Path(name).stem}.csv with a first line "
-                    "image,label and commas between",
-                )
+    """Lines of an image and its class, as old benchmarks have them, and tables of other forms."""
+    for name in other_lists(root):
+        if not name.lower().endswith(".txt"):
+            return f"a table in a form that is not read ({name})", "Save it as CSV"
+        first = _first_lines(root / name)
+        if image_column(re.split(_SEPARATORS, first[0].lower())):
+            fix = f"Name it {Path(name).stem}.csv"
+            return f"a table that is not called so ({name}: '{first[0][:60]}')", fix
+        line = next(line for line in first if is_image_name(re.split(_SEPARATORS, line)[0]))
+        return (
+            f"a list of images without a header ({name}: '{line[:60]}')",
+            f"Write it as a table, such as {Path(name).stem}.csv with a first line "
+            "image,label and commas between",
+        )
     return None
+
+
+def other_lists(root: Path) -> list[str]:
+    """Files directly in a folder that list images, or may, in a form that is not read."""
+    with os.scandir(root) as entries:
+        names = sorted(e.name for e in entries if not is_hidden(e.name) and leads_to_file(e))
+    tables = [name for name in names if name.lower().endswith(_UNREAD_FORMS)]
+    texts = [name for name in names if name.lower().endswith(".txt")][:_FEW]
+    return tables + [name for name in texts if _lists_images(_first_lines(root / name))]
+
+
+def _first_lines(path: Path) -> list[str]:
+    lines = read_head(path, 2000).decode("utf-8", "replace").splitlines()
+    return [line.strip() for line in lines if line.strip()][:_FIRST_LINES]
+
+
+def _lists_images(lines: list[str]) -> bool:
+    """Whether a line is an image and something else, or the first a header of a table."""
+    rows = [re.split(_SEPARATORS, line) for line in lines]
+    header = [word.lower() for word in rows[0]] if rows else []
+    is_header = len(header) > 1 and image_column(header) is not None and has_answer(header)
+    return is_header or any(len(row) > 1 and is_image_name(row[0]) for row in rows)
 
 
 def _named_files(root: Path) -> tuple[str, str] | None:
@@ -235,4 +285,4 @@ def beside(root: Path) -> Iterator[str]:
     signs = yolo_signs(root)
     if signs:
         yield f"{signs} (YOLO) are not read"
-    yield from (f"{table} is not read" for table in unread_tables(root))
+    yield from (f"{table} is not read" for table in (*unread_tables(root), *other_lists(root)))

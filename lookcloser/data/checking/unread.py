@@ -18,13 +18,30 @@ from lookcloser.core.storage.files import (
 from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import unread_tables, yolo_signs
-from lookcloser.data.readers.folders import MASKS
+from lookcloser.data.readers.files import read_head
+from lookcloser.data.readers.folders import LAYOUT, MASKS
 
 _MOST_FILES = 1_000_000
+_MOST_LOOKED_AT = 1000
+_IMAGE_SIGNS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 # What stands beside images on purpose; everything else may have been meant as an image.
 _COMPANIONS = frozenset(
     {"", ".bib", ".cfg", ".csv", ".db", ".doc", ".docx", ".gz", ".html", ".ini", ".ipynb", ".json"}
-    | {".jsonl", ".license", ".log", ".mat", ".md", ".npy", ".pdf", ".pkl", ".py", ".rst", ".tar"}
+    | {
+        ".jsonl",
+        ".ndjson",
+        ".tab",
+        ".license",
+        ".log",
+        ".mat",
+        ".md",
+        ".npy",
+        ".pdf",
+        ".pkl",
+        ".py",
+        ".rst",
+        ".tar",
+    }
     | {".toml", ".tsv", ".txt", ".url", ".xlsx", ".xml", ".yaml", ".yml", ".zip"}
 )
 
@@ -56,8 +73,19 @@ def _sentences(catalog: Catalog) -> Iterator[str]:
             f"{count(odd.total(), 'file')} that {are} no image this program reads "
             f"({', '.join(sorted(odd))}){heic}"
         )
-    if catalog.layout != "class folders":
+    if catalog.tables:
+        own = (table for table in unread_tables(root) if table.split(" (columns ")[0] not in
+               catalog.tables)  # fmt: skip
+        yield from (f"{table} is not read" for table in own)
+    nameless = [path for path in others if not os.path.splitext(path)[1]][:_MOST_LOOKED_AT]
+    hidden = [path for path in nameless if read_head(root / path, 16).startswith(_IMAGE_SIGNS)]
+    if hidden:
+        yield f"Not read, as their names have no ending such as .jpg: {some(hidden, 'image')}"
+    if catalog.layout != LAYOUT:
         return
+    boxes = [path for path in others if path.lower().endswith(".xml")]
+    if boxes and not any(sample.boxes for sample in catalog.samples):
+        yield f"Not read beside class folders: {count(len(boxes), 'annotation')} (.xml)"
     empty = list(_empty_folders(root))
     if empty:
         yield f"{count(len(empty), 'folder')} without images: {named(empty)}"

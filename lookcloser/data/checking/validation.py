@@ -9,6 +9,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import beside
+from lookcloser.data.readers.folders import LAYOUT as FOLDERS
 from lookcloser.data.splits import SPLIT_OF
 
 
@@ -45,7 +46,7 @@ def obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
 def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
     root, counts = catalog.root, catalog.counts()
     if len(catalog.names) < 2:
-        meant = list(beside(root)) if root.is_dir() else []
+        meant = list(beside(root)) if catalog.layout == FOLDERS and root.is_dir() else []
         yield LookcloserError(
             f"{root}: one class only ({named(catalog.names)}), there is nothing to tell apart",
             fix="; ".join(meant)

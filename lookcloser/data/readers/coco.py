@@ -179,7 +179,7 @@ def _add_box(
 ) -> None:
     """Turn [x, y, width, height] into corners, where there is a box of one object."""
     given = annotation.get("bbox")
-    if given is None:
+    if given is None or given == []:
         return
     try:
         x, y, width, height = map(float, given if isinstance(given, list) else ())

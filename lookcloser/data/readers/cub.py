@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -58,6 +59,12 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     used = {row.sample.labels[0] for row in rows}
     every = dict.fromkeys(names.values())
     unused = [name for name in every if name not in used]
+    notes = [f"Classes without an image are left out: {named(unused)}"] if unused else []
+    ids: dict[str, set[str]] = defaultdict(set)
+    for key in images:
+        ids[names[labels[key]]].add(labels[key])
+    shared = [name for name, keys in ids.items() if len(keys) > 1]
+    notes += [f"Several ids of one name, read as one class: {named(shared)}"] if shared else []
     return Catalog(
         root=root,
         layout="CUB-200-2011",
@@ -65,7 +72,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         names=tuple(name for name in every if name in used),
         samples=samples,
         skipped=skipped,
-        notes=(f"Classes without an image are left out: {named(unused)}",) if unused else (),
+        notes=tuple(notes),
         parents=_parents(root / _TREE, names),
     )
 
@@ -79,9 +86,8 @@ def _parents(path: Path, names: Mapping[str, str]) -> dict[str, str]:
 
 def _pairs(path: Path) -> dict[str, str]:
     """Lines of "key value" in order; the value may hold spaces."""
-    lines = (line.strip() for line in read_text(path).splitlines())
-    pairs = (line.partition(" ") for line in lines if line)
-    return {key: value.strip() for key, _, value in pairs}
+    pairs = (line.split(None, 1) for line in read_text(path).splitlines() if line.strip())
+    return {key: value[0].strip() if value else "" for key, *value in pairs}
 
 
 def _box(text: str, key: str) -> Box:

@@ -12,9 +12,11 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from lookcloser.core.errors import LookcloserError
@@ -32,6 +34,11 @@ _MAT_SECONDS = 60
 _MOST_SOUGHT = 100_000
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DRIVE = re.compile(r"[A-Za-z]:/")
+_XML_ENCODING = re.compile(rb"\s*<\?xml[^>]*encoding=[\"']([A-Za-z0-9_.-]{1,40})[\"']")
+# Encodings in which ASCII is ASCII, so that what is looked for is found.
+_ONE_OF_TEXT = re.compile(
+    r"(iso-?8859|latin|windows-|cp\d|gb|big5|shift_jis|euc|koi8)", re.IGNORECASE
+)
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
@@ -62,13 +69,12 @@ def inside(root: Path, listed: str, where: str) -> tuple[str, Path]:
         name = posixpath.relpath(name, root.absolute().as_posix())
     drive = _DRIVE.match(name)
     if drive or name in (".", "..") or name.startswith("../") or "\0" in name:
-        base = posixpath.basename(name)
-        there = (root / base).is_file() if "\0" not in name else False
         wrong = "a path of another computer" if drive else f"outside of {root}"
+        there = _called_alike(root, name)
         raise LookcloserError(
             f"{where}: '{listed}' is {wrong}",
             allowed="Paths relative to that folder and below it",
-            fix=f"'{base}' is there: list it so" if there else None,
+            fix=f"'{there}' is there: list it so" if there else None,
         )
     return name, root / name
 
@@ -105,13 +111,22 @@ def _is_file(source: object) -> bool:
 
 def _elsewhere(root: Path, name: str) -> str:
     """What is called nearly so, elsewhere or with another ending: "; 'images/0.jpg' is there"."""
-    stem = posixpath.splitext(posixpath.basename(name))[0].casefold()
-    files = islice(walk_images(root), _MOST_SOUGHT)
-    alike = (f for f in files if posixpath.splitext(posixpath.basename(f))[0].casefold() == stem)
-    found = next(alike, None)
+    found = _called_alike(root, name)
     if found is None and not any(walk_images(root)):
         return f"; there are no images in {root}"
     return f"; '{found}' is there" if found else ""
+
+
+def _called_alike(root: Path, name: str) -> str | None:
+    """The image below ``root`` that is called like the last part of a path."""
+
+    def stem(path: str) -> str:
+        return posixpath.splitext(posixpath.basename(unquote(path)))[0].casefold()
+
+    with suppress(OSError):  # what was looked for is said without it
+        files = islice(walk_images(root), _MOST_SOUGHT)
+        return next((file for file in files if stem(file) == stem(name)), None)
+    return None
 
 
 def is_regular(path: Path) -> bool:
@@ -165,7 +180,7 @@ def read_text(path: Path, limit: int = _MAX_TEXT) -> str:
 
 
 def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
-    """Text in UTF-8, UTF-16 or, where it is neither, Windows-1252; and a note about the last.
+    """Text in UTF-8, UTF-16, UTF-32 or else Windows-1252; and a note about the last.
 
     Raises:
         LookcloserError: If it is no text in any of them.
@@ -190,7 +205,9 @@ def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
 
 
 def _unicode_form(content: bytes) -> str:
-    """UTF-16 by its mark or by the zeros beside the first two signs, else UTF-8."""
+    """UTF-16 or 32 by its mark or UTF-16 by zeros beside the first two signs, else UTF-8."""
+    if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     zeros = [byte == 0 for byte in content[:4]]
@@ -256,13 +273,24 @@ def read_xml(path: Path) -> ElementTree.Element:
         LookcloserError: If the file is larger than 1 MiB, declares entities (which can be made to
             fill the memory), or is not XML.
     """
-    text = read_text(path, _MAX_XML)
+    text = _xml_text(read_bytes(path, _MAX_XML), path)
     if "<!" in text.replace("<!--", ""):
         raise LookcloserError(f"{path}: document types and entities are not read")
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
         raise LookcloserError(f"{path}: not an annotation with boxes: {error}") from error
+
+
+def _xml_text(content: bytes, path: Path) -> str:
+    """The text of an XML file without its first line, which may declare an encoding."""
+    declared = _XML_ENCODING.match(content)
+    name = declared[1].decode() if declared else ""
+    try:
+        text = content.decode(name) if _ONE_OF_TEXT.match(name) else decode_text(content, path)[0]
+    except (UnicodeDecodeError, LookupError) as error:
+        raise LookcloserError(f"{path}: not text in {name}", fix="Save it as UTF-8") from error
+    return re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
 
 
 def corners(box: ElementTree.Element, path: Path) -> Box:

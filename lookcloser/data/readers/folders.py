@@ -8,10 +8,9 @@ classes.
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
@@ -24,20 +23,18 @@ from lookcloser.core.storage.files import (
 )
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.readers.tables.places import named_split, without_split
+from lookcloser.data.readers.tables.places import (
+    ROLES,
+    is_part,
+    named_split,
+    without_split,
+    words_of,
+)
 from lookcloser.data.splits import SPLIT_OF
 
+LAYOUT = "class folders"
 MASKS = "masks"  # a folder that repeats the others, with a mask for each image
 
-# What a folder of one kind of file is called, in words: such a folder is no class.
-_ROLES = frozenset(
-    {"annotation", "annotations", "anns", "bbox", "bboxes", "boxes", "csv", "data", "dataset"}
-    | {"datasets", "folder", "gt", "ground", "truth", "groundtruth", "image", "images", "img"}
-    | {"imgs", "input", "jpeg", "jpegimages", "jpegs", "jpg", "json", "label", "labels", "mask"}
-    | {"masks", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "raw", "sample"}
-    | {"samples", "seg", "segmentation", "segmentations", "set", "split", "splits", "xml", "all"}
-    | {"pred", "preds", "prediction", "predictions", "unlabeled", "unlabelled"}
-)
 _DEEPEST = 6
 
 
@@ -87,7 +84,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     parents = _parents(labels)
     return Catalog(
         root,
-        "class folders",
+        LAYOUT,
         "classification",
         names,
         samples,
@@ -106,9 +103,11 @@ def _notes(root: Path, names: Sequence[str], parents: dict[str, str]) -> Iterato
             f"Folders in folders: the {count(len(names), 'class')} are the lowest ones, in "
             f"{count(len(groups), 'group')} ({named(groups)})"
         )
-    parts = [name for name in names if _is_part(name)]
+    parts = [name for name in names if is_part(name)]
     if parts:
         yield f"Named like a part of a data set, but read as a class: {named(parts)}"
+    elif all(named_split(name) for name in names):
+        yield f"Named after a split, but read as classes: {named(names)}"
 
 
 def _images_below(root: Path, folder: str) -> Iterator[tuple[str, Path]]:
@@ -129,14 +128,24 @@ def _labels(leaves: set[str]) -> dict[str, str]:
 
 
 def _parents(labels: dict[str, str]) -> dict[str, str]:
-    """Class or group -> the group above it, "" at the top; none where there are no groups."""
+    """Class or group -> the group above it, "" at the top; none where there are no groups.
+
+    A folder that all classes are in is what an archive was unpacked to, and no group.
+    """
     parents: dict[str, str] = {}
+    around = _levels_of_all([leaf.split("/")[:-1] for leaf in labels])
     for leaf, label in labels.items():
         *above, _ = leaf.split("/")
-        if above:
-            groups = ["/".join(above[: number + 1]) for number in range(len(above))]
+        if above[around:]:
+            groups = ["/".join(above[: number + 1]) for number in range(around, len(above))]
             parents |= dict(zip((*groups, label), ("", *groups), strict=True))
     return parents
+
+
+def _levels_of_all(groups: Sequence[Sequence[str]]) -> int:
+    """How many folders, from the top, all classes share."""
+    levels = zip(*groups, strict=False)
+    return sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
 
 
 def _split_folders(root: Path) -> dict[str, str]:
@@ -151,7 +160,7 @@ def _split_folders(root: Path) -> dict[str, str]:
         if split is None:
             continue
         inner = subfolders(root / name)
-        wrapped = len(inner) == 1 and (inner[0] == name or _is_part(inner[0]))
+        wrapped = len(inner) == 1 and (inner[0] == name or is_part(inner[0]))
         if wrapped and not _holds_images(root / name):
             place = f"{name}/{inner[0]}"
             if not _holds_images(root / place) and _class_folders(root / place):
@@ -172,22 +181,12 @@ def split_of(name: str, beside: Sequence[str] = ()) -> str | None:
     split = named_split(name)
     if split is None:
         return None
-    rest = _words(without_split(name))
+    rest = words_of(without_split(name))
     family = any(
-        _words(without_split(other)) == rest and named_split(other) not in (None, split)
+        words_of(without_split(other)) == rest and named_split(other) not in (None, split)
         for other in beside
     )
-    return split if family or _ROLES.issuperset(rest) else None
-
-
-def _words(name: str) -> list[str]:
-    return re.findall(r"[a-z]+", name.lower())
-
-
-def _is_part(name: str) -> bool:
-    """Whether a name says what part of a data set a folder is, or what kind of file it holds."""
-    words = _words(name)
-    return bool(words) and all(word in _ROLES or word in SPLIT_OF for word in words)
+    return split if family or ROLES.issuperset(rest) else None
 
 
 def _class_folders(root: Path) -> list[str]:
@@ -203,7 +202,7 @@ def _class_folders(root: Path) -> list[str]:
         if not (name == MASKS and _repeats(root))
     }
     tree = {name: inner for name, inner in tree.items() if inner or _holds_images(root / name)}
-    if not tree or all(_is_part(name) or split_of(name, list(tree)) for name in tree):
+    if not tree or all(is_part(name) or split_of(name, list(tree)) for name in tree):
         return []
     inner_names = [sub for inner in tree.values() for sub in inner]
     direct = [name for name in tree if _holds_images(root / name)]
@@ -216,7 +215,7 @@ def _class_folders(root: Path) -> list[str]:
     leaves = [] if direct else _leaves(root, "")
     repeated = Counter(leaf.rpartition("/")[2] for leaf in leaves)
     doubled = sum(number for number in repeated.values() if number > 1)
-    parts = any(_is_part(name) for name in (*tree, *inner_names))
+    parts = any(is_part(name) for name in (*tree, *inner_names))
     return [] if parts or 2 * doubled >= len(leaves) else leaves
 
 

@@ -7,14 +7,14 @@ Beside the images (``1.jpg`` and ``1.xml``), or in a folder of their own (``imag
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import is_image_name, leads_to_file, subfolders
 from lookcloser.core.wording import some
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.data.readers.files import Row, keep_present, read_head
+from lookcloser.data.readers.files import Row, inside, keep_present, read_head, read_xml
 from lookcloser.data.readers.folders import split_of
 from lookcloser.data.readers.tables.lookup import ImageFinder
 from lookcloser.data.readers.voc import Findings, objects_of
@@ -40,6 +40,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
         finder = ImageFinder(base)
         stems = {os.path.splitext(name)[0]: name for name in _annotations(folder)}
         paths = finder.find(list(stems), split, _relative(folder, root) or root.name)
+        paths |= _by_their_word(folder, stems, paths, finder)
         annotated = {path.rpartition("/")[2] for path in paths.values()}
         bare = [n for n in sorted(os.listdir(folder)) if is_image_name(n) and n not in annotated]
         notes += [f"{some(bare, 'image')} without annotations left out"] if bare else []
@@ -69,10 +70,28 @@ def _places(root: Path) -> Iterator[tuple[Path, Path, str | None]]:
     parts = [(root, None), *((root / name, split) for name, split in splits.items() if split)]
     for base, split in parts:
         inner = [base / name for name in subfolders(base) if name.lower() in _FOLDERS]
+        inner += [
+            folder / name
+            for folder in inner
+            for name in subfolders(folder)
+            if name.lower() in _FOLDERS
+        ]
         for folder in (base, *inner):
             first = next(iter(_annotations(folder)), None)
             if first is not None and b"<annotation" in read_head(folder / first, 4096):
                 yield folder, base, split
+
+
+def _by_their_word(
+    folder: Path, stems: Mapping[str, str], paths: Mapping[str, str], finder: ImageFinder
+) -> dict[str, str]:
+    """Annotations that are called otherwise than their image, and the image they name."""
+    lost = [stem for stem, path in paths.items() if not (finder.root / path).is_file()]
+    said = {stem: read_xml(folder / stems[stem]).findtext("filename", "").strip() for stem in lost}
+    names = {stem: inside(finder.root, name, stems[stem])[0] for stem, name in said.items() if name}
+    found = finder.find(list(dict.fromkeys(names.values())), None, stems[lost[0]] if lost else "")
+    there = {stem: found[name] for stem, name in names.items()}
+    return {stem: path for stem, path in there.items() if (finder.root / path).is_file()}
 
 
 def _annotations(folder: Path) -> list[str]:

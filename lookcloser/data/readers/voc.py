@@ -14,8 +14,11 @@ from lookcloser.core.types import Box
 from lookcloser.core.wording import count, some
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers.files import Row, corners, inside, keep_present, read_text, read_xml
+from lookcloser.data.splits import SPLIT_OF
 
-_XML, _IMAGES, _LISTS = "Annotations", "JPEGImages", "ImageSets/Main"
+_XML, _IMAGES = "Annotations", "JPEGImages"
+# Main is that of the classes; the others are used where it has none.
+_LISTS = ("ImageSets/Main", "ImageSets", "ImageSets/Segmentation", "ImageSets/Layout")
 
 
 @dataclass
@@ -44,7 +47,7 @@ def recognizes(root: Path) -> bool:
 def read(root: Path, skip_missing: bool) -> Catalog:
     """Read one year of PASCAL VOC; every object's name is a tag.
 
-    Boxes are 1-based and inclusive there. The lists in ImageSets/Main give the splits (trainval is
+    Boxes are 1-based and inclusive there. The lists in ImageSets/ give the splits (trainval is
     train where train is not there); without any, every annotation counts. Images whose annotation
     is not published are left out.
 
@@ -74,6 +77,11 @@ def read(root: Path, skip_missing: bool) -> Catalog:
             split=split,
         )
         rows.append(Row(where, sample))
+    if bare and not rows:
+        raise LookcloserError(
+            f"{year}: no annotation in {_XML} for {some(bare, 'listed image')}",
+            fix=f"List names such as those in {_XML}, without an ending",
+        )
     samples, skipped = keep_present(rows, skip_missing, year)
     names = tuple(sorted({label for sample in samples for label in sample.labels}))
     notes = [f"{some(bare, 'listed image')} without annotations left out"] if bare else []
@@ -113,12 +121,10 @@ def _listed(
     year: Path, files: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Iterator[tuple[str | None, str, str]]:
     """(split, name without ending, place) of every image."""
-    lists = {split: year / _LISTS / f"{split}.txt" for split in ("train", "val", "test")}
-    if not lists["train"].is_file():
-        lists = {"train": year / _LISTS / "trainval.txt", "test": lists["test"]}
+    lists = next((found for name in _LISTS if (found := _lists(year / name))), {})
     places: dict[str, str] = {}
     for split, path in lists.items():
-        for number, line in enumerate(read_text(path).splitlines() if path.is_file() else [], 1):
+        for number, line in enumerate(read_text(path).splitlines(), 1):
             where = f"{path.name} line {number}"
             if not line.strip():
                 continue
@@ -127,15 +133,31 @@ def _listed(
                 raise LookcloserError(f"{where}: '{stem}' is at {places[stem]} already")
             places[stem] = where
             yield split, stem, where
-    if not any(path.is_file() for path in lists.values()):
+    if not lists:
         for stem, name in annotations.items():
             yield None, stem, f"{_XML}/{name}"
 
 
+def _lists(folder: Path) -> dict[str, Path]:
+    """Split -> its list; train.txt rather than trainval.txt, which holds val too."""
+    if not folder.is_dir():
+        return {}
+    with os.scandir(folder) as entries:
+        names = sorted(e.name for e in entries if e.name.lower().endswith(".txt") and e.is_file())
+    found: dict[str, Path] = {}
+    for word in SPLIT_OF:
+        own = next((name for name in names if name[:-4].lower() == word), None)
+        if own is not None and not (word == "trainval" and "val" in found):
+            found.setdefault(SPLIT_OF[word], folder / own)
+    both = found.get("train", folder).stem.lower() == "trainval"
+    return {split: path for split, path in found.items() if not (both and split == "val")}
+
+
 def _stem(line: str, known: Mapping[str, str]) -> str:
-    """The image that a line of a list names: all of it, without its flag or its ending."""
+    """The image that a line of a list names: all of it, without its flag, ending or folder."""
     without_flag = re.sub(r"\s+(1|0|-1)$", "", line)
-    texts = (line, without_flag, *map(_without_ending, (line, without_flag)))
+    texts = [line, without_flag, *map(_without_ending, (line, without_flag))]
+    texts += [re.split(r"[\\/]", text)[-1] for text in texts if _IMAGES in text]
     return next((text for text in texts if text in known), without_flag)
 
 

@@ -21,6 +21,7 @@ from lookcloser.core.outputs import check_folder
 from lookcloser.core.storage.atomic import make_folder, replacing, write_text
 from lookcloser.core.storage.files import own_path
 from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.readers.files import read_bytes
 from lookcloser.data.shards.form import (
     FORMAT,
     INDEX,
@@ -29,6 +30,8 @@ from lookcloser.data.shards.form import (
     SUFFIX,
     sample_json,
 )
+
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class Shards:
         files: The archives.
         images: How many there are in all.
         bytes: Of all archives.
+        skipped: (name, reason) of the images that could not be read, and are in none.
     """
 
     folder: Path
     files: tuple[Path, ...]
     images: int
     bytes: int
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def write_shards(
@@ -68,8 +73,8 @@ def write_shards(
         progress: Called with (done, total) images.
 
     Raises:
-        LookcloserError: For a folder with other files in it, an image that cannot be read or is too
-            large, and when the operating system refuses.
+        LookcloserError: For a folder with other files in it, where no image can be read or more
+            than ten and a tenth of them cannot, and when the operating system refuses to write.
     """
     if per_shard < 1:
         raise UsageError(f"{{}} {per_shard}: not possible", allowed="1 or more", option="per_shard")
@@ -79,20 +84,22 @@ def write_shards(
     make_folder(folder)
     order = sorted(range(len(samples)), key=lambda number: _rank(samples[number]))
     shards: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
     _write_index(folder, catalog, shards, complete=False)
     for first in range(0, len(order), per_shard):
         own = sorted(order[first : first + per_shard])
         file = folder / f"shard-{len(shards):06d}{SUFFIX}"
         with replacing(file) as temporary:
-            _write_archive(temporary, catalog, own)
-        shards.append({"file": file.name, "count": len(own), "bytes": file.stat().st_size})
+            written = _write_archive(temporary, catalog, own, skipped)
+        shards.append({"file": file.name, "count": written, "bytes": file.stat().st_size})
         if progress is not None:
             progress(first + len(own), len(order))
     _write_index(folder, catalog, shards, complete=True)
     files = tuple(folder / shard["file"] for shard in shards)
     for stale in set(folder.glob(f"shard-*{SUFFIX}")) - set(files):  # of other --per-shard before
         stale.unlink()
-    return Shards(folder, files, len(samples), sum(shard["bytes"] for shard in shards))
+    images, size = (sum(shard[key] for shard in shards) for key in ("count", "bytes"))
+    return Shards(folder, files, images, size, tuple(skipped.items()))
 
 
 def _was_begun(folder: Path) -> bool:
@@ -121,7 +128,11 @@ def _write_index(
     write_text(folder / INDEX, json.dumps(values, indent=1) + "\n")
 
 
-def _write_archive(path: Path, catalog: Catalog, numbers: Sequence[int]) -> None:
+def _write_archive(
+    path: Path, catalog: Catalog, numbers: Sequence[int], skipped: dict[str, str]
+) -> int:
+    """Write an archive; returns how many images are in it, and adds the others to ``skipped``."""
+    written = 0
     with (
         path.open("wb") as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
@@ -131,11 +142,24 @@ def _write_archive(path: Path, catalog: Catalog, numbers: Sequence[int]) -> None
             answer = sample_json(sample, catalog.task)
             if len(answer) > LARGEST_JSON:
                 raise LookcloserError(f"{sample.name}: its answer is larger than 1 MiB")
-            suffix, content = _content(sample)
+            try:
+                suffix, content = _content(sample)
+            except LookcloserError as error:
+                skipped[sample.name] = str(error)
+                if len(skipped) > _most_skipped(len(catalog.samples)):
+                    raise
+                continue
+            written += 1
             for name, data in ((f"{number:09d}{suffix}", content), (f"{number:09d}.json", answer)):
                 entry = tarfile.TarInfo(name)  # no time, no owner: they would change the bytes
                 entry.size, entry.mode = len(data), 0o644
                 tar.addfile(entry, io.BytesIO(data))
+    return written
+
+
+def _most_skipped(images: int) -> int:
+    """How many may be unreadable: more is a share that has gone, and no image is no data set."""
+    return min(max(_FEW, images // 10), images - 1)
 
 
 def _content(sample: Sample) -> tuple[str, bytes]:
@@ -144,12 +168,7 @@ def _content(sample: Sample) -> tuple[str, bytes]:
     if isinstance(source, Packed):
         return _ending(source.name), source.read()
     if isinstance(source, Path):
-        try:
-            if source.stat().st_size > LARGEST_MEMBER:
-                raise LookcloserError(f"{source}: too large", allowed=f"At most {LARGEST_MEMBER:,}")
-            return _ending(source.name), source.read_bytes()
-        except OSError as error:
-            raise LookcloserError(f"{source}: cannot be read: {error.strerror}") from error
+        return _ending(source.name), read_bytes(source, LARGEST_MEMBER)
     buffer = io.BytesIO()
     Image.fromarray(source).save(buffer, "PNG")
     return ".png", buffer.getvalue()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lookcloser.closed_form import Head, Memory
-from lookcloser.core.choices import Task
+from lookcloser.core.choices import TRAITS, Task
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.read import SPLITS
 from lookcloser.models.cam.model import CAM
@@ -67,6 +70,7 @@ def solved_run(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> So
     )
     of_train = np.array([samples[row].split == "train" for row in features.rows])
     used = np.ones_like(of_train) if with_val else of_train
+    _check_each_class(features.labels[used], names, task)
     memory = Memory.of(features.values[used], features.labels[used])
     balanced = options.balance != "none"
     head = solve(memory, task, balanced=balanced)
@@ -90,3 +94,15 @@ def _accuracy(head: Head, features: Features, rows: NDArray[np.bool_], task: Tas
     if task == "multilabel":
         return float(((logits > 0) == truth).mean())
     return float(truth[np.arange(len(truth)), logits.argmax(axis=1)].mean())
+
+
+def _check_each_class(labels: NDArray[Any], names: Sequence[str], task: Task) -> None:
+    """Raise where a class has images, none of which can be read; ``labels`` is (N, C)."""
+    if TRAITS[task].labels == "one":
+        read = labels.sum(axis=0)
+        lost = [name for name, images in zip(names, read, strict=True) if images == 0]
+        if lost:
+            raise LookcloserError(
+                f"no training image of {named(lost)} can be read",
+                fix="`lookcloser data check DATA` lists what is broken",
+            )

@@ -170,6 +170,15 @@ def test_plain_terminals_get_plain_signs(monkeypatch):
     assert "\\" not in printed
 
 
+def test_json_that_no_terminal_obeys(capsys):
+    value = {"name": "a\u202eb\x9b\\u202e é", "n": [1]}
+    printing.print_json(value)
+    shown = capsys.readouterr().out
+    assert not {"\u202e", "\x9b"} & set(shown)
+    assert "é" in shown
+    assert json.loads(shown) == value
+
+
 ODD = [
     "a b", "it's", '"', "$HOME", "`id`", "back\\slash", "-x.png", "--y.png", "new\nline",
     "\x1b[31mred", "\x9b31m", "\udcff\udcfe", "\u202egnp.exe", "日本", "", "~", "*", "\\x41",

@@ -1,4 +1,7 @@
+import glob
+import io
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +13,7 @@ from lookcloser.core.storage.files import (
     list_images,
     missing_path,
     own_path,
+    refuse_url,
     subfolders,
     walk_images,
 )
@@ -192,6 +196,48 @@ def test_photos_of_phones_are_found_so_that_reading_can_say_what_they_need(
     (tmp_path / "IMG_1.HEIC").write_bytes(b"x")
     (tmp_path / "a.jpg").write_bytes(b"x")
     assert [path.name for path in find_images(tmp_path)] == ["IMG_1.HEIC", "a.jpg"]
+
+
+def test_globs_end_where_folders_link_to_each_other(tmp_path: Path) -> None:
+    for name in "abcdefghi":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").touch()
+    for name in "abcdefghi":
+        for other in "abcdefghi".replace(name, ""):
+            (tmp_path / name / f"to_{other}").symlink_to(f"../{other}")
+    assert len(find_images(f"{tmp_path}/**/*.png")) <= 18
+
+
+@pytest.mark.parametrize(
+    "pattern", ["**/*.jpg", "a/**", "a/**/c.*", "**/b/*.jpg", "*/*.jpg", "[ax]/**/*.jpg", "./**/a"]
+)
+def test_globs_stand_for_what_python_takes_them_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("1.jpg", "a/2.jpg", "a/b/c.jpg", "x/b/4.jpg", "x/notes.md", "a/b/a/a.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    wanted = [name for name in glob.glob(pattern, recursive=True) if name.endswith(".jpg")]
+    if wanted:
+        assert sorted(map(str, find_images(pattern))) == sorted(str(Path(name)) for name in wanted)
+    else:
+        with pytest.raises(LookcloserError, match="no image matches"):
+            find_images(pattern)
+
+
+def test_a_glob_keeps_what_cannot_be_read_so_that_it_is_said(folder: Path) -> None:
+    (folder / "z.jpg").symlink_to(folder / "nowhere.jpg")
+    (folder / "folder.jpg").mkdir()
+    assert [path.name for path in find_images(str(folder / "*.jpg"))] == ["b.jpg", "z.jpg"]
+
+
+@pytest.mark.parametrize("given", [None, 3, b"a.jpg", io.BytesIO(b"x")])
+def test_what_is_no_path_is_said(given: Any) -> None:
+    with pytest.raises(LookcloserError, match="not a path. Allowed: a str or a Path"):
+        refuse_url(given)
+    refuse_url("a.jpg")
+    refuse_url(Path("a.jpg"))
 
 
 def test_a_home_folder_is_found_and_any_other_tilde_is_part_of_a_name(

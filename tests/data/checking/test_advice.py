@@ -60,7 +60,7 @@ def make(root: Path, *files: str) -> Path:
         (["t.csv:file", "im/0.jpg"], "a table without known columns",
          "--columns image=file,label=NAME, or rename"),
         (["val.txt:0.jpg; 3\n", "im/0.jpg"],
-         "a list of images without a header (val.txt: '0.jpg 3')", "such as val.csv with a first"),
+         "a list of images without a header (val.txt: '0.jpg; 3')", "such as val.csv with a first"),
         (["notes.txt:see 0.jpg", "im/0.jpg"], "folders of images without classes ('im')", "Put"),
         (["cat_1.jpg", "cat_2.jpg", "dog (1).jpg", "dog (2).jpg"],
          "classes seem to stand in the names of the files (cat_1.jpg, dog (1).jpg)",
@@ -96,7 +96,8 @@ def test_photos_of_phones_need_their_reader(
 
 
 def test_data_sets_that_lie_inside(tmp_path: Path) -> None:
-    make(tmp_path, "one/a/1.jpg", "one/b/1.jpg", "two/t.csv:image,label", "none/x.txt")
+    make(tmp_path, "one/a/1.jpg", "one/b/1.jpg", "two/t.csv:image,label",
+         "two/1.jpg", "lists/t.csv:image,label", "none/x.txt")  # fmt: skip
     assert inner_data_sets(tmp_path) == (
         "Give one of its folders: 'one' (class folders), 'two' (table)"
     )

@@ -90,3 +90,21 @@ class TestCommand:
         rows = "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(5))
         (root / "t.csv").write_text("image,label\n" + rows)
         assert "missing: 4.jpg: t.csv line 6: not found" in self.shown(root, code=3)
+
+
+def test_a_table_beside_the_one_that_was_read(write: Any) -> None:
+    root = write(*(f"{i}.jpg" for i in range(6)))
+    rows = "".join(f"{i}.jpg,{'ab'[i % 2]}\n" for i in range(6))
+    (root / "labels.csv").write_text(f"image,label\n{rows}")
+    assert not any("is not read" in text for text in problems(root))
+    (root / "parts.csv").write_text("part,fold\n0.jpg,1\n")
+    assert "parts.csv (columns part, fold) is not read." in problems(root)
+
+
+def test_images_without_an_ending_and_annotations(classes: Path) -> None:
+    (classes / "cat" / "photo").write_bytes((classes / "cat" / "0.jpg").read_bytes())
+    (classes / "cat" / "README").write_text("about cats")
+    (classes / "cat" / "0.xml").write_text("<annotation></annotation>")
+    found = problems(classes)
+    assert "Not read, as their names have no ending such as .jpg: 1 image ('cat/photo')." in found
+    assert "Not read beside class folders: 1 annotation (.xml)." in found

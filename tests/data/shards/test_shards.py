@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import pickle
 import shutil
 import tarfile
@@ -237,3 +238,23 @@ def test_a_member_is_small_to_send(sharded):
     source = read_data(sharded).samples[0].source
     assert isinstance(source, Packed)
     assert pickle.loads(pickle.dumps(source)) == source
+
+
+def test_an_image_that_cannot_be_read_is_left_out_and_said(squares, tmp_path):
+    shutil.copytree(squares / "train", tmp_path / "data")
+    link, pipe = (tmp_path / "data" / name for name in ("red/link.png", "green/pipe.png"))
+    link.symlink_to("nowhere")
+    os.mkfifo(pipe)
+    catalog = read_as_given(tmp_path / "data")
+    shards = write_shards(catalog, tmp_path / "out", per_shard=20)
+    assert shards.images == len(catalog.samples) - 2
+    assert sorted(name for name, _ in shards.skipped) == ["green/pipe.png", "red/link.png"]
+    assert len(read_as_given(tmp_path / "out").samples) == shards.images
+
+
+def test_where_no_image_can_be_read_nothing_is_claimed(tmp_path):
+    for name in ("a/1.png", "b/1.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True)
+        (tmp_path / "data" / name).symlink_to("nowhere")
+    with pytest.raises(LookcloserError, match="cannot be read"):
+        write_shards(read_as_given(tmp_path / "data"), tmp_path / "out")

@@ -10,13 +10,13 @@ import pytest
 from lookcloser.core import LookcloserError
 from lookcloser.core.types import Box
 from lookcloser.data.readers.tables.cells import (
-    BoxKind,
+    Form,
     boxes_as,
     read_boxes,
-    split_cell,
     tag_splitter,
 )
 from lookcloser.data.readers.tables.columns import Columns
+from lookcloser.data.readers.tables.split_columns import split_cell
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_guess_is_said(cells: list[str], note: str | None) -> None:
     assert tag_splitter(cells)[1] == note
 
 
-def boxes(kind: BoxKind, *texts: str) -> list[Box]:
+def boxes(kind: Form, *texts: str) -> list[Box]:
     names = [str(number) for number in range(len(texts))]
     return read_boxes("t line 2", dict(zip(names, texts, strict=True)), names, kind)
 
@@ -99,7 +99,7 @@ def boxes(kind: BoxKind, *texts: str) -> list[Box]:
         ("corners", ("[ ]",), []),
     ],
 )
-def test_boxes_of_a_row(kind: BoxKind, texts: tuple[str, ...], expected: list[Box]) -> None:
+def test_boxes_of_a_row(kind: Form, texts: tuple[str, ...], expected: list[Box]) -> None:
     assert boxes(kind, *texts) == expected
 
 
@@ -121,13 +121,13 @@ def test_boxes_of_a_row(kind: BoxKind, texts: tuple[str, ...], expected: list[Bo
         ("size", ("none",)),
     ],
 )
-def test_what_is_no_box_is_refused_whole(kind: BoxKind, texts: tuple[str, ...]) -> None:
+def test_what_is_no_box_is_refused_whole(kind: Form, texts: tuple[str, ...]) -> None:
     allowed = "x0 < x1 and y0 < y1" if kind == "corners" else "the last two above 0"
     with pytest.raises(LookcloserError, match=f"^t line 2: .* is not a box.*{allowed}"):
         boxes(kind, *texts)
 
 
-def listed(kind: Any, *cells: str, file: Path) -> tuple[BoxKind | None, str | None]:
+def listed(kind: Any, *cells: str, file: Path) -> tuple[Form | None, str | None]:
     columns = Columns("image", "label", {"label": "label"}, None, ("bbox",), kind, ())
     return boxes_as(columns, [(file, {"bbox": cell}) for cell in cells])
 

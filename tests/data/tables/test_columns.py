@@ -17,6 +17,7 @@ from lookcloser.data.readers.tables.columns import (
     understand,
 )
 from lookcloser.data.readers.tables.delimited import Table
+from lookcloser.data.readers.tables.split_columns import SplitColumns
 
 
 def meaning(header: str, *rows: str, given: Mapping[str, str] | None = None) -> Columns:
@@ -94,7 +95,11 @@ def test_columns_of_boxes(header: str, box: tuple[str, ...], kind: str | None) -
 def test_the_user_says_where_boxes_and_splits_are() -> None:
     given = {"bbox": "Where", "split": "Fold", "label": "x"}
     found = meaning("image,x,where,fold", "0.jpg,a,1 2 3 4,train", given=given)
-    assert (found.box, found.box_kind, found.split) == (("where",), "list", "fold")
+    assert (found.box, found.box_kind, found.split) == (
+        ("where",),
+        "list",
+        SplitColumns("fold", {}),
+    )
     corners = {"x0": "a", "y0": "b", "x1": "c", "y1": "d"}
     found = meaning("image,label,a,b,c,d", "0.jpg,a,1,2,3,4", given=corners)
     assert (found.box, found.box_kind) == (("a", "b", "c", "d"), "corners")
@@ -113,7 +118,8 @@ def test_another_name_is_a_split_where_all_its_words_are(
     values: tuple[str, ...], split: str | None
 ) -> None:
     rows = [f"{number}.jpg,a,{value}" for number, value in enumerate(values)]
-    assert meaning("image,label,phase", *rows).split == split
+    found = meaning("image,label,phase", *rows).split
+    assert (found and found.column) == split
 
 
 def test_of_a_number_and_a_name_the_name_is_taken_where_they_say_the_same() -> None:

@@ -184,7 +184,7 @@ def test_a_line_number_counts_the_lines_of_a_quoted_cell(table: Any) -> None:
             ("image,width", "im/0.jpg,8"),
             "no column 'label', 'labels' (or 'tags') or 'caption'; columns found: ",
         ),
-        (("place,label", "im/0.jpg,a"), "no column 'image'; columns found: place, label. A table"),
+        (("place,label", "far/0.jpg,a"), "no column 'image'; columns found: place, label. A table"),
         (("image,label,caption", "im/0.jpg,a,b"), "columns 'label' and 'caption'; the task"),
         (("image,label,x0,y0", "im/0.jpg,a,1,2"), "a box needs columns x0, y0, x1, y1; columns"),
         (("image,label,Label", "im/0.jpg,a,b"), "column 'label' comes twice"),

@@ -1,4 +1,4 @@
-"""What stands in the cells of a table: splits, tags and boxes, in the forms that people write."""
+"""What stands in the cells of a table: tags and boxes, in the forms that people write."""
 
 from __future__ import annotations
 
@@ -14,26 +14,15 @@ from typing import Any, Literal
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import image_size
 from lookcloser.core.types import Box
+from lookcloser.core.wording import named
 from lookcloser.data.readers.tables.columns import Columns
-from lookcloser.data.splits import SPLIT_OF
 
-BoxKind = Literal["corners", "size"]
+Form = Literal["corners", "size", "center"]
 _MOST_SIZES = 200
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?|[-+]?\.\d+|nan|inf", re.IGNORECASE)
 _OPENING, _CLOSING = "[({", "])}"
 # Between the texts of a list as NumPy prints it: ['a' 'b'].
 _NO_COMMA = re.compile(r"""(?<=['"])\s+(?=['"])""")
-
-
-def split_cell(where: str, text: str) -> str | None:
-    """The split that a cell names; None for an empty one.
-
-    Raises:
-        LookcloserError: For any other word.
-    """
-    if text and text.lower() not in SPLIT_OF:
-        raise LookcloserError(f"{where}: '{text}' is not a split", allowed=f"{', '.join(SPLIT_OF)}")
-    return SPLIT_OF[text.lower()] if text else None
 
 
 # What may also be a part of a name.
@@ -45,7 +34,7 @@ def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str 
 
     As lists ``['a', 'b']`` where every cell is one, else by ";" or "|" where one of them occurs,
     else by commas, else by blanks, "/", "+" or "&" where parts of the longer cells stand alone in
-    others.
+    others, or where there are fewer parts than cells that differ: parts that are combined are tags.
     """
     filled = [cell for cell in cells if cell]
     bracketed = bool(filled) and all(
@@ -61,10 +50,16 @@ def tag_splitter(cells: Sequence[str]) -> tuple[Callable[[str], list[str]], str 
         return _by(","), "Tags are separated by ','"
     for separator, words in _PERHAPS.items():
         alone = {cell for cell in filled if not re.search(separator, cell)}
-        joined = [_by(separator)(cell) for cell in filled if re.search(separator, cell)]
-        if joined and all(alone.intersection(parts) for parts in joined):
+        joined = {cell: _by(separator)(cell) for cell in filled if re.search(separator, cell)}
+        parts = alone.union(*joined.values())
+        if joined and (
+            all(alone.intersection(own) for own in joined.values())
+            or len(parts) < len(alone) + len(joined)
+        ):
             return _by(separator), f"Tags are separated by {words}"
-    return _by(r"[;|]"), None
+    whole = [cell for cell in dict.fromkeys(filled) if re.search("|".join(_PERHAPS), cell)]
+    note = f"One tag each: {named(whole)}; several stand as 'a;b'" if whole else None
+    return _by(r"[;|]"), note
 
 
 def _by(separator: str) -> Callable[[str], list[str]]:
@@ -101,11 +96,12 @@ def _literals(node: ast.expr) -> list[Any]:
 
 def boxes_as(
     columns: Columns, rows: Sequence[tuple[Path, Mapping[str, str]]]
-) -> tuple[BoxKind | None, str | None]:
-    """Whether four numbers are corners or a corner and a size; None where they cannot be read.
+) -> tuple[Form | None, str | None]:
+    """What four numbers are: corners, a corner or a center and a size; None where not read.
 
     Of a column ``bbox`` the numbers decide: corners grow, and sizes stay inside of the image. Where
-    both hold they are sizes, as in COCO. Shares of the image (all numbers in 0…1) are not read.
+    both hold they are sizes, as in COCO. Shares of the image (all numbers in 0…1) are not read, nor
+    is a place beside the size of the whole image.
 
     Args:
         columns: Of the table.
@@ -124,10 +120,13 @@ def boxes_as(
     if boxes and all(0 <= v <= 1 for _, values in boxes for v in values):
         return None, f"Boxes in shares of the image ({', '.join(columns.box)}) are not read"
     if columns.box_kind != "list":
+        inside = list(_sampled(boxes)) if columns.box_kind == "size" else []
+        if inside and not any(inside):
+            return None, f"{', '.join(columns.box)} reach out of every image: not read as boxes"
         return columns.box_kind, None
     as_corners = all(x0 < x1 and y0 < y1 for _, (x0, y0, x1, y1) in boxes)
-    as_sizes = not as_corners or all(islice(_inside_as_sizes(boxes), _MOST_SIZES))
-    if not as_corners and not all(islice(_inside_as_sizes(boxes), _MOST_SIZES)):
+    as_sizes = not as_corners or all(_sampled(boxes))
+    if not as_corners and not all(_sampled(boxes)):
         raise LookcloserError(
             f"'{columns.box[0]}' holds boxes that are neither x0, y0, x1, y1 nor x, y, width, "
             "height inside of their images",
@@ -135,6 +134,10 @@ def boxes_as(
         )
     said = "x, y, width, height" if as_sizes else "x0, y0, x1, y1"
     return "size" if as_sizes else "corners", f"'{columns.box[0]}' is read as {said}"
+
+
+def _sampled(boxes: Sequence[tuple[Path, Box]]) -> Iterator[bool]:
+    return islice(_inside_as_sizes(boxes), _MOST_SIZES)
 
 
 def _inside_as_sizes(boxes: Sequence[tuple[Path, Box]]) -> Iterator[bool]:
@@ -160,7 +163,7 @@ def _in_fours(text: str) -> bool:
 
 
 def read_boxes(
-    where: str, cells: Mapping[str, str], columns: Sequence[str], kind: BoxKind | None
+    where: str, cells: Mapping[str, str], columns: Sequence[str], kind: Form | None
 ) -> list[Box]:
     """The boxes of a row: none, one in four columns, or any number in one column.
 
@@ -174,6 +177,8 @@ def read_boxes(
     complete = all(map(_NUMBER.fullmatch, texts)) if len(texts) > 1 else _in_fours(texts[0])
     if kind == "size":
         boxes = [(x, y, x + width, y + height) for x, y, width, height in boxes]
+    elif kind == "center":
+        boxes = [(x - w / 2, y - h / 2, x + w / 2, y + h / 2) for x, y, w, h in boxes]
     # Written so that NaN fails too.
     sound = all(
         -math.inf < x0 < x1 < math.inf and -math.inf < y0 < y1 < math.inf

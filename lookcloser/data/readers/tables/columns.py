@@ -6,7 +6,6 @@ trains on the wrong classes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +13,11 @@ from typing import Literal
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.wording import named
+from lookcloser.data.readers.tables.box_columns import CORNERS, BoxKind, box_columns
 from lookcloser.data.readers.tables.delimited import Table
-from lookcloser.data.splits import SPLIT_OF
+from lookcloser.data.readers.tables.lookup import column_of_files
+from lookcloser.data.readers.tables.names import is_number, is_row_number, usual
+from lookcloser.data.readers.tables.split_columns import OFF, ON, SplitColumns, split_columns
 
 ROLES = ("image", "label", "labels", "caption", "split", "x0", "y0", "x1", "y1", "bbox")
 TASKS: dict[str, Task] = {
@@ -24,37 +26,22 @@ TASKS: dict[str, Task] = {
     "tags": "multilabel",
     "caption": "captioning",
 }
-CORNERS = ("x0", "y0", "x1", "y1")
 _ANSWERS = "'label', 'labels' (or 'tags') or 'caption'"
 # Names without blanks, dashes and underscores, the clearest first.
 _IMAGE = (
     *("image", "filename", "filepath", "imagepath", "imgpath", "imagefile", "imagefilename"),
     *("imagename", "imgname", "imgfile", "file", "path", "img", "picture", "photo", "imageid"),
-    *("imgid", "imageindex", "id"),
+    *("imgid", "photoid", "imageindex", "fname", "filenames", "imagefilepath", "id"),
 )
 _LABEL = (
     *("label", "class", "category", "species", "breed", "classname", "categoryname", "labelname"),
-    *("target", "diagnosis", "dx", "variety", "classid", "categoryid", "labelid"),
+    *("speciesname", "classlabel", "target", "diagnosis", "dx", "disease", "variety", "cultivar"),
+    *("groundtruth", "classid", "categoryid", "labelid"),
 )
 _LABELS = ("labels", "tags", "keywords", "categories", "classes", "findinglabels")
 _CAPTION = ("caption", "text", "description", "sentence")
-_SPLIT = ("split", "set", "subset", "partition", "phase", "usage", "dataset")
-_BOXES: dict[tuple[str, ...], Literal["corners", "size"]] = {
-    CORNERS: "corners",
-    ("xmin", "ymin", "xmax", "ymax"): "corners",
-    ("x1", "y1", "x2", "y2"): "corners",
-    ("left", "top", "right", "bottom"): "corners",
-    ("bboxx1", "bboxy1", "bboxx2", "bboxy2"): "corners",
-    ("bboxxmin", "bboxymin", "bboxxmax", "bboxymax"): "corners",
-    ("x", "y", "w", "h"): "size",
-    ("x", "y", "width", "height"): "size",
-    ("left", "top", "width", "height"): "size",
-    ("bboxx", "bboxy", "bboxw", "bboxh"): "size",
-    ("bboxx", "bboxy", "bboxwidth", "bboxheight"): "size",
-}
-_LISTS = ("bbox", "box", "boundingbox", "bboxes", "boxes")
-_ON = frozenset({"1", "1.0", "true", "yes"})
-_OFF = frozenset({"0", "0.0", "false", "no", "-1", "-1.0"})
+_YES = ON | {"x", "y", "t", "✓", "✔"}
+_NO = OFF | {"", "n", "f"}
 
 
 @dataclass(frozen=True)
@@ -65,7 +52,7 @@ class Columns:
         image: The file.
         answer: "label", "labels", "caption", or "one-hot" where every class has a column.
         values: The column of the answer, or those of the classes, by the name of the class.
-        split: The split, where there is one.
+        split: The columns of the split, where there are some.
         box: Four columns of a box, or one that lists it; () without boxes.
         box_kind: What ``box`` holds.
         notes: What was not plain, in sentences.
@@ -74,9 +61,9 @@ class Columns:
     image: str
     answer: Literal["label", "labels", "caption", "one-hot"]
     values: Mapping[str, str]
-    split: str | None
+    split: SplitColumns | None
     box: tuple[str, ...]
-    box_kind: Literal["corners", "size", "list"] | None
+    box_kind: BoxKind | None
     notes: tuple[str, ...]
 
     @property
@@ -87,12 +74,12 @@ class Columns:
 
 def image_column(columns: Sequence[str]) -> str | None:
     """The column that names the file; the clearest of the usual names."""
-    return _usual(columns, _IMAGE, 1)[0] if _usual(columns, _IMAGE, 1) else None
+    return next(iter(usual(columns, _IMAGE, 1)), None)
 
 
 def has_answer(columns: Sequence[str]) -> bool:
     """Whether a column is called as a label, tags or a caption usually are."""
-    return bool(_usual(columns, (*_LABEL, *_LABELS, *_CAPTION)))
+    return bool(usual(columns, (*_LABEL, *_LABELS, *_CAPTION)))
 
 
 def understand(table: Table, given: Mapping[str, str]) -> Columns:
@@ -107,16 +94,17 @@ def understand(table: Table, given: Mapping[str, str]) -> Columns:
     """
     chosen = _given(table, given)
     found = f"columns found: {', '.join(table.columns)}"
-    image = chosen.get("image") or image_column(table.columns)
+    image = chosen.get("image") or image_column(table.columns) or column_of_files(table)
     if image is None:
         raise LookcloserError(
             f"{table.path}: no column 'image'; {found}",
             allowed=f"A table has 'image' and {_ANSWERS}.",
             fix="Say which it is: --columns image=NAME,label=NAME",
         )
-    split, split_note = _split_column(table, chosen)
-    box, kind = _box_columns(table, chosen)
-    known = {image, split, *box}
+    box, kind = box_columns(table, chosen)
+    plainly = {image, *box, *chosen.values(), *(name for name in TASKS if name in table.columns)}
+    split, split_note = split_columns(table, chosen, plainly)
+    known = {image, *(split.columns if split else ()), *box}
     answer, values = _answer(table, chosen, known, found)
     unread = [c for c in table.columns if c and c not in known and c not in values.values()]
     notes = [*table.notes, *_said(table, image, answer, values, box)]
@@ -138,22 +126,10 @@ def _given(table: Table, given: Mapping[str, str]) -> dict[str, str]:
     return chosen
 
 
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]+", "", name.lower())
-
-
-def _usual(columns: Sequence[str], names: Sequence[str], most: int | None = None) -> list[str]:
-    """The columns with one of the usual names, in the order of ``names``."""
-    by_name: dict[str, str] = {}
-    for column in columns:
-        by_name.setdefault(_plain(column), column)
-    return [by_name[name] for name in names if name in by_name][:most]
-
-
 def _answer(
     table: Table, chosen: Mapping[str, str], known: Collection[str | None], found: str
 ) -> tuple[Literal["label", "labels", "caption", "one-hot"], dict[str, str]]:
-    rest = [column for column in table.columns if column and column not in known]
+    rest = [c for c in table.columns if c not in known and not is_row_number(c)]
     answers = {role: chosen[role] for role in ("label", "labels", "caption") if role in chosen}
     if not answers:
         exact = [column for column in TASKS if column in rest]
@@ -163,8 +139,8 @@ def _answer(
                 f"{table.path}: columns {both}; the task follows from one",
                 fix=f"Keep one of them, or say which: --columns {exact[0]}={exact[0]}",
             )
-        usual = {"label": _LABEL, "labels": _LABELS, "caption": _CAPTION}
-        several = {role: _usual(rest, names) for role, names in usual.items()}
+        names_of = {"label": _LABEL, "labels": _LABELS, "caption": _CAPTION}
+        several = {role: usual(rest, names) for role, names in names_of.items()}
         if exact:
             role = "labels" if exact[0] == "tags" else exact[0]
             several = {role: exact}
@@ -180,7 +156,10 @@ def _answer(
     classes = _one_hot(table, rest)
     if classes:
         return "one-hot", classes
-    likely = rest[0] if rest else "NAME"
+    words = _words(table, rest)
+    if len(rest) == len(words) == 1:
+        return "label", {words[0]: words[0]}
+    likely = likely_answer(table, rest)
     raise LookcloserError(
         f"{table.path}: no column {_ANSWERS}; {found}",
         allowed=f"A table has 'image' and {_ANSWERS}.",
@@ -200,12 +179,25 @@ def _one(table: Table, columns: Sequence[str]) -> str:
                 f"{table.path}: columns {named(columns)} may be the label, and differ",
                 fix=f"Say which: --columns label={first}",
             )
-    words = (c for c in columns if not all(_is_number(cells[c]) for _, cells in table.rows))
+    words = (c for c in columns if not all(is_number(cells[c]) for _, cells in table.rows))
     return next(words, first)
 
 
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"-?\d+(\.\d*)?", text) is not None
+def likely_answer(table: Table, columns: Sequence[str]) -> str:
+    """The column that an error offers as the label; "NAME" where there is none."""
+    return next(iter((*_words(table, columns), *columns)), "NAME")
+
+
+def _words(table: Table, columns: Sequence[str]) -> list[str]:
+    """The columns that may be a label by what is in them: words, of which some come again."""
+    found = []
+    for column in columns:
+        values = [cells[column] for _, cells in table.rows if cells[column]]
+        is_list = any(value.startswith(("{", "[")) for value in values)
+        again = 1 < len(set(values)) < len(values)
+        if again and not is_list and not all(map(is_number, values)):
+            found.append(column)
+    return found
 
 
 def _one_hot(table: Table, rest: Sequence[str]) -> dict[str, str]:
@@ -215,14 +207,14 @@ def _one_hot(table: Table, rest: Sequence[str]) -> dict[str, str]:
     one, or if they are more than twice as many: a few yes and no alone may be about anything.
     """
     used = {column: {cells[column].lower() for _, cells in table.rows} for column in rest}
-    others = [column for column, values in used.items() if not values <= _ON | _OFF]
-    rest = [column for column in rest if column not in others]
+    others = [column for column, values in used.items() if not values <= _YES | _NO]
+    rest = [column for column in rest if column not in others and used[column] != {""}]
     used = {column: used[column] for column in rest}
-    numbers = all(_is_number(c[other]) for other in others for _, c in table.rows if c[other])
+    numbers = all(is_number(c[other]) for other in others for _, c in table.rows if c[other])
     single = all(sum(is_on(cells[column]) for column in rest) == 1 for _, cells in table.rows)
     both = not others or (numbers and (single or len(rest) > 2 * len(others)))
     signs = {value.removesuffix(".0") for values in used.values() for value in values}
-    if len(rest) < 2 or not table.rows or not both or not signs & _ON:
+    if len(rest) < 2 or not table.rows or not both or not signs & _YES:
         return {}
     if {"0", "-1"} <= signs:
         raise LookcloserError(
@@ -238,37 +230,7 @@ def _one_hot(table: Table, rest: Sequence[str]) -> dict[str, str]:
 
 def is_on(cell: str) -> bool:
     """Whether a cell below a class says that the image is of it."""
-    return cell.lower() in _ON
-
-
-def _split_column(table: Table, chosen: Mapping[str, str]) -> tuple[str | None, str | None]:
-    if "split" in chosen or "split" in table.columns:
-        return chosen.get("split", "split"), None
-    for column in _usual(table.columns, _SPLIT):
-        values = {cells[column].lower() for _, cells in table.rows}
-        if values and values <= set(SPLIT_OF):
-            return column, f"{table.path.name}: '{column}' is the split"
-    return None, None
-
-
-def _box_columns(
-    table: Table, chosen: Mapping[str, str]
-) -> tuple[tuple[str, ...], Literal["corners", "size", "list"] | None]:
-    if "bbox" in chosen:
-        return (chosen["bbox"],), "list"
-    if set(CORNERS) & set(chosen):
-        return tuple(chosen.get(name, name) for name in CORNERS), "corners"
-    for names, kind in _BOXES.items():
-        columns = _usual(table.columns, names)
-        if len(columns) == len(names):
-            return tuple(columns), kind
-    if set(CORNERS) & set(table.columns):
-        raise LookcloserError(
-            f"{table.path}: a box needs columns {', '.join(CORNERS)}; "
-            f"columns found: {', '.join(table.columns)}"
-        )
-    lists = _usual(table.columns, _LISTS, 1)
-    return (tuple(lists), "list") if lists else ((), None)
+    return cell.lower() in _YES
 
 
 def _said(

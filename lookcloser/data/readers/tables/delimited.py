@@ -1,4 +1,4 @@
-"""Tables as rows with line numbers: CSV, TSV, JSON lines and, with openpyxl, spreadsheets.
+"""Tables as rows with line numbers: CSV, TSV, JSON and, with openpyxl, spreadsheets.
 
 Python's csv rather than pandas: every cell stays the text it is (a class may be called "007", "NA"
 or "True"), and an error can name the line.
@@ -7,23 +7,26 @@ or "True"), and an error can name the line.
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
-import json
 import re
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.readers.files import decode_text, read_bytes, read_head
+from lookcloser.data.readers.tables.json_rows import holds_rows, json_lines
+from lookcloser.data.readers.tables.sheets import sheet_lines
 
-TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".xlsx")
-_MOST_SHEET_BYTES = 256 << 20
+_JSON_LINES = (".jsonl", ".ndjson")
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", *_JSON_LINES, ".json", ".xlsx")
+# How many lines above the header may be a title, a comment or blank.
+_MOST_ABOVE = 10
+_SEPARATOR = re.compile(r"[,;\t|]")
 
 Cells = tuple[str, ...]
+Lines = Iterator[tuple[int, Cells]]
 
 
 @dataclass(frozen=True)
@@ -54,30 +57,35 @@ class Table:
 
 
 def is_table_name(path: Path) -> bool:
-    """Whether the file name ends like a table and is not hidden."""
-    return path.suffix.lower() in TABLE_SUFFIXES and not path.name.startswith(".")
+    """Whether the file name ends like a table and is not hidden; of .json its beginning decides."""
+    if path.suffix.lower() not in TABLE_SUFFIXES or path.name.startswith("."):
+        return False
+    return path.suffix.lower() != ".json" or holds_rows(path)
 
 
 def read_columns(path: Path) -> Cells:
     """The header alone, in lower case; () where the file has none that can be read."""
     try:
-        if path.suffix.lower() == ".xlsx":
+        suffix = path.suffix.lower()
+        if suffix in (".xlsx", ".json"):
             lines, _ = _lines(path)
         else:
             head = read_head(path)
             wide = b"\0" in head[:64]  # UTF-16, of which a line end is two bytes
-            whole = head[: len(head) // 2 * 2] if wide else head[: head.rfind(b"\n") + 1]
+            whole = head if wide else head[: head.rfind(b"\n") + 1]
             text, _ = decode_text(whole or head, path)
-            lines = _text_lines(path, text.partition("\n")[0])
+            # Of JSON lines the first, as the last one may be cut.
+            lines = _text_lines(path, text.strip().partition("\n")[0] if _is_json(path) else text)
         return tuple(cell.lower() for cell in next(lines, (0, ()))[1])
     except (OSError, LookcloserError):
         return ()
 
 
 def read_table(path: Path) -> Table:
-    """Read a table; the separator (comma, semicolon, tab) of a CSV is taken from its header.
+    """Read a table; the separator (, ; | tab or blanks) of a CSV is taken from its header.
 
-    Text may be UTF-8, UTF-16 or Windows-1252.
+    Text may be UTF-8, UTF-16, UTF-32 or Windows-1252. Titles, comments (#) and Excel's "sep=;"
+    above the header are passed over.
 
     Raises:
         LookcloserError: If the file is no text, too large, empty, has a column twice, a row with
@@ -96,30 +104,48 @@ def read_table(path: Path) -> Table:
     return Table(path, headers, rows, (note,) if note else ())
 
 
-def _lines(path: Path) -> tuple[Iterator[tuple[int, Cells]], str | None]:
+def _lines(path: Path) -> tuple[Lines, str | None]:
     """(line, cells) of the header and of every row that is not blank, and how it was read."""
     if path.suffix.lower() == ".xlsx":
-        return _sheet_lines(path), None
+        return _without_titles(sheet_lines(path)), None
     text, note = decode_text(read_bytes(path), path)
     return _text_lines(path, text), note
 
 
-def _text_lines(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
-    lines = _json_lines if path.suffix.lower() == ".jsonl" else _cells
-    return lines(path, text)
+def _is_json(path: Path) -> bool:
+    return path.suffix.lower() in (".json", *_JSON_LINES)
 
 
-def _cells(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
+def _text_lines(path: Path, text: str) -> Lines:
+    return json_lines(path, text) if _is_json(path) else _without_titles(_cells(path, text))
+
+
+def _without_titles(lines: Lines) -> Lines:
+    """Without what is above the header: lines of a first cell alone, over such of several."""
+    first = list(islice(lines, _MOST_ABOVE))
+    header = next((i for i, (_, cells) in enumerate(first) if any(cells[1:])), 0)
+    # A row with less than the header has is one of an empty cell.
+    return chain(first[header:], lines)
+
+
+def _cells(path: Path, text: str) -> Lines:
+    above, told = _above(text)
+    first = [line for line in text.split("\n", above + _MOST_ABOVE)[above:] if line.strip()]
+    head = next((line for line in first if _SEPARATOR.search(line)), first[0] if first else "")
     # What stands in quotes separates nothing.
-    header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-    separator = max(",;\t", key=header.count)
+    separator = told or max(",;\t|", key=re.sub(r'"[^"]*"', "", head).count)
+    rest = text.split("\n", above)[-1]
+    if separator not in head and len(head.split()) > 1:  # columns between blanks
+        lines = enumerate(rest.split("\n"), above + 1)
+        yield from ((number, tuple(line.split())) for number, line in lines if line.strip())
+        return
     # strict: quotes in the wrong place are an error instead of a row that swallows the next ones.
-    stream = io.StringIO(text, newline="")
+    stream = io.StringIO(rest, newline="")
     reader = csv.reader(stream, delimiter=separator, strict=True, skipinitialspace=True)
-    before = 0
+    before = above
     try:
         for cells in reader:
-            line, before = before + 1, reader.line_num
+            line, before = before + 1, above + reader.line_num
             stripped = tuple(cell.strip() for cell in cells)
             if any(stripped):
                 yield line, stripped
@@ -127,65 +153,16 @@ def _cells(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
         raise LookcloserError(f"{path.name} line {before + 1}: not a row: {error}") from error
 
 
-def _json_lines(path: Path, text: str) -> Iterator[tuple[int, Cells]]:
-    """One object a line; all have the columns that occur in any."""
-    records: list[tuple[int, dict[str, Any]]] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise LookcloserError(f"{path.name} line {number}: not JSON: {error}") from error
-        if not isinstance(record, dict):
-            raise LookcloserError(f"{path.name} line {number}: not a JSON object")
-        records.append((number, record))
-    columns = list(dict.fromkeys(key for _, record in records for key in record))
-    if columns:
-        yield 0, tuple(column.strip() for column in columns)
-    for number, record in records:
-        yield number, tuple(_text(record.get(column)) for column in columns)
-
-
-def _text(value: object) -> str:
-    """A value of JSON or of a spreadsheet as the text that a CSV would have."""
-    if value is None:
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
-    return str(value).strip()
-
-
-def _sheet_lines(path: Path) -> Iterator[tuple[int, Cells]]:
-    """The rows of the first sheet."""
-    if importlib.util.find_spec("openpyxl") is None:
-        raise LookcloserError(
-            f"{path}: spreadsheets are not read without openpyxl",
-            fix="`pip install 'lookcloser[xlsx]'`, or save it as CSV",
-        )
-    import openpyxl
-
-    content = io.BytesIO(read_bytes(path))
-    try:
-        with zipfile.ZipFile(content) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > _MOST_SHEET_BYTES:
-            raise LookcloserError(f"{path}: {size:,} bytes unpacked; at most {_MOST_SHEET_BYTES:,}")
-        book = openpyxl.load_workbook(content, read_only=True, data_only=True)
-        rows = [tuple(map(_text, row)) for row in book.worksheets[0].iter_rows(values_only=True)]
-    except LookcloserError:
-        raise
-    except Exception as error:
-        # openpyxl raises whatever its parsing of a damaged file runs into.
-        raise LookcloserError(f"{path}: not a spreadsheet that can be read: {error}") from error
-    width = max(map(_used, rows), default=0)
-    yield from ((number, row[:width]) for number, row in enumerate(rows, 1) if any(row))
-
-
-def _used(row: Cells) -> int:
-    return max((number for number, cell in enumerate(row, 1) if cell), default=0)
+def _above(text: str) -> tuple[int, str | None]:
+    """How many lines stand above the header and its titles, and the separator that they tell."""
+    told = None
+    for number, line in enumerate(text.split("\n", _MOST_ABOVE)[:_MOST_ABOVE]):
+        found = re.fullmatch(r"sep=(.)", line.strip() or "-", re.IGNORECASE)
+        told = found[1] if found else told
+        is_title = not _SEPARATOR.search(line) and _SEPARATOR.search(text)
+        if not (found or not line.strip() or (line.startswith("#") and is_title)):
+            return number, told
+    return 0, told
 
 
 def _row(path: Path, line: int, columns: list[str], cells: Cells) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.files import subfolders
+from lookcloser.core.storage.files import subfolders, walk_images
 from lookcloser.data.readers import folders
 from lookcloser.data.readers.files import inside, is_regular
 from lookcloser.data.readers.tables.columns import TASKS, has_answer, image_column, understand
@@ -20,7 +20,8 @@ from lookcloser.data.readers.tables.delimited import (
     read_table,
 )
 from lookcloser.data.readers.tables.lookup import ImageFinder
-from lookcloser.data.readers.tables.places import named_split
+from lookcloser.data.readers.tables.names import is_row_number
+from lookcloser.data.readers.tables.places import image_root, is_part, named_split
 
 _PROBES = 20
 _FORM = re.compile(r"sample.?submission|submission", re.IGNORECASE)
@@ -30,16 +31,20 @@ NONE: Mapping[str, str] = MappingProxyType({})
 def tables_of(root: Path) -> list[tuple[Path, str | None]]:
     """The tables of images in a folder with the split in their name, else those in its splits.
 
-    Those with an answer, else those that may have a column for each class, else those of images.
+    Else those in folders of tables, ``annotations/``. Those with an answer come first, then those
+    whose answer only their cells tell, such as a column for each class, then those of images.
     """
     names = subfolders(root)
     splits = {name: folders.split_of(name, names) for name in names}
     own = _images_of(root, None)
     below = [found for name, split in splits.items() if split
              for found in _images_of(root / name, split)]  # fmt: skip
-    for level in (own, below):
+    parts = [name for name in names if not splits[name] and is_part(name)]
+    apart = [found for name in parts if not _has_images(root / name)
+             for found in _images_of(root / name, None)]  # fmt: skip
+    for level in (own, below, apart):
         answered = [(path, split) for path, split in level if _is_clear(read_columns(path))]
-        perhaps = [(path, split) for path, split in level if _may_be_one_hot(path)]
+        perhaps = [(path, split) for path, split in level if _is_understood(path)]
         if answered or perhaps:
             return answered or perhaps
     return [(path, split) for path, split in own if "image" in read_columns(path)]
@@ -85,17 +90,31 @@ def leads_to_images(path: Path) -> bool:
         table = read_table(path)
         column = understand(table, NONE).image
         listed = [cells[column] for _, cells in table.rows[:: max(1, len(table.rows) // _PROBES)]]
-        names = [inside(path.parent, name, "")[0] for name in filter(None, listed)]
-        found = ImageFinder(path.parent).find(names, named_split(path.stem), "")
+        root = image_root(path)
+        names = [inside(root, name, "")[0] for name in filter(None, listed)]
+        found = ImageFinder(root).find(names, named_split(path.stem), "")
     except LookcloserError:
         return False
-    return 2 * sum((path.parent / name).is_file() for name in found.values()) >= max(1, len(names))
+    return 2 * sum((root / name).is_file() for name in found.values()) >= max(1, len(names))
 
 
 def _images_of(folder: Path, split: str | None) -> list[tuple[Path, str | None]]:
     """The tables in a folder with a column of images, and the split that they are of."""
-    tables = (path for path in all_tables(folder) if image_column(read_columns(path)))
+    tables = (path for path in all_tables(folder) if _names_images(path))
     return [(path, split or named_split(path.stem)) for path in tables]
+
+
+def _has_images(folder: Path) -> bool:
+    return any(walk_images(folder))
+
+
+def _names_images(path: Path) -> bool:
+    """Whether a column is called as one of images, or holds their names beside an answer."""
+    columns = read_columns(path)
+    if image_column(columns):
+        return True
+    own = [column for column in columns if not is_row_number(column)]
+    return (has_answer(own) or len(own) == 2) and _is_understood(path)
 
 
 def _has(table: Path, names: Iterable[str]) -> bool:
@@ -107,8 +126,9 @@ def _is_clear(columns: tuple[str, ...]) -> bool:
     return has_answer([column for column in columns if column != image])
 
 
-def _may_be_one_hot(path: Path) -> bool:
+def _is_understood(path: Path) -> bool:
+    """Whether its cells say what its names do not: a column for each class, or of words."""
     try:
-        return understand(read_table(path), NONE).answer == "one-hot"
+        return bool(understand(read_table(path), NONE))
     except LookcloserError:
         return False

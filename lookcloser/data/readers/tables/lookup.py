@@ -11,11 +11,17 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import is_image_name, walk_images
 from lookcloser.core.wording import count, named
-from lookcloser.data.readers.tables.places import named_split
+from lookcloser.data.readers.files import inside
+from lookcloser.data.readers.tables.delimited import Table
+from lookcloser.data.readers.tables.names import is_row_number
+from lookcloser.data.readers.tables.places import image_root, named_split
+
+_PROBES = 20
 
 
 class ImageFinder:
@@ -48,7 +54,9 @@ class ImageFinder:
         for name, found in candidates.items():
             if not found:
                 continue
-            own = [path for path in found if split and _split(path) == split]
+            own = [
+                path for path in found if split and named_split(posixpath.dirname(path)) == split
+            ]
             left = own or found
             most = max(votes[_folder(path, name)] for path in left)
             left = [path for path in left if votes[_folder(path, name)] == most]
@@ -73,14 +81,38 @@ class ImageFinder:
             self._by_stem = defaultdict(list)
             for path in sorted(walk_images(self.root)):
                 self._by_stem[_key(posixpath.splitext(posixpath.basename(path))[0])].append(path)
-        key = _key(name)
-        base = posixpath.basename(key)
-        stem = posixpath.splitext(base)[0] if is_image_name(base) else base
-        return [path for path in self._by_stem.get(stem, ()) if _means(key, _key(path))]
+        # As written, else as the URL that a web program made of it: "my%20cat.jpg".
+        for key in dict.fromkeys((_key(name), _key(unquote(name)))):
+            base = posixpath.basename(key)
+            stem = posixpath.splitext(base)[0] if is_image_name(base) else base
+            found = [path for path in self._by_stem.get(stem, ()) if _means(key, _key(path))]
+            if found:
+                return found
+        return []
 
 
-def _split(path: str) -> str | None:
-    return named_split(posixpath.dirname(path))
+def column_of_files(table: Table) -> str | None:
+    """The column whose cells name images that are there; None where none or several do.
+
+    For tables whose column of images has a name of its own: a sample of the rows is looked up. A
+    header that names an image is none: the table has no line of names.
+    """
+    if any(map(is_image_name, table.columns)):
+        return None
+    sample = [cells for _, cells in table.rows[:: max(1, len(table.rows) // _PROBES)]]
+    finder = ImageFinder(image_root(table.path))
+    columns = [column for column in table.columns if not is_row_number(column)]
+    found = [c for c in columns if sample and _all_found(finder, [row[c] for row in sample])]
+    return found[0] if len(found) == 1 else None
+
+
+def _all_found(finder: ImageFinder, listed: Sequence[str]) -> bool:
+    try:
+        names = [inside(finder.root, name, "")[0] for name in listed]
+        paths = finder.find(names, None, "") if all(listed) else {}
+    except LookcloserError:
+        return False
+    return bool(paths) and all(os.path.isfile(finder.root / path) for path in paths.values())
 
 
 def _key(name: str) -> str:

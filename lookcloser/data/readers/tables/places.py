@@ -9,11 +9,20 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from lookcloser.core.storage.files import subfolders
+from lookcloser.core.storage.files import subfolders, walk_images
 from lookcloser.data.splits import SPLIT_OF
 
 _PROBES = 20
 _MOST_FOLDERS = 1000
+# What a folder of one kind of file is called, in words: such a folder is no class.
+ROLES = frozenset(
+    {"annotation", "annotations", "anns", "bbox", "bboxes", "boxes", "csv", "data", "dataset"}
+    | {"datasets", "folder", "gt", "ground", "truth", "groundtruth", "image", "images", "img"}
+    | {"imgs", "input", "jpeg", "jpegimages", "jpegs", "jpg", "json", "label", "labels", "mask"}
+    | {"masks", "photo", "photos", "pic", "pics", "picture", "pictures", "png", "raw", "sample"}
+    | {"samples", "seg", "segmentation", "segmentations", "set", "split", "splits", "xml", "all"}
+    | {"pred", "preds", "prediction", "predictions", "unlabeled", "unlabelled"}
+)
 
 
 def image_folder(root: Path, names: Sequence[str], split: str | None = None) -> str:
@@ -43,6 +52,30 @@ def image_folder(root: Path, names: Sequence[str], split: str | None = None) -> 
         if 2 * most >= len(probe):
             break
     return best
+
+
+def image_root(table: Path) -> Path:
+    """The folder that holds a table and its images.
+
+    That of the table, or, where that has no images and is named after what a table is (``labels``,
+    ``annotations``), the one around it.
+    """
+    folder = table.absolute().parent
+    around = (
+        is_part(folder.name) and not any(walk_images(folder)) and any(walk_images(folder.parent))
+    )
+    return table.parent.parent if around and table.parent.name else table.parent
+
+
+def words_of(name: str) -> list[str]:
+    """The words of a name in lower case, without digits and signs."""
+    return re.findall(r"[a-z]+", name.lower())
+
+
+def is_part(name: str) -> bool:
+    """Whether a name says what part of a data set a folder is, or what kind of file it holds."""
+    words = words_of(name)
+    return bool(words) and all(word in ROLES or word in SPLIT_OF for word in words)
 
 
 def named_split(name: str) -> str | None:

@@ -10,6 +10,7 @@ Other usual names of columns, one column a class, and one table a split are read
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
@@ -23,14 +24,9 @@ from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.readers import folders
 from lookcloser.data.readers.files import Row, inside, keep_present
-from lookcloser.data.readers.tables.cells import boxes_as, read_boxes, split_cell, tag_splitter
-from lookcloser.data.readers.tables.columns import (
-    CORNERS,
-    TASKS,
-    Columns,
-    is_on,
-    understand,
-)
+from lookcloser.data.readers.tables.box_columns import CORNERS
+from lookcloser.data.readers.tables.cells import boxes_as, read_boxes, tag_splitter
+from lookcloser.data.readers.tables.columns import TASKS, Columns, is_on, understand
 from lookcloser.data.readers.tables.delimited import (
     Table,
     is_table_name,
@@ -46,7 +42,7 @@ from lookcloser.data.readers.tables.finding import (
     with_columns,
 )
 from lookcloser.data.readers.tables.lookup import ImageFinder
-from lookcloser.data.readers.tables.places import named_split
+from lookcloser.data.readers.tables.places import image_root, named_split
 
 
 @dataclass
@@ -100,7 +96,8 @@ def read(root: Path, skip_missing: bool, given: Mapping[str, str] = NONE) -> Cat
             clear, or a row is wrong; the message names the line.
     """
     if root.is_file():
-        return _read_tables(root.parent, [(root, named_split(root.stem))], skip_missing, given)
+        table = (root, named_split(root.stem))
+        return _read_tables(image_root(root), [table], skip_missing, given)
     tables = with_columns(root, given.values()) if given else []
     tables = tables or tables_of(root) or [(path, None) for path in all_tables(root)]
     if not tables:
@@ -174,7 +171,8 @@ def _read_tables(
     )
     samples, skipped = keep_present(rows, skip_missing, root) if drafts else ((), ())
     classes = tuple(sorted({label for sample in samples for label in sample.labels}))
-    return Catalog(root, "table", task, classes, samples, skipped, tuple(dict.fromkeys(notes)))
+    said, read = tuple(dict.fromkeys(notes)), tuple(os.path.relpath(t, root) for t, _ in tables)
+    return Catalog(root, "table", task, classes, samples, skipped, said, tables=read)
 
 
 def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> Task:
@@ -197,7 +195,7 @@ def _task(listing: _Listing, drafts: Mapping[str, _Draft], notes: list[str]) -> 
 def _fill(drafts: dict[str, _Draft], listing: _Listing, root: Path) -> Iterator[str]:
     """Add the rows of a table to the drafts of their images; yields what is to be noted."""
     table, columns = listing.table, listing.columns
-    base = table.path.parent
+    base = image_root(table.path)
     entries = list(_entries(listing, base))
     paths, finder = dict[tuple[str | None, str], str](), ImageFinder(base)
     for split in dict.fromkeys(split for _, _, _, split in entries):
@@ -232,7 +230,7 @@ def _entries(
     for line, cells in listing.table.rows:
         where = listing.table.where(line)
         name, _ = inside(base, _filled(where, cells, columns.image), where)
-        split = split_cell(where, cells[columns.split]) if columns.split else listing.split
+        split = columns.split.of(where, cells) if columns.split else listing.split
         yield where, cells, name, split
 
 
