@@ -66,6 +66,8 @@ def crop_and_zoom(
 
     The gradient for ``images`` is the true one in every mode.
 
+    The crop of a box that is not finite is not finite either.
+
     A source larger than twice the output would lose pixels between the bilinear samples. There the
     samples are taken ``r = ceil(source / (2 output))`` times as densely along that axis and
     averaged, so that they are never more than two source pixels apart. The whole-image box equals
@@ -154,6 +156,19 @@ class _SaliencyGradient(torch.autograd.Function):
 
 
 def _sample(images: Tensor, boxes: Tensor, size: Grid) -> Tensor:
+    """The crops; those of boxes that are not finite are not finite either.
+
+    `grid_sample` itself reads pixels of somewhere for such boxes, and on its way back it ends the
+    process. Exported graphs have no way back.
+    """
+    if torch.compiler.is_compiling():
+        return _sampled(images, boxes, size)
+    finite = boxes.nan_to_num(0.0, 0.0, 0.0)
+    lost = (boxes - finite).detach().sum(dim=1)  # 0, NaN or infinity
+    return _sampled(images, finite, size) + lost[:, None, None, None]
+
+
+def _sampled(images: Tensor, boxes: Tensor, size: Grid) -> Tensor:
     finer = (-(-images.shape[2] // (2 * size.rows)), -(-images.shape[3] // (2 * size.columns)))
     height, width = finer[0] * size.rows, finer[1] * size.columns
     # Not affine_grid: its matrix product would run in half precision under autocast.

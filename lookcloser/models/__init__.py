@@ -17,12 +17,13 @@ from lookcloser.models.registry import (
 )
 
 if TYPE_CHECKING:
-    from lookcloser.models.backbone import Backbone, check_backbone
+    from lookcloser.models.backbone import Backbone
     from lookcloser.models.base import Criterion, Model, Phase
     from lookcloser.models.cam.model import CAM
     from lookcloser.models.captioner.model import GRU, LSTM, RNN, Captioner
     from lookcloser.models.cnnrnn.model import CNNRNN
     from lookcloser.models.feedback.model import FeedbackNet
+    from lookcloser.models.making import check_backbone
     from lookcloser.models.osme.model import OSMENet
     from lookcloser.models.package import load_model_file, read_header, save_model_file
     from lookcloser.models.racnn.model import RACNN
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Backbone": "backbone",
-    "check_backbone": "backbone",
+    "check_backbone": "making",
     "Criterion": "base",
     "Model": "base",
     "Phase": "base",

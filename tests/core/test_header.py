@@ -121,7 +121,8 @@ def test_every_field_has_to_be_of_its_kind(change):
 @pytest.mark.parametrize(
     "change",
     [
-        {"size": [0, 32]}, {"size": [4097, 32]}, {"size": [32.0, 32]}, {"size": "32"},
+        {"size": [0, 32]}, {"size": [4097, 32]}, {"size": [32.0, 32]}, {"size": [True, 32]},
+        {"size": "32"},
         {"mean": [0.5, 0.5]}, {"mean": [0.5, 0.5, None]}, {"std": [0.1, 0.0, 0.1]},
         {"std": [0.1, -0.1, 0.1]}, {"interpolation": "lanczos"}, {"interpolation": None},
     ],

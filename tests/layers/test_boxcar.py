@@ -399,3 +399,18 @@ def test_wrong_inputs_are_named(images: torch.Tensor, boxes: torch.Tensor, messa
 def test_unknown_mode_is_named() -> None:
     with pytest.raises(LookcloserError, match="gird: unknown gradient mode. Close: grid"):
         crop_and_zoom(torch.zeros(1, 1, 4, 4), torch.zeros(1, 3), 4, "gird")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300])
+def test_boxes_that_are_no_numbers_give_no_crop_and_do_not_end_the_process(mode, value):
+    """Before, torch ended the process on its way back, and gave a crop of somewhere."""
+    images = noise(2, 3, 16, 16).float().requires_grad_()
+    boxes = torch.tensor([[0.0, 0.1, 0.5], [0.1, value, 0.5]]).requires_grad_()
+    crops = crop_and_zoom(images, boxes, 8, mode)
+    alone = crop_and_zoom(images[:1], boxes[:1], 8, mode)
+    assert torch.equal(crops[:1], alone)
+    assert not torch.isfinite(crops[1]).any()
+    crops.sum().backward()
+    assert torch.isfinite(images.grad[0]).all()
+    assert torch.isfinite(boxes.grad[0]).all()
