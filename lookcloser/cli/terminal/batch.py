@@ -57,7 +57,7 @@ def answer_all(
     with progress("Answering") as told:
         result = predict_source(job, sources, **where, progress=told)
     before = f", {result.resumed:,} of them before" if result.resumed else ""
-    printing.say(f"{count(result.images - result.failed, 'image')} answered{before}")
+    printing.say(f"{count(result.images, 'image')} answered{before}")
     if result.failed:
         printing.say(f"{result.failed:,} of {count(result.images, 'image')} could not be read")
     if not result.complete:

@@ -22,5 +22,5 @@ def test_a_class_none_of_whose_images_can_be_read_is_named(squares: Path, tmp_pa
     options = make_options(
         backbone="test_resnet", weights="none", size=32, recipe="closed-form", workers=0
     )
-    with pytest.raises(LookcloserError, match="no training image of 'red' can be read"):
+    with pytest.raises(LookcloserError, match="No training image of 'red' can be read"):
         solved_run(read_data(tmp_path, val_share=0, test_share=0), options, with_val=False)
