@@ -5,6 +5,7 @@ import re
 import shlex
 import sys
 from collections import Counter
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,10 @@ def test_the_job_of_ray_is_a_command_of_the_program(disk, program):
     (job,) = load("ray-job.yaml")
     words = words_of(job["spec"]["entrypoint"], disk)
     code, err = program([*words, "--dry-run"])
+    if find_spec("ray") is None:  # all else is right
+        assert (code, "--engine ray needs ray, which is not installed" in err) == (1, True)
+        at = words.index("--engine")
+        code, err = program([*words[:at], *words[at + 4 :], "--dry-run"])
     assert code == 0, err
     assert "Would answer 30 images" in err
     cluster = job["spec"]["rayClusterSpec"]

@@ -166,7 +166,7 @@ def test_weights_that_are_no_numbers_are_refused(saved: Path) -> None:
     tensors = load_file(saved)
     next(value for value in tensors.values() if value.is_floating_point()).fill_(float("nan"))
     save_model_file(saved, tensors, header)
-    with pytest.raises(LookcloserError, match=r"not numbers \(NaN\).*lower --lr"):
+    with pytest.raises(LookcloserError, match=r"weights are not finite \(NaN.*lower --lr"):
         load_model_file(saved)
 
 
