@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from lookcloser.auditing.run import FEWEST
+
 from .conftest import Program
 
 
@@ -15,7 +17,7 @@ from .conftest import Program
 def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     """What an evaluation gives: the task and the skipped images can be set."""
     (tmp_path / "run").mkdir()
-    found: dict[str, Any] = {"task": "classification", "skipped": []}
+    found: dict[str, Any] = {"task": "classification", "skipped": [], "counts": (FEWEST, FEWEST)}
 
     def report(catalog: Any, split: str, **options: Any) -> Any:
         found["asked"] = {"split": split, **options}
@@ -26,12 +28,13 @@ def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             settings={"images": "2 of test"},
             images=SimpleNamespace(correct=[True, False]),
             skipped=found["skipped"],
+            per_class={str(at): {"count": number} for at, number in enumerate(found["counts"])},
             answers=[SimpleNamespace(prediction=prediction)],
         )
         return Path("r\n.html"), evaluation
 
     def load_run(run: str, **options: Any) -> Any:
-        catalog = SimpleNamespace(scored="test")
+        catalog = SimpleNamespace(scored="test", made=())
         return SimpleNamespace(catalog=lambda *_a, **_n: catalog, report=report)
 
     monkeypatch.setattr("lookcloser.recognizer.load_run", load_run)
@@ -55,6 +58,18 @@ def test_what_comes_next_depends_on_the_task(
     assert "2 images; open the page in a browser" in done.err
     assert "images: 2 of test" in done.err
     assert done.next == f"lookcloser {comes}"
+
+
+@pytest.mark.parametrize(
+    ("counts", "verb"),
+    [((FEWEST, FEWEST, 0), "audit"), ((FEWEST, FEWEST - 1), "annotate"), ((99,), "annotate")],
+)
+def test_an_audit_comes_next_where_there_is_enough_for_one(
+    program: Program, found: dict[str, Any], counts: tuple[int, ...], verb: str
+) -> None:
+    """It compares two classes at least."""
+    found["counts"] = counts
+    assert program("report", "run", "data").next == f"lookcloser {verb} run data --split test"
 
 
 @pytest.mark.parametrize(("unread", "said"), [(1, "1 image"), (2, "2 images")])
