@@ -202,8 +202,7 @@ def evaluate_split(
         scores += box_scores + score_top_k(hits, ious)
         settings |= words
     scores += scales.scores() + masks.scores() + moves.scores()
-    if masks.count:
-        settings["masks"] = f"{masks.count}, of the true class, for scoring only"
+    settings |= masks.settings()
     shown, tally = kept.result(ious, thresholds.column(level))
     return Evaluation(
         task=catalog.task,

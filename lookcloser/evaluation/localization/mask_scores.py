@@ -63,6 +63,8 @@ def read_mask(file: Path, size: ImageSize, grid: Grid) -> NDArray[np.uint8]:
 class MaskTally:
     """PxAP of maps that come batch by batch, of centered maps, and of random ones.
 
+    A mask that cannot be used does not end the work: its image is left out, and the file is named.
+
     Args:
         root: Of the data set; masks are found as `find_masks` does.
         grid: That of the network's input, at which pixels are compared.
@@ -70,6 +72,7 @@ class MaskTally:
 
     def __init__(self, root: Path, grid: Grid) -> None:
         self.root, self.grid, self.count = root, grid, 0
+        self._unusable: list[str] = []
         self._own, self._noise = metrics.PxAP(), np.random.default_rng(RANDOM_SEED)
         self._guesses = {name: metrics.PxAP() for name in BASELINES}
 
@@ -82,21 +85,31 @@ class MaskTally:
             maps: (B, h, w) of the true classes, raw.
             samples: The B images.
             sizes: Of each.
-
-        Raises:
-            LookcloserError: As `read_mask`.
         """
-        files = find_masks(self.root, samples)
-        if not files:
+        masks = {}
+        for row, file in find_masks(self.root, samples).items():
+            try:
+                masks[row] = read_mask(file, sizes[row], self.grid)
+            except LookcloserError as error:
+                self._unusable.append(str(error))
+        if not masks:
             return
-        rows = sorted(files)
-        truth = np.stack([read_mask(files[row], sizes[row], self.grid) for row in rows])
+        rows, truth = list(masks), np.stack(list(masks.values()))
         noise = self._noise.random((len(rows), *maps.shape[1:]), dtype=np.float32)
         center = metrics.center_maps(len(rows), self.grid.image_size)
         self._own.update(upsample(maps[rows], self.grid), truth)
         self._guesses[CENTER_BOX].update(center, truth)
         self._guesses[RANDOM_MAP].update(upsample(noise, self.grid), truth)
         self.count += len(rows)
+
+    def settings(self) -> dict[str, str]:
+        """How many masks were used, and what is wrong with the first that was not."""
+        found = {}
+        if self.count:
+            found["masks"] = f"{self.count}, of the true class, for scoring only"
+        if self._unusable:
+            found["masks left out"] = f"{len(self._unusable)}, the first is {self._unusable[0]}"
+        return found
 
     def scores(self) -> tuple[Score, ...]:
         """The score "PxAP", where any image had a mask.

@@ -92,6 +92,31 @@ def test_masks_that_are_all_ignored(tmp_path):
         tally.scores()
 
 
+def test_a_mask_that_cannot_be_used_is_named_and_the_others_count(tmp_path):
+    rng = np.random.default_rng(0)
+    maps, truth = rng.random((3, 2, 2), dtype=np.float32), rng.integers(2, size=(3, 2, 2))
+    samples = [Sample(f"{row}.jpg", Path("x")) for row in range(3)]
+    for row in (0, 2):
+        save(tmp_path / "masks", f"{row}.png", truth[row])
+    (tmp_path / "masks" / "1.png").write_bytes(b"%!PS-Adobe")
+    tally = MaskTally(tmp_path, Grid(2, 2))
+    assert tally.settings() == {}
+    tally.add(maps, samples, [ImageSize(2, 2)] * 3)
+    tally.add(maps[:1], samples[:1], [ImageSize(3, 2)])
+    assert tally.count == 2
+    assert tally.scores()[0].value == pytest.approx(metrics.pxap(maps[[0, 2]], truth[[0, 2]]))
+    said = tally.settings()
+    assert said["masks"].startswith("2, ")
+    assert said["masks left out"].startswith(f"2, the first is {tmp_path / 'masks' / '1.png'}: not")
+
+
+def test_no_mask_that_can_be_used_is_no_score(tmp_path):
+    save(tmp_path / "masks", "0.png", [[1, 2]], "RGB")
+    tally = MaskTally(tmp_path, Grid(2, 2))
+    tally.add(np.ones((1, 2, 2), np.float32), [Sample("0.jpg", Path("x"))], [ImageSize(2, 1)])
+    assert (tally.count, tally.scores(), list(tally.settings())) == (0, (), ["masks left out"])
+
+
 @pytest.fixture(scope="module")
 def masked(squares, tmp_path_factory):
     """The squares with a mask of the object for each picture of test, and without boxes."""
