@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.hooks import watching
+from lookcloser.core.hooks import Watcher, watching
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import check_has_gradients
@@ -122,9 +122,20 @@ def _read(
         and "pooled" in taken
         and torch.equal(taken["logits"], logits)
         and _same(features.mean(dim=(2, 3)), taken["pooled"])
-        and _linear(taken["pooled"], weight, getattr(linear, "bias", None), logits)
+        and (
+            _is_torchs_own(linear)
+            or _linear(taken["pooled"], weight, getattr(linear, "bias", None), logits)
+        )
     )
     return features, weight, logits, right
+
+
+def _is_torchs_own(module: nn.Module | None) -> bool:
+    """Whether a layer multiplies as torch's own do: nobody else's subclass, forward or hook."""
+    if module is None or type(module) not in (nn.Linear, nn.Conv2d) or "forward" in vars(module):
+        return False
+    hooks = (*module._forward_pre_hooks.values(), *module._forward_hooks.values())
+    return all(isinstance(hook, Watcher) for hook in hooks)
 
 
 def _linear(pooled: Tensor, weight: Tensor, bias: Tensor | None, logits: Tensor) -> bool:

@@ -72,12 +72,13 @@ def structure_of(model: nn.Module) -> int:
     )
 
 
-def _attributes(module: nn.Module) -> tuple[Hashable, ...]:
-    return tuple(
-        (name, _hooks(value) if name in _HOOKS else _mark(value, _DEEPEST))
-        for name, value in vars(module).items()
-        if name not in _MACHINERY
-    )
+def _attributes(module: nn.Module) -> list[Hashable]:
+    """Names and values by turns; every look-up asks for them, so they are found in one loop."""
+    marks: list[Hashable] = []
+    for name, value in vars(module).items():
+        if name not in _MACHINERY:
+            marks += (name, _hooks(value) if name in _HOOKS else _mark(value, _DEEPEST))
+    return marks
 
 
 def _hooks(hooks: Mapping[int, object]) -> tuple[int, ...]:
@@ -87,17 +88,17 @@ def _hooks(hooks: Mapping[int, object]) -> tuple[int, ...]:
 
 def _mark(value: object, depth: int) -> Hashable:
     """What changes with a value: itself, its contents, or which object it is."""
-    if isinstance(value, _PLAIN):
+    if type(value) in _PLAIN:
         return value
     if isinstance(value, Tensor):
         return id(value), _version(value)
-    if depth and isinstance(value, Mapping):
-        return tuple((key, _mark(one, depth - 1)) for key, one in value.items())
     if depth and isinstance(value, tuple | list):
-        return tuple(_mark(one, depth - 1) for one in value)
-    if depth and isinstance(value, SimpleNamespace):
-        return _mark(vars(value), depth)
-    return id(value)
+        return tuple([_mark(one, depth - 1) for one in value])
+    if depth and isinstance(value, dict):
+        return tuple([(key, _mark(one, depth - 1)) for key, one in value.items()])
+    if depth and isinstance(value, Mapping | SimpleNamespace):
+        return _mark(dict(value if isinstance(value, Mapping) else vars(value)), depth)
+    return value if isinstance(value, _PLAIN) else id(value)
 
 
 def _version(tensor: Tensor) -> tuple[int, int]:
