@@ -97,9 +97,7 @@ def predict_source(
             begun with another model, source or option, and where writing fails; what is done stays.
     """
     _check(job, engine, processes, ray_address, share, part_images)
-    answerer = job.answerer()
-    answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
-    folder = Folder(job.out, job.writer)
+    answerer, folder = _opened(job)
     folder.begin(_settings(job, answerer, sources, part_images))
     name = f"{share.number}-of-{share.of}"
     with only_one(folder.path, "another batch", f"{LOCK_FILE}-{name}"):
@@ -141,12 +139,17 @@ def check_source(
         LookcloserError: For what it refuses before it answers.
     """
     _check(job, engine, processes, ray_address, share, part_images)
-    answerer = job.answerer()
-    answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
-    folder = Folder(job.out, job.writer)
+    answerer, folder = _opened(job)
     folder.check(_settings(job, answerer, sources, part_images))
     plan = _planned(folder, sources, share, part_images)
     return plan.images - plan.done
+
+
+def _opened(job: Job) -> tuple[Answerer, Folder]:
+    """The network, after it has shown that it can do what is asked, and where its answers go."""
+    answerer = job.answerer()
+    answerer.check(top=job.how.top, coverage=job.how.coverage, sets=job.how.sets)
+    return answerer, Folder(job.out, job.writer)
 
 
 def _answered(

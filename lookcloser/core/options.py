@@ -249,7 +249,7 @@ def check(item: Declared, value: Any) -> None:
         raise UsageError(f"{{}} {value}: not possible", allowed=item.allowed(), option=item.name)
 
 
-def at_least(least: int, **values: int) -> None:
+def whole(least: int, **values: Any) -> None:
     """Compare arguments that count something with the least that makes sense.
 
     Args:
@@ -260,9 +260,9 @@ def at_least(least: int, **values: int) -> None:
         UsageError: Naming the first that is less, or no whole number.
     """
     for name, value in values.items():
-        whole = isinstance(value, SupportsIndex) and not isinstance(value, bool)
-        if not whole or index(value) < least:
-            raise UsageError(f"{name} = {value}", allowed=f"A whole number, {least} or more")
+        counts = isinstance(value, SupportsIndex) and not isinstance(value, bool)
+        if not counts or index(value) < least:
+            raise UsageError(f"{name} = {value!s:.60}", allowed=f"A whole number, {least} or more")
 
 
 def _unknown_choice(item: Declared, value: Any) -> UsageError:

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.options import whole
 from lookcloser.core.sizes import Grid
-from lookcloser.explain.context import at_least, seeded, whole
+from lookcloser.explain.context import at_least, seeded
 from lookcloser.explain.pixels import pixel_slopes
 from lookcloser.explain.targets import check_whole, numbers
 

@@ -75,15 +75,6 @@ def at_least(least: float, **numbers: Any) -> None:
             raise LookcloserError(f"{name} = {number!r:.60}", allowed=f"a number, {least} or more")
 
 
-def whole(least: int, **numbers: Any) -> None:
-    """Raise a `LookcloserError` for an argument that is no whole number, or below ``least``."""
-    for name, number in numbers.items():
-        if not (isinstance(number, Integral) and int(number) >= least):
-            raise LookcloserError(
-                f"{name} = {number!r:.60}", allowed=f"a whole number, {least} or more"
-            )
-
-
 def seeded(seed: Any) -> torch.Generator:
     """A source of random numbers that leaves torch's own alone.
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.explain.context import at_least, looking, whole
+from lookcloser.core.options import whole
+from lookcloser.explain.context import at_least, looking
 from lookcloser.explain.gradients import check_has_gradients, check_slope
 from lookcloser.explain.outputs import logits_from
 from lookcloser.explain.targets import chosen

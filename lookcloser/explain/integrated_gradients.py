@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.explain.context import whole
+from lookcloser.core.options import whole
 from lookcloser.explain.pixels import pixel_slopes
 from lookcloser.explain.targets import Targets, as_asked, chosen
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.explain.context import check_images, full_precision, whole
+from lookcloser.core.options import whole
+from lookcloser.explain.context import check_images, full_precision
 from lookcloser.explain.layers import check_sees
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen

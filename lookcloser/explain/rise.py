@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.options import whole
 from lookcloser.core.sizes import Grid
-from lookcloser.explain.context import at_least, full_precision, seeded, whole
+from lookcloser.explain.context import at_least, full_precision, seeded
 from lookcloser.explain.layers import check_sees
 from lookcloser.explain.masking import block_size, masked_scores
 from lookcloser.explain.targets import Targets, as_asked, chosen

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lookcloser.explain.context import at_least, seeded, whole
+from lookcloser.core.options import whole
+from lookcloser.explain.context import at_least, seeded
 from lookcloser.explain.pixels import pixel_slopes, strongest
 from lookcloser.explain.targets import Targets, as_asked, chosen
 

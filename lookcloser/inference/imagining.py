@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource, load_image
-from lookcloser.core.options import at_least
+from lookcloser.core.options import whole
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
 from lookcloser.explain.class_visualization import class_visualization
 from lookcloser.explain.fooling_images import fooling_images
@@ -61,7 +61,7 @@ def imagine_class(
         LookcloserError: For an unknown class, no step, and a captioner.
     """
     index = _target(engine.header, target)
-    at_least(1, steps=steps)
+    whole(1, steps=steps)
     preprocessing = engine.header.preprocessing
     low, high = _bounds(preprocessing)
     images = class_visualization(
@@ -85,7 +85,7 @@ def fool(engine: AnyEngine, image: ImageSource, target: str, *, max_steps: int =
         LookcloserError: As `imagine_class`, and for an image that cannot be read.
     """
     index = _target(engine.header, target)
-    at_least(1, max_steps=max_steps)
+    whole(1, max_steps=max_steps)
     preprocessing = engine.header.preprocessing
     pixels = input_pixels(load_image(image), preprocessing)
     images = engine.images(pixels[None])

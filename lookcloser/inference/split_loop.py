@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import evaluating
-from lookcloser.core.options import at_least
+from lookcloser.core.options import whole
 from lookcloser.core.sizes import ImageSize
 from lookcloser.data import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
@@ -62,8 +62,8 @@ def read_split(
     Raises:
         UsageError: For batches of less than one image, and less than no process.
     """
-    at_least(1, batch_size=batch_size)
-    at_least(0, workers=workers)
+    whole(1, batch_size=batch_size)
+    whole(0, workers=workers)
     dataset = ImageDataset(samples, targets, evaluation_transform(engine.header.preprocessing))
     order = EpochSampler(len(dataset), shuffle=False)
     loader = image_loader(dataset, order, batch_size=batch_size, workers=workers, keep_last=True)

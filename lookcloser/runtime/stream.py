@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.images import ImageSource
-from lookcloser.core.options import at_least
+from lookcloser.core.options import whole
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction
 from lookcloser.runtime.answering import Promise, predictions
@@ -47,8 +47,8 @@ def stream(
         LookcloserError: For a path that does not exist, a URL, and a number that is too small;
             before anything is yielded.
     """
-    at_least(1, top=top, batch_size=batch_size)
-    at_least(0, workers=workers)
+    whole(1, top=top, batch_size=batch_size)
+    whole(0, workers=workers)
     sources = list_sources(images)
     done = 0
     for batch in load_batches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -66,9 +67,9 @@ def check_resumed(
 def _absolute(weights: str) -> Path:
     """A run is named itself, not a link to it: ``latest`` is to be another one soon."""
     path = own_path(weights)
-    if path.is_dir():
+    if os.path.isdir(path):
         return path.resolve()
-    if path.exists():
+    if is_there(path):
         return path.parent.resolve() / path.name  # a cache may link it to a file without a name
     raise UsageError(
         f"--weights {weights}: no such file or run",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.options import Bounds, Options, at_least, declared, option, stored
+from lookcloser.core.options import Bounds, Options, declared, option, stored, whole
 
 
 @dataclass(frozen=True)
@@ -163,11 +163,11 @@ def test_what_cannot_be_read_is_refused_by_its_own_words(name: str, value: Any) 
 
 
 def test_the_first_number_that_is_too_small_is_named() -> None:
-    at_least(1, steps=1, batch_size=np.int64(3))
-    at_least(0, workers=0)
+    whole(1, steps=1, batch_size=np.int64(3))
+    whole(0, workers=0)
     for value in (0, -1, 1.0, "3", None, True, np.float32(2)):
         with pytest.raises(UsageError, match=f"steps = {value}. Allowed: a whole number, 1 or"):
-            at_least(1, top=1, steps=value, workers=0)
+            whole(1, top=1, steps=value, workers=0)
 
 
 def test_options_are_frozen_and_equal_by_value() -> None:

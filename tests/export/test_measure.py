@@ -131,14 +131,20 @@ def bright(*values: int) -> Measured:
     return Measured(np.stack([np.full((3, 8, 8), value, np.uint8) for value in values]))
 
 
-def test_sequences_are_the_same_where_every_token_is(tmp_path: Path) -> None:
+def decoders(folder: Path) -> tuple[OnnxEngine, OnnxEngine]:
+    """Of the same words, one of which stops after the first."""
     one, two = (
         load(
-            write_decoder(tmp_path / f"{longest}.onnx", Search("beam", START, END, longest)),
+            write_decoder(folder / f"{longest}.onnx", Search("beam", START, END, longest)),
             threads=1,
         ).engine
         for longest in (LONGEST, 1)
     )
+    return one, two
+
+
+def test_sequences_are_the_same_where_every_token_is(tmp_path: Path) -> None:
+    one, two = decoders(tmp_path)
     # Dark images say one word, bright ones two, of which the second is left out by one file.
     given = bright(*[10] * 15, *[240] * 5)
     assert rows(one, two, given)["same answer"].after == pytest.approx(0.75)
@@ -147,13 +153,7 @@ def test_sequences_are_the_same_where_every_token_is(tmp_path: Path) -> None:
 
 
 def test_where_no_sequence_is_the_same_no_map_is_compared(tmp_path: Path) -> None:
-    one, two = (
-        load(
-            write_decoder(tmp_path / f"{longest}.onnx", Search("beam", START, END, longest)),
-            threads=1,
-        ).engine
-        for longest in (LONGEST, 1)
-    )
+    one, two = decoders(tmp_path)
     found = rows(one, two, bright(240, 230))
     assert found["same answer"].after == 0
     assert "map rank correlation" not in found

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.runs import FAILED, SKIPPED
 from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.wording import count
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from lookcloser.batch.predicting import Share
 
 EVERY = 30.0  # seconds between two lines where there is no terminal
-FAILED, SKIPPED = 1, 3
 
 
 def answer_all(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.readers.tables.delimited import Table
-from lookcloser.data.readers.tables.names import plain, usual
+from lookcloser.data.readers.tables.names import by_plain_name, usual
 
 BoxKind = Literal["corners", "size", "center", "list"]
 
@@ -52,10 +52,7 @@ def box_columns(table: Table, chosen: Mapping[str, str]) -> tuple[tuple[str, ...
         return (chosen["bbox"],), "list"
     if set(CORNERS) & set(chosen):
         return tuple(chosen.get(name, name) for name in CORNERS), "corners"
-    by_name: dict[str, str] = {}
-    for column in table.columns:
-        by_name.setdefault(plain(column), column)
-    found = next(_complete(by_name), None)
+    found = next(_complete(by_plain_name(table.columns)), None)
     if found is not None:
         return found
     if set(CORNERS) & set(table.columns):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.readers.files import decode_text, read_bytes, read_head
-from lookcloser.data.readers.tables.json_rows import holds_rows, json_lines
+from lookcloser.data.readers.tables.json_rows import Cells, holds_rows, json_lines
 from lookcloser.data.readers.tables.sheets import sheet_lines
 
 _JSON_LINES = (".jsonl", ".ndjson")
@@ -25,7 +25,6 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".tab", *_JSON_LINES, ".json", ".xlsx")
 _MOST_ABOVE = 10
 _SEPARATOR = re.compile(r"[,;\t|]")
 
-Cells = tuple[str, ...]
 Lines = Iterator[tuple[int, Cells]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def plain(name: str) -> str:
@@ -11,11 +11,17 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "", name.lower())
 
 
+def by_plain_name(columns: Iterable[str]) -> dict[str, str]:
+    """Plain name -> the first column that has it."""
+    found: dict[str, str] = {}
+    for column in columns:
+        found.setdefault(plain(column), column)
+    return found
+
+
 def usual(columns: Sequence[str], names: Sequence[str], most: int | None = None) -> list[str]:
     """The columns with one of the usual names, in the order of ``names``; at most ``most``."""
-    by_name: dict[str, str] = {}
-    for column in columns:
-        by_name.setdefault(plain(column), column)
+    by_name = by_plain_name(columns)
     return [by_name[name] for name in names if name in by_name][:most]
 
 

@@ -10,11 +10,9 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.data.readers.files import read_bytes
-from lookcloser.data.readers.tables.json_rows import as_text
+from lookcloser.data.readers.tables.json_rows import Cells, as_text
 
 _MOST_SHEET_BYTES = 256 << 20
-
-Cells = tuple[str, ...]
 
 
 def sheet_lines(path: Path) -> Iterator[tuple[int, Cells]]:
