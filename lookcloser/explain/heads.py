@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import Watcher, watching
 from lookcloser.core.sizes import Grid
+from lookcloser.explain.borders import check_layer
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import check_has_gradients
 from lookcloser.explain.layers import blind, blind_error, check_open, inside
@@ -87,6 +88,7 @@ def _found(model: nn.Module, images: Tensor) -> tuple[PooledHead, Tensor, Tensor
             return head, features, weight, logits
         _heads.forget(model)
     head = _find(model, images[:1], size)
+    check_layer(model, images[:1], head.layer, head.layout)
     named = WeakValueDictionary(
         {name: one for name, one in inside(model).items() if name in (head.layer, head.classifier)}
     )
