@@ -59,6 +59,8 @@ def check(
             typer.echo(printable(f"broken: {name}: {reason}"))
         for name, reason in report.skipped:
             typer.echo(printable(f"missing: {name}: {reason}"))
+        for name, reason in report.masks.unusable if report.masks else ():
+            typer.echo(printable(f"mask: {name}: {reason}"))
         if not report.problems:
             typer.echo("No problems found.")
     if any(problem.severity == "error" for problem in report.problems):
@@ -114,6 +116,8 @@ def _print_counts(report: DataReport) -> None:
         columns.append("without tags")
         rows = [[*row, str(report.tags.untagged[row[0]])] for row in rows]
     printing.print_table("Images", columns, rows)
+    if report.masks is not None:
+        typer.echo(f"Masks: of {count(report.masks.count, 'image')}")
     if traits.labels == "one":
         _print_classes(report)
     if report.tags is not None:
