@@ -139,6 +139,23 @@ def test_the_limit_is_checked_before_decoding() -> None:
     assert "too large" in error_of(Image.new("L", (5, 5)), max_pixels=24)
 
 
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        (png_header(60_000, 60_000), "too large"),
+        (png_header(300, 200), "too large"),
+        (np.zeros((50, 50), np.uint8), "too large"),
+        (b"it is too large", "invalid"),
+        (b"", "invalid"),
+    ],
+    ids=["a bomb", "a header", "an array", "no image", "empty"],
+)
+def test_what_sort_of_error_it_is_can_be_asked(source: Any, kind: str) -> None:
+    with pytest.raises(LookcloserError) as error:
+        load_image(source, max_pixels=2000)
+    assert error.value.kind == kind
+
+
 def test_cmyk_becomes_rgb() -> None:
     inks = np.array([[[0, 255, 255, 0], [255, 0, 255, 0], [0, 0, 0, 255], [0, 0, 0, 0]]], np.uint8)
     data = encoded(Image.frombytes("CMYK", (4, 1), inks.tobytes()), "TIFF")
