@@ -60,6 +60,11 @@ class LookcloserError(ValueError):
         what, allowed, fix = self.texts
         return str(type(self)(what, allowed=allowed, fix=fix, option=flag(self.option)))
 
+    def renamed(self, old: object, new: object) -> LookcloserError:
+        """The same error, of ``new`` where it speaks of ``old``: a file for its temporary place."""
+        texts = [text and text.replace(str(old), str(new)) for text in self.texts]
+        return type(self)(texts[0] or "", allowed=texts[1], fix=texts[2], option=self.option)
+
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, below the lines of the caller's own code.
 
