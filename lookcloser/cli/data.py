@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import to_disk
 from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.cli.terminal.runs import SKIPPED
 from lookcloser.core.choices import TRAITS
@@ -75,7 +76,7 @@ def check(
 @app.command("shard", cls=PanelCommand)
 def shard(
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.", callback=to_disk)],
     per_shard: Annotated[int, typer.Option(min=1, help="Images of an archive.")] = 1000,
     columns: Annotated[
         str | None,

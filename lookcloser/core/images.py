@@ -31,6 +31,7 @@ from lookcloser.core.storage.files import (
     missing_path,
     own_path,
     refuse_url,
+    unreadable,
     walk_images,
 )
 
@@ -201,6 +202,10 @@ def _explained(name: str) -> Iterator[None]:
         raise TooLargeError(
             f"{name}: the image is too large: {error}", fix="Make it smaller first"
         ) from error
+    except OSError as error:
+        if error.errno is None:  # Pillow's own, of what is in the file
+            raise LookcloserError(f"{name}: cannot be decoded: {error}") from error
+        raise unreadable(name, error) from error
     except Exception as error:
         # On broken data the format plugins raise whatever their parsing runs into.
         raise LookcloserError(f"{name}: cannot be decoded: {error}") from error

@@ -129,6 +129,19 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     assert "is too large" in message
 
 
+def test_a_file_that_may_not_be_read_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (4, 4)).save(path)
+
+    def denied(*_given: Any, **_named: Any) -> Any:
+        raise PermissionError(13, os.strerror(13), str(path))
+
+    monkeypatch.setattr(Image, "open", denied)
+    assert error_of(path).startswith(f"{path}: cannot be read: Permission denied. ")
+
+
 def test_the_limit_is_checked_before_decoding() -> None:
     # The data is far too short: decoding it would fail with another message.
     message = error_of(png_header(300, 200), max_pixels=59_999)
