@@ -23,7 +23,7 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -169,10 +169,11 @@ def our_training(size: Size, mode: dict[str, Any], data: Path) -> tuple[float, f
     return float(last["images_per_second"]), float(last["data_wait"])
 
 
-def training(size: Size, data: Path, until: float) -> Rows:
+def training(size: Size, data: Path, until: float, modes: Iterable[str]) -> Rows:
     """Each mode beside the bare loop; compiling needs a C compiler, and a minute or two."""
     rows: Rows = []
-    for name, mode in MODES.items():
+    for name in modes:
+        mode = MODES[name]
         compiles = "compile" in mode
         if compiles and size is QUICK:
             continue  # minutes on a CPU
@@ -330,6 +331,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, help="instead of those of the size: how often an "
                         "image is seen in an epoch of training")  # fmt: skip
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these")
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES),
+                        metavar="MODE", help="only these of training")  # fmt: skip
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
     if not torch.cuda.is_available() and not options.quick:
@@ -352,7 +355,7 @@ def main(words: list[str] | None = None) -> None:
             "decoding": lambda: decoding(data, size),
             "batch": lambda: batch(size, run, data, folder / "out"),
             "fsdp": lambda: fsdp(size, data),
-            "training": lambda: training(size, often, until),
+            "training": lambda: training(size, often, until, options.modes),
         }
         if options.birds is not None:
             parts["methods"] = lambda: methods(size, options.birds, options.weights, until)
