@@ -75,6 +75,10 @@ class SecondLook(nn.Module):
         self.temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
 
+    def extra_repr(self) -> str:
+        """What tells one from another beside its weights."""
+        return f"{self.count} places of {self.share:g} at {self.view}, whole image {self.whole:g}"
+
     def places(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Where to look in images with the backbone's features (B, D, h, w).
 

@@ -182,7 +182,7 @@ def _chosen(held: _Held, look: SecondLook, second: Head) -> Choice:
     best: tuple[float, float, NDArray[np.float32]] | None = None
     for whole in WHOLE:
         logits = (whole * held.first / own + (1 - whole) * there).astype(np.float32)
-        loss = cross_entropy(logits / fit_temperature(logits, classes), classes)
+        loss = cross_entropy(logits / _temperature(logits, classes), classes)
         if best is None or loss < best[0]:
             best = loss, whole, logits
     assert best is not None  # there are shares

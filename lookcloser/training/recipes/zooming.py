@@ -44,7 +44,7 @@ def check_zoom(options: TrainOptions, task: Task, recipe: str) -> None:
         return
     if task != "classification":
         raise UsageError(
-            f"{{}} {options.zoom}: not for {task}",
+            f"{{}} {options.zoom}: not for {task}, where what is named may be in many places",
             allowed="auto or off; data with one class an image",
             option="zoom",
         )
@@ -54,7 +54,9 @@ def check_zoom(options: TrainOptions, task: Task, recipe: str) -> None:
             f"{{}} {options.zoom}: {method} answers from more than one linear head, and a second "
             "look is solved for one",
             allowed="The method cam",
-            fix="Leave out --zoom, or take `--method racnn`, which looks closer by itself",
+            fix="Leave it out: racnn looks closer by itself"
+            if method == "racnn"
+            else "Leave it out, or take `--method racnn`, which looks closer by itself",
             option="zoom",
         )
     if recipe == "fine-tune" and options.strategy == "fsdp":
