@@ -99,11 +99,10 @@ class SecondLook(nn.Module):
         """
         boxes, present, found = self.crops(images, features, backbone)
         vectors = found.mean(dim=(2, 3))
-        rows = -1, self.count
-        logits = self.head(vectors).unflatten(0, rows)
+        logits = self._by_image(self.head(vectors))
         weights = place_weights(logits, present)
         order = weights.topk(self.count, dim=1).indices
-        values = boxes, weights, logits, found.unflatten(0, rows), vectors.unflatten(0, rows)
+        values = boxes, weights, logits, self._by_image(found), self._by_image(vectors)
         return Seen(*(_ranked(value, order) for value in values))
 
     def crops(
@@ -112,6 +111,10 @@ class SecondLook(nn.Module):
         """The places, boxes and log-odds as of `places`, and rooted features (B K, D, h, w)."""
         boxes, present = self.places(features)
         return boxes, present, self.root(backbone(cut(images, boxes, self.view)))
+
+    def _by_image(self, values: Tensor) -> Tensor:
+        """(B K, …) -> (B, K, …)."""
+        return values.reshape(-1, self.count, *values.shape[1:])
 
     def combined(self, seen: Seen, first: Tensor | None = None) -> Tensor:
         """(B, C) the logits of the answer: those of the places, by how much each counts.

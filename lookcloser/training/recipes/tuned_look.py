@@ -216,7 +216,8 @@ def _places(looks: Looks, look: SecondLook) -> tuple[NDArray[np.float32], NDArra
         for part in looks.parts():
             _, odds, found = look.crops(part.images, part.features, model.backbone)
             present.append(odds.float().cpu().numpy())
-            vectors.append(found.mean(dim=(2, 3)).unflatten(0, odds.shape).float().cpu().numpy())
+            means = found.mean(dim=(2, 3)).reshape(*odds.shape, -1)
+            vectors.append(means.float().cpu().numpy())
     return np.concatenate(present), np.concatenate(vectors)
 
 

@@ -119,11 +119,10 @@ def look_alike(file: Path, like: Path, catalog: Catalog, options: TrainOptions) 
     if not places:
         _kept(file, model, header, words)
         return
-    heads = decided.provenance[_CHOICE]
-    choice = Choice(
-        decided.arguments["share"], decided.arguments["whole"], *heads, decided.calibration,
-        decided.scores.get("val_acc", float("nan")), decided.scores.get("val_loss", float("nan")),
-    )  # fmt: skip
+    own, crops = decided.provenance[_CHOICE]
+    rates = (decided.scores.get(name, float("nan")) for name in ("val_acc", "val_loss"))
+    looks = decided.arguments["share"], decided.arguments["whole"]
+    choice = Choice(*looks, own, crops, decided.calibration, *rates)
     found = solve_tuned(
         model, header, _readable(model, _split(catalog, "train"), header, options), (),
         places=places, balanced=options.balance != "none", choice=choice,
@@ -172,7 +171,8 @@ def _trial(model: CAM, header: ModelHeader, val: Features, plain: float, train: 
     held = len(val.rows)
     passes = train * (1 + FACTOR**2 + len(SHARES))
     passes += held * (1 + FACTOR**2 + len(SHARES) * PLACES)
-    return Trial(model, header, val.side, plain, train + held, passes, val.seconds)
+    images = train + held
+    return Trial(model, header, val.side, plain, images, passes, val.seconds, "images of val")
 
 
 def _kept(file: Path, model: CAM, header: ModelHeader, said: str, **more: Any) -> str:

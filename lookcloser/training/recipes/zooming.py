@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from math import isnan
 from typing import NamedTuple
 
 from lookcloser.core.choices import TRAITS, Task
@@ -86,9 +86,9 @@ def looked_closer(solved: Solved, options: TrainOptions, task: Task) -> tuple[So
         check_source(solved.model, solved.header, asked)
     plain = solved.header.scores.get("left_out_acc", float("nan"))
     if asked is None:
-        found, images = solved.features, len(solved.samples)
+        seen, images = solved.features, len(solved.samples)
         passes = images * (FACTOR**2 + len(SHARES) - 1) + min(images, TRIED) * PLACES
-        trial = Trial(solved.model, solved.header, found.side, plain, images, passes, found.seconds)
+        trial = Trial(solved.model, solved.header, seen.side, plain, images, passes, seen.seconds)
         doubt = against(trial, options)
         if doubt is not None:
             return _with_words(solved, doubt)
@@ -131,6 +131,7 @@ class Trial(NamedTuple):
         images: How many are seen at the resolution of the source.
         passes: Of the backbone, at the size of a place's view.
         seconds: Of one such pass.
+        rated: Which images the share is of, in words.
     """
 
     model: CAM
@@ -140,16 +141,17 @@ class Trial(NamedTuple):
     images: int
     passes: int
     seconds: float
+    rated: str = "images left out"
 
 
 def against(trial: Trial, options: TrainOptions) -> str | None:
     """Why a second look is not tried, in words; None where it is worth the try."""
     if trial.side < LEAST * options.size:
         return f"zoom: not tried; images of {trial.side:.0f} px have little more to show"
-    if isnan(trial.plain):
+    if math.isnan(trial.plain):
         return "zoom: not tried; no class has two images, so that nothing would tell if it pays"
     if not trial.plain < 1 - _GAIN:
-        return f"zoom: not tried; {trial.plain:.1%} of images left out are right without"
+        return f"zoom: not tried; {trial.plain:.1%} of {trial.rated} are right without"
     source = source_of(trial.header).preprocessing
     lacking = _impossible(trial.model, trial.header) or no_room(trial.model, trial.images, source)
     if lacking is not None:
@@ -171,7 +173,7 @@ def pays(plain: float, closer: float, images: int) -> bool:
         closer: Of two.
         images: Of which both are.
     """
-    noise = 0.5 / images**0.5  # at most, of the difference
+    noise = 0.5 / math.sqrt(images)  # at most, of the difference
     return closer - plain > max(_GAIN, noise)
 
 

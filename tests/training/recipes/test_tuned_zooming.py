@@ -208,7 +208,7 @@ class TestAuto:
     ) -> None:
         monkeypatch.setattr(zooming, "_GAIN", 0.9)
         said = look_closer(file, catalog(), asked(weights, "auto"))
-        assert said.endswith("are right without")
+        assert said.endswith("of images of val are right without")
 
     def test_other_methods_and_off_are_out_of_the_question(self, file: Path, weights: str) -> None:
         before = file.read_bytes()
