@@ -7,7 +7,7 @@ these stages stand still, the rest learns with the package's own module, losses 
 
 - cam; "batches of pairs" has the batches that osme needs
 - osme; without MAMC; with one attention; gates of ones (no attention, the same layers and losses);
-  gates of another image
+  gates of another image; the paper's flattened head
 - "gates over images" is the standard deviation of a gate over the test images, "between
   attentions" the mean difference of two attentions' gates; a gate is between 0 and 1
 
@@ -72,6 +72,8 @@ ARMS = {
     "cam, batches of pairs": Arm({"method": "cam"}),
     "osme, one attention": Arm({**OSME, "parts": 1}),
     "control: another image's gates": Arm(OSME, gates="another image's"),
+    # The paper's head, which tells places apart, as wide as its weights allow.
+    "osme, flattened": Arm({**OSME, "part_head": "flattened", "part_width": 64}),
 }
 
 
