@@ -82,7 +82,7 @@ class Arm(FeedbackNet):
     Attributes:
         arm: One of `ARMS`; at test also BASE and "control: another image's map" of a network that
             was trained otherwise.
-        first: Logits of the first pass of the last call.
+        first: Logits of the first pass, while a call lasts.
     """
 
     first: Tensor
@@ -118,7 +118,8 @@ class Arm(FeedbackNet):
         """Logits (B, 10) of the answer and of the first pass, and what was fed back."""
         if self.arm != "weighted pooling":
             output = self(images)
-            return output.logits, self.first, output.part_maps
+            # Not kept: the way back that hangs on it would outlive its step.
+            return output.logits, self.__dict__.pop("first"), output.part_maps
         if self.training and self.noise:
             images = images + self.noise / 255 * torch.randn_like(images)
         features, _ = self.stages.look(self.stages.early(images), images.shape[-2:])
