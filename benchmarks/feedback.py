@@ -3,7 +3,8 @@
 Arms of equal training (images, steps, rate) in each setting of `_clutter.py`, with the two-block
 network of the original experiment and with a small ResNet:
 
-- attention: `feedback`; "both passes learn" adds the loss of the first pass
+- attention: `feedback`; "both passes learn" adds the loss of the first pass; "half" feeds back
+  (1 + map) / 2, which leaves a place at least half of what it was
 - ones, another image's map, own map at random places, random map: the same two passes with
   something else in the place of the map
 - weighted pooling: one pass whose last features are averaged by the same map, no second look
@@ -56,12 +57,15 @@ ARMS = (
     BASE,
     "attention, both passes learn",
     "plain, equal compute",
+    "half attention, both passes learn",
+    "half attention",
     "weighted pooling",
     "control: another image's map",
     "control: own map at random places",
     "control: random map",
 )
 Rows = dict[str, list[float]]
+BOTH = "both passes learn"
 WARMUP = 0.05  # of the steps
 TESTED = 500  # images at a time
 
@@ -82,6 +86,7 @@ class Arm(FeedbackNet):
     Attributes:
         arm: One of `ARMS`; at test also BASE and "control: another image's map" of a network that
             was trained otherwise.
+        half: Whether (1 + map) / 2 stands for the map.
         first: Logits of the first pass, while a call lasts.
     """
 
@@ -97,7 +102,7 @@ class Arm(FeedbackNet):
             self.backbone.block2 = nn.Sequential(
                 nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), *self.backbone.block2
             )
-        self.arm = arm
+        self.arm, self.half = arm, arm.startswith("half")
         if arm == "control: own map at random places":
             self.control = "shuffled"
 
@@ -107,6 +112,7 @@ class Arm(FeedbackNet):
         if self.arm in (BASE, "plain, equal compute"):
             return features.new_ones(len(features), 1, *size)
         own = super().fed_back(features, read, size)
+        own = (1 + own) / 2 if self.half else own
         if self.arm == "control: another image's map":
             return own.roll(1, 0)
         if self.arm == "control: random map":
@@ -289,9 +295,9 @@ def measure(
     """Train and test one arm on all seeds."""
     setting, start = SETTINGS[name], time.perf_counter()
     batched = Batched(network, arm, setting.noise, given)
-    train(batched, data, float(arm == "attention, both passes learn"), given)
+    train(batched, data, float(arm.endswith(BOTH)), given)
     scores = tested(batched, data, setting, arm)
-    if arm.startswith("attention"):
+    if "attention" in arm:
         swapped = tested(batched, data, setting, "control: another image's map")
         scores["other map at test"] = swapped["top-1"]
     return {

@@ -136,6 +136,7 @@ def test_each_control_feeds_back_what_its_name_says(modules):
     own = by_name["attention"]
     assert torch.equal(by_name["control: ones"], torch.ones_like(own))
     assert torch.equal(by_name["control: another image's map"], own.roll(1, 0))
+    torch.testing.assert_close(by_name["half attention"], (1 + own) / 2)
     assert not torch.allclose(by_name["control: own map at random places"], own, atol=0.01)
     assert not torch.allclose(by_name["control: random map"], own, atol=0.01)
     for one in by_name.values():
