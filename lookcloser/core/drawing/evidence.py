@@ -26,14 +26,16 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     other, in one more, whatever ``regions``.
 
     The image is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
-    nowhere leaves the image as it is, and the title says why (`Region.says_nothing`).
+    nowhere leaves the image as it is, and the title says why (`Region.says_nothing`). The title of
+    the image says so where it may show none of the classes.
 
     Raises:
         LookcloserError: If the prediction failed, or its image cannot be read (any more).
     """
     image = _fitted(_image(prediction))
     name = prediction.path.name if prediction.path else "image"
-    panels, titles = [image], [prediction.caption or name]
+    doubt = "perhaps none of these: " if prediction.refusal else ""
+    panels, titles = [image], [doubt + (prediction.caption or name)]
     scales = [region for region in prediction.regions if region.kind == "scale"]
     parts = [region for region in prediction.regions if region.kind == "part"]
     single = [region for region in prediction.regions if region.kind not in {"scale", "part"}]
@@ -49,6 +51,8 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
 def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     """An image beside several views of it, each titled with its name; sizes as `plot_prediction`.
 
+    The title of the image is what the views were asked for.
+
     Args:
         image: The original; boxes are in its pixels.
         views: Name -> what the view found.
@@ -56,7 +60,9 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     fitted = _fitted(image.convert("RGB"))
     titles = [_view_title(name, region) for name, region in views.items()]
     panels = [draw_region(fitted, region, ImageSize(*image.size)) for region in views.values()]
-    return contact_sheet([fitted, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
+    asked = " and ".join(dict.fromkeys(_named(region) for region in views.values()))
+    sheet = [f"evidence for {asked}" if asked else "original", *titles]
+    return contact_sheet([fitted, *panels], sheet, columns=min(len(panels) + 1, 4))
 
 
 def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:

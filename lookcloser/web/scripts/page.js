@@ -97,10 +97,8 @@ function setUpPage() {
     stopLive();
     visit.push(...entries);
     for (const old of visit.splice(0, Math.max(visit.length - MOST_KEPT, 0))) forget(old);
-    for (const entry of entries) {
-      at("#history ol").prepend(pastOf(entry));
-      enqueue(entry);
-    }
+    at("#history ol").prepend(...entries.map(pastOf)); // the newest first, but each group in its order
+    for (const entry of entries) enqueue(entry);
     at("#history").hidden = false;
     document.body.classList.add("begun");
     select(entries[0]);
