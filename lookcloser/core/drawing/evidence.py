@@ -22,8 +22,8 @@ LONGEST_SIDE = (320, 640)  # pixels of a drawn image: room for text, and no post
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     """The image beside its evidence, one panel for each of the first ``regions``.
 
-    The maps of all attentions are in a panel each, and the boxes of all scales, one inside the
-    other, in one more, whatever ``regions``.
+    The maps of all attentions are in a panel each, and the boxes of all scales together in one
+    more, whatever ``regions``.
 
     The image is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
     nowhere leaves the image as it is, and the title says why (`Region.says_nothing`). The title of
@@ -44,7 +44,7 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
         titles.append(_title(region))
     if scales:
         panels.append(_nested(image, scales, prediction.size))
-        titles.append(f"looked closer: {scales[-1].label} ({scales[-1].score:.2f})")
+        titles.append(f"looked closer: {scales[-1].label}")  # each box has its own score
     return contact_sheet(panels, titles, columns=min(len(panels), 4))
 
 
@@ -122,7 +122,7 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 
 def _nested(image: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
-    """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
+    """The boxes of the scales in order, each with its number and how sure it was."""
     for region in scales:
         if region.box is not None:
             x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
