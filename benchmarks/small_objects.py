@@ -85,7 +85,7 @@ def looked_once(catalog: Catalog, model: CAM, header: ModelHeader, side: int) ->
         )
     train, test = values["train"], values["test"]
     head = solve(Memory.of(train.values, train.labels), "classification")
-    return {"top-1": accuracy(logits_of(head, test.values), test.labels.argmax(axis=1))}
+    return scored(logits_of(head, test.values), test.labels.argmax(axis=1), catalog.names)
 
 
 def device_of(model: CAM) -> torch.device:
@@ -103,14 +103,32 @@ def accuracy(logits: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
     return float((logits.argmax(axis=1) == classes).mean())
 
 
-def looked_twice(
-    train: Looks, test: Looks, boxes: NDArray[np.float64], share: float, folder: Path, count: int
+def scored(
+    logits: NDArray[np.floating], classes: NDArray[np.int64], names: Sequence[str]
 ) -> dict[str, float]:
+    """Top-1; where some images show nothing, that of both kinds, and who is taken for nothing."""
+    row = {"top-1": accuracy(logits, classes)}
+    if NOTHING in names:
+        number = names.index(NOTHING)
+        bird, said = classes != number, logits.argmax(axis=1) == number
+        row |= {
+            "top-1 with a bird": accuracy(logits[bird], classes[bird]),
+            "nothing, seen as such": float(said[~bird].mean()),
+            "birds taken for nothing": float(said[bird].mean()),
+        }
+    return row
+
+
+def looked_twice(
+    train: Looks, test: Looks, names: Sequence[str], boxes: NDArray[np.float64], share: float,
+    folder: Path, count: int,
+) -> dict[str, float]:  # fmt: skip
     """The best places of the test images, seen again.
 
     Args:
         train: To solve from.
         test: To score.
+        names: Of the classes.
         boxes: (N, 4) of the test images' birds in [-1, 1]; nan without one.
         share: Side of a crop as a share of the image's.
         folder: Of the cache.
@@ -133,7 +151,7 @@ def looked_twice(
     middles, every = np.concatenate(chosen), np.concatenate(found)
     there = ~np.isnan(boxes[:, 0])
     return {
-        "top-1": accuracy(np.concatenate(logits), test.classes),
+        **scored(np.concatenate(logits), test.classes, names),
         "crops at the true class, left out": second.accuracy,
         "chosen place on the bird": float(inside(middles[:, None], boxes)[there].mean()),
         "any place on the bird": float(inside(every, boxes)[there].mean()),
@@ -219,8 +237,9 @@ def true_boxes(samples: Sequence[Sample], settings: Sequence[tuple[int, int]]) -
 
 def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]]:
     """The rows of one seed."""
-    images = given.cache / f"images {seed}"
-    folder = write_birds(given.birds, given.photos, images, setting, seed, given.workers or 1)
+    cache = given.cache / setting.words
+    folder = cache / f"images {seed}"
+    write_birds(given.birds, given.photos, folder, setting, seed, given.workers or 1)
     catalog = read_data(folder, val_share=0.0)
     for spec in given.tuned:
         yield {"seed": seed, "method": f"{spec}, tuned"} | fine_tuned(catalog, spec, given, seed)
@@ -235,17 +254,17 @@ def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]
             catalog, model, header, side
         )
     train, test = (
-        looks_of(model, header, catalog.split(split), given.cache / f"{split} {seed}")
+        looks_of(model, header, catalog.split(split), cache / f"{split} {seed}")
         for split in ("train", "test")
     )
     head = solve(Memory.of(first_vectors(train), train.labels), "classification")
-    top1 = accuracy(logits_of(head, first_vectors(test)), test.classes)
-    yield {"seed": seed, "method": "once, 448 px", "top-1": top1}
+    row = scored(logits_of(head, first_vectors(test)), test.classes, catalog.names)
+    yield {"seed": seed, "method": "once, 448 px"} | row
     sizes = [sample_size(sample) for sample in catalog.split("test")]
     boxes = true_boxes(catalog.split("test"), sizes)
-    cache = given.cache / f"train {seed}"
+    crops = cache / f"train {seed}"
     for count in given.places:
-        row = looked_twice(train, test, boxes, given.share, cache, count)
+        row = looked_twice(train, test, catalog.names, boxes, given.share, crops, count)
         yield {"seed": seed, "method": f"twice, {count} places of {given.share:g}"} | row
 
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lookcloser.core.sizes import Grid
 from lookcloser.layers import crop_and_zoom
-from lookcloser.layers.boxcar import pixel_centers
+from lookcloser.layers.boxcar import exact, pixel_centers
 from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models.solved import RootedChannels, rooted
@@ -210,7 +210,7 @@ def whole_boxes(like: Tensor) -> Tensor:
 def cut(images: Tensor, boxes: Tensor, view: int) -> Tensor:
     """Crops (B K, 3, view, view) of images (B, 3, H, W) at boxes (B, K, 3)."""
     several = images[:, None].expand(-1, boxes.shape[1], -1, -1, -1).flatten(0, 1)
-    return crop_and_zoom(several, boxes.flatten(0, 1), view)
+    return crop_and_zoom(several, exact(boxes.flatten(0, 1)), view)
 
 
 def place_weights(logits: Tensor, present: Tensor) -> Tensor:
