@@ -240,7 +240,7 @@ def adding(rows: Rows) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, and write results/few_images.json; of some parts alone, give ``--json``."""
+    """Measure, print, and write results/few_images.json."""
     parser = arguments("few_images", __doc__)
     parser.add_argument("birds", type=Path)
     parser.add_argument("photos", type=Path)
