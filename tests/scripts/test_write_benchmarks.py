@@ -98,14 +98,17 @@ def test_what_is_written_by_hand_stays(script: ModuleType, tmp_path: Path) -> No
     assert script.page(new, results) == new
 
 
-def test_a_benchmark_keeps_the_promises_in_its_file(tmp_path: Path) -> None:
+def test_a_benchmark_keeps_the_promises_and_other_tables_of_its_file(tmp_path: Path) -> None:
     harness = _load("benchmarks", "_harness")
-    path = _results(tmp_path, one={"about": ABOUT, "table": [ROW], "rows": [1]}) / "one.json"
+    old = {"about": ABOUT, "table": [ROW], "machine": {"cpu": "y"}, "rows": [1], "times": [2]}
+    path = _results(tmp_path, one=old) / "one.json"
     harness.report(path, {"cpu": "x"}, {"times": [{"name": "≤", "s": 1.0}]})
     assert json.loads(path.read_text(encoding="utf-8")) == {
         "about": ABOUT,
         "table": [ROW],
         "machine": {"cpu": "x"},
+        "machines": {"rows": {"cpu": "y"}},
+        "rows": [1],
         "times": [{"name": "≤", "s": 1.0}],
     }
     new = tmp_path / "new.json"
