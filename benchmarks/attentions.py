@@ -3,7 +3,8 @@
 Two kinds of images: "whole", the birds as they are, enlarged to the input; "small", birds laid into
 photographs by `_feathered.py`. All arms of a seed see the same images in views drawn once (random
 crops, mirrored), which lie on the device as what the first stages of the backbone make of them:
-these stages stand still, the rest learns with the package's own module, losses and rates.
+these stages stand still, the rest learns with the package's own module, losses and rates. With
+``--stage -1 --views 0`` the heads alone learn, which a CPU can do.
 
 - cam; "batches of pairs" has the batches that osme needs
 - osme; without MAMC; with one attention; gates of ones (no attention, the same layers and losses);
@@ -92,6 +93,20 @@ class Late(nn.Module):
         return self.stages.late(raw, self.size)
 
 
+class Still(Late):
+    """The whole backbone stands still, and what every head here reads of it is its mean."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        nn.Module.__init__(self)
+        self.backbone, self.width = backbone, backbone.width
+
+    def early(self, images: Tensor) -> Tensor:
+        return self.backbone(images).mean(dim=(2, 3), keepdim=True)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
+
+
 class Seen(NamedTuple):
     """What the first stages make of V views of each training image, and of the test images."""
 
@@ -134,34 +149,51 @@ def view(images: Tensor, options: TrainOptions, generator: torch.Generator) -> T
 
 @torch.no_grad()
 def seen_by(
-    late: Late, catalog: Catalog, options: TrainOptions, seed: int, given: argparse.Namespace
+    late: Late,
+    catalog: Catalog,
+    options: TrainOptions,
+    seed: int,
+    known: dict[object, Tensor],
+    given: argparse.Namespace,
 ) -> Seen:
-    """Run the first stages once over all that will be needed."""
+    """Run the first stages once over all that will be needed and is not known as it is."""
     late = late.to(given.device).eval()
     generator = torch.Generator().manual_seed(seed)
 
-    def features(whole: Tensor, *, random: bool) -> Tensor:
-        parts = []
-        for part in whole.split(50):
-            images = part.to(given.device).float() / 127.5 - 1
-            if random:
-                images = view(images, options, generator)
-            else:
-                size = (options.size,) * 2
-                images = F.interpolate(images, size, mode="bilinear", antialias=True)
-            with half(given):
-                parts.append(late.early(images.contiguous(memory_format=torch.channels_last)))
-        return torch.cat(parts)
+    def features(images: Tensor, *, random: bool) -> Tensor:
+        images = images.to(given.device).float() / 127.5 - 1
+        if random:
+            images = view(images, options, generator)
+        else:
+            size = (options.size,) * 2
+            images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        with half(given):
+            return late.early(images.contiguous(memory_format=torch.channels_last))
+
+    def every(samples: list[Sample], *, random: bool) -> Tensor:
+        found = []
+        for start in range(0, len(samples), 50):
+            part = samples[start : start + 50]
+            missing = [sample for sample in part if random or sample.source not in known]
+            if missing:
+                new = features(pixels(missing, given.workers), random=random)
+                own = {sample.source: one for sample, one in zip(missing, new, strict=True)}
+                if random:
+                    found += own.values()
+                    continue
+                known.update(own)
+            found += [known[sample.source] for sample in part]
+        return torch.stack(found)
 
     names = {name: index for index, name in enumerate(catalog.names)}
-    splits = [list(catalog.split("train")), list(catalog.split("test"))]
+    train, test = list(catalog.split("train")), list(catalog.split("test"))
+    test = test[:: -(-len(test) // given.test)]
     labels = [
         torch.tensor([names[sample.labels[0]] for sample in split]).to(given.device)
-        for split in splits
+        for split in (train, test)
     ]
-    train, test = (pixels(split, given.workers) for split in splits)
-    views = torch.stack([features(train, random=True) for _ in range(given.views)])
-    return Seen(views, labels[0], features(test, random=False), labels[1])
+    views = [every(train, random=True) for _ in range(given.views)] or [every(train, random=False)]
+    return Seen(torch.stack(views), labels[0], every(test, random=False), labels[1])
 
 
 def half(given: argparse.Namespace) -> torch.autocast:
@@ -186,7 +218,8 @@ def prepared(
     """The network behind the stages that stand still."""
     options = options_of(arm, seed, given)
     model, _ = prepare_model(options, catalog)
-    model.backbone = Late(model.backbone, given.stage, given.size)
+    own = model.backbone
+    model.backbone = Still(own) if given.stage < 0 else Late(own, given.stage, given.size)
     if arm.gates is not None:
         own, change = model.osme.gates, GATES[arm.gates]
         model.osme.gates = lambda features: change(own(features))
@@ -270,7 +303,8 @@ def rows_of(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for line in lines:
         title = f"{line['kind']} birds, {line['size']} px, {line['images']} images of each class, "
-        title += f"{line['epochs']} epochs"
+        title += f"{line['epochs']} epochs, "
+        title += "heads alone" if line["stage"] < 0 else f"stages behind {line['stage']}"
         found.setdefault(title, {name: [] for name in ARMS})[line["arm"]].append(line)
     tables: dict[str, list[dict[str, Any]]] = {}
     for title, arms in sorted(found.items()):
@@ -307,14 +341,16 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--pad-type", default="same", help="of the backbone; empty for none")
-    parser.add_argument("--stage", type=int, default=2, help="the last that stands still, from 0")
+    parser.add_argument(
+        "--stage", type=int, default=2, help="the last that stands still, from 0; -1: all"
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--size", type=int, default=448)
     parser.add_argument("--images", type=int, default=30, help="of each class; all, if fewer")
-    parser.add_argument("--test", type=int, default=1000, help="test images of the small birds")
-    parser.add_argument("--views", type=int, default=4, help="of each training image")
+    parser.add_argument("--test", type=int, default=1452, help="test images, at most")
+    parser.add_argument("--views", type=int, default=4, help="of each training image; 0: as it is")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1, help="that write and read images")
@@ -324,20 +360,26 @@ def main(words: list[str] | None = None) -> None:
     given = parser.parse_args(words)
     given.model_kwargs = {"pad_type": given.pad_type} if given.pad_type else {}
     lines = read_lines(given.lines or [])
+    known: dict[object, Tensor] = {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in given.seeds if not given.only_report else ():
             for kind in given.kinds:
-                measured(kind, seed, Path(folder), lines, given)
+                measured(kind, seed, Path(folder), lines, known, given)
     report(given.json, machine(), rows_of(lines))
 
 
 def measured(
-    kind: str, seed: int, folder: Path, lines: list[dict[str, Any]], given: argparse.Namespace
+    kind: str,
+    seed: int,
+    folder: Path,
+    lines: list[dict[str, Any]],
+    known: dict[object, Tensor],
+    given: argparse.Namespace,
 ) -> None:
     """Every arm on the images of a seed, but for those that have a line already."""
     asked = [
         {"kind": kind, "size": given.size, "images": given.images, "epochs": given.epochs,
-         "arm": name, "seed": seed}
+         "stage": given.stage, "views": given.views, "arm": name, "seed": seed}
         for name in given.arms
     ]  # fmt: skip
     asked = [one for one in asked if not any(line | one == line for line in lines)]
@@ -346,7 +388,7 @@ def measured(
     start = time.perf_counter()
     catalog = catalog_of(kind, given, folder, seed)
     first, options = prepared(ARMS[BASE], catalog, seed, given)
-    seen = seen_by(first.backbone, catalog, options, seed, given)
+    seen = seen_by(first.backbone, catalog, options, seed, known, given)
     print(f"{kind}, seed {seed}: ready in {time.perf_counter() - start:.0f} s", flush=True)
     for one in asked:
         start, arm = time.perf_counter(), ARMS[one["arm"]]

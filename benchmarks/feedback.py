@@ -48,9 +48,14 @@ RESNET = {
     "backbone": "test_resnet", "stride": 8, "feedback_stage": 0,
     "model_kwargs": {"norm_layer": "groupnorm1"},
 }  # fmt: skip
-DEEPER = {**RESNET, "model_kwargs": {"norm_layer": "groupnorm1", "layers": [2, 2, 1, 1]}}
-NETWORKS: dict[str, dict[str, Any]] = {"two-block": {"backbone": "two-block"}, "resnet": RESNET}
-RATES = {"two-block": 1e-2, "resnet": 3e-3}  # peaks; the first learns too slowly at the second's
+DEEPER = {"norm_layer": "groupnorm1", "layers": [2, 2, 1, 1]}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "two-block": {"backbone": "two-block"},
+    "resnet": RESNET,
+    "small resnet": {**RESNET, "stride": 4},
+}
+# Peaks; the first network learns too slowly at the rate of the second.
+RATES = {"two-block": 1e-2, "resnet": 3e-3, "small resnet": 3e-3}
 BASE = "control: ones"
 ARMS = (
     "attention",
@@ -64,6 +69,7 @@ ARMS = (
     "control: own map at random places",
     "control: random map",
 )
+ONE_PASS = (BASE, "plain, equal compute", "weighted pooling")
 Rows = dict[str, list[float]]
 BOTH = "both passes learn"
 WARMUP = 0.05  # of the steps
@@ -94,10 +100,11 @@ class Arm(FeedbackNet):
 
     def __init__(self, network: str, arm: str, noise: float) -> None:
         own = NETWORKS[network]
-        if arm == "plain, equal compute" and own is RESNET:
-            own = DEEPER
+        deeper = arm == "plain, equal compute"
+        if deeper and network != "two-block":
+            own = {**own, "model_kwargs": DEEPER}
         super().__init__(10, self.Options(**own, noise=noise, std=(1, 1, 1)))
-        if arm == "plain, equal compute" and own is not DEEPER:
+        if deeper and network == "two-block":
             width = self.backbone.width
             self.backbone.block2 = nn.Sequential(
                 nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), *self.backbone.block2
@@ -109,8 +116,6 @@ class Arm(FeedbackNet):
     def fed_back(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
         """As the arm has it."""
         self.first = self.head(features.mean(dim=(2, 3)))
-        if self.arm in (BASE, "plain, equal compute"):
-            return features.new_ones(len(features), 1, *size)
         own = super().fed_back(features, read, size)
         own = (1 + own) / 2 if self.half else own
         if self.arm == "control: another image's map":
@@ -122,15 +127,17 @@ class Arm(FeedbackNet):
 
     def passes(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (B, 10) of the answer and of the first pass, and what was fed back."""
-        if self.arm != "weighted pooling":
+        if self.arm not in ONE_PASS:
             output = self(images)
             # Not kept: the way back that hangs on it would outlive its step.
             return output.logits, self.__dict__.pop("first"), output.part_maps
         if self.training and self.noise:
             images = images + self.noise / 255 * torch.randn_like(images)
         features, _ = self.stages.look(self.stages.early(images), images.shape[-2:])
-        first = self.head(features.mean(dim=(2, 3)))
+        first = self.head(self.dropout(features.mean(dim=(2, 3))))
         grid = Grid(*features.shape[2:])
+        if self.arm != "weighted pooling":  # what a second pass with ones would repeat
+            return first, first, features.new_ones(len(features), 1, *grid)
         weight = feedback_attention(self.head.maps(features), first, grid)
         return self.head((features * weight).mean(dim=(2, 3))), first, weight
 
@@ -181,11 +188,13 @@ def load(root: Path, setting: Setting, given: argparse.Namespace) -> Data:
             draw(whole.data.numpy(), whole.targets.numpy(), setting, count, 2 * seed + train)
             for seed in given.seeds
         ]
-        parts += [
-            torch.stack([torch.from_numpy(value) for value in values]).to(given.device)
-            for values in list(zip(*own, strict=True))[: 2 if train else 3]
-        ]
-    return Data(*parts)
+        images, digits, boxes = (
+            torch.stack([torch.from_numpy(value) for value in values])
+            for values in zip(*own, strict=True)
+        )
+        smaller = F.avg_pool2d(images.float(), given.shrink).round().to(torch.uint8)
+        parts += [smaller, digits] if train else [smaller, digits, boxes]
+    return Data(*(part.to(given.device) for part in parts))
 
 
 def steps_of(
@@ -314,6 +323,7 @@ def tables(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     for line in sorted(lines, key=order):
         bases = [o for o in lines if o["arm"] == BASE and same_training(o, line)]
         title = f"{line['network']}, {line['train']} training images, {line['epochs']} epochs"
+        title += f", {line['shrink']} pixels as one" if line["shrink"] > 1 else ""
         found.setdefault(title, []).append(
             {
                 "setting": line["setting"],
@@ -341,7 +351,7 @@ def order(line: dict[str, Any]) -> tuple[int, ...]:
 
 
 def same_training(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    keys = ("network", "setting", "seeds", "train", "epochs")
+    keys = ("network", "setting", "seeds", "train", "epochs", "shrink")
     return all(one[key] == other[key] for key in keys)
 
 
@@ -351,8 +361,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--train", type=int, default=10000)
     parser.add_argument("--test", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--shrink", type=int, default=1, help="pixels that become one, each way")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS)[:2])
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
@@ -364,7 +375,7 @@ def main(words: list[str] | None = None) -> None:
     lines = read_lines(given.lines or [])
     asked = [
         {"network": network, "setting": setting, "arm": arm, "seeds": given.seeds,
-         "train": given.train, "epochs": given.epochs}
+         "train": given.train, "epochs": given.epochs, "shrink": given.shrink}
         for arm, setting, network in product(given.arms, given.settings, given.networks)
     ]  # fmt: skip
     kept: dict[str, Data] = {}

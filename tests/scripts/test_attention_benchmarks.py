@@ -134,7 +134,7 @@ def test_each_control_feeds_back_what_its_name_says(modules):
     maps, answer, first = zip(*(fed(modules, arm, images) for arm in arms), strict=True)
     by_name = dict(zip(arms, maps, strict=True))
     own = by_name["attention"]
-    assert torch.equal(by_name["control: ones"], torch.ones_like(own))
+    assert (by_name["control: ones"] == 1).all()
     assert torch.equal(by_name["control: another image's map"], own.roll(1, 0))
     torch.testing.assert_close(by_name["half attention"], (1 + own) / 2)
     assert not torch.allclose(by_name["control: own map at random places"], own, atol=0.01)
@@ -205,14 +205,14 @@ def test_lines_come_back_but_for_one_that_was_cut_off(modules, tmp_path):
 def test_the_table_of_feedback_pairs_each_arm_with_ones(modules, tmp_path, capsys):
     lines = [
         {"network": "resnet", "setting": "8 pieces", "arm": arm, "seeds": [0, 1], "train": 5,
-         "epochs": 1, "top-1": top1, "first pass": top1, "on digit": [1.0, 3.0]}
+         "epochs": 1, "shrink": 2, "top-1": top1, "first pass": top1, "on digit": [1.0, 3.0]}
         for arm, top1 in (("control: ones", [0.5, 0.6]), ("attention", [0.55, 0.67]))
     ]  # fmt: skip
     path, out = tmp_path / "lines.jsonl", tmp_path / "out.json"
     path.write_text("\n".join(json.dumps(line) for line in lines))
     words = [str(tmp_path), "--lines", str(path), "--json", str(out), "--only-report"]
     modules.feedback.main(words)
-    rows = json.loads(out.read_text())["resnet, 5 training images, 1 epochs"]
+    rows = json.loads(out.read_text())["resnet, 5 training images, 1 epochs, 2 pixels as one"]
     assert [row["arm"] for row in rows] == ["attention", "control: ones"]
     assert rows[0]["points over ones"] == "+6.0 ± 12.7 (2 of 2)"
     assert rows[0]["on digit"] == 2.0
@@ -243,7 +243,7 @@ def test_attentions_run_and_what_is_there_is_not_run_again(modules, squares, tmp
     assert lines[2]["gates over images"] == lines[2]["between attentions"] == 0
     assert lines[1]["GFLOP"] > lines[0]["GFLOP"] > 0
     rows = json.loads((tmp_path / "out.json").read_text())[
-        "whole birds, 32 px, 4 images of each class, 1 epochs"
+        "whole birds, 32 px, 4 images of each class, 1 epochs, stages behind 1"
     ]
     assert [row["arm"] for row in rows] == ["cam", "osme", "control: gates of ones"]
     capsys.readouterr()
@@ -270,14 +270,33 @@ def test_the_first_stages_and_the_rest_are_the_network(modules, squares):
     given = given_of(
         backbone="test_resnet", weights="none", model_kwargs={}, size=32, stage=1, epochs=1
     )
-    for name in ("cam", "osme"):
-        arm = attentions.ARMS[name]
+    for name, stage in (("cam", 1), ("osme", 1), ("cam", -1), ("osme", -1)):
+        arm, given.stage = attentions.ARMS[name], stage
         cut, options = attentions.prepared(arm, read_data(squares), 0, given)
         whole, _ = attentions.prepare_model(options, read_data(squares))
         images = torch.rand(2, 3, 32, 32)
         with torch.no_grad():
             answer = cut.eval()(cut.backbone.early(images), top=1).logits
             torch.testing.assert_close(answer, whole.eval()(images, top=1).logits)
+
+
+def test_images_as_they_are_are_looked_at_once(modules, squares, monkeypatch):
+    attentions = modules.attentions
+    given = given_of(
+        backbone="test_resnet", weights="none", model_kwargs={}, size=32, stage=-1, epochs=1,
+        views=0, test=9, workers=1,
+    )  # fmt: skip
+    catalog = read_data(squares)
+    model, options = attentions.prepared(attentions.ARMS["osme"], catalog, 0, given)
+    known = {}
+    seen = attentions.seen_by(model.backbone, catalog, options, 0, known, given)
+    assert (seen.views.shape[:2], len(seen.test), len(known)) == ((1, 48), 9, 57)
+    monkeypatch.setattr(attentions, "pixels", None)
+    again = attentions.seen_by(model.backbone, catalog, options, 1, known, given)
+    assert all(torch.equal(*both) for both in zip(seen, again, strict=True))
+    names = catalog.names
+    assert seen.labels.tolist() == [names.index(s.labels[0]) for s in catalog.split("train")]
+    assert sorted(set(seen.test_labels.tolist())) == [0, 1, 2]
 
 
 def test_a_view_is_a_part_of_the_image_of_the_asked_size(modules):
