@@ -4,7 +4,7 @@ Two kinds of images: "whole", the birds as they are, enlarged to the input; "sma
 photographs by `_feathered.py`. All arms of a seed see the same images in views drawn once (random
 crops, mirrored), which lie on the device as what the first stages of the backbone make of them:
 these stages stand still, the rest learns with the package's own module, losses and rates. With
-``--stage -1 --views 0`` the heads alone learn, which a CPU can do.
+``--small`` the heads alone learn, on images as they are.
 
 - cam; "batches of pairs" has the batches that osme needs
 - osme; without MAMC; with one attention; gates of ones (no attention, the same layers and losses);
@@ -15,6 +15,7 @@ these stages stand still, the rest learns with the package's own module, losses 
 Differences are paired by seed, with their 95 % t interval.
 
 python benchmarks/attentions.py BIRDS PHOTOS --weights FILE --lines attentions.jsonl --device cuda
+python benchmarks/attentions.py BIRDS PHOTOS --weights FILE --lines attentions.jsonl --small
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ import numpy as np
 import torch
 from _feathered import Setting, write_birds
 from _harness import arguments, machine, report
-from _paired import append, points, read_lines, spread
+from _paired import append, fill, is_above, points, read_lines, spread
 from look_alikes import draw
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -76,6 +77,12 @@ ARMS = {
     # The paper's head, which tells places apart, as wide as its weights allow.
     "osme, flattened": Arm({**OSME, "part_head": "flattened", "part_width": 64}),
 }
+
+
+SMALL: dict[str, Any] = {  # what a CPU can do in ten minutes
+    "stage": -1, "views": 0, "kinds": ["whole"], "images": 20, "test": 726, "epochs": 15,
+    "arms": [name for name in ARMS if name not in ("cam, batches of pairs", "osme, flattened")],
+}  # fmt: skip
 
 
 class Late(nn.Module):
@@ -298,40 +305,73 @@ def cost(arm: Arm, catalog: Catalog, given: argparse.Namespace) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def rows_of(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """One table for each kind of images and training."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+Kept = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def by_training(lines: list[dict[str, Any]]) -> Kept:
+    """For each kind of images and training the lines of each arm."""
+    found: Kept = {}
     for line in lines:
         title = f"{line['kind']} birds, {line['size']} px, {line['images']} images of each class, "
         title += f"{line['epochs']} epochs, "
         title += "heads alone" if line["stage"] < 0 else f"stages behind {line['stage']}"
         found.setdefault(title, {name: [] for name in ARMS})[line["arm"]].append(line)
+    return dict(sorted(found.items()))
+
+
+def paired(
+    own: list[dict[str, Any]], base: list[dict[str, Any]]
+) -> tuple[list[float], list[float]]:
+    """Top-1 of both on the seeds that both have."""
+    others = {line["seed"]: line["top-1"] for line in base}
+    shared = [line for line in own if line["seed"] in others]
+    return [line["top-1"] for line in shared], [others[line["seed"]] for line in shared]
+
+
+def rows_of(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """One table for each kind of images and training."""
+    measures = ("training loss", "gates over images", "between attentions", "GFLOP")
     tables: dict[str, list[dict[str, Any]]] = {}
-    for title, arms in sorted(found.items()):
-        base = {line["seed"]: line["top-1"] for line in arms[BASE]}
+    for title, arms in by_training(lines).items():
         for name, own in arms.items():
             if not own:
                 continue
-            paired = [line for line in own if line["seed"] in base]
-            tables.setdefault(title, []).append(
-                {
-                    "arm": name,
-                    "top-1": mean(line["top-1"] for line in own),
-                    "deviation": spread([line["top-1"] for line in own]),
-                    "points over cam": points(
-                        [line["top-1"] for line in paired], [base[line["seed"]] for line in paired]
-                    )
-                    if name != BASE and paired
-                    else "",
-                    "by seed": ", ".join(f"{line['top-1']:.4f}" for line in own),
-                    **{
-                        key: mean(line[key] for line in own) if key in own[0] else ""
-                        for key in ("training loss", "gates over images", "between attentions",
-                                    "GFLOP")
-                    },
-                }
-            )  # fmt: skip
+            values, base = paired(own, arms[BASE])
+            row = {
+                "arm": name,
+                "top-1": mean(line["top-1"] for line in own),
+                "deviation": spread([line["top-1"] for line in own]),
+                "points over cam": points(values, base) if name != BASE and values else "",
+                "by seed": ", ".join(f"{line['top-1']:.4f}" for line in own),
+            }
+            row |= {
+                key: mean(line[key] for line in own) if key in own[0] else "" for key in measures
+            }
+            tables.setdefault(title, []).append(row)
     return tables
+
+
+def promises(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for docs/benchmarks.md: osme above cam, with the other arms as its peers."""
+    rows = []
+    for title, arms in by_training(lines).items():
+        values, base = paired(arms["osme"], arms[BASE])
+        if not values:
+            continue
+        peers = [
+            f"{name} {points(*paired(own, arms[BASE]))}"
+            for name, own in arms.items()
+            if own and name not in (BASE, "osme")
+        ]
+        rows.append(
+            {
+                "promise": f"{title}: osme above cam, points",
+                "measured": f"{points(values, base)}; cam {100 * mean(base):.1f} %",
+                "held": is_above(values, base),
+                "peer": "; ".join(peers),
+            }
+        )
+    return rows
 
 
 def main(words: list[str] | None = None) -> None:
@@ -357,6 +397,9 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
     parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
+    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {SMALL}")
+    if parser.parse_known_args(words)[0].small:
+        parser.set_defaults(**SMALL)
     given = parser.parse_args(words)
     given.model_kwargs = {"pad_type": given.pad_type} if given.pad_type else {}
     lines = read_lines(given.lines or [])
@@ -366,6 +409,7 @@ def main(words: list[str] | None = None) -> None:
             for kind in given.kinds:
                 measured(kind, seed, Path(folder), lines, known, given)
     report(given.json, machine(), rows_of(lines))
+    fill(given.json, promises(lines))
 
 
 def measured(
