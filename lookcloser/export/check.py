@@ -149,7 +149,8 @@ def _by_image(
         given = found if found is not None else wanted
         assert given is not None
         return np.full(len(given), np.nan)
-    return np.abs(found - wanted).max(axis=(1, 2), initial=0.0) * max(size) / 2
+    steps: NDArray[np.floating] = np.abs(found - wanted).max(axis=(1, 2), initial=0.0)
+    return steps * max(size) / 2
 
 
 def _of_distances(
@@ -180,7 +181,8 @@ def _box_scores(output: ArrayOutput, header: ModelHeader) -> NDArray[np.floating
 
 
 def _of_rows(output: ArrayOutput, rows: NDArray[np.intp]) -> ArrayOutput:
-    return ArrayOutput(*(_taken(array, rows) for array in output))
+    kept: list[Any] = [_taken(array, rows) for array in output]
+    return ArrayOutput(*kept)
 
 
 def _taken(array: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:

@@ -204,9 +204,7 @@ def test_a_file_says_how_sure_each_box_is_as_its_scale_does() -> None:
     wrong[1] += 0.01
     found = differences(file._replace(box_scores=wrong), scaled)
     assert found.box_scores == pytest.approx(0.01, rel=1e-3)
-    with pytest.raises(
-        LookcloserError, match=r"in its scores of boxes \(.*scores of boxes 1.0e-02"
-    ):
+    with pytest.raises(LookcloserError, match=r"in its scores of boxes \(.* boxes 1.0e-02"):
         found.require_equal("a.onnx")
 
 
