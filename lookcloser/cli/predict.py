@@ -29,7 +29,7 @@ from lookcloser.cli.terminal.runs import (
     known_data,
 )
 from lookcloser.core.errors import flag
-from lookcloser.core.results.showing import answer_line
+from lookcloser.core.results.showing import answer_line, doubts
 from lookcloser.core.wording import count, printable
 
 if TYPE_CHECKING:
@@ -211,7 +211,8 @@ def _show(prediction: Prediction, place: Path | None, *, text: bool) -> None:
     if place is not None:
         prediction.save(place)
     if text:
-        typer.echo(printable(f"{prediction.path}: {answer_line(prediction)}{_doubt(prediction)}"))
+        said = "; ".join([answer_line(prediction), *doubts(prediction)])
+        typer.echo(printable(f"{prediction.path}: {said}"))
 
 
 @contextmanager
@@ -232,19 +233,6 @@ def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
         writer = DictWriter(file, ROW_NAMES)
         writer.writeheader()
         yield lambda prediction: writer.writerows(prediction.to_rows())
-
-
-def _doubt(prediction: Prediction) -> str:
-    """What the answer does not know, behind its line."""
-    said = ""
-    if prediction.candidates is not None:
-        names = ", ".join(label.name for label in prediction.candidates) or "none of them"
-        said = f"; at {prediction.coverage:.0%} coverage: {names}"
-    if prediction.group is not None:
-        said += f"; surer of the group {prediction.group.name} ({prediction.group.score:.0%})"
-    if prediction.refusal is not None:
-        said += f"; perhaps none of these: {prediction.refusal}"
-    return said
 
 
 def _image_names(sources: list[Path], folder: Path | None) -> list[Path]:

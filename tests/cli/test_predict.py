@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from lookcloser.cli import predict
-from lookcloser.cli.predict import _doubt, _image_names, _say_next
-from lookcloser.core import Label, LookcloserError, Prediction
-from lookcloser.core.sizes import ImageSize
+from lookcloser.cli.predict import _image_names, _say_next
+from lookcloser.core import LookcloserError, Prediction
 
 from .conftest import Program
 
@@ -171,28 +170,6 @@ def test_a_dry_run_refuses_what_the_work_refuses(
         assert (done.code, done.out) == (code, ""), done.err
         assert said in done.said
     assert [path.name for path in Path().iterdir()] == ["a.png"]
-
-
-def answer(**more: Any) -> Prediction:
-    return Prediction("classification", (), (), ImageSize(8, 8), **more)
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({}, ""),
-        ({"candidates": (Label("robin", 0.9, 0), Label("wren", 0.1, 1)), "coverage": 0.95},
-         "; at 95% coverage: robin, wren"),
-        ({"candidates": (), "coverage": 0.5}, "; at 50% coverage: none of them"),
-        ({"group": Label("songbirds", 0.756, -1)}, "; surer of the group songbirds (76%)"),
-        ({"refusal": "far from all"}, "; perhaps none of these: far from all"),
-        ({"candidates": (), "coverage": 0.9, "group": Label("birds", 1, -1), "refusal": "far"},
-         "; at 90% coverage: none of them; surer of the group birds (100%); "
-         "perhaps none of these: far"),
-    ],
-)  # fmt: skip
-def test_what_an_answer_does_not_know_stands_behind_it(more: dict[str, Any], said: str) -> None:
-    assert _doubt(answer(**more)) == said
 
 
 @pytest.mark.parametrize(
