@@ -38,6 +38,12 @@ class Setting:
     species: tuple[int, int] = (0, 50)
     distractors: float = 0.0
 
+    @property
+    def words(self) -> str:
+        """As a folder's name: what was written for one setting is not read for another."""
+        numbers = (*self.side, *self.bird, self.train, self.test, *self.species, self.distractors)
+        return "-".join(f"{number:g}" for number in numbers)
+
 
 def write_birds(
     birds: Path, photos: Path, folder: Path, setting: Setting, seed: int, workers: int = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from lookcloser.closed_form import LIMIT, Memory, Metric, Statistics
 from lookcloser.core.errors import LookcloserError
 
 _SMALL = 1e-4  # keeps the derivative of a root at zero finite
-_SUREST = 20.0  # nats that the best class may be above the mean when a head begins to learn
+_SUREST = 20.0  # nats that the best class may be above the mean of all where nothing else limits it
 _METRIC = ("center", "directions", "gains", "level", "offsets")
 _STATISTICS = ("per_label", "label_sums", "total", "moment")
 
@@ -38,18 +40,26 @@ def _scale(means: Tensor) -> Tensor:
     return (means.abs() + _SMALL).sqrt()
 
 
-def learnable(logits: Tensor, temperature: float) -> float:
+def learnable(logits: Tensor, temperature: float, smoothing: float = 0.0) -> float:
     """The temperature for a solved head that is to learn on.
 
-    Where all images were right by far, the one that fits them best is next to 0, and the first
-    wrong answer would be off by millions of nats.
+    It is far surer of the images that it was solved from than of others. Where all were right by
+    far, the temperature that fits them best is next to 0, and the first wrong answer would be off
+    by millions of nats. And where it is surer than label smoothing wants it, the first thing to be
+    learned would be to say less: at a small rate of the head, by spoiling the backbone.
 
     Args:
         logits: (N, C) of the head, at no temperature, for the images it was solved from.
         temperature: Its own.
+        smoothing: Label smoothing of the training, in [0, 1).
     """
+    classes = logits.shape[1]
+    surest = _SUREST
+    if smoothing > 0:
+        best = math.log1p(classes * (1 - smoothing) / smoothing)  # above each other class
+        surest = min(surest, best * (classes - 1) / classes)
     above = float((logits.amax(dim=1) - logits.mean(dim=1)).mean())
-    return max(temperature, above / _SUREST)
+    return max(temperature, above / surest)
 
 
 class Solution(nn.Module):

@@ -45,7 +45,7 @@ def _answers_the_same(header: ModelHeader, method: str, names: Sequence[str]) ->
     return header.method == method and header.names == tuple(names) and not looks_twice
 
 
-def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
+def begin_from(model: Model, path: Path, names: Sequence[str], *, smoothing: float = 0.0) -> str:
     """Fill ``model`` in place from a saved one.
 
     All that fits by name and shape is taken from a model of the same method for the same classes,
@@ -56,6 +56,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
         model: With random weights.
         path: A model file of this package.
         names: Class names, or words, by index, that ``model`` is to answer.
+        smoothing: Label smoothing of the training, for a head in closed form.
 
     Returns:
         What was taken, in words, for the provenance.
@@ -71,7 +72,7 @@ def begin_from(model: Model, path: Path, names: Sequence[str]) -> str:
         fitting = _fitting(state, wanted)
         missing = sorted(wanted.keys() - fitting.keys())
         if not missing:
-            model.load_state_dict(_at_temperature(fitting, state, header))
+            model.load_state_dict(_at_temperature(fitting, state, header, smoothing))
             return f"{_WHOLE}{shown(path)}"
     for name, backbone in model.named_modules():
         if isinstance(backbone, Backbone):
@@ -107,14 +108,14 @@ def _fill(
 
 
 def _at_temperature(
-    state: dict[str, Tensor], solved: Mapping[str, Tensor], header: ModelHeader
+    state: dict[str, Tensor], solved: Mapping[str, Tensor], header: ModelHeader, smoothing: float
 ) -> dict[str, Tensor]:
     """A solved head with its temperature in it, without which the first losses would be huge."""
     if not header.arguments.get("kept"):
         return state
     weight, bias = state["head.weight"], state["head.bias"]
     logits = solved["solution.features"] @ weight.T + bias
-    temperature = learnable(logits, header.calibration.temperature)
+    temperature = learnable(logits, header.calibration.temperature, smoothing)
     return {**state, "head.weight": weight / temperature, "head.bias": bias / temperature}
 
 

@@ -119,7 +119,8 @@ def prepare_model(options: TrainOptions, catalog: Catalog) -> tuple[Model, Model
         for backbone in model.backbones:
             backbone.check(Grid(options.size, options.size), smallest)
     if trained is not None:
-        sources = [begin_from(model, trained, names)]
+        smoothing = options.label_smoothing if TRAITS[task].labels == "one" else 0.0
+        sources = [begin_from(model, trained, names, smoothing=smoothing)]
     else:
         sources = [load_backbone_weights(backbone, options.weights) for backbone in model.backbones]
     mean, std = normalization(options.backbone)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from lookcloser.closed_form import Memory, fit_discriminant
 from lookcloser.core import LookcloserError
@@ -9,7 +10,7 @@ from lookcloser.explain import cam, gradcam, saliency
 from lookcloser.models import build_model, load_model_file, save_model_file
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.cam.options import CAMOptions
-from lookcloser.models.solved import RootedChannels, Solution
+from lookcloser.models.solved import RootedChannels, Solution, learnable
 
 CLASSES = 3
 
@@ -125,3 +126,27 @@ def test_double_precision_and_a_batch_of_one():
         together = wide(images().double())
         alone = [wide(image[None].double()) for image in images()]
     torch.testing.assert_close(together.distances, torch.cat([o.distances for o in alone]))
+
+
+class TestLearnable:
+    """A head that says its best class 30 nats above each other one."""
+
+    @staticmethod
+    def logits(classes=10):
+        return 30 * torch.eye(classes, dtype=torch.float64)
+
+    def test_label_smoothing_finds_nothing_to_soften(self):
+        for classes, smoothing in ((2, 0.1), (10, 0.1), (10, 0.3), (50, 0.05)):
+            logits = self.logits(classes) / learnable(self.logits(classes), 1e-3, smoothing)
+            logits.requires_grad_(True)
+            targets = torch.arange(classes)
+            F.cross_entropy(logits, targets, label_smoothing=smoothing).backward()
+            assert logits.grad.abs().max() < 1e-12
+
+    def test_a_head_that_is_less_sure_stays_so(self):
+        assert learnable(self.logits(), 25.0, 0.1) == 25.0
+        assert learnable(self.logits(), 25.0) == 25.0
+
+    @pytest.mark.parametrize("smoothing", [0.0, 1e-12])
+    def test_without_smoothing_twenty_nats_are_enough(self, smoothing):
+        assert learnable(self.logits(), 1e-3, smoothing) == pytest.approx(27 / 20)

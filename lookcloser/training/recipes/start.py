@@ -60,21 +60,24 @@ def with_solved_head(
         solution = solve(memory, header.task, balanced=options.balance != "none")
     except LookcloserError:  # such as a class that only val has
         return model, header
-    fill_to_learn(own.head, solution, features.values)
+    fill_to_learn(own.head, solution, features.values, options.label_smoothing)
     return _learning(own.cpu(), own_header)
 
 
-def fill_to_learn(head: ClassHead, solution: Head, vectors: NDArray[np.float32]) -> None:
+def fill_to_learn(
+    head: ClassHead, solution: Head, vectors: NDArray[np.float32], smoothing: float = 0.0
+) -> None:
     """Put a solution into a head that goes on learning, at a temperature that lets it.
 
     Args:
         head: To fill, on any device.
         solution: In closed form.
         vectors: (N, D) that it was solved from.
+        smoothing: As `learnable` has it.
     """
     weight, bias = torch.from_numpy(solution.weight), torch.from_numpy(solution.bias)
     logits = torch.from_numpy(vectors).double() @ weight.T + bias
-    temperature = learnable(logits, solution.calibration.temperature)
+    temperature = learnable(logits, solution.calibration.temperature, smoothing)
     with torch.no_grad():
         head.weight.copy_(weight / temperature)
         head.bias.copy_(bias / temperature)

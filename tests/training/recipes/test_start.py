@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from lookcloser.closed_form import Memory
 from lookcloser.core.images import load_image
@@ -50,7 +51,7 @@ class TestStart:
         found = collect_features(model, catalog.split("train"), *given, workers=0)
         head = solve(Memory.of(found.values, found.labels), "classification")
         scores = torch.from_numpy(found.values @ head.weight.T + head.bias)
-        wanted = scores.numpy() / learnable(scores, head.calibration.temperature)
+        wanted = scores.numpy() / learnable(scores, head.calibration.temperature, 0.1)
         with torch.no_grad():
             logits = model.eval()(inputs(catalog, header)).logits.numpy()
         scale = np.abs(wanted).max()
@@ -80,10 +81,20 @@ class TestStart:
         """Their own temperature is next to 0, and would make logits of millions."""
         alike = {s.labels: s.source for s in catalog.split("train")}
         samples = tuple(replace(s, source=alike[s.labels]) for s in catalog.samples)
-        (model, header), _ = begun(replace(catalog, samples=samples), weights=weights)
+        alike = replace(catalog, samples=samples)
+        (model, header), options = begun(alike, weights=weights)
         with torch.no_grad():
             logits = model.eval()(inputs(catalog, header, "test")).logits
+            own = model(inputs(alike, header)).logits
         assert float((logits.amax(dim=1) - logits.mean(dim=1)).mean()) < 40
+        # Nor is the first thing to learn that all should be said more softly.
+        truth = torch.tensor([alike.names.index(s.labels[0]) for s in alike.split("train")])
+
+        def loss(scale):
+            smoothing = options.label_smoothing
+            return float(F.cross_entropy(scale * own, truth, label_smoothing=smoothing))
+
+        assert loss(1.0) < 1.05 * min(loss(scale) for scale in np.geomspace(0.05, 5, 50))
 
     def test_a_class_without_an_image_to_learn_from(self, catalog, weights):
         samples = tuple(
@@ -163,7 +174,7 @@ class TestFromOwnModels:
         memory = solved.recognizer.model.solution.memory()
         head = solved.recognizer.model.head
         scores = head(torch.from_numpy(memory.features).to(device)).detach().cpu()
-        wanted = wanted / learnable(scores, solved.recognizer.header.calibration.temperature)
+        wanted = wanted / learnable(scores, solved.recognizer.header.calibration.temperature, 0.1)
         assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
         assert header.provenance["weights"].startswith("all of")
 
