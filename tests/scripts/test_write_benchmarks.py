@@ -51,13 +51,30 @@ def test_a_row_takes_what_it_does_not_say_from_its_file(script: ModuleType, tmp_
     table = script.tables(_results(tmp_path, one={"about": ABOUT, "table": rows}))
     assert table.splitlines() == [
         "## Speed",
-        "More: [cam](methods/cam.md).",
+        "More: [cam](methods/cam.md). Command `run`; seed 0.",
         "",
-        "| promise | measured | held | peer | command | seed | machine |",
-        "|---|---|---|---|---|---|---|",
-        "| ≤ 2 s | 1 s | yes | 3 s | `run` | 0 | mine |",
-        "| ≤ 2 s | 1 s | **no** | 3 s | `run` | 0 | yours |",
-        "|  | a \\| b |  |  | `run` | 0 | mine |",
+        "| promise | measured | held | peer | machine |",
+        "|---|---|---|---|---|",
+        "| ≤ 2 s | 1 s | yes | 3 s | mine |",
+        "| ≤ 2 s | 1 s | **no** | 3 s | yours |",
+        "|  | a \\| b |  |  | mine |",
+    ]
+
+
+def test_what_all_rows_share_and_what_none_has_are_no_columns(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    about = {**ABOUT, "page": "", "command": "OMP=1 Run A", "seed": ""}
+    rows = [{"promise": "fast", "measured": "1 s"}, {"promise": "small", "measured": "1 MB"}]
+    table = script.tables(_results(tmp_path, one={"about": about, "table": rows}))
+    assert table.splitlines() == [
+        "## Speed",
+        "Command `OMP=1 Run A`; machine mine.",
+        "",
+        "| promise | measured |",
+        "|---|---|",
+        "| fast | 1 s |",
+        "| small | 1 MB |",
     ]
 
 
