@@ -18,15 +18,15 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.runtime import Engine, predictions
 from lookcloser.runtime.regions import heatmaps_of
 
-DIGITS, EDGE = 4, 1e-6  # scores and heatmaps range from 0 to 1
+DIGITS = 4  # scores and heatmaps range from 0 to 1
 
 
 class Compared:
     """Answers of two engines for the same images."""
 
     def __init__(self) -> None:
-        self.unequal, self.numbers, self.literal, self.clear = 0, 0, 0, 0
-        self.boxes, self.rest = 0.0, 0.0
+        self.unequal, self.numbers, self.literal, self.others = 0, 0, 0, 0
+        self.boxes, self.rest, self.sum = 0.0, 0.0, 0.0
 
     def add(self, found: Prediction, wanted: Prediction) -> None:
         """Count one image."""
@@ -47,12 +47,12 @@ class Compared:
         self.numbers += 1
         if round(shown[0], DIGITS) != round(shown[1], DIGITS):
             self.literal += 1
-            self.clear += not at_one_edge(*exact)
         difference = abs(exact[0] - exact[1])
         if place.endswith(".box"):
             self.boxes = max(self.boxes, difference)
         else:
             self.rest = max(self.rest, difference)
+            self.others, self.sum = self.others + 1, self.sum + difference
 
     def row(self) -> dict[str, object]:
         """For the results."""
@@ -60,17 +60,11 @@ class Compared:
             "other answers": self.unequal,
             "numbers": self.numbers,
             f"unequal at {DIGITS} digits": self.literal,
-            f"the same, not within {EDGE:g} of an edge": self.clear,
+            "expected of them": self.sum / self.others * self.numbers * 10**DIGITS,
             "boxes, px of the image": self.boxes,
             "other numbers before rounding": self.rest,
+            "their mean": self.sum / self.others,
         }
-
-
-def at_one_edge(value: float, other: float) -> bool:
-    """Whether two numbers lie within `EDGE` of the same place, at which the last digit changes."""
-    digits = 10**DIGITS
-    edge = (np.floor(value * digits) + 0.5) / digits
-    return max(abs(value - edge), abs(other - edge)) <= EDGE
 
 
 def _is_another(found: object, wanted: object) -> bool:

@@ -38,6 +38,20 @@ class Setting:
     species: tuple[int, int] = (0, 50)
     distractors: float = 0.0
 
+    @property
+    def words(self) -> str:
+        """As a folder's name: what was written for one setting is not read for another."""
+        numbers = (*self.side, *self.bird, self.train, self.test, *self.species, self.distractors)
+        return "-".join(f"{number:g}" for number in numbers)
+
+    @property
+    def title(self) -> str:
+        """Of a table of results."""
+        low, high = self.side
+        wide = "" if low == high == 448 else f"in photographs of {low} to {high} px"
+        empty = f"{self.distractors:.0%} more without a bird" if self.distractors else ""
+        return ", ".join(filter(None, (wide, empty))) or "small objects"
+
 
 def write_birds(
     birds: Path, photos: Path, folder: Path, setting: Setting, seed: int, workers: int = 1

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+_OWN = ("about", "table", "machine", "machines")  # of a file of results: all else are tables
 PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy", "scipy")
 
 
@@ -121,13 +122,19 @@ def arguments(name: str, doc: str | None) -> argparse.ArgumentParser:
 def report(path: Path, about: dict[str, Any], tables: Mapping[str, list[dict[str, Any]]]) -> None:
     """Print the machine and every table, and write both as JSON to ``path``.
 
-    What the file says for docs/benchmarks.md, ``about`` and ``table``, is kept: see `for_the_page`.
+    What else the file has stays as it is: what it says for docs/benchmarks.md, ``about`` and
+    ``table`` (see `for_the_page`), and tables of other runs, whose machines go to ``machines``.
     """
     print(json.dumps(about, indent=1))
     for title, rows in tables.items():
         print(f"\n{title}\n\n{table(rows)}")
     path.parent.mkdir(parents=True, exist_ok=True)
-    write(path, {"machine": about, **tables})
+    old = _content(path)
+    before = {name: old[name] for name in old if name not in {*_OWN, *tables}}
+    machines = old.get("machines", {})
+    machines = {name: machines.get(name, old.get("machine")) for name in before}
+    kept = {"machines": machines, **before} if before else {}
+    write(path, {"machine": about, **kept, **tables})
 
 
 def write(path: Path, content: Mapping[str, Any]) -> None:
@@ -141,7 +148,13 @@ def write(path: Path, content: Mapping[str, Any]) -> None:
 
 def for_the_page(path: Path) -> dict[str, Any]:
     """What a file of results holds for docs/benchmarks.md: promises, written by hand."""
+    old = _content(path)
+    return {key: old[key] for key in ("about", "table") if key in old}
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a file of results holds; nothing where there is none."""
     if not path.exists():
         return {}
-    old = json.loads(path.read_text(encoding="utf-8"))
-    return {key: old[key] for key in ("about", "table") if key in old}
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

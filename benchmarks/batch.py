@@ -1,37 +1,38 @@
 """What a batch costs over the bare loop, and what several processes and Ray bring.
 
 The bare loop opens each JPEG, resizes it, runs the exported network on 16 at a time and keeps the
-best class. Ours is all of `lookcloser predict --out`: journals, part files, and evidence: with
-`--top 1` a box for the best class, with the usual 5 one for each. The loop with evidence makes the
-same answers and writes nothing.
-Counted is the time of the images from a quarter to seven eighths, without starting and loading, and
-without the last parts, which Ray hands over together: of the clock, and of processors (of the
-program and all that it started), which other work on the machine stretches less.
+best class; two bare loops share the images, and the cores. Ours is all of `lookcloser predict
+--out`: journals, part files, and evidence: with `--top 1` a box for the best class, with the usual
+5 one for each. The loop with evidence makes the same answers and keeps none. Workers, loops or
+ours, run in one thread each.
+What is counted, and when, stands in _batch_rounds.py. On two quiet cores three rounds take six
+minutes: `OMP_NUM_THREADS=1 python benchmarks/batch.py`.
 
-`--memory N` measures another thing, alone: the resident memory of `lookcloser predict --out` while
-it answers N small images with a small network, every ten seconds.
+`--parts costs` tells what the processor time of an image goes to. `--memory N` measures another
+thing, alone: the resident memory of `lookcloser predict --out` while it answers N small images with
+a small network, every ten seconds. Each writes its own section of the results.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from _harness import arguments, machine, report, write
-from batch_kills import _below
+from _batch_rounds import CASES, PROMISED, Cost, rows, run
+from _batch_run import BATCH
+from _harness import arguments, machine, report
 from PIL import Image
 
-from lookcloser.batch import How, Job, predict_source
+from lookcloser.batch import How, Job
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
@@ -39,17 +40,6 @@ from lookcloser.export import write_onnx
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.models import build_model
 from lookcloser.runtime import predictions
-from lookcloser.runtime.onnx import load as load_onnx
-
-TICK = os.sysconf("SC_CLK_TCK")
-BATCH = 16
-
-
-class Spent(NamedTuple):
-    """Seconds of the clock and of processors, for one image."""
-
-    wall: float
-    cpu: float
 
 
 def write_images(folder: Path, count: int, size: tuple[int, int] = (500, 375)) -> Path:
@@ -74,73 +64,6 @@ def write_network(path: Path, backbone: str, size: int) -> Path:
     engine = TorchEngine(model, header, torch.device("cpu"))
     write_onnx(model, header, path, reference=engine, pixels=pixels)
     return path
-
-
-def cpu_seconds() -> float:
-    """Of this process and of everything below it."""
-    ticks = 0
-    for pid in [os.getpid(), *_below(os.getpid())]:
-        try:
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += sum(map(int, fields[11:15]))  # with those of its own that have ended
-    return ticks / TICK
-
-
-class Watch:
-    """Notes when images were done."""
-
-    def __init__(self) -> None:
-        self.marks: list[tuple[int, float, float]] = []
-
-    def __call__(self, done: int, _total: int) -> None:
-        if done and (not self.marks or done > self.marks[-1][0]):
-            self.marks.append((done, time.perf_counter(), cpu_seconds()))
-
-    def spent(self) -> Spent:
-        total = self.marks[-1][0]
-        # By a quarter every process has loaded its libraries. Ray tells of a part when the next one
-        # is done, and of the last ones at once.
-        counted = [mark for mark in self.marks if total / 4 <= mark[0] <= total * 7 / 8]
-        (first, wall, cpu), (last, end, cpu_end) = counted[0], counted[-1]
-        return Spent((end - wall) / (last - first), (cpu_end - cpu) / (last - first))
-
-
-def bare(network: Path, source: Path, threads: int) -> Spent:
-    """Open, resize, run; the same preprocessing, written out."""
-    engine = load_onnx(network, threads=threads).engine
-    session, size = engine._image.session, engine.header.preprocessing.size
-    files, watch, done = sorted(source.iterdir()), Watch(), 0
-    for at in range(0, len(files), BATCH):
-        arrays = []
-        for file in files[at : at + BATCH]:
-            with Image.open(file) as image:
-                small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
-            arrays.append(np.asarray(small).transpose(2, 0, 1))
-        found = session.run(["scores"], {"image": np.stack(arrays).astype(np.float32)})
-        found[0].argmax(axis=1)
-        done += len(arrays)
-        watch(done, len(files))
-    return watch.spent()
-
-
-def with_evidence(network: Path, source: Path, threads: int) -> Spent:
-    """The answers of `Recognizer.stream`, one after the other."""
-    recognizer, watch = load_onnx(network, threads=threads), Watch()
-    files = sorted(source.iterdir())
-    for done, _ in enumerate(recognizer.stream(files, batch_size=BATCH), 1):
-        if done % BATCH == 0:
-            watch(done, len(files))
-    return watch.spent()
-
-
-def ours(network: Path, source: Path, out: Path, top: int = 5, **how: Any) -> Spent:
-    """`predict --out`, whole."""
-    watch = Watch()
-    job = Job(str(network), out, how=How(top=top, batch_size=BATCH), threads=1)
-    predict_source(job, [str(source)], progress=watch, **how)
-    return watch.spent()
 
 
 def resident_mb(pid: int) -> float:
@@ -227,74 +150,48 @@ def costs(network: Path, source: Path) -> list[dict[str, Any]]:
     ]
 
 
+def engines(network: Path, folder: Path, options: Any) -> list[dict[str, Any]]:
+    """The cases that were asked for, in turns; each round begins with another one."""
+    sources = {
+        workers: write_images(folder / f"images{workers}", workers * options.images)
+        for workers in {CASES[name].workers for name in options.cases}
+    }
+    found: dict[str, list[Cost]] = {name: [] for name in options.cases}
+    for turn in range(options.rounds):
+        first = turn % len(options.cases)
+        for name in options.cases[first:] + options.cases[:first]:
+            case, out = CASES[name], folder / f"out{turn}-{name}"
+            cost = run(case, network, sources[case.workers], out, options.part_images)
+            found[name].append(cost)
+            print(name, cost, flush=True)
+    return rows(found)
+
+
 def main() -> None:
     parser = arguments("batch", __doc__)
-    parser.add_argument("--images", type=int, default=1200)
+    parser.add_argument("--images", type=int, default=1000, help="for each worker")
     parser.add_argument("--part-images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--no-ray", action="store_true")
-    parser.add_argument("--single", action="store_true", help="without two of anything")
+    parser.add_argument("--parts", nargs="+", choices=("engines", "costs"), default=["engines"])
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=list(PROMISED))
     parser.add_argument("--memory", type=int, metavar="N", help="only memory, over N images")
     options = parser.parse_args()
-    if options.memory:
-        with tempfile.TemporaryDirectory() as name:
-            found = memory(Path(name), options.memory, 10)
-        about = machine("onnxruntime") | {"load": os.getloadavg()}
-        before = json.loads(options.json.read_text()) if options.json.exists() else {}
-        write(options.json, before | {"memory": [found | {"machine": about}]})
-        return
+    about = machine("onnxruntime", "ray") | {"load": os.getloadavg()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        source = write_images(folder / "images", options.images)
+        if options.memory:
+            report(options.json, about, {"memory": [memory(folder, options.memory, 10)]})
+            return
         network = write_network(folder / "network.onnx", options.backbone, options.size)
-        outs = iter(range(10_000))
-
-        def run(**how: Any) -> Spent:
-            return ours(
-                network, source, folder / f"out{next(outs)}", part_images=options.part_images, **how
-            )
-
-        calls: dict[str, Callable[[], Spent]] = {
-            "bare loop": lambda: bare(network, source, 1),
-            "loop with evidence": lambda: with_evidence(network, source, 1),
-            "plain, --top 1": lambda: run(top=1),
-            "plain": run,
-        }
-        if not options.single:
-            calls["two processes"] = lambda: run(processes=2)
-        if not options.no_ray:
-            calls["ray, one actor, --top 1"] = lambda: run(top=1, engine="ray", processes=1)
-            calls["ray, one actor"] = lambda: run(engine="ray", processes=1)
-            if not options.single:
-                calls["ray, two actors"] = lambda: run(engine="ray", processes=2)
-        spent: dict[str, list[Spent]] = {label: [] for label in calls}
-        for _ in range(options.rounds):
-            for label, call in calls.items():
-                spent[label].append(call())
-                print(label, spent[label][-1], flush=True)
-        rows = []
-        for label, values in spent.items():
-            if not values:
-                break
-            pairs = list(zip(values, spent["bare loop"], strict=True))
-            rows.append(
-                {
-                    "how": label,
-                    "images/s": 1 / statistics.median(value.wall for value in values),
-                    "CPU ms/image": 1000 * statistics.median(value.cpu for value in values),
-                    "speed over bare (clock)": statistics.median(b.wall / v.wall for v, b in pairs),
-                    "bare over ours (CPU)": statistics.median(b.cpu / v.cpu for v, b in pairs),
-                    "with evidence over ours (CPU)": statistics.median(
-                        b.cpu / v.cpu
-                        for v, b in zip(values, spent["loop with evidence"], strict=True)
-                    ),
-                }
-            )
-        shares = costs(network, source)
-    about = machine("onnxruntime", "ray") | {"load": os.getloadavg()}
-    report(options.json, about, {f"{options.backbone}, {options.size} px": rows, "costs": shares})
+        tables: dict[str, list[dict[str, Any]]] = {}
+        if "engines" in options.parts:
+            title = f"engines, {options.backbone}, {options.size} px"
+            tables[title] = engines(network, folder, options)
+        if "costs" in options.parts:
+            tables["costs"] = costs(network, write_images(folder / "few", 4 * BATCH))
+    report(options.json, about, tables)
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ METHODS = {
     "feedback": {},
     "osme": {},
     "racnn": {},
+    "racnn evidence": {"apn": "evidence"},
+    "cam closer": {"places": 2, "view": 64, "share": 0.4},
     "cnnrnn": {"max_labels": 5},
     "cnnrnn exact": {"max_labels": 5, "decoder": "exact"},
     "rnn": WORDS,

@@ -1,167 +1,468 @@
-"""Attention feedback on MNIST: attention against its controls, with and without noise.
+"""Where feeding the class map back helps: MNIST digits alone, in noise, and among other digits.
 
-The two-block network is trained on the first ``--train`` training images, the same for all arms of
-a seed, and scored on the last 2,000 test images. Noise is Gaussian, on pixels of 0 to 255 (2.5 in
-the original experiment), fresh in every step and fixed on the test images. "clean images" are those
-without it; "first pass" is the trained network without what it feeds back.
+Arms of equal training (images, steps, rate) in each setting of `_clutter.py`, with the two-block
+network of the original experiment and with a small ResNet:
 
-python benchmarks/feedback.py MNIST_ROOT --seeds 0 1 2 3 4
+- attention: `feedback`; "both passes learn" adds the loss of the first pass; "half" feeds back
+  (1 + map) / 2, which leaves a place at least half of what it was
+- ones, another image's map, own map at random places, random map: the same two passes with
+  something else in the place of the map
+- weighted pooling: one pass whose last features are averaged by the same map, no second look
+- plain, equal compute: one pass of a network as deep as two passes are
+- plain, longer training: the control of ones, in the training time that attention takes
+
+With ``--start N`` all arms of a seed begin with the network that N single digits have trained.
+
+All seeds of an arm are trained side by side as one batched network (torch.func); each has images,
+weights and an order of its own. "first pass" is the trained network without what it feeds back,
+"other map at test" with that of another image, "on digit" the mean of the map on the digit's box
+(1 is no preference). Differences are paired by seed, with their 95 % t interval.
+
+Arms come one after the other through all settings, and what is in --lines is not run again.
+
+python benchmarks/feedback.py MNIST_ROOT --lines feedback.jsonl --device cuda
+python benchmarks/feedback.py MNIST_ROOT --lines feedback.jsonl --small
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
+from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any, NamedTuple
 
 import torch
+from _clutter import SETTINGS, Setting, draw
 from _harness import arguments, machine, report
-from torch import Tensor
+from _paired import append, fill, is_above, points, read_lines, spread
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
 from torchvision.datasets import MNIST
 
+from lookcloser.core.sizes import Grid
 from lookcloser.models import FeedbackNet
+from lookcloser.models.feedback.attention import feedback_attention
 
-ARMS: dict[str, dict[str, Any]] = {
-    "attention, soft": {},
-    "attention, predicted": {"feedback_select": "predicted"},
-    "control: ones": {"feedback_control": "ones"},
-    "control: shuffled": {"feedback_control": "shuffled"},
-    "as once written": {"feedback_control": "literal"},
+RESNET = {
+    "backbone": "test_resnet", "stride": 8, "feedback_stage": 0,
+    "model_kwargs": {"norm_layer": "groupnorm1"},
+}  # fmt: skip
+DEEPER = {"norm_layer": "groupnorm1", "layers": [2, 2, 1, 1]}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "two-block": {"backbone": "two-block"},
+    "resnet": RESNET,
 }
-SCORED = 2000  # test images, from the end
-FOLLOWED = 500  # of them, after each epoch
+# Peaks; the first network learns too slowly at the rate of the second.
+RATES = {"two-block": 1e-2, "resnet": 3e-3}
+BASE = "control: ones"
+ARMS = (
+    "attention",
+    BASE,
+    "attention, both passes learn",
+    "plain, equal compute",
+    "plain, longer training",
+    "half attention, both passes learn",
+    "half attention",
+    "weighted pooling",
+    "control: another image's map",
+    "control: own map at random places",
+    "control: random map",
+)
+ONE_PASS = (BASE, "plain, equal compute", "plain, longer training", "weighted pooling")
+LONGER = 1.4  # times the steps: what a step with the second pass costs over one without
+START = "empty canvas"  # the setting that --start trains on
+Rows = dict[str, list[float]]
+BOTH = "both passes learn"
+SMALL: dict[str, Any] = {  # what a CPU can do in a few minutes
+    "networks": ["resnet"],
+    "settings": ["8 pieces", "two digits, the framed counts", "two digits, the larger counts"],
+    "shrink": 2, "start": 6400, "train": 2400, "test": 1000, "epochs": 1, "batch_size": 16,
+}  # fmt: skip
+WARMUP = 0.05  # of the steps
+TESTED = 500  # images at a time
 
 
 class Data(NamedTuple):
-    """Images (N, 3, 28, 28) in [0, 1] and their digits."""
+    """For S seeds: images (S, N, H, W) uint8, digits (S, N), boxes of the test digits (S, M, 4)."""
 
     images: Tensor
     digits: Tensor
     test_images: Tensor
     test_digits: Tensor
+    boxes: Tensor
 
 
-class Trained(NamedTuple):
-    """One training: the accuracy after each epoch and at the end, on images as in training."""
+class Arm(FeedbackNet):
+    """`FeedbackNet` with other things in the place of its map; remembers its first pass.
 
-    curve: list[float]
-    top1: float
-    clean: float
-    first_pass: float
-    seconds: float
+    Attributes:
+        arm: One of `ARMS`; at test also BASE and "control: another image's map" of a network that
+            was trained otherwise.
+        half: Whether (1 + map) / 2 stands for the map.
+        first: Logits of the first pass, while a call lasts.
+    """
+
+    first: Tensor
+
+    def __init__(self, network: str, arm: str, noise: float) -> None:
+        own = NETWORKS[network]
+        deeper = arm == "plain, equal compute"
+        if deeper and network != "two-block":
+            own = {**own, "model_kwargs": DEEPER}
+        super().__init__(10, self.Options(**own, noise=noise, std=(1, 1, 1)))
+        if deeper and network == "two-block":
+            width = self.backbone.width
+            self.backbone.block2 = nn.Sequential(
+                nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), *self.backbone.block2
+            )
+        self.arm, self.half = arm, arm.startswith("half")
+        if arm == "control: own map at random places":
+            self.control = "shuffled"
+
+    def fed_back(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
+        """As the arm has it."""
+        self.first = self.head(features.mean(dim=(2, 3)))
+        own = super().fed_back(features, read, size)
+        own = (1 + own) / 2 if self.half else own
+        if self.arm == "control: another image's map":
+            return own.roll(1, 0)
+        if self.arm == "control: random map":
+            drawn = F.softplus(torch.randn_like(own))
+            return drawn / drawn.mean(dim=(2, 3), keepdim=True)
+        return own
+
+    def passes(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, 10) of the answer and of the first pass, and what was fed back."""
+        if self.arm not in ONE_PASS:
+            output = self(images)
+            # Not kept: the way back that hangs on it would outlive its step.
+            return output.logits, self.__dict__.pop("first"), output.part_maps
+        if self.training and self.noise:
+            images = images + self.noise / 255 * torch.randn_like(images)
+        features, _ = self.stages.look(self.stages.early(images), images.shape[-2:])
+        first = self.head(self.dropout(features.mean(dim=(2, 3))))
+        grid = Grid(*features.shape[2:])
+        if self.arm != "weighted pooling":  # what a second pass with ones would repeat
+            return first, first, features.new_ones(len(features), 1, *grid)
+        weight = feedback_attention(self.head.maps(features), first, grid)
+        return self.head((features * weight).mean(dim=(2, 3))), first, weight
 
 
-def load(root: Path, count: int) -> Data:
-    train, test = (MNIST(root, train=part, download=False) for part in (True, False))
+class Looking(nn.Module):
+    """`Arm.passes` as a forward pass, which torch.func calls; grey images (B, H, W) uint8."""
 
-    def images(raw: Tensor) -> Tensor:
-        return (raw[:, None] / 255.0).expand(-1, 3, -1, -1)
+    def __init__(self, arm: Arm) -> None:
+        super().__init__()
+        self.arm = arm
 
-    return Data(
-        images(train.data[:count]), train.targets[:count],
-        images(test.data[-SCORED:]), test.targets[-SCORED:],
-    )  # fmt: skip
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, ...]:
+        grey = images.float()[:, None] / 255
+        if noise is not None:
+            grey = grey + noise[:, None]
+        return self.arm.passes(grey.expand(-1, 3, -1, -1))
+
+
+class Batched:
+    """The networks of all seeds as one: parameters (S, …)."""
+
+    def __init__(self, network: str, arm: str, noise: float, given: argparse.Namespace) -> None:
+        looks = []
+        for seed in given.seeds:
+            torch.manual_seed(seed)
+            looks.append(Looking(Arm(network, arm, noise)).to(given.device))
+        self.network, self.look = network, looks[0]
+        self.weights, self.buffers = stack_module_state(looks)  # type: ignore[arg-type]
+
+    def __call__(self, images: Tensor, noise: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Images (S, B, H, W) -> what `Arm.passes` gives, with S in front."""
+
+        def one(weights: Any, buffers: Any, own: Tensor) -> tuple[Tensor, ...]:
+            found: tuple[Tensor, ...] = functional_call(self.look, (weights, buffers), (own, noise))
+            return found
+
+        found: tuple[Tensor, ...] = vmap(one, randomness="different")(
+            self.weights, self.buffers, images
+        )
+        return found
+
+
+def load(root: Path, setting: Setting, given: argparse.Namespace) -> Data:
+    parts: list[Any] = []
+    for train, count in ((True, given.train), (False, given.test)):
+        whole = MNIST(root, train=train, download=False)
+        own = [
+            draw(whole.data.numpy(), whole.targets.numpy(), setting, count, 2 * seed + train)
+            for seed in given.seeds
+        ]
+        images, digits, boxes = (
+            torch.stack([torch.from_numpy(value) for value in values])
+            for values in zip(*own, strict=True)
+        )
+        smaller = F.avg_pool2d(images.float(), given.shrink).round().to(torch.uint8)
+        parts += [smaller, digits] if train else [smaller, digits, boxes]
+    return Data(*(part.to(given.device) for part in parts))
+
+
+def steps_of(
+    batched: Batched, data: Data, first_weight: float, given: argparse.Namespace
+) -> tuple[Callable[[], None], Tensor, Tensor]:
+    """A training step, the rate that it reads, and the images (S, B) that it takes."""
+    rate = torch.zeros((), device=given.device)
+    weights = list(batched.weights.values())
+    on_gpu = given.device == "cuda"
+    optimizer = torch.optim.AdamW(weights, lr=rate, capturable=on_gpu, foreach=on_gpu)
+    seeds = len(given.seeds)
+    chosen = torch.zeros(seeds, given.batch_size, dtype=torch.long, device=given.device)
+    of_seed = torch.arange(seeds, device=given.device)[:, None]
+
+    def step() -> None:
+        answer, first, _ = batched(data.images[of_seed, chosen])
+        digits = data.digits[of_seed, chosen].flatten()
+        loss = F.cross_entropy(answer.flatten(0, 1), digits)
+        if first_weight:
+            loss = loss + first_weight * F.cross_entropy(first.flatten(0, 1), digits)
+        optimizer.zero_grad()
+        (seeds * loss).backward()  # each seed's own mean
+        optimizer.step()
+
+    return step, rate, chosen
+
+
+def train(batched: Batched, data: Data, first_weight: float, given: argparse.Namespace) -> None:
+    """AdamW, linear warm-up and a cosine to zero; on a GPU as one graph that is replayed."""
+    batched.look.train()
+    step, rate, chosen = steps_of(batched, data, first_weight, given)
+    count = data.images.shape[1]
+    drawn = torch.Generator().manual_seed(given.seeds[0])
+    epoch_steps = count // given.batch_size
+    run = captured(step) if given.device == "cuda" and not given.eager else step
+    longer = LONGER if batched.look.arm.arm == "plain, longer training" else 1
+    steps = round(epoch_steps * given.epochs * longer)
+    for number in range(steps):
+        place = number % epoch_steps
+        if not place:
+            orders = torch.stack([torch.randperm(count, generator=drawn) for _ in given.seeds])
+            orders = orders.to(given.device)
+        rate.fill_(RATES[batched.network] * rate_at(number / steps))
+        chosen.copy_(orders[:, place * given.batch_size : (place + 1) * given.batch_size])
+        run()
+
+
+def captured(step: Callable[[], None]) -> Callable[[], None]:
+    """The kernels of a step as one graph; the steps before, at a rate of 0, change no weight."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
+def rate_at(done: float) -> float:
+    """Share of the peak rate."""
+    return min(done / WARMUP, 0.5 * (1 + math.cos(math.pi * done))) + 1e-3
 
 
 @torch.no_grad()
-def accuracy(model: FeedbackNet, images: Tensor, digits: Tensor) -> float:
-    model.eval()
-    found = torch.cat([model(part, top=1).logits.argmax(1) for part in images.split(500)])
-    return float((found == digits).float().mean())
+def tested(batched: Batched, data: Data, setting: Setting, arm: str) -> Rows:
+    """Of each seed: right answers of both passes, and the map on the digit."""
+    batched.look.eval()
+    own = batched.look.arm.arm
+    batched.look.arm.arm = arm
+    fixed = torch.Generator().manual_seed(1000)
+    sums: dict[str, Tensor] = {}
+    for start in range(0, data.test_images.shape[1], TESTED):
+        part = slice(start, start + TESTED)
+        images = data.test_images[:, part]
+        noise = None
+        if setting.noise:
+            drawn = torch.randn(images.shape[1:], generator=fixed)
+            noise = setting.noise / 255 * drawn.to(images.device)
+        answer, first, fed = batched(images, noise)
+        digits = data.test_digits[:, part]
+        found = {
+            "top-1": (answer.argmax(dim=2) == digits).float(),
+            "first pass": (first.argmax(dim=2) == digits).float(),
+            "on digit": on_boxes(fed[:, :, 0], data.boxes[:, part] / setting.side),
+        }
+        for name, values in found.items():
+            sums[name] = sums.get(name, torch.zeros(())).to(values) + values.sum(dim=1)
+    batched.look.arm.arm = own
+    return {name: (total / data.test_images.shape[1]).tolist() for name, total in sums.items()}
 
 
-def train(
-    data: Data, options: Mapping[str, Any], noise: float, seed: int, given: argparse.Namespace
-) -> Trained:
-    torch.manual_seed(seed)
-    own = FeedbackNet.Options("two-block", noise=noise, std=(1, 1, 1), **options)
-    model = FeedbackNet(10, own)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=given.lr)
-    generator = torch.Generator().manual_seed(seed)
-    disturbed = data.test_images
-    if noise:
-        fixed = torch.Generator().manual_seed(1000)
-        disturbed = disturbed + noise / 255 * torch.randn(disturbed.shape, generator=fixed)
-    curve, start = [], time.process_time()
-    for _ in range(given.epochs):
-        model.train()
-        for batch in torch.randperm(len(data.images), generator=generator).split(given.batch_size):
-            loss = F.cross_entropy(model(data.images[batch]).logits, data.digits[batch])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-        curve.append(accuracy(model, disturbed[:FOLLOWED], data.test_digits[:FOLLOWED]))
-    seconds = time.process_time() - start
-    top1 = accuracy(model, disturbed, data.test_digits)
-    clean = accuracy(model, data.test_images, data.test_digits) if noise else top1
-    model.control = "ones"
-    return Trained(curve, top1, clean, accuracy(model, disturbed, data.test_digits), seconds)
+def on_boxes(maps: Tensor, boxes: Tensor) -> Tensor:
+    """Mean of each map (S, B, h, w) over the places whose middle is in the box, in [0, 1]."""
+    inside = []
+    for axis, length in ((1, maps.shape[2]), (0, maps.shape[3])):
+        middle = (torch.arange(length, device=maps.device) + 0.5) / length
+        low, high = boxes[..., axis, None], boxes[..., axis + 2, None]
+        inside.append((middle >= low) & (middle < high))
+    mask = inside[0][..., :, None] & inside[1][..., None, :]
+    return (maps * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3)).clamp(min=1)
 
 
-def row(name: str, noise: float, runs: list[Trained]) -> dict[str, Any]:
+def started(
+    batched: Batched, known: dict[tuple[str, int], dict[str, Tensor]], given: argparse.Namespace
+) -> None:
+    """Give it the weights of plain networks of its kind that single digits have trained."""
+    arm = "plain, equal compute" if batched.look.arm.arm == "plain, equal compute" else BASE
+    key = batched.network, len(batched.weights)
+    if key not in known:
+        own = argparse.Namespace(**{**vars(given), "train": given.start, "epochs": 1})
+        first = Batched(batched.network, arm, 0.0, own)
+        train(first, load(given.root, SETTINGS[START], own), 0.0, own)
+        known[key] = {name: weight.detach() for name, weight in first.weights.items()}
+    for name, weight in batched.weights.items():
+        weight.data.copy_(known[key][name])
+
+
+def measure(
+    network: str,
+    name: str,
+    arm: str,
+    data: Data,
+    known: dict[tuple[str, int], dict[str, Tensor]],
+    given: argparse.Namespace,
+) -> dict[str, Any]:
+    """Train and test one arm on all seeds."""
+    setting = SETTINGS[name]
+    batched = Batched(network, arm, setting.noise, given)
+    if given.start:
+        started(batched, known, given)
+    start = time.perf_counter()
+    train(batched, data, float(arm.endswith(BOTH)), given)
+    scores = tested(batched, data, setting, arm)
+    if "attention" in arm:
+        swapped = tested(batched, data, setting, "control: another image's map")
+        scores["other map at test"] = swapped["top-1"]
     return {
-        "arm": name,
-        "noise": noise,
-        "top-1": mean(run.top1 for run in runs),
-        "by seed": ", ".join(f"{run.top1:.4f}" for run in runs),
-        "deviation": stdev(run.top1 for run in runs) if len(runs) > 1 else 0.0,
-        "clean images": mean(run.clean for run in runs),
-        "first pass": mean(run.first_pass for run in runs),
-        "processor s": mean(run.seconds for run in runs),
+        **scores,
+        "parameters": sum(weight[0].numel() for weight in batched.weights.values()),
+        "seconds": time.perf_counter() - start,
+        "device": given.device,
     }
 
 
-def draw(path: Path, found: Mapping[float, Mapping[str, list[Trained]]]) -> None:
-    """Mean over the seeds, with the range as a band; one panel for each noise."""
-    import matplotlib
+def tables(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """One table for each network: the arms of each setting, beside the control of ones."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for line in sorted(lines, key=order):
+        bases = [o for o in lines if o["arm"] == BASE and same_training(o, line)]
+        title = f"{line['network']}, {line['train']} training images, {line['epochs']} epochs"
+        title += f" after {line['start']} single digits" if line["start"] else ""
+        title += f", {line['shrink']} pixels as one" if line["shrink"] > 1 else ""
+        found.setdefault(title, []).append(
+            {
+                "setting": line["setting"],
+                "arm": line["arm"],
+                "top-1": mean(line["top-1"]),
+                "deviation": spread(line["top-1"]),
+                "points over ones": points(line["top-1"], bases[0]["top-1"])
+                if bases and line["arm"] != BASE
+                else "",
+                "by seed": ", ".join(f"{value:.4f}" for value in line["top-1"]),
+                **{
+                    name: mean(line[name]) if name in line else ""
+                    for name in ("first pass", "other map at test", "on digit")
+                },
+            }
+        )
+    return found
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(
-        1, len(found), figsize=(4 * len(found), 3), sharey=True, squeeze=False, layout="constrained"
-    )
-    for axis, (noise, arms) in zip(axes[0], found.items(), strict=True):
-        for name, runs in arms.items():
-            curves = torch.tensor([run.curve for run in runs])
-            epochs = range(1, curves.shape[1] + 1)
-            axis.plot(epochs, curves.mean(dim=0), label=name)
-            axis.fill_between(epochs, curves.amin(dim=0), curves.amax(dim=0), alpha=0.15)
-        axis.set(title=f"noise {noise:g}", xlabel="epoch", xticks=list(epochs))
-    axes[0, 0].set_ylabel("top-1 on test")
-    axes[0, 0].legend(fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+def promises(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for docs/benchmarks.md: attention above ones, with the other arms as its peers."""
+    rows = []
+    for line in sorted(lines, key=order):
+        others = [other for other in lines if same_training(other, line) and other is not line]
+        ones = [other for other in others if other["arm"] == BASE]
+        if line["arm"] != "attention" or not ones:
+            continue
+        base = ones[0]["top-1"]
+        peers = [
+            f"{other['arm']} {points(other['top-1'], base)}"
+            for other in sorted(others, key=order)
+            if other is not ones[0]
+        ]
+        what = f"{line['network']}, {line['setting']}: attention above the control of ones, points"
+        measured = f"{points(line['top-1'], base)}; {100 * mean(base):.1f} % with ones"
+        rows.append(
+            {
+                "promise": what,
+                "measured": measured,
+                "held": is_above(line["top-1"], base),
+                "peer": "; ".join(peers),
+            }
+        )
+    return rows
 
 
-def main() -> None:
+def order(line: dict[str, Any]) -> tuple[int, ...]:
+    return (
+        list(NETWORKS).index(line["network"]), line["train"] * line["epochs"],
+        list(SETTINGS).index(line["setting"]), ARMS.index(line["arm"]),
+    )  # fmt: skip
+
+
+def same_training(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    keys = ("network", "setting", "seeds", "train", "epochs", "shrink", "start")
+    return all(one[key] == other[key] for key in keys)
+
+
+def main(words: list[str] | None = None) -> None:
     parser = arguments("feedback", __doc__)
     parser.add_argument("root", type=Path, help="the folder that holds MNIST/raw")
-    parser.add_argument("--train", type=int, default=6000)
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--train", type=int, default=10000)
+    parser.add_argument("--test", type=int, default=5000)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--start", type=int, default=0, help="single digits to begin with")
+    parser.add_argument("--shrink", type=int, default=1, help="pixels that become one, each way")
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--noise", type=float, nargs="+", default=[0.0, 2.5, 127.5])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
+    parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
+    parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--figure", type=Path, default=Path("docs/images/feedback.png"))
-    given = parser.parse_args()
-    data = load(given.root, given.train)
-    found: dict[float, dict[str, list[Trained]]] = {}
-    for seed in given.seeds:  # the arms take turns, so that a stopped benchmark has compared them
-        for noise in given.noise:
-            for name in given.arms:
-                runs = found.setdefault(noise, {}).setdefault(name, [])
-                runs.append(train(data, ARMS[name], noise, seed, given))
-                print(f"seed {seed}, noise {noise:g}, {name}: {runs[-1].curve}", flush=True)
-    title = f"MNIST, {given.train} training images, {given.epochs} epochs"
-    rows = [row(name, noise, runs) for noise, arms in found.items() for name, runs in arms.items()]
-    draw(given.figure, found)
-    report(given.json, machine(), {title: rows})
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--eager", action="store_true", help="no CUDA graph")
+    parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
+    parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
+    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {SMALL}")
+    if parser.parse_known_args(words)[0].small:
+        parser.set_defaults(**SMALL)
+    given = parser.parse_args(words)
+    lines = read_lines(given.lines or [])
+    asked = [
+        {"network": network, "setting": setting, "arm": arm, "seeds": given.seeds,
+         "train": given.train, "epochs": given.epochs, "shrink": given.shrink,
+         "start": given.start}
+        for arm, setting, network in product(given.arms, given.settings, given.networks)
+    ]  # fmt: skip
+    kept: dict[str, Data] = {}
+    known: dict[tuple[str, int], dict[str, Tensor]] = {}
+    for one in asked if not given.only_report else ():
+        if any(line | one == line for line in lines):
+            continue
+        setting = one["setting"]
+        if setting not in kept:
+            kept[setting] = load(given.root, SETTINGS[setting], given)
+        line = one | measure(one["network"], setting, one["arm"], kept[setting], known, given)
+        print({name: line[name] for name in ("network", "setting", "arm", "top-1", "seconds")},
+              flush=True)  # fmt: skip
+        lines.append(line)
+        if given.lines:
+            append(given.lines[0], line)
+    report(given.json, machine(), tables(lines))
+    fill(given.json, promises(lines))
 
 
 if __name__ == "__main__":

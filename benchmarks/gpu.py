@@ -23,7 +23,7 @@ import statistics
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ class Size:
         repeats: How often each is seen in an epoch of "training".
         workers: Loading processes, or threads.
         epochs: Of "methods".
+        quick: Next to nothing, on a CPU.
     """
 
     backbone: str
@@ -85,10 +86,11 @@ class Size:
     repeats: int
     workers: int
     epochs: int
+    quick: bool
 
 
-FULL = Size("resnet50", "vit_base_patch16_224", 224, 128, 30, 2048, 4, 12, 12)
-QUICK = Size("test_resnet", "test_vit", 32, 8, 2, 24, 1, 0, 1)
+FULL = Size("resnet50", "vit_base_patch16_224", 224, 128, 30, 2048, 4, 12, 12, quick=False)
+QUICK = Size("test_resnet", "test_vit", 32, 8, 2, 24, 1, 0, 1, quick=True)
 
 
 def write_images(folder: Path, count: int, side: int) -> Path:
@@ -169,12 +171,13 @@ def our_training(size: Size, mode: dict[str, Any], data: Path) -> tuple[float, f
     return float(last["images_per_second"]), float(last["data_wait"])
 
 
-def training(size: Size, data: Path, until: float) -> Rows:
+def training(size: Size, data: Path, until: float, modes: Iterable[str]) -> Rows:
     """Each mode beside the bare loop; compiling needs a C compiler, and a minute or two."""
     rows: Rows = []
-    for name, mode in MODES.items():
+    for name in modes:
+        mode = MODES[name]
         compiles = "compile" in mode
-        if compiles and size is QUICK:
+        if compiles and size.quick:
             continue  # minutes on a CPU
         if compiles and until - time.monotonic() < 120:
             rows.append({"training": name, "not run": "no time left"})
@@ -303,13 +306,13 @@ def methods(size: Size, birds: Path, weights: str, until: float) -> Rows:
     side = size.side
     for name, more in (("osme", {"images_per_class": 2}), ("racnn", {"scales": 2})):
         left = until - time.monotonic()
-        if left < 60 and size is FULL:
+        if left < 60 and not size.quick:
             rows.append({"method": name, "top1": "no time left"})
             continue
         options = make_options(
-            method=name, backbone="mobilenetv2_100" if size is FULL else size.backbone,
-            weights=weights, size=side, epochs=size.epochs, batch_size=32 if size is FULL else 8,
-            workers=size.workers, precision="bf16-mixed" if size is FULL else "32-true", **more,
+            method=name, backbone=size.backbone if size.quick else "mobilenetv2_100",
+            weights=weights, size=side, epochs=size.epochs, batch_size=8 if size.quick else 32,
+            workers=size.workers, precision="32-true" if size.quick else "bf16-mixed", **more,
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
@@ -330,6 +333,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, help="instead of those of the size: how often an "
                         "image is seen in an epoch of training")  # fmt: skip
     parser.add_argument("--parts", nargs="+", metavar="PART", help="only these")
+    parser.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES),
+                        metavar="MODE", help="only these of training")  # fmt: skip
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args(words)
     if not torch.cuda.is_available() and not options.quick:
@@ -352,7 +357,7 @@ def main(words: list[str] | None = None) -> None:
             "decoding": lambda: decoding(data, size),
             "batch": lambda: batch(size, run, data, folder / "out"),
             "fsdp": lambda: fsdp(size, data),
-            "training": lambda: training(size, often, until),
+            "training": lambda: training(size, often, until, options.modes),
         }
         if options.birds is not None:
             parts["methods"] = lambda: methods(size, options.birds, options.weights, until)

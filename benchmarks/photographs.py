@@ -41,7 +41,7 @@ def boxes20(data: Path, side: int, epochs: int, stride: int | None) -> list[dict
             data / "boxes20", out=Path(folder) / "run", backbone="mobilenetv2_100",
             weights=str(data / "weights" / "mobilenetv2_100.safetensors"), stride=stride,
             model_kwargs={"pad_type": "same"}, mean=HALF, std=HALF, size=side, epochs=epochs,
-            workers=1, recipe="fine-tune",
+            workers=1, recipe="fine-tune", zoom="off",
         )  # fmt: skip
         scores = result.recognizer.evaluate(data / "boxes20")
     return [{"score": name, "value": value} for name, value in scores.items()]

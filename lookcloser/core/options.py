@@ -214,10 +214,15 @@ def kind_of(hint: Any) -> Kind:
 
 
 def read_value(kind: Kind, value: Any) -> Any:
-    """``value`` as its kind, where YAML and JSON spell it otherwise: lists, and 1e-3 as a text.
+    """``value`` as its kind, where YAML and JSON spell it otherwise.
+
+    Lists are tuples, 1e-3 is a text, and of words to choose from 3 is a number and off is false.
 
     What cannot be read comes back as it is; `check` says what is wrong with it.
     """
+    if kind.choices and isinstance(value, int):
+        word = ("off", "on")[value] if isinstance(value, bool) else str(value)
+        return word if word in kind.choices else value
     if kind.plain is tuple and isinstance(value, list | tuple):
         return tuple(read_value(Kind(kind.part), part) for part in value)
     if kind.plain is float and isinstance(value, str | int) and not isinstance(value, bool):

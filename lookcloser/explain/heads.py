@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor, nn
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.hooks import Watcher, watching
 from lookcloser.core.sizes import Grid
+from lookcloser.explain.borders import check_layer
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import check_has_gradients
 from lookcloser.explain.layers import blind, blind_error, check_open, inside
-from lookcloser.explain.outputs import logits_from
+from lookcloser.explain.outputs import logits_again, logits_from
 from lookcloser.explain.places import (
     MOST_OTHERS,
     Layout,
@@ -49,7 +51,8 @@ class PooledHead:
         return maps.relu() if self.relu else maps
 
 
-_heads: Remembered[PooledHead] = Remembered()
+# With the modules that it names, which the network alone keeps alive.
+_heads: Remembered[tuple[PooledHead, Mapping[str, nn.Module]]] = Remembered()
 
 
 def pooled_features(model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
@@ -79,23 +82,31 @@ def _found(model: nn.Module, images: Tensor) -> tuple[PooledHead, Tensor, Tensor
     size = Grid(*images.shape[-2:])
     known = _heads.get(model, size)
     if known is not None:
-        features, weight, logits, right = _read(model, images, known)
+        head, named = known
+        features, weight, logits, right = _read(model, images, head, named, logits_again)
         if right:
-            return known, features, weight, logits
+            return head, features, weight, logits
         _heads.forget(model)
     head = _find(model, images[:1], size)
-    features, weight, logits, right = _read(model, images, head)
+    check_layer(model, images[:1], head.layer, head.layout)
+    named = WeakValueDictionary(
+        {name: one for name, one in inside(model).items() if name in (head.layer, head.classifier)}
+    )
+    features, weight, logits, right = _read(model, images, head, named, logits_from)
     if not right:
         raise _no_head(model)
-    _heads.put(model, size, head)
+    _heads.put(model, size, (head, named))
     return head, features, weight, logits
 
 
 def _read(
-    model: nn.Module, images: Tensor, head: PooledHead
+    model: nn.Module,
+    images: Tensor,
+    head: PooledHead,
+    named: Mapping[str, nn.Module],
+    answer: Callable[[nn.Module, Tensor], Tensor],
 ) -> tuple[Tensor, Tensor | None, Tensor, bool]:
     """Features, weight and logits, and whether the averages are what the logits come from."""
-    modules = inside(model)
     seen: dict[str, Tensor] = {}
     taken: dict[str, Tensor] = {}
 
@@ -107,15 +118,14 @@ def _read(
             taken["pooled"], taken["logits"] = inputs[0].flatten(1), output.flatten(1)
         return None
 
-    watched = {name: modules[name] for name in (head.layer, head.classifier) if name in modules}
-    with looking(model, images) as pixels, watching(watched, see):
-        logits = logits_from(model, pixels)
+    with looking(model, images) as pixels, watching(dict(named), see):
+        logits = answer(model, pixels)
     if head.layer not in seen:
         return logits, None, logits, False
     features = head.maps(seen[head.layer])
     if head.classifier is None:
         return features, None, logits, _same(features.mean(dim=(2, 3)), logits)
-    linear = modules.get(head.classifier)
+    linear = named.get(head.classifier)
     weight = None if linear is None else classifier_weight(linear)
     right = (
         weight is not None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.hooks import watching
 from lookcloser.core.sizes import Grid
+from lookcloser.explain.borders import check_layer
 from lookcloser.explain.context import check_images, looking
 from lookcloser.explain.gradients import is_quantized
 from lookcloser.explain.outputs import run, with_late_gradients
@@ -160,6 +161,7 @@ def _layout_of(model: nn.Module, images: Tensor, size: Grid, name: str) -> Layou
             f"{name}: its output {(len(images), *output.shape[1:])} has no grid of places",
             allowed="A layer that puts out feature maps or patch tokens",
         )
+    check_layer(model, images[:1], name, layout)
     return layout
 
 
@@ -181,6 +183,7 @@ def _last_spatial(model: nn.Module, image: Tensor, size: Grid) -> Spatial:
             f"{type(model).__name__}: no layer puts out a map of features",
             fix="Name the layer: gradcam(model, images, layer='…')",
         )
+    check_layer(model, image, found.layer, found.layout)
     _last.put(model, size, found)
     return found
 

@@ -74,6 +74,18 @@ def logits_from(model: nn.Module, images: Tensor) -> Tensor:
     for name, through in passed.items():
         if through is output:
             raise _no_classifier(model, f"{name} is nn.Identity")
+    return _logits_in(output, images)
+
+
+def logits_again(model: nn.Module, images: Tensor) -> Tensor:
+    """`logits_from` a network that gave logits when it was built as it is now; images may be bad.
+
+    Its classifier is not looked for once more, which would cost a walk through all modules.
+    """
+    return _logits_in(run(model, images), images)
+
+
+def _logits_in(output: Any, images: Tensor) -> Tensor:
     logits = logits_of(output)
     if len(logits) != len(images):
         raise LookcloserError(

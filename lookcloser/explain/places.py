@@ -92,19 +92,26 @@ class Layout:
 def probes(image: Tensor) -> Tensor:
     """An image (1, C, H, W) as it is, and with noise in each of its quarters: (5, C, H, W)."""
     height, width = image.shape[-2:]
-    generator = torch.Generator().manual_seed(0)
-    side = max(1, min(height, width) // 8)  # coarse, so that it outlives strides and pooling
-    coarse = (1, image.shape[1], -(-height // side), -(-width // side))
-    noise = torch.randn(coarse, generator=generator)
-    noise = noise.repeat_interleave(side, 2).repeat_interleave(side, 3)[..., :height, :width]
-    spread = image.float().std(correction=0).item() or 1.0
+    noise = noise_like(image)
     copies = image.repeat(5, 1, 1, 1)
     upper, lower = slice(None, height // 2), slice(height // 2, None)
     left, right = slice(None, width // 2), slice(width // 2, None)
     quarters = ((upper, left), (upper, right), (lower, left), (lower, right))
     for number, (rows, columns) in enumerate(quarters, start=1):
-        copies[number, :, rows, columns] += (spread * noise[0, :, rows, columns]).to(copies)
+        copies[number, :, rows, columns] += noise[0, :, rows, columns]
     return copies
+
+
+def noise_like(image: Tensor) -> Tensor:
+    """Noise (1, C, H, W) as strong as the contrast of an image, in blocks that outlive pooling."""
+    height, width = image.shape[-2:]
+    generator = torch.Generator().manual_seed(0)
+    side = max(1, min(height, width) // 8)
+    coarse = (1, image.shape[1], -(-height // side), -(-width // side))
+    noise = torch.randn(coarse, generator=generator)
+    noise = noise.repeat_interleave(side, 2).repeat_interleave(side, 3)[..., :height, :width]
+    spread = image.float().std(correction=0).item() or 1.0
+    return (spread * noise).to(image)
 
 
 def may_have_places(output: Any, batch: int) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch import Tensor, nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import Grid
 from lookcloser.explain.attention import AttentionWeights
+from lookcloser.explain.borders import borders, changes_of, check_sides
 from lookcloser.explain.context import looking
 from lookcloser.explain.gradients import check_has_gradients
 from lookcloser.explain.layers import blind, blind_error
@@ -70,6 +73,22 @@ def _patch_layout(model: nn.Module, images: Tensor, tokens: int) -> Layout:
     known = _patches.get(model, (size, tokens))
     if known is not None:
         return known
+    seen = _first_weights(model, images[:1], probes)
+    layout = None if seen is None else find_layout(seen, size)
+    usual = (0, 2, 1)
+    if layout is None or layout.order != usual or layout.shape[0] != tokens:
+        raise no_attention(model)
+    at_borders = _first_weights(model, images[:1], partial(borders, grid=layout.size))
+    if at_borders is not None:
+        check_sides(model, changes_of(at_borders))
+    _patches.put(model, (size, tokens), layout)
+    return layout
+
+
+def _first_weights(
+    model: nn.Module, image: Tensor, changed: Callable[[Tensor], Tensor]
+) -> Tensor | None:
+    """What the first attention gives each token for changed copies of an image, as features."""
     first: list[Tensor] = []
 
     def see(weights: Tensor) -> Tensor:
@@ -81,14 +100,9 @@ def _patch_layout(model: nn.Module, images: Tensor, tokens: int) -> Layout:
             first.append(both.transpose(1, 2).flatten(2))
         return weights
 
-    with looking(model, images[:1]) as own, AttentionWeights(see):
-        run(model, probes(own))
-    layout = find_layout(first[0], size) if first else None
-    usual = (0, 2, 1)
-    if layout is None or layout.order != usual or layout.shape[0] != tokens:
-        raise no_attention(model)
-    _patches.put(model, (size, tokens), layout)
-    return layout
+    with looking(model, image) as own, AttentionWeights(see):
+        run(model, changed(own))
+    return first[0] if first else None
 
 
 def no_attention(model: nn.Module) -> LookcloserError:

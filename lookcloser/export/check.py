@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.header import ModelHeader
+from lookcloser.core.types import Label
+from lookcloser.runtime.answering import label_scores
 from lookcloser.runtime.outputs import ArrayOutput, Engine
+from lookcloser.runtime.regions import scale_scores
 
 TOLERANCE = 1e-4  # of the range of values
 BOX_TOLERANCE = 0.5  # pixels of the network's input
+MOVED = 1e-3  # of them; rounding is far less, and a step of `lookcloser.layers.boxcar` far more
+MOVED_SHARE = 1 / 8  # of the images; of one in thousands a box is expected on another step
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,10 @@ class Differences:
         boxes: In pixels of the network's input; None where there are none.
         scores: Of tokens; None where an answer is no sequence.
         sequences: Images whose sequences or certificates are not the same.
+        distances: From the training's images, as a share of the largest; None where there are none.
+        box_scores: How sure the scale of each box is; None where there are no boxes.
+        moved: Images with a box on another step, so that the network sees another crop. Nothing
+            else of them is compared.
     """
 
     images: int
@@ -35,13 +46,17 @@ class Differences:
     boxes: float | None = None
     scores: float | None = None
     sequences: int = 0
+    distances: float | None = None
+    box_scores: float | None = None
+    moved: int = 0
 
     def require_equal(self, path: str | Path) -> None:
         """Raise a `LookcloserError` where the differences are more than rounding."""
-        shares = {"logits": self.logits, "maps": self.maps, "scores": self.scores}
+        shares = {"logits": self.logits} | dict(self._optional())
         # NaN, which is not at most anything, is wrong too.
         wrong = [name for name, value in shares.items() if not (value or 0.0) <= TOLERANCE]
-        wrong += [] if (self.boxes or 0.0) <= BOX_TOLERANCE else ["boxes"]
+        near = (self.boxes or 0.0) <= BOX_TOLERANCE
+        wrong += [] if near and self.moved <= max(1, MOVED_SHARE * self.images) else ["boxes"]
         wrong += ["sequences"] if self.sequences else []
         if wrong:
             raise LookcloserError(
@@ -53,12 +68,20 @@ class Differences:
     def text(self) -> str:
         """One line."""
         found = [f"logits {self.logits:.1e}"]
-        for name, value in (("maps", self.maps), ("scores", self.scores)):
-            found += [] if value is None else [f"{name} {value:.1e}"]
+        found += [f"{name} {value:.1e}" for name, value in self._optional() if value is not None]
         found += [] if self.boxes is None else [f"boxes {self.boxes:.1e} px"]
+        found += [f"{self.moved} of {self.images} moved"] if self.moved else []
         if self.scores is not None:
             found.append(f"{self.sequences} of {self.images} sequences differ")
         return ", ".join(found)
+
+    def _optional(self) -> tuple[tuple[str, float | None], ...]:
+        return (
+            ("maps", self.maps),
+            ("scores", self.scores),
+            ("distances", self.distances),
+            ("scores of boxes", self.box_scores),
+        )
 
 
 def compare(
@@ -83,6 +106,9 @@ def compare(
         _largest([part.boxes for part in parts]),
         _largest([part.scores for part in parts]),
         sum(part.sequences for part in parts),
+        _largest([part.distances for part in parts]),
+        _largest([part.box_scores for part in parts]),
+        sum(part.moved for part in parts),
     )
 
 
@@ -95,13 +121,72 @@ def _of_batch(engine: Engine, reference: Engine, pixels: NDArray[np.uint8]) -> D
     tokens = np.tile(np.arange(count), (len(pixels), 1))
     found, wanted = engine.evidence(pixels, tokens), reference.evidence(pixels, tokens)
     parts = engine.answer(pixels, 1).part_maps
-    maps = [_share(found.maps, wanted.maps), _share(parts, first.part_maps)]
+    boxes = _by_image(found.boxes, wanted.boxes, pixels.shape[2:])
+    # NaN, of boxes that cannot be compared, is no move.
+    kept = np.arange(len(pixels)) if boxes is None else np.flatnonzero(~(boxes > MOVED))
+    found, wanted, first = (_of_rows(output, kept) for output in (found, wanted, first))
+    maps = _share(found.maps, wanted.maps), _share(_taken(parts, kept), first.part_maps)
     return Differences(
         len(pixels),
         _share(found.logits, wanted.logits) or 0.0,
         _largest(maps),
-        _pixels(found.boxes, wanted.boxes, pixels.shape[2:]),
+        None if boxes is None else float(boxes.max()),
+        distances=_of_distances(found.distances, wanted.distances),
+        box_scores=_of_box_scores(found, wanted, reference.header),
+        moved=len(pixels) - len(kept),
     )
+
+
+def _by_image(
+    found: NDArray[np.floating] | None,
+    wanted: NDArray[np.floating] | None,
+    size: tuple[int, ...],
+) -> NDArray[np.floating] | None:
+    """(B,) by how many pixels of the network's input boxes (B, S, 4) differ; as `_largest_step`."""
+    if found is None and wanted is None:
+        return None
+    if found is None or wanted is None or found.shape != wanted.shape:
+        given = found if found is not None else wanted
+        assert given is not None
+        return np.full(len(given), np.nan)
+    steps: NDArray[np.floating] = np.abs(found - wanted).max(axis=(1, 2), initial=0.0)
+    return steps * max(size) / 2
+
+
+def _of_distances(
+    found: NDArray[np.floating] | None, wanted: NDArray[np.floating] | None
+) -> float | None:
+    step = _largest_step(found, wanted)
+    if step is None or wanted is None:
+        return step
+    return step / (float(np.abs(wanted).max(initial=0.0)) or 1.0)
+
+
+def _of_box_scores(found: ArrayOutput, wanted: ArrayOutput, header: ModelHeader) -> float | None:
+    """Of images whose best classes are not two nearly equal ones."""
+    if found.boxes is None or wanted.boxes is None or found.boxes.shape != wanted.boxes.shape:
+        return None  # that is said of the boxes
+    same = np.flatnonzero(
+        (found.logits.argmax(axis=1) == wanted.logits.argmax(axis=1))
+        & np.isfinite(found.logits + wanted.logits).all(axis=1)
+    )
+    shares = (_box_scores(_of_rows(output, same), header) for output in (found, wanted))
+    return _largest_step(*shares)
+
+
+def _box_scores(output: ArrayOutput, header: ModelHeader) -> NDArray[np.floating]:
+    best, scores = output.logits.argmax(axis=1), label_scores(output.logits, header)
+    labels = [Label("", float(scores[row, own]), own) for row, own in enumerate(best.tolist())]
+    return np.array([scale_scores(output, row, label) for row, label in enumerate(labels)])
+
+
+def _of_rows(output: ArrayOutput, rows: NDArray[np.intp]) -> ArrayOutput:
+    kept: list[Any] = [_taken(array, rows) for array in output]
+    return ArrayOutput(*kept)
+
+
+def _taken(array: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:
+    return None if array is None else array[rows]
 
 
 def _of_sequences(found: ArrayOutput, wanted: ArrayOutput) -> Differences:
@@ -152,16 +237,7 @@ def _largest_step(
     return float(np.abs(found - wanted).max(initial=0.0))
 
 
-def _pixels(
-    found: NDArray[np.floating] | None,
-    wanted: NDArray[np.floating] | None,
-    size: tuple[int, ...],
-) -> float | None:
-    step = _largest_step(found, wanted)
-    return None if step is None else step * max(size) / 2
-
-
-def _largest(values: list[float | None]) -> float | None:
+def _largest(values: Iterable[float | None]) -> float | None:
     """NaN where there is one."""
     given = [value for value in values if value is not None]
     return float(np.max(given)) if given else None

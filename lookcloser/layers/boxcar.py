@@ -22,6 +22,7 @@ from lookcloser.core.sizes import Grid
 SHARPNESS = 10.0
 # The released layer adds 0.005 per pixel where its logistic has k = 0.05 per pixel.
 SHRINK = 0.1 * SHARPNESS
+STEP = 2.0**-10  # of a view's half-side: a quarter of a pixel in an image of 512
 
 
 def boxcar_mask(boxes: Tensor, size: int | tuple[int, int], sharpness: float = SHARPNESS) -> Tensor:
@@ -77,7 +78,7 @@ def crop_and_zoom(
     Args:
         images: (B, C, H, W), floating point; the original images, at source resolution.
         boxes: (B, 3), ``(cx, cy, half-side)`` in [-1, 1]. The positions are computed in float32 or
-            better: half precision misses by pixels.
+            better: half precision misses by pixels. In float64 for `exact` boxes, as are the crops.
         size: (height, width) of the output in pixels, or one number for both.
         mode: The gradient, see above.
 
@@ -119,6 +120,27 @@ def compose_boxes(outer: Tensor, inner: Tensor) -> Tensor:
     """
     scale = outer[..., 2:]
     return torch.cat((outer[..., :2] + scale * inner[..., :2], scale * inner[..., 2:]), dim=-1)
+
+
+def exact(boxes: Tensor) -> Tensor:
+    """Boxes in float64, where the device has it: `crop_and_zoom` then computes in it, too.
+
+    In float32 a position in an image of 448 pixels is rounded by 3e-5 of a pixel, in another way
+    by each library, and a network enlarges what that changes in a crop.
+    """
+    return boxes if boxes.device.type == "mps" else boxes.double()
+
+
+def on_steps(boxes: Tensor) -> Tensor:
+    """Boxes (B, 3) inside [-1, 1] on whole `STEP`, without gradient, still inside.
+
+    Float32 differs by less than a millionth of a step from one processor or library to the next.
+    So nearly always all of them see the same crop, to the bit.
+    """
+    half_side = (boxes[:, 2:].detach() / STEP).round().clamp(min=1) * STEP
+    center = (boxes[:, :2].detach() / STEP).round() * STEP
+    center = torch.minimum(center.abs(), 1 - half_side) * center.sign()
+    return torch.cat([center, half_side], dim=1)
 
 
 def box_corners(boxes: Tensor) -> Tensor:

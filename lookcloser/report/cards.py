@@ -20,6 +20,7 @@ from lookcloser.core import boxes as box_geometry
 from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
+from lookcloser.core.results.showing import doubts
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Answer, Box, Label, Prediction, Region
 
@@ -45,6 +46,7 @@ def card_text(answer: Answer, index: int) -> dict[str, Any]:
         "labels": _ranked(prediction),
         "truth": answer.truth,
         "caption": _spoken(prediction),
+        "doubts": doubts(prediction),
         "loss": answer.loss,
         "iou": answer.iou,
     }

@@ -70,7 +70,7 @@ class Row:
     def of(cls, score: Score) -> Row:
         """Rounded, with its title."""
         title, note = KNOWN.get(score.name, (score.name, ""))
-        rounded = percent if score.is_share else number
+        rounded = percent if score.is_share else _measured
         return cls(
             score.name,
             title,
@@ -116,4 +116,9 @@ def _interval(ends: tuple[float, float], is_share: bool) -> str:
     low, high = ends
     if is_share:
         return f"{100 * low:.1f}–{100 * high:.1f}\u202f%"
-    return f"{number(low)}–{number(high)}"
+    return f"{_measured(low)}–{_measured(high)}"
+
+
+def _measured(value: float) -> str:
+    """A score to four decimals, as the terminal prints it: ``1.6e-11`` is 0."""
+    return number(round(value, 4))

@@ -109,19 +109,31 @@ def scale_regions(
     if output.boxes is None:
         return ()
     pixels = geometry.to_pixels(output.boxes[row], size)
-    scores = [label.score] * len(pixels)
-    if output.scale_logits is not None:
-        logits = output.scale_logits[row, 1:]
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores = (shares[:, label.index] / shares.sum(axis=1)).tolist()
-    elif output.box_scores is not None:
-        scores = output.box_scores[row].tolist()
+    scores = scale_scores(output, row, label)
     return tuple(
         Region("scale", label.name, score, as_box(box), step=scale)
         for scale, (box, score) in enumerate(
-            zip(geometry.clip(pixels, size), scores, strict=True), start=1
+            zip(geometry.clip(pixels, size), scores.tolist(), strict=True), start=1
         )
     )
+
+
+def scale_scores(output: ArrayOutput, row: int, label: Label) -> NDArray[np.floating]:
+    """(S,) how sure the scale of each box of one image is of its best ``label``.
+
+    That is the label's own score where scales have none.
+    """
+    assert output.boxes is not None  # each has a scale
+    scores: Floats
+    if output.scale_logits is not None:
+        logits = output.scale_logits[row, 1:]
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        scores = shares[:, label.index] / shares.sum(axis=1)
+        return scores
+    if output.box_scores is not None:
+        scores = output.box_scores[row]
+        return scores
+    return np.full(len(output.boxes[row]), label.score)
 
 
 def upsample(maps: Floats, grid: Grid) -> Floats:

@@ -22,23 +22,19 @@ from lookcloser.core import LookcloserError
 
 from .conftest import COUNT
 
+pyarrow = pytest.importorskip("pyarrow", reason="Ray Data moves its tables")
+
 
 class FakeData:
     """Ray Data as far as it is used here, in this process: rows in, blocks of rows to an actor."""
 
     def __init__(self):
         self.called = {}
+        self.context = SimpleNamespace(execution_options=SimpleNamespace())
 
     class ActorPoolStrategy:
         def __init__(self, size):
             self.size = size
-
-    class DataContext:
-        execution_options = SimpleNamespace()
-
-        @classmethod
-        def get_current(cls):
-            return cls()
 
     def from_items(self, items, override_num_blocks):
         assert override_num_blocks == len(items), "a part is a block: none waits for another"
@@ -49,14 +45,13 @@ class FakeData:
         self.called |= {"size": compute.size, **resources}
         answerer = actor(*fn_constructor_args)
         batches = [self.items[n : n + batch_size] for n in range(0, len(self.items), batch_size)]
-        self.rows = [
-            {name: np.array(values)[0] for name, values in answerer(_columns(batch)).items()}
-            for batch in batches
-        ]
+        self.blocks = [pyarrow.table(answerer(_columns(batch))) for batch in batches]
         return self
 
-    def iter_rows(self):
-        return iter(self.rows)
+    def iter_batches(self, *, batch_size, batch_format, prefetch_batches):
+        self.called["ahead"] = prefetch_batches
+        assert (batch_size, batch_format) == (None, "pyarrow"), "a block as it is"
+        return iter(self.blocks)
 
 
 def _columns(batch):
@@ -76,6 +71,7 @@ class FakeRay:
         return False
 
     def init(self, address, **options):
+        self.environment = {name: value for name, value in os.environ.items() if "RAY" in name}
         if self.fails:
             raise self.fails
         self.started.append((address, options))
@@ -152,6 +148,61 @@ def test_an_actor_finds_what_is_named_relative_to_the_driver(photos, job, monkey
     assert actor({"part": [part.to_json()]}) == {"number": [0], "images": [1], "failed": [0]}
     with pytest.raises(LookcloserError, match="nowhere: this folder is not on the machine"):
         on_ray.PartAnswerer(one.to_json(), str(tmp_path / "nowhere"))
+
+
+def test_a_part_is_told_of_when_it_is_there(photos, job, cluster):
+    _, data = cluster()
+    predict_source(job(), [str(photos)], engine="ray", part_images=70)
+    assert data.called["ahead"] == 0
+
+
+def test_settings_are_those_of_our_rows_alone(photos, job, cluster):
+    _, data = cluster()
+    predict_source(job(), [str(photos)], engine="ray", part_images=70)
+    assert vars(data.context.execution_options) == {"preserve_order": False}
+    assert not data.context.enable_progress_bars
+    assert not data.context.op_resource_reservation_enabled, "of a part come three numbers"
+
+
+def test_what_a_spread_makes_does_not_fill_the_store(job, cluster):
+    class Made:
+        def __init__(self, *_given):
+            pass
+
+        def __call__(self, batch):
+            return {"made": [b"0\0" for _ in batch["part"]]}
+
+    _, data = cluster()
+    rows = list(on_ray.acted(Made, job(), [{"part": "a"}] * 3, 2, None, in_order=True))
+    assert rows == [{"made": b"0\0"}] * 3, "bytes stay what they are"
+    assert data.context.op_resource_reservation_enabled
+    assert data.context.execution_options.preserve_order
+
+
+@pytest.mark.parametrize(("address", "unwatched"), [(None, True), ("auto", False)])
+def test_only_a_ray_of_our_own_goes_unwatched(
+    photos, job, cluster, monkeypatch, address, unwatched
+):
+    monkeypatch.setenv("RAY_BACKEND_LOG_LEVEL", "debug")  # the user's own
+    before = dict(os.environ)
+    ray, _ = cluster()
+    predict_source(job(), [str(photos)], engine="ray", ray_address=address, part_images=70)
+    assert ("RAY_enable_metrics_collection" in ray.environment) == unwatched
+    assert ("RAY_task_events_report_interval_ms" in ray.environment) == unwatched
+    assert ray.environment["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert ray.environment["RAY_BACKEND_LOG_LEVEL"] == "debug"
+    assert dict(os.environ) == before, "a Ray that the user starts later is the user's"
+
+
+def test_nothing_is_told_to_the_makers_of_ray_on_the_way(photos, job, cluster):
+    cluster()
+    seen = []
+    predict_source(
+        job(), [str(photos)], engine="ray", part_images=70,
+        progress=lambda *_: seen.append(os.environ.get("RAY_USAGE_STATS_ENABLED")),
+    )  # fmt: skip
+    assert seen[1:-1] == ["0"] * (len(seen) - 2)
+    assert len(seen) > 3
 
 
 def test_gpus_of_a_cluster_are_taken_one_each(photos, job, cluster, monkeypatch):

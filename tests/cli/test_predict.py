@@ -12,9 +12,8 @@ import pytest
 from PIL import Image
 
 from lookcloser.cli import predict
-from lookcloser.cli.predict import _doubt, _image_names, _say_next
-from lookcloser.core import Label, LookcloserError, Prediction
-from lookcloser.core.sizes import ImageSize
+from lookcloser.cli.predict import _image_names, _say_next
+from lookcloser.core import LookcloserError, Prediction
 
 from .conftest import Program
 
@@ -146,6 +145,18 @@ def test_a_table_is_there_whole_or_not_at_all(
     assert [path.name for path in Path().iterdir()] == ["a.png"]
 
 
+def test_a_table_on_stdout_is_all_that_is_there(program: Program, network: Path) -> None:
+    paint("=a.png")
+    done = program("predict", network, "=a.png", "--csv", "-", "--top", "1")
+    assert done.code == 0, done.err
+    (row,) = csv.DictReader(done.out.splitlines())
+    assert (row["path"], row["rank"], row["label"]) == ("'=a.png", "1", "red")
+    assert not Path("-").exists()
+    both = program("predict", network, "=a.png", "--csv", "-", "--json")
+    assert both.code == 2
+    assert "--json: does not go with --csv -." in both.said
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -171,28 +182,6 @@ def test_a_dry_run_refuses_what_the_work_refuses(
         assert (done.code, done.out) == (code, ""), done.err
         assert said in done.said
     assert [path.name for path in Path().iterdir()] == ["a.png"]
-
-
-def answer(**more: Any) -> Prediction:
-    return Prediction("classification", (), (), ImageSize(8, 8), **more)
-
-
-@pytest.mark.parametrize(
-    ("more", "said"),
-    [
-        ({}, ""),
-        ({"candidates": (Label("robin", 0.9, 0), Label("wren", 0.1, 1)), "coverage": 0.95},
-         "; at 95% coverage: robin, wren"),
-        ({"candidates": (), "coverage": 0.5}, "; at 50% coverage: none of them"),
-        ({"group": Label("songbirds", 0.756, -1)}, "; surer of the group songbirds (76%)"),
-        ({"refusal": "far from all"}, "; perhaps none of these: far from all"),
-        ({"candidates": (), "coverage": 0.9, "group": Label("birds", 1, -1), "refusal": "far"},
-         "; at 90% coverage: none of them; surer of the group birds (100%); "
-         "perhaps none of these: far"),
-    ],
-)  # fmt: skip
-def test_what_an_answer_does_not_know_stands_behind_it(more: dict[str, Any], said: str) -> None:
-    assert _doubt(answer(**more)) == said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.options import Bounds, Options, declared, option, stored, whole
+from lookcloser.core.options import (
+    Bounds,
+    Kind,
+    Options,
+    declared,
+    option,
+    read_value,
+    stored,
+    whole,
+)
 
 
 @dataclass(frozen=True)
@@ -188,3 +197,13 @@ def test_a_class_has_the_options_of_its_base_first_and_bounds_where_a_value_is_g
     for value in (1, 5):
         with pytest.raises(UsageError, match="Allowed: a number from 2 to 4"):
             Larger(width=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [(3, "3"), ("3", "3"), (False, "off"), ("off", "off"), (True, True), (4, 4), (1, 1), (0, 0)],
+)
+def test_words_are_known_where_yaml_makes_something_else_of_them(value: Any, read: Any) -> None:
+    """``zoom: 3`` and ``zoom: off`` in a file are a number and false."""
+    found = read_value(Kind(str, choices=("auto", "off", "3")), value)
+    assert (found, type(found)) == (read, type(read))

@@ -29,7 +29,9 @@ LABELS = {"max_labels": 2, "hidden_size": 24}
 CASES = {
     "cam": ("cam", {}),
     "cam of a transformer": ("cam", {"backbone": "test_vit", "stride": None}),
-    "cam looking twice": ("cam", {"rooted": True, "places": 2, "share": 0.5, "view": 24}),
+    "cam looking twice": (
+        "cam", {"rooted": True, "places": 2, "share": 0.5, "view": 24, "whole": 0.3},
+    ),
     "sigmoid": ("sigmoid", {"threshold": 0.6}),
     "feedback": ("feedback", {"stride": None}),
     "osme": ("osme", {"part_width": 16}),
@@ -40,7 +42,7 @@ CASES = {
     "rnn": ("rnn", {**WORDS, "beam": 1}),
     "gru drawn": ("gru", {**WORDS, "max_length": 3, "temperature": 1.0, "top_p": 0.9}),
     "lstm attending": ("lstm", {**WORDS, "attend": True, "tied": True}),
-}
+}  # fmt: skip
 
 
 @dataclass(frozen=True)

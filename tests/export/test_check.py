@@ -9,6 +9,7 @@ import pytest
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.export.check import BOX_TOLERANCE, TOLERANCE, Differences, compare
 from lookcloser.runtime.outputs import ArrayOutput
 
@@ -27,7 +28,7 @@ class Told:
 
     @property
     def header(self) -> ModelHeader:
-        raise NotImplementedError("a comparison asks for answers alone")
+        return ModelHeader("cam", {}, "classification", ("a", "b", "c"), Preprocessing((32, 64)))
 
     def fingerprint(self) -> str:
         raise NotImplementedError("a comparison asks for answers alone")
@@ -55,9 +56,11 @@ PLAIN = ArrayOutput(LOGITS, maps=MAPS, boxes=BOXES)
 
 def test_the_same_answers_have_no_differences() -> None:
     found = differences(PLAIN, PLAIN)
-    assert found == Differences(3, 0.0, 0.0, 0.0)
+    assert found == Differences(3, 0.0, 0.0, 0.0, box_scores=0.0)
     found.require_equal("a.onnx")
-    assert found.text() == "logits 0.0e+00, maps 0.0e+00, boxes 0.0e+00 px"
+    assert found.text() == (
+        "logits 0.0e+00, maps 0.0e+00, scores of boxes 0.0e+00, boxes 0.0e+00 px"
+    )
 
 
 def test_differences_are_shares_of_the_range() -> None:
@@ -89,7 +92,7 @@ def test_the_largest_of_all_batches_counts() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"logits": LOGITS + np.float32([[0.1, 0, 0]])}, "logits"),
+        ({"logits": LOGITS + np.float32([[0.1, 0, 0]])}, "logits, scores of boxes"),
         ({"maps": MAPS[::-1]}, "maps"),
         ({"maps": None}, "maps"),
         ({"maps": MAPS[:, :, :2]}, "maps"),
@@ -182,6 +185,79 @@ def test_another_number_of_boxes_is_a_difference(count: int) -> None:
     found = differences(PLAIN._replace(boxes=other), PLAIN._replace(boxes=two))
     with pytest.raises(LookcloserError, match="in its boxes"):
         found.require_equal("a.onnx")
+
+
+SCALES = np.random.default_rng(1).normal(size=(3, 2, 3)).astype(np.float32)  # the image's first
+
+
+def of_boxes(output: ArrayOutput) -> np.ndarray:
+    """What a file has in the place of its scales' logits: (3, 1) of the best class."""
+    shares = np.exp(SCALES[:, 1]) / np.exp(SCALES[:, 1]).sum(axis=1, keepdims=True)
+    return np.take_along_axis(shares, output.logits.argmax(axis=1)[:, None], axis=1)
+
+
+def test_a_file_says_how_sure_each_box_is_as_its_scale_does() -> None:
+    scaled = PLAIN._replace(scale_logits=SCALES)
+    file = PLAIN._replace(box_scores=of_boxes(PLAIN))
+    assert differences(file, scaled).box_scores == pytest.approx(0, abs=1e-6)
+    wrong = of_boxes(PLAIN)
+    wrong[1] += 0.01
+    found = differences(file._replace(box_scores=wrong), scaled)
+    assert found.box_scores == pytest.approx(0.01, rel=1e-3)
+    with pytest.raises(LookcloserError, match=r"in its scores of boxes \(.* boxes 1.0e-02"):
+        found.require_equal("a.onnx")
+
+
+def test_boxes_without_a_scale_of_their_own_have_the_score_of_the_label() -> None:
+    shares = np.exp(LOGITS) / np.exp(LOGITS).sum(axis=1, keepdims=True)
+    file = PLAIN._replace(box_scores=shares.max(axis=1, keepdims=True))
+    assert differences(file, PLAIN).box_scores == pytest.approx(0, abs=1e-6)
+    assert differences(file._replace(box_scores=file.box_scores / 2), PLAIN).box_scores > 0.1
+
+
+def test_two_nearly_equal_best_classes_are_no_difference() -> None:
+    """Each side has the score of its own best class: of the third image two are equal."""
+    logits = LOGITS.copy()
+    logits[2, 1] += 1e-6
+    file = PLAIN._replace(logits=logits, box_scores=of_boxes(PLAIN._replace(logits=logits)))
+    found = differences(file, PLAIN._replace(scale_logits=SCALES))
+    assert found.box_scores == pytest.approx(0, abs=1e-6)
+    found.require_equal("a.onnx")
+
+
+DISTANCES = np.array([100, 250, 500], np.float32)
+
+
+@pytest.mark.parametrize("given", [DISTANCES + 1, None, np.full_like(DISTANCES, np.nan)])
+def test_distances_that_decide_on_a_refusal_are_compared(given: np.ndarray | None) -> None:
+    far = PLAIN._replace(distances=DISTANCES)
+    assert differences(far, far).distances == 0
+    found = differences(PLAIN._replace(distances=given), far)
+    with pytest.raises(LookcloserError, match=r"in its distances \(.*, distances"):
+        found.require_equal("a.onnx")
+    if given is not None and np.isfinite(given).all():
+        assert found.distances == pytest.approx(1 / 500)
+
+
+def test_of_an_image_with_another_crop_only_the_box_is_compared() -> None:
+    boxes, logits = BOXES.copy(), LOGITS.copy()
+    boxes[1], logits[1] = np.float32(2.0**-10), 9
+    found = differences(PLAIN._replace(boxes=boxes, logits=logits), PLAIN)
+    assert (found.logits, found.moved) == (0, 1)
+    assert found.boxes == pytest.approx(2.0**-10 * 64 / 2)
+    assert "1 of 3 moved" in found.text()
+    found.require_equal("a.onnx")
+
+
+def test_many_other_crops_are_a_fault() -> None:
+    moved = PLAIN._replace(boxes=BOXES + np.float32(2.0**-10))
+    found = differences(moved, PLAIN)
+    assert found.moved == 3
+    with pytest.raises(LookcloserError, match=r"in its boxes \("):
+        found.require_equal("a.onnx")
+    Differences(80, 0.0, boxes=0.1, moved=10).require_equal("a.onnx")
+    with pytest.raises(LookcloserError, match=r"in its boxes \("):
+        Differences(80, 0.0, boxes=0.1, moved=11).require_equal("a.onnx")
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3, 5.0])

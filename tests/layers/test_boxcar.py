@@ -13,6 +13,7 @@ from lookcloser.layers import (
     compose_boxes,
     crop_and_zoom,
 )
+from lookcloser.layers.boxcar import STEP, exact, on_steps
 
 MODES = ("grid", "mask", "saliency")
 
@@ -414,3 +415,51 @@ def test_boxes_that_are_no_numbers_give_no_crop_and_do_not_end_the_process(mode,
     crops.sum().backward()
     assert torch.isfinite(images.grad[0]).all()
     assert torch.isfinite(boxes.grad[0]).all()
+
+
+# What does not depend on the library
+
+
+def test_a_crop_at_exact_boxes_is_as_near_as_float32_can_hold_it() -> None:
+    """Positions in float32 are rounded by 1e-5 of a pixel here, which a steep image shows."""
+    images = torch.rand(2, 1, 448, 448, generator=torch.Generator().manual_seed(0))
+    boxes = torch.tensor([[0.1, -0.2, 0.31], [-0.3, 0.05, 0.47]])
+    true = crop_and_zoom(images.double(), boxes.double(), 96)
+    errors = [
+        (crop_and_zoom(images, given, 96) - true).abs().max() for given in (exact(boxes), boxes)
+    ]
+    assert errors[0] <= torch.finfo(torch.float32).eps / 2 < errors[1] / 10
+    assert crop_and_zoom(images, exact(boxes), 96).dtype == torch.float32
+
+
+def test_exact_boxes_are_those_that_the_device_can_hold() -> None:
+    assert exact(torch.zeros(1, 3)).dtype == torch.float64
+    assert exact(torch.zeros(1, 3, dtype=torch.float16)).dtype == torch.float64
+
+
+def test_boxes_on_steps_are_inside_and_half_a_step_away_at_most() -> None:
+    boxes = some_boxes(200).float()
+    steps = on_steps(boxes)
+    assert (steps / STEP == (steps / STEP).round()).all()
+    assert (steps[:, :2].abs() + steps[:, 2:] <= 1).all()
+    # A center is half a step away, and moved once more where a larger half-side needs the room.
+    assert (steps - boxes).abs().max() <= STEP
+    assert (steps - boxes)[:, 2].abs().max() <= STEP / 2
+
+
+@pytest.mark.parametrize(
+    ("box", "expected"),
+    [
+        ([0.0, 0.0, 1.0], [0.0, 0.0, 1.0]),
+        ([0.5, -0.5, 0.5], [0.5, -0.5, 0.5]),
+        ([0.9, 0.0, 1e-9], [922 * STEP, 0.0, STEP]),  # never empty
+        ([0.6 + 0.4 * STEP, 0.0, 0.4], [1 - 410 * STEP, 0.0, 410 * STEP]),
+    ],
+)
+def test_steps_of_single_boxes(box: list[float], expected: list[float]) -> None:
+    assert on_steps(torch.tensor([box])).tolist() == [expected]
+
+
+def test_steps_have_no_gradient() -> None:
+    boxes = some_boxes(2).requires_grad_()
+    assert not on_steps(boxes).requires_grad

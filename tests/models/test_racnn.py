@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from lookcloser.core import LookcloserError
 from lookcloser.core.types import Output
 from lookcloser.layers import compose_boxes, crop_and_zoom
+from lookcloser.layers.boxcar import STEP
 from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.models import RACNN
 from lookcloser.training.callbacks.phases import let_learn
@@ -102,8 +103,39 @@ def test_proposals_start_at_the_half_side_and_stay_near_it():
         nn.init.zeros_(proposal.head.locate.weight)
         nn.init.zeros_(proposal.head.locate.bias)
     boxes = as_center(model.eval()(pictures()).boxes)
-    torch.testing.assert_close(boxes[:, 0], torch.tensor([[0.0, 0.0, 0.4]]).expand(4, 3))
-    torch.testing.assert_close(boxes[:, 1, 2], torch.full((4,), 0.16))
+    step = {"atol": STEP, "rtol": 0.0}
+    torch.testing.assert_close(boxes[:, 0], torch.tensor([[0.0, 0.0, 0.4]]).expand(4, 3), **step)
+    torch.testing.assert_close(boxes[:, 1, 2], torch.full((4,), 0.16), **step)
+
+
+def test_an_answer_looks_at_whole_steps_of_the_view_and_a_training_where_the_head_says():
+    torch.manual_seed(0)
+    model = small()
+    for proposal in model.proposals:
+        nn.init.normal_(proposal.head.locate.weight, std=0.5)
+    inputs, output = seen_by(model.eval(), pictures())
+    proposed = output.features[:, 0, 0]
+    assert (proposed / STEP == (proposed / STEP).round()).all()
+    learned = model.proposals[0](model.trunks[0](inputs[0])).detach()
+    torch.testing.assert_close(proposed, learned, atol=STEP, rtol=0.0)
+    steps = model.train()(pictures()).features[:, :, 0] / STEP
+    assert (steps != steps.round()).all(dim=0).any()
+
+
+def test_noise_of_float32_in_the_features_changes_no_crop():
+    """By a millionth features differ from one library to the next."""
+    model = small().eval()
+    wanted, _ = seen_by(model, pictures())
+
+    def shaken(_module, _given, features):
+        generator = torch.Generator().manual_seed(1)
+        return features * (1 + 1e-6 * torch.randn(features.shape, generator=generator))
+
+    handles = [trunk.register_forward_hook(shaken) for trunk in model.trunks]
+    found, _ = seen_by(model, pictures())
+    assert all(torch.equal(*pair) for pair in zip(found, wanted, strict=True))
+    for handle in handles:
+        handle.remove()
 
 
 def test_source_and_input_size_are_independent_and_without_one_the_images_decide():

@@ -1,8 +1,10 @@
 """benchmarks/gpu.py works before there is a GPU to run it on."""
 
+import dataclasses
 import importlib
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,20 @@ def test_a_part_that_fails_is_named_and_keeps_no_other_from_running(
         gpu.main(["--quick", "--parts", "evidence", "decoding", "--json", str(out)])
     assert set(json.loads(out.read_text())) == {"machine", "decoding"}
     assert "out of memory" in capsys.readouterr().err
+
+
+def test_at_full_size_the_methods_have_the_backbone_their_weights_are_of(gpu, squares, monkeypatch):
+    asked = []
+
+    def notes(_catalog, options, _folder, **_more):
+        asked.append((options.method, options.backbone, options.batch_size))
+        raise InterruptedError
+
+    monkeypatch.setattr(gpu, "fit", notes)
+    size = dataclasses.replace(gpu.FULL, repeats=1)  # as `--repeats 1` makes it
+    with pytest.raises(InterruptedError):
+        gpu.methods(size, squares, "none", until=time.monotonic() + 100)
+    assert asked == [("osme", "mobilenetv2_100", 32)]
 
 
 def test_without_a_gpu_it_says_so(gpu, monkeypatch):

@@ -32,7 +32,12 @@ def answer(model: str) -> dict[str, Any]:
         label = Label(EVIL, 0.75, 0)
         regions = (Region("map", EVIL, 0.75, (20, 10, 60, 40), HEAT),)
         return Prediction(
-            "classification", (label,), regions, (80, 60), refusal="like no class it knows"
+            "classification",
+            (label,),
+            regions,
+            (80, 60),
+            refusal="like no class it knows",
+            group=Label(EVIL, 0.8, -1),
         ).to_dict()
     labels = (Label("sky", 0.9, 0), Label("sea", 0.6, 1))
     steps = tuple(
@@ -125,7 +130,8 @@ def test_two_models_are_compared(
     assert [asked[:2] for asked in api.asked] == [("birds", "raw")]
     assert api.asked[0][2] == photo.read_bytes()
     assert browser.value("document.querySelector('.refusal').textContent") == (
-        "This may be none of the classes: it is like no class it knows."
+        "This may be none of the classes: it is like no class it knows. "
+        f"It is surer of the group {EVIL}: 80.0 %."
     )
     choose(browser, "beside", EVIL)
     browser.wait_for("document.querySelectorAll('.panel .region').length === 3")
@@ -141,6 +147,29 @@ def test_two_models_are_compared(
         (EVIL, "photo.png"),
     ]
     assert saved[0]["prediction"]["labels"] == answer("birds")["labels"]
+
+
+def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
+    serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
+) -> None:
+    """Tall images are cut to the form of all, and another model's answers are not shown."""
+    tall, wide = tmp_path / "tall.png", tmp_path / "wide.png"
+    Image.new("RGB", (20, 400), "teal").save(tall)
+    Image.new("RGB", (400, 20), "teal").save(wide)
+    browser.open(serve(handler=api))
+    assert give(browser, tall, wide) == ""
+    shapes = (
+        """[...document.querySelectorAll(".thumb")].map((e) => e.clientWidth / e.clientHeight)"""
+    )
+    browser.wait_for("document.querySelectorAll('.thumb img').length === 2")
+    assert browser.value(shapes) == pytest.approx([4 / 3, 4 / 3], rel=0.03)
+    said = """[...document.querySelectorAll(".past")].map((e) => (
+      e.querySelector(".past-name").textContent + ": " + e.querySelector(".past-answer").textContent
+    ))"""
+    assert browser.value(said) == [f"tall.png: {EVIL}", f"wide.png: {EVIL}"]
+    choose(browser, "model", EVIL)
+    browser.wait_for("document.querySelectorAll('.panel .region').length === 2")
+    assert browser.value(said) == ["tall.png: sky, sea", "wide.png: not asked yet"]
 
 
 def test_the_evidence_is_drawn_where_it_is(

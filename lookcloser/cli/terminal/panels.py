@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import re
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from lookcloser.core.storage.files import own_path
 
+NARROW = 60  # columns of a terminal below which options have no column of their own
 CLOSE = 0.7  # of letters that a mistyped option shares with the one that is meant
 
 
@@ -81,7 +84,12 @@ def _print_help(command: Any, context: Any, further: dict[str, list[tuple[str, s
 
     console = Console(highlight=False)
     console.print(Padding(Text(command.get_usage(context), style="bold"), (1, 1, 0, 1)))
-    console.print(Padding(Text((command.help or "").strip()), 1))
+    said, _, examples = (command.help or "").partition("Example:")
+    console.print(Padding(Text(said.strip()), 1))
+    for line in _example_lines(examples, console.width - 4):
+        console.print(Text(f"   {line}", style="cyan"))  # no blanks at its end, as padding has
+    if examples:
+        console.print()
     groups: dict[str, list[tuple[str, str]]] = {}
     for param in command.get_params(context):
         title = "Options" if isinstance(param, TyperOption) else "Arguments"
@@ -90,8 +98,39 @@ def _print_help(command: Any, context: Any, further: dict[str, list[tuple[str, s
             groups.setdefault(getattr(param, "rich_help_panel", None) or title, []).append(record)
     for title, rows in {**groups, **further}.items():
         widest = max(len(typed) for typed, _ in rows)
-        grid = _grid(rows, narrow=widest if title in further else 0)
+        stacked = console.width < NARROW and title not in further
+        grid = _stack(rows) if stacked else _grid(rows, widest if title in further else 0)
         console.print(Panel(grid, title=title, title_align="left", border_style="dim"))
+
+
+def _example_lines(text: str, width: int) -> list[str]:
+    """Each command that stands in backticks, on lines of its own that a shell takes as they are."""
+    lines = []
+    for command in re.findall(r"`([^`]+)`", text):
+        parts = textwrap.wrap(
+            " ".join(command.split()),
+            width - 2,  # for the backslash
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += [f"{part} \\" for part in parts[:-1]] + parts[-1:]
+    return lines
+
+
+def _stack(records: Iterable[tuple[str, str]]) -> Any:
+    """What is typed, and below it what it does: no words break where two columns are too many."""
+    from rich.console import Group
+    from rich.padding import Padding
+    from rich.text import Text
+
+    return Group(
+        *(
+            part
+            for typed, said in records
+            for part in (Text(typed, style="cyan"), Padding(Text(said), (0, 0, 0, 2)))
+        )
+    )
 
 
 def _grid(records: Iterable[tuple[str, str]], narrow: int) -> Any:

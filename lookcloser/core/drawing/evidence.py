@@ -22,18 +22,20 @@ LONGEST_SIDE = (320, 640)  # pixels of a drawn image: room for text, and no post
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     """The image beside its evidence, one panel for each of the first ``regions``.
 
-    The maps of all attentions are in a panel each, and the boxes of all scales, one inside the
-    other, in one more, whatever ``regions``.
+    The maps of all attentions are in a panel each, and the boxes of all scales together in one
+    more, whatever ``regions``.
 
     The image is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
-    nowhere leaves the image as it is, and the title says why (`Region.says_nothing`).
+    nowhere leaves the image as it is, and the title says why (`Region.says_nothing`). The title of
+    the image says so where it may show none of the classes.
 
     Raises:
         LookcloserError: If the prediction failed, or its image cannot be read (any more).
     """
     image = _fitted(_image(prediction))
     name = prediction.path.name if prediction.path else "image"
-    panels, titles = [image], [prediction.caption or name]
+    doubt = "perhaps none of these: " if prediction.refusal else ""
+    panels, titles = [image], [doubt + (prediction.caption or name)]
     scales = [region for region in prediction.regions if region.kind == "scale"]
     parts = [region for region in prediction.regions if region.kind == "part"]
     single = [region for region in prediction.regions if region.kind not in {"scale", "part"}]
@@ -42,12 +44,14 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
         titles.append(_title(region))
     if scales:
         panels.append(_nested(image, scales, prediction.size))
-        titles.append(f"looked closer: {scales[-1].label} ({scales[-1].score:.2f})")
+        titles.append(f"looked closer: {scales[-1].label}")  # each box has its own score
     return contact_sheet(panels, titles, columns=min(len(panels), 4))
 
 
 def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     """An image beside several views of it, each titled with its name; sizes as `plot_prediction`.
+
+    The title of the image is what the views were asked for.
 
     Args:
         image: The original; boxes are in its pixels.
@@ -56,7 +60,9 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     fitted = _fitted(image.convert("RGB"))
     titles = [_view_title(name, region) for name, region in views.items()]
     panels = [draw_region(fitted, region, ImageSize(*image.size)) for region in views.values()]
-    return contact_sheet([fitted, *panels], ["original", *titles], columns=min(len(panels) + 1, 4))
+    asked = " and ".join(dict.fromkeys(_named(region) for region in views.values()))
+    sheet = [f"evidence for {asked}" if asked else "original", *titles]
+    return contact_sheet([fitted, *panels], sheet, columns=min(len(panels) + 1, 4))
 
 
 def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:
@@ -116,7 +122,7 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 
 def _nested(image: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
-    """The boxes of the scales, coarse to fine, each with its number and how sure it was."""
+    """The boxes of the scales in order, each with its number and how sure it was."""
     for region in scales:
         if region.box is not None:
             x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()

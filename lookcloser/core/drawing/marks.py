@@ -121,9 +121,14 @@ def _tag(
     size: ImageSize,
     color: str,
 ) -> None:
-    """Text on a filled plate above the box; inside it, where there is no room above."""
+    """Text on a filled plate above the box; inside it, where there is no room above.
+
+    An image too small for a plate has none: a part of a letter says nothing.
+    """
     text = shorten(text, FONT_SIZE, size.width - 8)
     width, height = math.ceil(text_width(text, FONT_SIZE)) + 8, FONT_SIZE + 6
+    if text == "…" or width > size.width or height > size.height:
+        return
     x = max(0, min(corner[0], size.width - width))
     y = corner[1] - height if corner[1] >= height else corner[1]
     draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)

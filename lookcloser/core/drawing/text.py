@@ -7,6 +7,7 @@ question mark.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from bisect import bisect_right
 from functools import cache
@@ -19,6 +20,8 @@ Font = ImageFont.FreeTypeFont
 
 OWN = Path(__file__).parent / "fonts" / "DejaVuSans-subset.ttf"
 MISSING = "?"
+SCORE = 0.75  # of the width, at most, that a number at the end of a shortened text takes
+_NUMBER = re.compile(r"^\(?\d[\d.,]*\s?%?\)?$")
 # Looked for in this order by Pillow in the font folders of the system.
 _SYSTEM = (
     "NotoSansCJK-Regular.ttc",
@@ -65,10 +68,17 @@ def draw_text(
 
 
 def shorten(text: str, size: int, width: float) -> str:
-    """``text``, or as much of it as fits into ``width`` pixels with "…" behind it."""
+    """``text``, or what fits into ``width`` pixels, with "…" for what is left out.
+
+    A number at the end, the score behind a name, stays where it leaves room for others.
+    """
     if text_width(text, size) <= width:
         return text
-    return text[: _fitting(text, size, width - text_width("…", size))] + "…"
+    start, gap, last = text.rpartition(" ")
+    ending = f"…{gap}{last}"
+    if not _NUMBER.search(last) or not start or text_width(ending, size) > SCORE * width:
+        start, ending = text, "…"
+    return start[: _fitting(start, size, width - text_width(ending, size))] + ending
 
 
 def wrap(text: str, size: int, width: float) -> list[str]:

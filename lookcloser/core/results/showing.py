@@ -26,6 +26,19 @@ def answer_line(prediction: Prediction) -> str:
     return ranked or "no label"
 
 
+def doubts(prediction: Prediction) -> list[str]:
+    """What the answer does not know, in words: other classes, a surer group, perhaps none."""
+    said = []
+    if prediction.candidates is not None:
+        names = ", ".join(label.name for label in prediction.candidates) or "none of them"
+        said.append(f"at {prediction.coverage:.0%} coverage: {names}")
+    if prediction.group is not None:
+        said.append(f"surer of the group {prediction.group.name} ({prediction.group.score:.0%})")
+    if prediction.refusal is not None:
+        said.append(f"perhaps none of these: {prediction.refusal}")
+    return said
+
+
 def region_repr(region: Region) -> str:
     """Without the values of the map."""
     parts = [region.kind, f"{region.label!r} {region.score:.1%}"]

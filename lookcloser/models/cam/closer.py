@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lookcloser.core.sizes import Grid
 from lookcloser.layers import crop_and_zoom
-from lookcloser.layers.boxcar import pixel_centers
+from lookcloser.layers.boxcar import exact, pixel_centers
 from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models.solved import RootedChannels, rooted
@@ -45,7 +45,8 @@ class SecondLook(nn.Module):
     rooted. Beside the classes it knows "elsewhere": windows where no class was seen. The places
     that are least like elsewhere are cut from the image and seen through the backbone at the size
     of an ordinary input, by a head of their own. The answer is the mean of its logits there,
-    weighted by how sure both looks are that there is something.
+    weighted by how sure both looks are that there is something. Where the whole image has a say,
+    its own logits at that size are mixed in.
 
     Args:
         width: D of the backbone.
@@ -53,17 +54,30 @@ class SecondLook(nn.Module):
         places: K.
         share: Side of a crop as a share of the image's.
         view: Side of the input at which a crop is seen.
+        whole: Share of the whole image in the logits of the answer, in [0, 1).
     """
 
-    def __init__(self, width: int, num_classes: int, places: int, share: float, view: int) -> None:
+    def __init__(
+        self,
+        width: int,
+        num_classes: int,
+        places: int,
+        share: float,
+        view: int,
+        whole: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.count, self.share, self.view = places, share, view
+        self.count, self.share, self.view, self.whole = places, share, view, whole
         self.root = RootedChannels()
         # Their logits are at their own temperature, so that softmax says how sure they are.
         self.finder = ClassHead(width, num_classes + 1)
         self.head = ClassHead(width, num_classes)
         self.temperature: Tensor
         self.register_buffer("temperature", torch.ones(()))
+
+    def extra_repr(self) -> str:
+        """What tells one from another beside its weights."""
+        return f"{self.count} places of {self.share:g} at {self.view}, whole image {self.whole:g}"
 
     def places(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Where to look in images with the backbone's features (B, D, h, w).
@@ -83,37 +97,60 @@ class SecondLook(nn.Module):
             features: Of the backbone for them, (B, D, h, w).
             backbone: Images -> features.
         """
-        boxes, present = self.places(features)
-        found = self.root(backbone(cut(images, boxes, self.view)))
+        boxes, present, found = self.crops(images, features, backbone)
         vectors = found.mean(dim=(2, 3))
-        rows = -1, self.count
-        logits = self.head(vectors).unflatten(0, rows)
+        logits = self._by_image(self.head(vectors))
         weights = place_weights(logits, present)
         order = weights.topk(self.count, dim=1).indices
-        values = boxes, weights, logits, found.unflatten(0, rows), vectors.unflatten(0, rows)
+        values = boxes, weights, logits, self._by_image(found), self._by_image(vectors)
         return Seen(*(_ranked(value, order) for value in values))
 
-    def combined(self, seen: Seen) -> Tensor:
-        """(B, C) the logits of the answer: those of the places, by how much each counts."""
-        return (seen.weights[:, :, None] * seen.logits).sum(dim=1)
+    def crops(
+        self, images: Tensor, features: Tensor, backbone: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The places, boxes and log-odds as of `places`, and rooted features (B K, D, h, w)."""
+        boxes, present = self.places(features)
+        return boxes, present, self.root(backbone(cut(images, boxes, self.view)))
 
-    def maps(self, seen: Seen, tokens: Tensor | None, size: Grid) -> Tensor:
+    def _by_image(self, values: Tensor) -> Tensor:
+        """(B K, …) -> (B, K, …)."""
+        return values.reshape(-1, self.count, *values.shape[1:])
+
+    def combined(self, seen: Seen, first: Tensor | None = None) -> Tensor:
+        """(B, C) the logits of the answer: those of the places, by how much each counts.
+
+        Args:
+            seen: What was found.
+            first: (B, C) of the whole image, where it has a say.
+        """
+        found = (seen.weights[:, :, None] * seen.logits).sum(dim=1)
+        return found if first is None else self.whole * first + (1 - self.whole) * found
+
+    def maps(
+        self, seen: Seen, tokens: Tensor | None, size: Grid, first: Tensor | None = None
+    ) -> Tensor:
         """The class maps of the answer on the whole image: those of the crops where they were cut.
 
         Args:
             seen: What was found.
             tokens: (B, K) whose maps; None: of every class.
             size: Of the result.
+            first: (B, C or K, h, w) maps of the whole image, where it has a say.
 
         Returns:
             (B, C or K, height, width), whose mean is the logit less the bias up to interpolation.
         """
         places = zip(seen.features.unbind(1), seen.weights.unbind(1), strict=True)
+        rest = 1 if first is None else 1 - self.whole
         each = [
-            weight[:, None, None, None] * self.head.maps(features, tokens)
+            rest * weight[:, None, None, None] * self.head.maps(features, tokens)
             for features, weight in places
         ]
-        return on_one_canvas(each, seen.boxes.unbind(1), size)
+        boxes = list(seen.boxes.unbind(1))
+        if first is not None:
+            each.append(self.whole * first)
+            boxes.append(whole_boxes(first)[:, 0])
+        return on_one_canvas(each, boxes, size)
 
 
 def presence(features: Tensor, finder: ClassHead, share: float) -> Tensor:
@@ -165,10 +202,15 @@ def _inside(center: Tensor, half_side: float) -> Tensor:
     return center.clamp(half_side - 1, 1 - half_side)
 
 
+def whole_boxes(like: Tensor) -> Tensor:
+    """(B, 1, 3) the boxes of whole images, in the type and place of ``like`` (B, …)."""
+    return torch.cat([like.new_zeros(like.shape[0], 1, 2), like.new_ones(like.shape[0], 1, 1)], 2)
+
+
 def cut(images: Tensor, boxes: Tensor, view: int) -> Tensor:
     """Crops (B K, 3, view, view) of images (B, 3, H, W) at boxes (B, K, 3)."""
     several = images[:, None].expand(-1, boxes.shape[1], -1, -1, -1).flatten(0, 1)
-    return crop_and_zoom(several, boxes.flatten(0, 1), view)
+    return crop_and_zoom(several, exact(boxes.flatten(0, 1)), view)
 
 
 def place_weights(logits: Tensor, present: Tensor) -> Tensor:

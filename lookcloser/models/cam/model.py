@@ -10,7 +10,7 @@ from lookcloser.core.types import Output
 from lookcloser.layers import box_corners
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.base import Model, make_backbone
-from lookcloser.models.cam.closer import SecondLook
+from lookcloser.models.cam.closer import SecondLook, cut, whole_boxes
 from lookcloser.models.cam.options import METHOD, CAMOptions
 from lookcloser.models.solved import RootedChannels, Solution
 
@@ -47,7 +47,7 @@ class CAM(Model, method=METHOD):
         self.head = ClassHead(self.backbone.width, num_classes)
         self.closer = None
         if options.places:
-            look = options.places, options.share, options.view
+            look = options.places, options.share, options.view, options.whole
             self.closer = SecondLook(width, num_classes, *look)
 
     def forward(
@@ -64,7 +64,8 @@ class CAM(Model, method=METHOD):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalized; ``tokens`` (B, K) the
             classes of the maps, None where all are given; ``vector`` (B, D). Of a second look also
             ``boxes`` (B, P, 4), the place that counts most first, and ``scale_logits``
-            (B, 1 + P, C) of the whole image and of each place, at their own temperatures.
+            (B, 1 + P, C) of the whole image and of each place, at their own temperatures; where
+            the whole image has a say, it is seen at the size of a place's view, as in training.
         """
         if self.closer is not None:
             return self._closer(self.closer, images, targets, top)
@@ -80,10 +81,15 @@ class CAM(Model, method=METHOD):
         self, closer: SecondLook, images: Tensor, targets: Tensor | None, top: int | None
     ) -> Output:
         features = self.backbone(images)
-        first = self.head(self.rooted(features).mean(dim=(2, 3)))
         seen = closer(images, features, self.backbone)
-        logits = closer.combined(seen)
+        if closer.whole:
+            whole = self._features(cut(images, whole_boxes(images), closer.view))
+        else:
+            whole = self.rooted(features)
+        first = self.head(whole.mean(dim=(2, 3)))
+        logits = closer.combined(seen, first if closer.whole else None)
         tokens = chosen_classes(logits, targets, top)
+        first_maps = self.head.maps(whole, tokens) if closer.whole else None
         canvas = Grid(*(_FINER * side for side in features.shape[-2:]))
         distances = None
         if self.solution is not None:
@@ -91,7 +97,7 @@ class CAM(Model, method=METHOD):
             distances = self.solution.distances(seen.vectors[:, 0], best)
         return Output(
             logits=logits,
-            maps=closer.maps(seen, tokens, canvas),
+            maps=closer.maps(seen, tokens, canvas, first_maps),
             boxes=box_corners(seen.boxes),
             tokens=tokens,
             scale_logits=torch.cat([first[:, None], seen.logits], dim=1),

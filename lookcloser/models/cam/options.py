@@ -21,6 +21,9 @@ class CAMOptions(BackboneOptions):
         0.4, "Side of such a place as a share of the image's.", above=0, most=1, use="data"
     )
     view: int = option(224, "Side of the input at which a place is seen.", above=0, use="data")
+    whole: float = option(
+        0.0, "How much the whole image counts beside its places.", least=0, below=1, use="data"
+    )
 
 
 METHOD = Method(

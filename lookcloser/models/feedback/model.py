@@ -102,7 +102,7 @@ class FeedbackNet(Model, method=METHOD):
             images = images + self.noise * scale * torch.randn_like(images)
         stages, size = self.stages, images.shape[-2:]
         raw = stages.early(images)
-        attention = self._attention(*stages.look(raw, size), stages.grid(raw, size))
+        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
         features = stages.late(stages.attend(raw, attention), size)
         pooled = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(pooled))
@@ -110,8 +110,17 @@ class FeedbackNet(Model, method=METHOD):
         maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention, vector=pooled)
 
-    def _attention(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
-        """What `Stages.look` gives of the first pass -> what is fed back, (B, 1, *size)."""
+    def fed_back(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
+        """What the first pass hands to the second.
+
+        Args:
+            features: Of the first pass, as `Stages.look` gives them.
+            read: Where the class map is read, from there too.
+            size: Of the stage that is fed back into.
+
+        Returns:
+            (B, 1, *size).
+        """
         logits = self.head(features.mean(dim=(2, 3)))
         return control_attention(
             self.head.maps(read),

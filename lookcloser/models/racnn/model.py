@@ -14,6 +14,7 @@ from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers import AttentionProposal, box_corners, compose_boxes, crop_and_zoom
 from lookcloser.layers.attention_proposal import strongest_response_boxes
+from lookcloser.layers.boxcar import exact, on_steps
 from lookcloser.layers.canvas import on_one_canvas
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.losses import area_prior, pairwise_ranking_loss
@@ -228,10 +229,12 @@ class RACNN(Model, method=METHOD):
     def _propose(self, scale: int, features: Tensor) -> Tensor:
         """(B, 2, 3) the next view inside this one, and the box on the strongest response."""
         # A trunk is no part of this: moved by the boxes' gradients, it forgets its classes.
-        inner = self.proposals[scale](features.detach())
+        inner: Tensor = self.proposals[scale](features.detach())
         if self.rooting is not None:
             return torch.stack((inner, inner), dim=1)
         response = self._response(scale, features)
+        if not self.training:
+            inner = on_steps(inner)
         strongest = strongest_response_boxes(response, self.half_side).to(inner.dtype)
         return torch.stack((inner, strongest), dim=1)
 
@@ -264,6 +267,7 @@ class RACNN(Model, method=METHOD):
             found: Tensor = self.trunks[0](images)
             return found
         size = self.size or (images.shape[-2], images.shape[-1])
+        box = box if self.training else exact(box)
         crops = crop_and_zoom(images, box, size, mode or self.crop_mode)
         features: Tensor = self.trunks[scale](crops)
         return features

@@ -20,13 +20,13 @@ from lookcloser.training.fit import FitResult, fit
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.recipes.closed_form import METHODS
-from lookcloser.training.recipes.features import doubt_of
+from lookcloser.training.recipes.features import FEWEST, doubt_of
 from lookcloser.training.recipes.solving import Solved, solved_run
+from lookcloser.training.recipes.tuned_zooming import check_possible, look_alike, look_closer
 from lookcloser.training.recipes.zooming import check_zoom, looked_closer
 
 Recipe = Literal["closed-form", "fine-tune", "auto"]
 
-FEWEST = 20  # val images by which two recipes are compared
 _STEP = 3.5  # forward and backward with a random transform, in passes of evaluation
 
 
@@ -97,9 +97,13 @@ def learn(
         LookcloserError: As `fit`.
     """
     recipe = planned_recipe(options, catalog.task)
-    if recipe == "fine-tune":
-        return fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
     console = Console(stderr=True, quiet=quiet)
+    if recipe == "fine-tune":
+        check_possible(catalog, options)
+        result = fit(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
+        if not result.interrupted:
+            _look_closer(folder / MODEL_FILE, catalog, options, console)
+        return result
     again = recipe == "auto" and val_is_made()
     solved = solved_run(catalog, options, with_val=again)
     solved, said = looked_closer(solved, options, catalog.task)
@@ -163,6 +167,7 @@ class _Tuning:
         result = self._fit(self.catalog, self.options, own)
         if result.interrupted:
             return result
+        _look_closer(own / MODEL_FILE, self.catalog, self.options, self.console)
         tuned = float(read_header(own / MODEL_FILE).scores.get("val_acc", 0.0))
         ours, images = solved.validation
         both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
@@ -190,14 +195,25 @@ class _Tuning:
         folder = self.folder / WHOLE_FOLDER
         result = self._fit(whole, replace(self.options, val_share=0.0), folder)
         if not result.interrupted:
-            scores = read_header(own / MODEL_FILE).scores
-            doubt = doubt_of(own / MODEL_FILE, self.catalog)
+            before = own / MODEL_FILE
+            look_alike(folder / MODEL_FILE, before, whole, self.options)
+            known = read_header(before)
+            scores, doubt = known.scores, known.calibration
+            if not known.arguments.get("places"):
+                doubt = doubt_of(before, self.catalog)
             why = f"{both}; then with all images"
             _take_over(folder, self.folder, why, scores=scores, calibration=doubt)
         return result
 
     def _fit(self, catalog: Catalog, options: TrainOptions, folder: Path) -> FitResult:
         return fit(catalog, options, folder, resume=self.resume, quiet=self.quiet)
+
+
+def _look_closer(file: Path, catalog: Catalog, options: TrainOptions, console: Console) -> None:
+    """The second look of a fine-tuned model, by the first of several processes."""
+    said = processes.first_decides(lambda: look_closer(file, catalog, options))
+    if said and processes.rank() == 0:
+        console.print(said, highlight=False, soft_wrap=True)
 
 
 def _take_over(own: Path, folder: Path, why: str, **known: Any) -> None:

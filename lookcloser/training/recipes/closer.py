@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +31,8 @@ from lookcloser.training.recipes.finding import (
 )
 from lookcloser.training.recipes.looks import Looks, Part, collect_looks
 from lookcloser.uncertainty import calibrate, cross_entropy, fit_temperature
+
+T = TypeVar("T")
 
 SHARES = (0.2, 0.26, 0.34, 0.44)  # sides of a crop, as shares of the image's
 _START = 2  # the share that is tried first
@@ -130,20 +133,9 @@ def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, M
         header: Of the model, at the size of the second look.
         closer: The solution.
     """
-    metric = closer.second.metric
-    assert metric is not None  # as of every discriminant
-    arguments = {
-        "rooted": True, "kept": 0, "rank": len(metric.gains), "summed": False,
-        "places": closer.places, "share": closer.share, "view": header.preprocessing.size[0],
-    }  # fmt: skip
-    new, header = rebuilt(model, source_of(header), arguments)
-    assert new.solution is not None
-    assert new.closer is not None  # as its arguments say
+    look = closer.finder, closer.second, closer.places, closer.share
+    new, header = with_look(model, header, *look, rooted=True)
     fill(new.head, closer.first)
-    fill_look(new.closer, closer.finder, closer.second)
-    width, classes = new.backbone.width, len(header.names)
-    nothing = np.zeros((0, width), np.float32), np.zeros((0, classes), np.bool_)
-    new.solution.fill(Memory(*nothing), metric)
     provenance = {
         **header.provenance,
         "recipe": "closed-form",
@@ -154,6 +146,42 @@ def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, M
     return new, replace(
         header, scores=scores, calibration=closer.calibration, provenance=provenance
     )
+
+
+def with_look(
+    model: CAM,
+    header: ModelHeader,
+    finder: Head,
+    second: Head,
+    places: int,
+    share: float,
+    **more: bool | float,
+) -> tuple[CAM, ModelHeader]:
+    """A model that looks twice around the same backbone; the head of the whole image is random.
+
+    Args:
+        model: Whose backbone it takes over.
+        header: Of the model, at the size of the second look.
+        finder: See `Closer`, as the following.
+        second: As there.
+        places: As there.
+        share: As there.
+        **more: Arguments of the model.
+    """
+    metric = second.metric
+    assert metric is not None  # as of every discriminant
+    arguments = {
+        "kept": 0, "rank": len(metric.gains), "summed": False,
+        "places": places, "share": share, "view": header.preprocessing.size[0], **more,
+    }  # fmt: skip
+    new, header = rebuilt(model, source_of(header), arguments)
+    assert new.solution is not None
+    assert new.closer is not None  # as its arguments say
+    fill_look(new.closer, finder, second)
+    width, classes = new.backbone.width, len(header.names)
+    nothing = np.zeros((0, width), np.float32), np.zeros((0, classes), np.bool_)
+    new.solution.fill(Memory(*nothing), metric)
+    return new, header
 
 
 def fill(layer: ClassHead, head: Head) -> None:
@@ -260,14 +288,22 @@ def _best_share(
         memory = Memory.of(vectors, looks.labels)
         return share, vectors, solve(memory, "classification", balanced=balanced)
 
-    if given is not None:
-        return solved(given)
-    best = solved(SHARES[_START])
+    return solved(given) if given is not None else climbed(solved, lambda one: one[2].accuracy)
+
+
+def climbed(made: Callable[[float], T], score: Callable[[T], float]) -> T:
+    """What is made of the best of `SHARES`, searched from a middle one to where others are worse.
+
+    Args:
+        made: From a share.
+        score: Of what was made, the higher the better.
+    """
+    best = made(SHARES[_START])
     for numbers in (range(_START - 1, -1, -1), range(_START + 1, len(SHARES))):
         before = best
         for number in numbers:
-            found = solved(SHARES[number])
-            if not found[2].accuracy > best[2].accuracy:
+            found = made(SHARES[number])
+            if not score(found) > score(best):
                 break
             best = found
         if best is not before:

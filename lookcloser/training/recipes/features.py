@@ -26,6 +26,7 @@ from lookcloser.models.cam.model import CAM
 from lookcloser.uncertainty import calibrate, fit_temperature
 
 BATCH = 32
+FEWEST = 20  # images of val by which two ways of learning, or of looking, are compared
 # Fewer are read sooner than loading processes start.
 _FEW = 4 * BATCH
 
@@ -119,8 +120,13 @@ def doubt_of(model_file: Path, catalog: Catalog) -> Calibration:
     found = collect_features(
         model, catalog.split("val"), header.names, header.task, header.preprocessing
     )
+    logits, targets = head_logits(model, found), found.labels.argmax(axis=1)
+    return calibrate(logits, targets, fit_temperature(logits, targets))
+
+
+def head_logits(model: CAM, found: Features) -> NDArray[np.float32]:
+    """(N, C) of a model that looks once, from what it has seen."""
     with torch.inference_mode():
         vectors = torch.from_numpy(found.values).to(model.head.weight.device)
-        logits = model.head(vectors).cpu().numpy()
-    targets = found.labels.argmax(axis=1)
-    return calibrate(logits, targets, fit_temperature(logits, targets))
+        logits: NDArray[np.float32] = model.head(vectors).cpu().numpy()
+    return logits

@@ -1,14 +1,16 @@
-"""Whether a run in closed form looks twice: as asked, or where it pays."""
+"""Whether a run looks twice: as asked, or where it pays."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
-from math import isnan
+from typing import NamedTuple
 
-from lookcloser.core.choices import Task
+from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.header import LARGEST_INPUT
+from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.wording import count
+from lookcloser.models.cam.model import CAM
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closer import (
     FACTOR,
@@ -27,24 +29,40 @@ LEAST = 1.5  # of the input's side, that images must have for a second look to s
 _GAIN = 0.01  # of accuracy, that pays for several times the compute
 
 
+def places_asked(options: TrainOptions) -> int | None:
+    """At how many places an image shall be looked at again; None where nobody says."""
+    return int(options.zoom) if options.zoom.isdigit() else None
+
+
 def check_zoom(options: TrainOptions, task: Task, recipe: str) -> None:
-    """Refuse places to look at again where no closed form of classes is made.
+    """Refuse places to look at again where the model will not be one that can.
 
     Raises:
         UsageError: Then.
     """
-    if not options.zoom.isdigit():
+    if places_asked(options) is None:
         return
     if task != "classification":
         raise UsageError(
-            f"{{}} {options.zoom}: not for {task}",
+            f"{{}} {options.zoom}: not for {task}, where what is named may be in many places",
             allowed="auto or off; data with one class an image",
             option="zoom",
         )
-    if recipe == "fine-tune":
+    method = options.method or TRAITS[task].method
+    if method != "cam":
         raise UsageError(
-            f"{{}} {options.zoom}: a second look is solved in closed form",
-            fix="Give `--recipe closed-form`, or fine-tune `--method racnn`, which looks closer",
+            f"{{}} {options.zoom}: {method} answers from more than one linear head, and a second "
+            "look is solved for one",
+            allowed="The method cam",
+            fix="Leave it out: racnn looks closer by itself"
+            if method == "racnn"
+            else "Leave it out, or take `--method racnn`, which looks closer by itself",
+            option="zoom",
+        )
+    if recipe == "fine-tune" and options.strategy == "fsdp":
+        raise UsageError(
+            f"{{}} {options.zoom}: not with --strategy fsdp",
+            allowed="A network that one device holds, which then solves the second look",
             option="zoom",
         )
 
@@ -61,16 +79,17 @@ def looked_closer(solved: Solved, options: TrainOptions, task: Task) -> tuple[So
         LookcloserError: Where a second look was asked for and is not possible, or no image could
             be left out to calibrate it.
     """
-    asked = int(options.zoom) if options.zoom.isdigit() else None
+    asked = places_asked(options)
     if options.zoom == "off" or task != "classification":
         return solved, ""
     if asked is not None:
-        impossible = _impossible(solved)
-        if impossible is not None:
-            raise UsageError(f"{{}} {asked}: {impossible}", option="zoom")
+        check_source(solved.model, solved.header, asked)
     plain = solved.header.scores.get("left_out_acc", float("nan"))
     if asked is None:
-        doubt = _against(solved, options, plain)
+        seen, images = solved.features, len(solved.samples)
+        passes = images * (FACTOR**2 + len(SHARES) - 1) + min(images, TRIED) * PLACES
+        trial = Trial(solved.model, solved.header, seen.side, plain, images, passes, seen.seconds)
+        doubt = against(trial, options)
         if doubt is not None:
             return _with_words(solved, doubt)
     closer = solve_closer(
@@ -92,33 +111,52 @@ def looked_closer(solved: Solved, options: TrainOptions, task: Task) -> tuple[So
             f"zoom: not used; crops where the class is seen would be right in {closer:.1%}, "
             f"{plain:.1%} are without",
         )
-    gain = closer.accuracy - plain
     both = f"{plain:.1%} of images left out are right, {closer.accuracy:.1%} with a second look"
-    noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
-    if asked is None and not gain > max(_GAIN, noise):
+    if asked is None and not pays(plain, closer.accuracy, closer.calibration.images):
         return _with_words(solved, f"zoom: not used; {both}")
     model, header = with_closer(solved.model, solved.header, closer)
     validation = closer.accuracy, solved.validation[1]
     found = replace(solved, model=model, header=header, validation=validation)
-    places = f"{count(closer.places, 'place')} of {closer.share:.0%} of the side"
-    return _with_words(found, f"zoom: {places}; {both}")
+    return _with_words(found, f"zoom: {places_of(closer.places, closer.share)}; {both}")
 
 
-def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
+class Trial(NamedTuple):
+    """A second look that could be tried.
+
+    Attributes:
+        model: That looks once.
+        header: Its header.
+        side: The smaller side of the images, the middle one of all.
+        plain: The share of right answers without; nan where that is not known.
+        images: How many are seen at the resolution of the source.
+        passes: Of the backbone, at the size of a place's view.
+        seconds: Of one such pass.
+        rated: Which images the share is of, in words.
+    """
+
+    model: CAM
+    header: ModelHeader
+    side: float
+    plain: float
+    images: int
+    passes: int
+    seconds: float
+    rated: str = "images left out"
+
+
+def against(trial: Trial, options: TrainOptions) -> str | None:
     """Why a second look is not tried, in words; None where it is worth the try."""
-    side, least = solved.features.side, LEAST * options.size
-    if side < least:
-        return f"zoom: not tried; images of {side:.0f} px have little more to show"
-    if isnan(plain):
+    if trial.side < LEAST * options.size:
+        return f"zoom: not tried; images of {trial.side:.0f} px have little more to show"
+    if math.isnan(trial.plain):
         return "zoom: not tried; no class has two images, so that nothing would tell if it pays"
-    if not plain < 1 - _GAIN:
-        return f"zoom: not tried; {plain:.1%} of images left out are right without"
-    images, source = len(solved.samples), source_of(solved.header).preprocessing
-    lacking = _impossible(solved) or no_room(solved.model, images, source)
+    if not trial.plain < 1 - _GAIN:
+        return f"zoom: not tried; {trial.plain:.1%} of {trial.rated} are right without"
+    source = source_of(trial.header).preprocessing
+    lacking = _impossible(trial.model, trial.header) or no_room(trial.model, trial.images, source)
     if lacking is not None:
         return f"zoom: not tried; {lacking}"
-    passes = images * (FACTOR**2 + len(SHARES) - 1) + min(images, TRIED) * PLACES
-    minutes = solved.features.seconds * passes / 60
+    minutes = trial.seconds * trial.passes / 60
     if minutes > options.budget:
         return (
             f"zoom: not tried; it would take about {minutes:.0f} min, more than --budget "
@@ -127,15 +165,43 @@ def _against(solved: Solved, options: TrainOptions, plain: float) -> str | None:
     return None
 
 
-def _impossible(solved: Solved) -> str | None:
+def pays(plain: float, closer: float, images: int) -> bool:
+    """Whether a share of right answers is higher than another by enough, and by more than chance.
+
+    Args:
+        plain: Of one look.
+        closer: Of two.
+        images: Of which both are.
+    """
+    noise = 0.5 / math.sqrt(images)  # at most, of the difference
+    return closer - plain > max(_GAIN, noise)
+
+
+def places_of(places: int, share: float) -> str:
+    """How a model looks again, in words."""
+    return f"{count(places, 'place')} of {share:.0%} of the side"
+
+
+def check_source(model: CAM, header: ModelHeader, asked: int) -> None:
+    """Refuse places that were asked for where the backbone cannot look at the source.
+
+    Raises:
+        UsageError: Then.
+    """
+    impossible = _impossible(model, header)
+    if impossible is not None:
+        raise UsageError(f"{{}} {asked}: {impossible}", option="zoom")
+
+
+def _impossible(model: CAM, header: ModelHeader) -> str | None:
     """Why the backbone cannot look at the source, in words; None where it can."""
-    grid = source_of(solved.header).preprocessing.size
+    grid = source_of(header).preprocessing.size
     if max(grid) > LARGEST_INPUT:
         return (
             f"a first look at {grid.columns} px is too large; at most {LARGEST_INPUT} are possible"
         )
     try:
-        solved.model.backbone.check(grid)
+        model.backbone.check(grid)
     except LookcloserError as error:
         return error.what
     return None

@@ -61,7 +61,7 @@ function freeImage(image) {
   URL.revokeObjectURL(image.src);
 }
 
-// A canvas with a image of `width` × `height` on white, its longest side at most `longest`.
+// A canvas with an image of `width` × `height` on white, its longest side at most `longest`.
 function shrunk(image, width, height, longest) {
   const factor = Math.min(1, longest / Math.max(width, height)), canvas = document.createElement("canvas");
   canvas.width = Math.max(1, Math.round(width * factor));

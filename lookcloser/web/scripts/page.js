@@ -97,10 +97,8 @@ function setUpPage() {
     stopLive();
     visit.push(...entries);
     for (const old of visit.splice(0, Math.max(visit.length - MOST_KEPT, 0))) forget(old);
-    for (const entry of entries) {
-      at("#history ol").prepend(pastOf(entry));
-      enqueue(entry);
-    }
+    at("#history ol").prepend(...entries.map(pastOf)); // the newest first, but each group in its order
+    for (const entry of entries) enqueue(entry);
     at("#history").hidden = false;
     document.body.classList.add("begun");
     select(entries[0]);
@@ -128,11 +126,13 @@ function setUpPage() {
     return document.querySelector(`#history .past[data-id="${entry.id}"]`);
   }
 
+  // What the chosen model says of it; another one may not have been asked yet.
   function fillPast(entry) {
-    const button = pastButton(entry), first = entry.answers.get(chosenModels()[0]) || { trouble: "no model" };
+    const button = pastButton(entry), [model] = chosenModels(), first = entry.answers.get(model);
     if (!button) return;
-    button.querySelector(".past-answer").textContent = first.trouble ? "no answer" : inWords(first.prediction);
-    button.classList.toggle("failed", Boolean(first.trouble));
+    const { prediction } = first || {};
+    button.querySelector(".past-answer").textContent = prediction ? inWords(prediction) : first || !model ? "no answer" : "not asked yet";
+    button.classList.toggle("failed", Boolean(first ? first.trouble : !model));
     if (entry.image && !button.querySelector("img")) {
       const small = entry.image.cloneNode();
       small.alt = "";
@@ -250,6 +250,7 @@ function setUpPage() {
     form.addEventListener("input", ({ target }) => {
       if (target.name === "model" || target.name === "beside") {
         buildPanels();
+        visit.forEach(fillPast);
         if (current && current !== live) select(current);
       } else requestAnimationFrame(redraw);
     });

@@ -127,8 +127,7 @@ function stepsOf(item) {
 }
 
 function fillAnswers(at, prediction, item) {
-  at(".refusal").hidden = !prediction.refusal;
-  at(".refusal").textContent = prediction.refusal ? `This may be none of the classes: it is ${prediction.refusal}.` : "";
+  fillDoubts(at(".refusal"), prediction);
   at(".regions").replaceChildren(...item.regions.flatMap((region, number) => (
     region.kind === "scale" || region.kind === "part" ? [] : [regionButton(region, number)]
   )), ...labelsWithout(prediction, item));
@@ -139,6 +138,16 @@ function fillAnswers(at, prediction, item) {
   const empty = { captioning: "The model finds no words for it.", multilabel: "No tag reaches the threshold." };
   at(".none").hidden = at(".regions").children.length > 0;
   at(".none").textContent = empty[prediction.task] || "";
+}
+
+// What the answer does not know.
+function fillDoubts(box, { refusal, group }) {
+  const said = [
+    refusal ? `This may be none of the classes: it is ${refusal}.` : "",
+    group ? `It is surer of the group ${group.name}: ${percent(group.score)}.` : "",
+  ].filter(Boolean);
+  box.hidden = !said.length;
+  box.textContent = said.join(" ");
 }
 
 // Labels that no region speaks for.
@@ -178,7 +187,7 @@ function fillRegion(element, label, score) {
   element.style.setProperty("--share", score || 0);
 }
 
-// Each finer scale as a image of what it looked at.
+// Each finer scale as an image of what it looked at.
 function fillZooms(box, { image, item }) {
   const scales = (item ? item.regions : []).flatMap((region, number) => (
     region.kind === "scale" && region.box ? [{ ...region, number }] : []

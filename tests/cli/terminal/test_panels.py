@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -20,15 +21,32 @@ def verbs() -> list[str]:
     return found
 
 
+def examples(said: str) -> list[list[str]]:
+    """The words of each example of a help, as a shell reads them."""
+    shown = said.partition("╭")[0].replace("\\\n", "")
+    found = [line.strip() for line in shown.splitlines()]
+    return [shlex.split(line) for line in found if line.startswith("lookcloser ")]
+
+
+@pytest.mark.parametrize("columns", [80, 40])
 @pytest.mark.parametrize("verb", verbs())
 def test_help_fits_and_has_an_example(
-    program: Program, monkeypatch: pytest.MonkeyPatch, verb: str
+    program: Program, monkeypatch: pytest.MonkeyPatch, verb: str, columns: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("COLUMNS", str(columns))
     done = program(*verb.split(), "--help")
     assert done.code == 0
-    assert max(map(len, done.out.splitlines())) <= 80
-    assert f"lookcloser {verb}" in " ".join(done.out.split())
+    assert max(map(len, done.out.splitlines())) <= columns
+    commands = examples(done.out)
+    assert commands, "an example can be copied"
+    group = get_command(app)
+    for words in commands:
+        assert words[1 : 1 + len(verb.split())] == verb.split()
+        command = group
+        for name in verb.split():
+            command = command.commands[name]  # type: ignore[attr-defined]  # a group
+        known = {option for param in command.params for option in param.opts}
+        assert {word for word in words if word.startswith("--")} <= known
     assert "│ --help" not in done.out, "-h comes first, as the same panels draw all of them"
 
 

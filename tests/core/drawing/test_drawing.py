@@ -117,6 +117,19 @@ class TestDrawBox:
         assert (np.ptp(xs) + 1, np.ptp(ys) + 1) == size
 
 
+@pytest.mark.parametrize("size", [(320, 7), (7, 320), (20, 640), (640, 20), (320, 12)])
+def test_what_is_too_thin_for_a_name_has_none(size):
+    """Half a letter says nothing; the title of the panel has the name."""
+    image, box = Image.new("RGB", size, "white"), (0, 0, *size)
+    plain = draw_box(image, box)
+    assert draw_box(image, box, "cat 0.50").tobytes() == plain.tobytes()
+
+
+def test_a_name_is_whole_on_an_image_just_large_enough():
+    image, box = Image.new("RGB", (90, 21), "white"), (0, 0, 90, 21)
+    assert draw_box(image, box, "cat 0.50").tobytes() != draw_box(image, box).tobytes()
+
+
 class TestContactSheet:
     def test_every_image_lies_in_its_cell(self):
         colors = ["red", "lime", "blue", "cyan", "magenta"]
@@ -189,6 +202,12 @@ class TestPlot:
         expected = contact_sheet([image, image], ["a small dog", "word 3: dog (0.25)"], 2)
         assert plotted.tobytes() == expected.tobytes()
 
+    def test_the_title_doubts_what_may_be_none_of_the_classes(self):
+        image = noise(640, 400)
+        plotted = prediction(image, refusal="unlike the training images").plot(0)
+        expected = contact_sheet([image], ["perhaps none of these: image"], 1)
+        assert plotted.tobytes() == expected.tobytes()
+
     def test_only_as_many_regions_as_asked(self):
         regions = [Region("step", "cat", 0.5, step=i) for i in range(6)]
         answer = prediction(noise(320, 320), *regions)
@@ -203,7 +222,7 @@ class TestPlot:
         answer = prediction(image, Region("map", "cat", 0.5), outer, inner)
         panel = draw_box(image, outer.box, "2: 0.50")
         panel = draw_box(panel, inner.box, "3: 0.75")
-        titles = ["image", "evidence for cat (0.50)", "looked closer: cat (0.75)"]
+        titles = ["image", "evidence for cat (0.50)", "looked closer: cat"]
         expected = contact_sheet([image, image, panel], titles, 3)
         assert answer.plot().tobytes() == expected.tobytes()
 
@@ -274,6 +293,14 @@ class TestPlotViews:
         assert painted[:50, :80].min() > 0 == painted[150:, 240:].max()
         assert (cells[2][100, 210:290] == CYAN).all()
         np.testing.assert_array_equal(cells[2][:, :190], np.asarray(image)[:, :190])
+
+    def test_the_original_is_titled_with_what_was_asked_for(self):
+        image = noise(640, 400)
+        views = {name: Region("map", "cat", 0.5) for name in ("cam", "saliency")}
+        titles = ["evidence for cat (0.50)", "cam", "saliency"]
+        expected = contact_sheet([image] * 3, titles)
+        assert plot_views(image, views).tobytes() == expected.tobytes()
+        assert plot_views(image, {}).tobytes() == contact_sheet([image], ["original"]).tobytes()
 
     def test_a_small_image_is_enlarged_and_its_boxes_with_it(self):
         box = Region("map", "cat", 0.5, (20.0, 0.0, 40.0, 20.0))

@@ -63,4 +63,16 @@ def test_long_text_is_cut_and_wrapped():
     assert text_width(first, SIZE) <= 90
     assert "one two" in first
     assert second.endswith("…")
+
+
+@pytest.mark.parametrize("score", ["0.27", "(0.27)", "27%"])
+def test_a_score_stays_when_its_name_is_cut(score):
+    named = f"Golden_winged_Warbler {score}"
+    short = shorten(named, SIZE, 110)
+    assert short.startswith("Gold")
+    assert short.endswith(f"… {score}")
+    assert text_width(short, SIZE) <= 110 < text_width(named, SIZE)
+    assert wrap(f"evidence for {named}", SIZE, 150)[1].endswith(f"… {score}")
+    assert shorten(named, SIZE, 30).endswith("…"), "a score alone would leave no room for a name"
+    assert not shorten("a bird that flies away", SIZE, 90).endswith("away")
     assert wrap("one", SIZE, 90) == ["one"]

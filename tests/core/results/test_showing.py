@@ -13,7 +13,7 @@ from PIL import Image
 from lookcloser.core import Evaluation, Label, Prediction, Region
 from lookcloser.core.results.scores import CENTER_BOX, Score
 from lookcloser.core.results.shifts import Shifts, StepShift
-from lookcloser.core.results.showing import ROW_NAMES, answer_line
+from lookcloser.core.results.showing import ROW_NAMES, answer_line, doubts
 
 MAP = np.ones((7, 9), np.float32)
 LABELS = (Label("robin", 0.931, 3), Label("wren", 0.04, 1))
@@ -141,3 +141,21 @@ def test_json_has_flat_keys_and_no_nan(evaluation):
     assert found["classes"] == ["a", EVIL]
     assert found["settings"] == {"supervision_of_the_thresholds": "none"}
     assert found["skipped"] == [{"path": "b.jpg", "reason": "truncated"}]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({}, []),
+        ({"candidates": (Label("robin", 0.9, 0), Label("wren", 0.1, 1)), "coverage": 0.95},
+         ["at 95% coverage: robin, wren"]),
+        ({"candidates": (), "coverage": 0.5}, ["at 50% coverage: none of them"]),
+        ({"group": Label("songbirds", 0.756, -1)}, ["surer of the group songbirds (76%)"]),
+        ({"refusal": "far from all"}, ["perhaps none of these: far from all"]),
+        ({"candidates": (), "coverage": 0.9, "group": Label("birds", 1, -1), "refusal": "far"},
+         ["at 90% coverage: none of them", "surer of the group birds (100%)",
+          "perhaps none of these: far"]),
+    ],
+)  # fmt: skip
+def test_what_an_answer_does_not_know_is_said(more, said):
+    assert doubts(prediction(**more)) == said

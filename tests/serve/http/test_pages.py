@@ -1,7 +1,12 @@
 """Pages for people: complete, escaped, and without any address outside."""
 
+import io
 import re
+import shlex
+from html import unescape
 from html.parser import HTMLParser
+
+from PIL import Image
 
 from lookcloser.serve.http.pages import docs_page
 
@@ -11,10 +16,11 @@ class Links(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.links, self.tags = [], set()
+        self.links, self.tags, self.names = [], set(), set()
 
     def handle_starttag(self, tag, attributes):
         self.tags.add(tag)
+        self.names |= {value for name, value in attributes if name == "id"}
         self.links += [value for name, value in attributes if name in {"src", "href", "action"}]
 
 
@@ -27,9 +33,26 @@ def test_the_docs_describe_every_address_and_load_nothing_from_outside(insects):
     links = Links()
     links.feed(page.text)
     assert "script" not in links.tags
-    assert set(links.links) == {"/docs.css", "/openapi.json"}
-    for link in links.links:
+    objects = insects.get("/openapi.json").json()["components"]["schemas"]
+    inside = {link[1:] for link in links.links if link.startswith("#")}
+    assert inside
+    assert inside <= objects.keys() & links.names, "what a table names can be looked up"
+    outside = {link for link in links.links if not link.startswith("#")}
+    assert outside == {"/", "/docs.css", "/openapi.json"}
+    for link in outside:
         assert insects.get(link).status_code == 200
+
+
+def test_the_docs_say_what_a_status_means_and_how_to_ask(insects):
+    page = insects.get("/docs").text
+    assert "415 Unsupported Media Type" in page
+    example = unescape(re.search(r"<pre>(curl .*)</pre>", page)[1])
+    *_, option, file, address = shlex.split(example)
+    assert (option, file) == ("--data-binary", "@photo.jpg")
+    photo = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(photo, "JPEG")
+    answered = insects.post(address, content=photo.getvalue())
+    assert answered.status_code == 200, answered.text
 
 
 def test_the_page_and_its_files(insects):
@@ -56,4 +79,4 @@ def test_the_docs_escape_what_they_show():
         "paths": {f"/{evil}": {"get": operation}},
         "components": {"schemas": {evil: {"title": evil}}},
     }
-    assert "<script" not in docs_page(document)
+    assert "<script" not in docs_page(document, f"http://{evil}/")

@@ -4,41 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from lookcloser.core import LookcloserError
-from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.catalog import Catalog
 from lookcloser.models import CAM, RACNN, load_model_file
-from lookcloser.models.base import make_backbone
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes import first_look
 from lookcloser.training.recipes.first_look import begin_by_evidence, by_evidence
-
-SIDE, PATCH, INPUT = 96, 24, 32
-NAMES = ("columns", "grid", "rows")
-
-
-def drawn(name):
-    y, x = np.mgrid[:PATCH, :PATCH] // 2
-    return {"columns": x % 2, "grid": (x + y) % 2, "rows": y % 2}[name]
-
-
-def scenes(count, split, seed, side):
-    """Noise with one small pattern, which is the class."""
-    generator = np.random.default_rng(seed)
-    for number in range(count):
-        name = NAMES[number % 3]
-        pixels = generator.integers(60, 110, (side, side, 3)).astype(np.uint8)
-        x, y = (int(place) for place in generator.integers(0, side - PATCH + 1, 2))
-        pixels[y : y + PATCH, x : x + PATCH] = 90 + 130 * drawn(name)[..., None]
-        box = (float(x), float(y), float(x + PATCH), float(y + PATCH))
-        file = f"{split}/{name}/{number}.png"
-        yield Sample(file, pixels, (name,), boxes=((name, box),), split=split)
+from tests.training.recipes.patterns import INPUT, NAMES, SIDE, scenes, write_weights
 
 
 def catalog(train=60, side=SIDE):
@@ -48,12 +25,7 @@ def catalog(train=60, side=SIDE):
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """Of a network that has learned nothing: random features tell such patterns apart."""
-    torch.manual_seed(0)
-    net = make_backbone(CAM.Options("test_resnet", stride=8)).net
-    path = tmp_path_factory.mktemp("weights") / "net.safetensors"
-    save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path)
-    return str(path)
+    return write_weights(tmp_path_factory.mktemp("weights") / "net.safetensors")
 
 
 def options(weights, **more):

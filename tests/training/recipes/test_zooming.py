@@ -187,14 +187,18 @@ class TestAsked:
     @pytest.mark.parametrize(
         ("task", "recipe", "message"),
         [
-            ("multilabel", "closed-form", "not for multilabel. Allowed: auto or off"),
+            (
+                "multilabel",
+                "closed-form",
+                "not for multilabel, where.*Allowed: auto or off",
+            ),
             ("captioning", "fine-tune", "not for captioning"),
-            ("classification", "fine-tune", "a second look is solved in closed form.*racnn"),
+            ("classification", "fine-tune", None),
             ("classification", "auto", None),
             ("classification", "closed-form", None),
         ],
     )
-    def test_only_a_closed_form_of_classes_can_look_again(
+    def test_only_a_classifier_can_look_again(
         self, task: Any, recipe: str, message: str | None
     ) -> None:
         for zoom in ("auto", "off"):
@@ -204,3 +208,14 @@ class TestAsked:
             return
         with pytest.raises(UsageError, match=f"zoom 5: {message}"):
             check_zoom(make_options(zoom="5"), task, recipe)
+
+    @pytest.mark.parametrize("method", ["osme", "feedback", "racnn"])
+    def test_a_method_without_one_linear_head_is_refused_with_the_reason(self, method: str) -> None:
+        check_zoom(make_options(method=method), "classification", "fine-tune")
+        with pytest.raises(UsageError, match=f"{method} answers from more than.*the method cam"):
+            check_zoom(make_options(method=method, zoom="2"), "classification", "fine-tune")
+
+    def test_a_network_in_parts_is_refused(self) -> None:
+        parts = make_options(zoom="2", recipe="fine-tune", strategy="fsdp")
+        with pytest.raises(UsageError, match="not with --strategy fsdp"):
+            check_zoom(parts, "classification", "fine-tune")
