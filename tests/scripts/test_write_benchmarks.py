@@ -124,6 +124,7 @@ def test_a_benchmark_keeps_the_promises_and_other_tables_of_its_file(tmp_path: P
         "about": ABOUT,
         "table": [ROW],
         "machine": {"cpu": "x"},
+        "machines": {"rows": {"cpu": "y"}},
         "rows": [1],
         "times": [{"name": "≤", "s": 1.0}],
     }
