@@ -55,8 +55,8 @@ class Differences:
         shares = {"logits": self.logits} | dict(self._optional())
         # NaN, which is not at most anything, is wrong too.
         wrong = [name for name, value in shares.items() if not (value or 0.0) <= TOLERANCE]
-        near = (self.boxes or 0.0) <= BOX_TOLERANCE
-        wrong += [] if near and self.moved <= max(1, MOVED_SHARE * self.images) else ["boxes"]
+        few = self.moved <= max(min(1, self.images - 1), MOVED_SHARE * self.images)
+        wrong += [] if few and (self.boxes or 0.0) <= BOX_TOLERANCE else ["boxes"]
         wrong += ["sequences"] if self.sequences else []
         if wrong:
             raise LookcloserError(
@@ -101,7 +101,7 @@ def compare(
     ]
     return Differences(
         len(pixels),
-        max(part.logits for part in parts),
+        _largest([part.logits for part in parts]) or 0.0,
         _largest([part.maps for part in parts]),
         _largest([part.boxes for part in parts]),
         _largest([part.scores for part in parts]),
@@ -149,7 +149,8 @@ def _by_image(
         given = found if found is not None else wanted
         assert given is not None
         return np.full(len(given), np.nan)
-    return np.abs(found - wanted).max(axis=(1, 2), initial=0.0) * max(size) / 2
+    steps: NDArray[np.floating] = np.abs(found - wanted).max(axis=(1, 2), initial=0.0)
+    return steps * max(size) / 2
 
 
 def _of_distances(
@@ -180,7 +181,8 @@ def _box_scores(output: ArrayOutput, header: ModelHeader) -> NDArray[np.floating
 
 
 def _of_rows(output: ArrayOutput, rows: NDArray[np.intp]) -> ArrayOutput:
-    return ArrayOutput(*(_taken(array, rows) for array in output))
+    kept: list[Any] = [_taken(array, rows) for array in output]
+    return ArrayOutput(*kept)
 
 
 def _taken(array: NDArray[Any] | None, rows: NDArray[np.intp]) -> NDArray[Any] | None:

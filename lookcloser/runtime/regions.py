@@ -124,13 +124,15 @@ def scale_scores(output: ArrayOutput, row: int, label: Label) -> NDArray[np.floa
     That is the label's own score where scales have none.
     """
     assert output.boxes is not None  # each has a scale
+    scores: Floats
     if output.scale_logits is not None:
         logits = output.scale_logits[row, 1:]
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        scores: Floats = shares[:, label.index] / shares.sum(axis=1)
+        scores = shares[:, label.index] / shares.sum(axis=1)
         return scores
     if output.box_scores is not None:
-        return output.box_scores[row]
+        scores = output.box_scores[row]
+        return scores
     return np.full(len(output.boxes[row]), label.score)
 
 

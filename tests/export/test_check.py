@@ -204,9 +204,7 @@ def test_a_file_says_how_sure_each_box_is_as_its_scale_does() -> None:
     wrong[1] += 0.01
     found = differences(file._replace(box_scores=wrong), scaled)
     assert found.box_scores == pytest.approx(0.01, rel=1e-3)
-    with pytest.raises(
-        LookcloserError, match=r"in its scores of boxes \(.*scores of boxes 1.0e-02"
-    ):
+    with pytest.raises(LookcloserError, match=r"in its scores of boxes \(.* boxes 1.0e-02"):
         found.require_equal("a.onnx")
 
 
@@ -257,9 +255,19 @@ def test_many_other_crops_are_a_fault() -> None:
     assert found.moved == 3
     with pytest.raises(LookcloserError, match=r"in its boxes \("):
         found.require_equal("a.onnx")
-    Differences(80, 0.0, boxes=0.1, moved=10).require_equal("a.onnx")
-    with pytest.raises(LookcloserError, match=r"in its boxes \("):
-        Differences(80, 0.0, boxes=0.1, moved=11).require_equal("a.onnx")
+    for images, allowed in ((80, 10), (3, 1), (2, 1), (1, 0)):
+        Differences(images, 0.0, boxes=0.1, moved=allowed).require_equal("a.onnx")
+        with pytest.raises(LookcloserError, match=r"in its boxes \("):
+            Differences(images, 0.0, boxes=0.1, moved=allowed + 1).require_equal("a.onnx")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_what_is_not_a_number_counts_in_whichever_batch_it_is(size: int) -> None:
+    for row in range(3):
+        logits = LOGITS.copy()
+        logits[row, 0] = np.nan
+        found, wanted = Told(PLAIN._replace(logits=logits)), Told(PLAIN)
+        assert np.isnan(compare(found, wanted, PIXELS, batch_size=size).logits)
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3, 5.0])
