@@ -44,6 +44,14 @@ class Setting:
         numbers = (*self.side, *self.bird, self.train, self.test, *self.species, self.distractors)
         return "-".join(f"{number:g}" for number in numbers)
 
+    @property
+    def title(self) -> str:
+        """Of a table of results."""
+        low, high = self.side
+        wide = "" if low == high == 448 else f"in photographs of {low} to {high} px"
+        empty = f"{self.distractors:.0%} more without a bird" if self.distractors else ""
+        return ", ".join(filter(None, (wide, empty))) or "small objects"
+
 
 def write_birds(
     birds: Path, photos: Path, folder: Path, setting: Setting, seed: int, workers: int = 1

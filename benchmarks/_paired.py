@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from _harness import write
 from scipy.stats import t
 
 CONFIDENCE = 0.95
@@ -52,3 +53,19 @@ def points(values: Sequence[float], base: Sequence[float]) -> str:
     return (
         f"{mean(differences):+.1f} ± {half_width(differences):.1f} ({above} of {len(differences)})"
     )
+
+
+def is_above(values: Sequence[float], base: Sequence[float]) -> bool:
+    """Whether the interval of the paired differences lies above 0."""
+    differences = [one - other for one, other in zip(values, base, strict=True)]
+    return mean(differences) > half_width(differences)
+
+
+def fill(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Put rows for docs/benchmarks.md into a file of results, in the place of those they repeat."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if "table" not in content or not rows:
+        return
+    ours = {row["promise"] for row in rows}
+    kept = [row for row in content["table"] if row["promise"] not in ours]
+    write(path, {**content, "table": [*rows, *kept]})

@@ -3,7 +3,8 @@
 Two kinds of images: "whole", the birds as they are, enlarged to the input; "small", birds laid into
 photographs by `_feathered.py`. All arms of a seed see the same images in views drawn once (random
 crops, mirrored), which lie on the device as what the first stages of the backbone make of them:
-these stages stand still, the rest learns with the package's own module, losses and rates.
+these stages stand still, the rest learns with the package's own module, losses and rates. With
+``--small`` the heads alone learn, on images as they are.
 
 - cam; "batches of pairs" has the batches that osme needs
 - osme; without MAMC; with one attention; gates of ones (no attention, the same layers and losses);
@@ -14,6 +15,7 @@ these stages stand still, the rest learns with the package's own module, losses 
 Differences are paired by seed, with their 95 % t interval.
 
 python benchmarks/attentions.py BIRDS PHOTOS --weights FILE --lines attentions.jsonl --device cuda
+python benchmarks/attentions.py BIRDS PHOTOS --weights FILE --lines attentions.jsonl --small
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ import numpy as np
 import torch
 from _feathered import Setting, write_birds
 from _harness import arguments, machine, report
-from _paired import append, points, read_lines, spread
+from _paired import append, fill, is_above, points, read_lines, spread
 from look_alikes import draw
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,6 +79,12 @@ ARMS = {
 }
 
 
+SMALL: dict[str, Any] = {  # what a CPU can do in ten minutes
+    "stage": -1, "views": 0, "kinds": ["whole"], "images": 20, "test": 726, "epochs": 15,
+    "arms": [name for name in ARMS if name not in ("cam, batches of pairs", "osme, flattened")],
+}  # fmt: skip
+
+
 class Late(nn.Module):
     """The rest of a backbone behind the stages that stand still, in the backbone's place."""
 
@@ -90,6 +98,20 @@ class Late(nn.Module):
 
     def forward(self, raw: Tensor) -> Tensor:
         return self.stages.late(raw, self.size)
+
+
+class Still(Late):
+    """The whole backbone stands still, and what every head here reads of it is its mean."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        nn.Module.__init__(self)
+        self.backbone, self.width = backbone, backbone.width
+
+    def early(self, images: Tensor) -> Tensor:
+        return self.backbone(images).mean(dim=(2, 3), keepdim=True)
+
+    def forward(self, raw: Tensor) -> Tensor:
+        return raw
 
 
 class Seen(NamedTuple):
@@ -134,34 +156,51 @@ def view(images: Tensor, options: TrainOptions, generator: torch.Generator) -> T
 
 @torch.no_grad()
 def seen_by(
-    late: Late, catalog: Catalog, options: TrainOptions, seed: int, given: argparse.Namespace
+    late: Late,
+    catalog: Catalog,
+    options: TrainOptions,
+    seed: int,
+    known: dict[object, Tensor],
+    given: argparse.Namespace,
 ) -> Seen:
-    """Run the first stages once over all that will be needed."""
+    """Run the first stages once over all that will be needed and is not known as it is."""
     late = late.to(given.device).eval()
     generator = torch.Generator().manual_seed(seed)
 
-    def features(whole: Tensor, *, random: bool) -> Tensor:
-        parts = []
-        for part in whole.split(50):
-            images = part.to(given.device).float() / 127.5 - 1
-            if random:
-                images = view(images, options, generator)
-            else:
-                size = (options.size,) * 2
-                images = F.interpolate(images, size, mode="bilinear", antialias=True)
-            with half(given):
-                parts.append(late.early(images.contiguous(memory_format=torch.channels_last)))
-        return torch.cat(parts)
+    def features(images: Tensor, *, random: bool) -> Tensor:
+        images = images.to(given.device).float() / 127.5 - 1
+        if random:
+            images = view(images, options, generator)
+        else:
+            size = (options.size,) * 2
+            images = F.interpolate(images, size, mode="bilinear", antialias=True)
+        with half(given):
+            return late.early(images.contiguous(memory_format=torch.channels_last))
+
+    def every(samples: list[Sample], *, random: bool) -> Tensor:
+        found = []
+        for start in range(0, len(samples), 50):
+            part = samples[start : start + 50]
+            missing = [sample for sample in part if random or sample.source not in known]
+            if missing:
+                new = features(pixels(missing, given.workers), random=random)
+                own = {sample.source: one for sample, one in zip(missing, new, strict=True)}
+                if random:
+                    found += own.values()
+                    continue
+                known.update(own)
+            found += [known[sample.source] for sample in part]
+        return torch.stack(found)
 
     names = {name: index for index, name in enumerate(catalog.names)}
-    splits = [list(catalog.split("train")), list(catalog.split("test"))]
+    train, test = list(catalog.split("train")), list(catalog.split("test"))
+    test = test[:: -(-len(test) // given.test)]
     labels = [
         torch.tensor([names[sample.labels[0]] for sample in split]).to(given.device)
-        for split in splits
+        for split in (train, test)
     ]
-    train, test = (pixels(split, given.workers) for split in splits)
-    views = torch.stack([features(train, random=True) for _ in range(given.views)])
-    return Seen(views, labels[0], features(test, random=False), labels[1])
+    views = [every(train, random=True) for _ in range(given.views)] or [every(train, random=False)]
+    return Seen(torch.stack(views), labels[0], every(test, random=False), labels[1])
 
 
 def half(given: argparse.Namespace) -> torch.autocast:
@@ -186,7 +225,8 @@ def prepared(
     """The network behind the stages that stand still."""
     options = options_of(arm, seed, given)
     model, _ = prepare_model(options, catalog)
-    model.backbone = Late(model.backbone, given.stage, given.size)
+    own = model.backbone
+    model.backbone = Still(own) if given.stage < 0 else Late(own, given.stage, given.size)
     if arm.gates is not None:
         own, change = model.osme.gates, GATES[arm.gates]
         model.osme.gates = lambda features: change(own(features))
@@ -265,39 +305,73 @@ def cost(arm: Arm, catalog: Catalog, given: argparse.Namespace) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def rows_of(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """One table for each kind of images and training."""
-    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+Kept = dict[str, dict[str, list[dict[str, Any]]]]
+
+
+def by_training(lines: list[dict[str, Any]]) -> Kept:
+    """For each kind of images and training the lines of each arm."""
+    found: Kept = {}
     for line in lines:
         title = f"{line['kind']} birds, {line['size']} px, {line['images']} images of each class, "
-        title += f"{line['epochs']} epochs"
+        title += f"{line['epochs']} epochs, "
+        title += "heads alone" if line["stage"] < 0 else f"stages behind {line['stage']}"
         found.setdefault(title, {name: [] for name in ARMS})[line["arm"]].append(line)
+    return dict(sorted(found.items()))
+
+
+def paired(
+    own: list[dict[str, Any]], base: list[dict[str, Any]]
+) -> tuple[list[float], list[float]]:
+    """Top-1 of both on the seeds that both have."""
+    others = {line["seed"]: line["top-1"] for line in base}
+    shared = [line for line in own if line["seed"] in others]
+    return [line["top-1"] for line in shared], [others[line["seed"]] for line in shared]
+
+
+def rows_of(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """One table for each kind of images and training."""
+    measures = ("training loss", "gates over images", "between attentions", "GFLOP")
     tables: dict[str, list[dict[str, Any]]] = {}
-    for title, arms in sorted(found.items()):
-        base = {line["seed"]: line["top-1"] for line in arms[BASE]}
+    for title, arms in by_training(lines).items():
         for name, own in arms.items():
             if not own:
                 continue
-            paired = [line for line in own if line["seed"] in base]
-            tables.setdefault(title, []).append(
-                {
-                    "arm": name,
-                    "top-1": mean(line["top-1"] for line in own),
-                    "deviation": spread([line["top-1"] for line in own]),
-                    "points over cam": points(
-                        [line["top-1"] for line in paired], [base[line["seed"]] for line in paired]
-                    )
-                    if name != BASE and paired
-                    else "",
-                    "by seed": ", ".join(f"{line['top-1']:.4f}" for line in own),
-                    **{
-                        key: mean(line[key] for line in own) if key in own[0] else ""
-                        for key in ("training loss", "gates over images", "between attentions",
-                                    "GFLOP")
-                    },
-                }
-            )  # fmt: skip
+            values, base = paired(own, arms[BASE])
+            row = {
+                "arm": name,
+                "top-1": mean(line["top-1"] for line in own),
+                "deviation": spread([line["top-1"] for line in own]),
+                "points over cam": points(values, base) if name != BASE and values else "",
+                "by seed": ", ".join(f"{line['top-1']:.4f}" for line in own),
+            }
+            row |= {
+                key: mean(line[key] for line in own) if key in own[0] else "" for key in measures
+            }
+            tables.setdefault(title, []).append(row)
     return tables
+
+
+def promises(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for docs/benchmarks.md: osme above cam, with the other arms as its peers."""
+    rows = []
+    for title, arms in by_training(lines).items():
+        values, base = paired(arms["osme"], arms[BASE])
+        if not values:
+            continue
+        peers = [
+            f"{name} {points(*paired(own, arms[BASE]))}"
+            for name, own in arms.items()
+            if own and name not in (BASE, "osme")
+        ]
+        rows.append(
+            {
+                "promise": f"{title}: osme above cam, points",
+                "measured": f"{points(values, base)}; cam {100 * mean(base):.1f} %",
+                "held": is_above(values, base),
+                "peer": "; ".join(peers),
+            }
+        )
+    return rows
 
 
 def main(words: list[str] | None = None) -> None:
@@ -307,37 +381,49 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--weights", required=True)
     parser.add_argument("--backbone", default="mobilenetv2_100")
     parser.add_argument("--pad-type", default="same", help="of the backbone; empty for none")
-    parser.add_argument("--stage", type=int, default=2, help="the last that stands still, from 0")
+    parser.add_argument(
+        "--stage", type=int, default=2, help="the last that stands still, from 0; -1: all"
+    )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--size", type=int, default=448)
     parser.add_argument("--images", type=int, default=30, help="of each class; all, if fewer")
-    parser.add_argument("--test", type=int, default=1000, help="test images of the small birds")
-    parser.add_argument("--views", type=int, default=4, help="of each training image")
+    parser.add_argument("--test", type=int, default=1452, help="test images, at most")
+    parser.add_argument("--views", type=int, default=4, help="of each training image; 0: as it is")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1, help="that write and read images")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
     parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
+    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {SMALL}")
+    if parser.parse_known_args(words)[0].small:
+        parser.set_defaults(**SMALL)
     given = parser.parse_args(words)
     given.model_kwargs = {"pad_type": given.pad_type} if given.pad_type else {}
     lines = read_lines(given.lines or [])
+    known: dict[object, Tensor] = {}
     with tempfile.TemporaryDirectory() as folder:
         for seed in given.seeds if not given.only_report else ():
             for kind in given.kinds:
-                measured(kind, seed, Path(folder), lines, given)
+                measured(kind, seed, Path(folder), lines, known, given)
     report(given.json, machine(), rows_of(lines))
+    fill(given.json, promises(lines))
 
 
 def measured(
-    kind: str, seed: int, folder: Path, lines: list[dict[str, Any]], given: argparse.Namespace
+    kind: str,
+    seed: int,
+    folder: Path,
+    lines: list[dict[str, Any]],
+    known: dict[object, Tensor],
+    given: argparse.Namespace,
 ) -> None:
     """Every arm on the images of a seed, but for those that have a line already."""
     asked = [
         {"kind": kind, "size": given.size, "images": given.images, "epochs": given.epochs,
-         "arm": name, "seed": seed}
+         "stage": given.stage, "views": given.views, "arm": name, "seed": seed}
         for name in given.arms
     ]  # fmt: skip
     asked = [one for one in asked if not any(line | one == line for line in lines)]
@@ -346,7 +432,7 @@ def measured(
     start = time.perf_counter()
     catalog = catalog_of(kind, given, folder, seed)
     first, options = prepared(ARMS[BASE], catalog, seed, given)
-    seen = seen_by(first.backbone, catalog, options, seed, given)
+    seen = seen_by(first.backbone, catalog, options, seed, known, given)
     print(f"{kind}, seed {seed}: ready in {time.perf_counter() - start:.0f} s", flush=True)
     for one in asked:
         start, arm = time.perf_counter(), ARMS[one["arm"]]

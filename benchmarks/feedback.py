@@ -9,6 +9,9 @@ network of the original experiment and with a small ResNet:
   something else in the place of the map
 - weighted pooling: one pass whose last features are averaged by the same map, no second look
 - plain, equal compute: one pass of a network as deep as two passes are
+- plain, longer training: the control of ones, in the training time that attention takes
+
+With ``--start N`` all arms of a seed begin with the network that N single digits have trained.
 
 All seeds of an arm are trained side by side as one batched network (torch.func); each has images,
 weights and an order of its own. "first pass" is the trained network without what it feeds back,
@@ -18,6 +21,7 @@ weights and an order of its own. "first pass" is the trained network without wha
 Arms come one after the other through all settings, and what is in --lines is not run again.
 
 python benchmarks/feedback.py MNIST_ROOT --lines feedback.jsonl --device cuda
+python benchmarks/feedback.py MNIST_ROOT --lines feedback.jsonl --small
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from typing import Any, NamedTuple
 import torch
 from _clutter import SETTINGS, Setting, draw
 from _harness import arguments, machine, report
-from _paired import append, points, read_lines, spread
+from _paired import append, fill, is_above, points, read_lines, spread
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 from torch.nn import functional as F
@@ -48,15 +52,20 @@ RESNET = {
     "backbone": "test_resnet", "stride": 8, "feedback_stage": 0,
     "model_kwargs": {"norm_layer": "groupnorm1"},
 }  # fmt: skip
-DEEPER = {**RESNET, "model_kwargs": {"norm_layer": "groupnorm1", "layers": [2, 2, 1, 1]}}
-NETWORKS: dict[str, dict[str, Any]] = {"two-block": {"backbone": "two-block"}, "resnet": RESNET}
-RATES = {"two-block": 1e-2, "resnet": 3e-3}  # peaks; the first learns too slowly at the second's
+DEEPER = {"norm_layer": "groupnorm1", "layers": [2, 2, 1, 1]}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "two-block": {"backbone": "two-block"},
+    "resnet": RESNET,
+}
+# Peaks; the first network learns too slowly at the rate of the second.
+RATES = {"two-block": 1e-2, "resnet": 3e-3}
 BASE = "control: ones"
 ARMS = (
     "attention",
     BASE,
     "attention, both passes learn",
     "plain, equal compute",
+    "plain, longer training",
     "half attention, both passes learn",
     "half attention",
     "weighted pooling",
@@ -64,8 +73,16 @@ ARMS = (
     "control: own map at random places",
     "control: random map",
 )
+ONE_PASS = (BASE, "plain, equal compute", "plain, longer training", "weighted pooling")
+LONGER = 1.4  # times the steps: what a step with the second pass costs over one without
+START = "empty canvas"  # the setting that --start trains on
 Rows = dict[str, list[float]]
 BOTH = "both passes learn"
+SMALL: dict[str, Any] = {  # what a CPU can do in a few minutes
+    "networks": ["resnet"],
+    "settings": ["8 pieces", "two digits, the framed counts", "two digits, the larger counts"],
+    "shrink": 2, "start": 6400, "train": 2400, "test": 1000, "epochs": 1, "batch_size": 16,
+}  # fmt: skip
 WARMUP = 0.05  # of the steps
 TESTED = 500  # images at a time
 
@@ -94,10 +111,11 @@ class Arm(FeedbackNet):
 
     def __init__(self, network: str, arm: str, noise: float) -> None:
         own = NETWORKS[network]
-        if arm == "plain, equal compute" and own is RESNET:
-            own = DEEPER
+        deeper = arm == "plain, equal compute"
+        if deeper and network != "two-block":
+            own = {**own, "model_kwargs": DEEPER}
         super().__init__(10, self.Options(**own, noise=noise, std=(1, 1, 1)))
-        if arm == "plain, equal compute" and own is not DEEPER:
+        if deeper and network == "two-block":
             width = self.backbone.width
             self.backbone.block2 = nn.Sequential(
                 nn.Conv2d(width, width, 3, padding=1), nn.ReLU(), *self.backbone.block2
@@ -109,8 +127,6 @@ class Arm(FeedbackNet):
     def fed_back(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
         """As the arm has it."""
         self.first = self.head(features.mean(dim=(2, 3)))
-        if self.arm in (BASE, "plain, equal compute"):
-            return features.new_ones(len(features), 1, *size)
         own = super().fed_back(features, read, size)
         own = (1 + own) / 2 if self.half else own
         if self.arm == "control: another image's map":
@@ -122,15 +138,17 @@ class Arm(FeedbackNet):
 
     def passes(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (B, 10) of the answer and of the first pass, and what was fed back."""
-        if self.arm != "weighted pooling":
+        if self.arm not in ONE_PASS:
             output = self(images)
             # Not kept: the way back that hangs on it would outlive its step.
             return output.logits, self.__dict__.pop("first"), output.part_maps
         if self.training and self.noise:
             images = images + self.noise / 255 * torch.randn_like(images)
         features, _ = self.stages.look(self.stages.early(images), images.shape[-2:])
-        first = self.head(features.mean(dim=(2, 3)))
+        first = self.head(self.dropout(features.mean(dim=(2, 3))))
         grid = Grid(*features.shape[2:])
+        if self.arm != "weighted pooling":  # what a second pass with ones would repeat
+            return first, first, features.new_ones(len(features), 1, *grid)
         weight = feedback_attention(self.head.maps(features), first, grid)
         return self.head((features * weight).mean(dim=(2, 3))), first, weight
 
@@ -181,11 +199,13 @@ def load(root: Path, setting: Setting, given: argparse.Namespace) -> Data:
             draw(whole.data.numpy(), whole.targets.numpy(), setting, count, 2 * seed + train)
             for seed in given.seeds
         ]
-        parts += [
-            torch.stack([torch.from_numpy(value) for value in values]).to(given.device)
-            for values in list(zip(*own, strict=True))[: 2 if train else 3]
-        ]
-    return Data(*parts)
+        images, digits, boxes = (
+            torch.stack([torch.from_numpy(value) for value in values])
+            for values in zip(*own, strict=True)
+        )
+        smaller = F.avg_pool2d(images.float(), given.shrink).round().to(torch.uint8)
+        parts += [smaller, digits] if train else [smaller, digits, boxes]
+    return Data(*(part.to(given.device) for part in parts))
 
 
 def steps_of(
@@ -221,12 +241,14 @@ def train(batched: Batched, data: Data, first_weight: float, given: argparse.Nam
     drawn = torch.Generator().manual_seed(given.seeds[0])
     epoch_steps = count // given.batch_size
     run = captured(step) if given.device == "cuda" and not given.eager else step
-    for number in range(epoch_steps * given.epochs):
+    longer = LONGER if batched.look.arm.arm == "plain, longer training" else 1
+    steps = round(epoch_steps * given.epochs * longer)
+    for number in range(steps):
         place = number % epoch_steps
         if not place:
             orders = torch.stack([torch.randperm(count, generator=drawn) for _ in given.seeds])
             orders = orders.to(given.device)
-        rate.fill_(RATES[batched.network] * rate_at(number / (epoch_steps * given.epochs)))
+        rate.fill_(RATES[batched.network] * rate_at(number / steps))
         chosen.copy_(orders[:, place * given.batch_size : (place + 1) * given.batch_size])
         run()
 
@@ -289,12 +311,35 @@ def on_boxes(maps: Tensor, boxes: Tensor) -> Tensor:
     return (maps * mask).sum(dim=(2, 3)) / mask.sum(dim=(2, 3)).clamp(min=1)
 
 
+def started(
+    batched: Batched, known: dict[tuple[str, int], dict[str, Tensor]], given: argparse.Namespace
+) -> None:
+    """Give it the weights of plain networks of its kind that single digits have trained."""
+    arm = "plain, equal compute" if batched.look.arm.arm == "plain, equal compute" else BASE
+    key = batched.network, len(batched.weights)
+    if key not in known:
+        own = argparse.Namespace(**{**vars(given), "train": given.start, "epochs": 1})
+        first = Batched(batched.network, arm, 0.0, own)
+        train(first, load(given.root, SETTINGS[START], own), 0.0, own)
+        known[key] = {name: weight.detach() for name, weight in first.weights.items()}
+    for name, weight in batched.weights.items():
+        weight.data.copy_(known[key][name])
+
+
 def measure(
-    network: str, name: str, arm: str, data: Data, given: argparse.Namespace
+    network: str,
+    name: str,
+    arm: str,
+    data: Data,
+    known: dict[tuple[str, int], dict[str, Tensor]],
+    given: argparse.Namespace,
 ) -> dict[str, Any]:
     """Train and test one arm on all seeds."""
-    setting, start = SETTINGS[name], time.perf_counter()
+    setting = SETTINGS[name]
     batched = Batched(network, arm, setting.noise, given)
+    if given.start:
+        started(batched, known, given)
+    start = time.perf_counter()
     train(batched, data, float(arm.endswith(BOTH)), given)
     scores = tested(batched, data, setting, arm)
     if "attention" in arm:
@@ -314,6 +359,8 @@ def tables(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     for line in sorted(lines, key=order):
         bases = [o for o in lines if o["arm"] == BASE and same_training(o, line)]
         title = f"{line['network']}, {line['train']} training images, {line['epochs']} epochs"
+        title += f" after {line['start']} single digits" if line["start"] else ""
+        title += f", {line['shrink']} pixels as one" if line["shrink"] > 1 else ""
         found.setdefault(title, []).append(
             {
                 "setting": line["setting"],
@@ -333,6 +380,33 @@ def tables(lines: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
+def promises(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows for docs/benchmarks.md: attention above ones, with the other arms as its peers."""
+    rows = []
+    for line in sorted(lines, key=order):
+        others = [other for other in lines if same_training(other, line) and other is not line]
+        ones = [other for other in others if other["arm"] == BASE]
+        if line["arm"] != "attention" or not ones:
+            continue
+        base = ones[0]["top-1"]
+        peers = [
+            f"{other['arm']} {points(other['top-1'], base)}"
+            for other in sorted(others, key=order)
+            if other is not ones[0]
+        ]
+        what = f"{line['network']}, {line['setting']}: attention above the control of ones, points"
+        measured = f"{points(line['top-1'], base)}; {100 * mean(base):.1f} % with ones"
+        rows.append(
+            {
+                "promise": what,
+                "measured": measured,
+                "held": is_above(line["top-1"], base),
+                "peer": "; ".join(peers),
+            }
+        )
+    return rows
+
+
 def order(line: dict[str, Any]) -> tuple[int, ...]:
     return (
         list(NETWORKS).index(line["network"]), line["train"] * line["epochs"],
@@ -341,7 +415,7 @@ def order(line: dict[str, Any]) -> tuple[int, ...]:
 
 
 def same_training(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    keys = ("network", "setting", "seeds", "train", "epochs")
+    keys = ("network", "setting", "seeds", "train", "epochs", "shrink", "start")
     return all(one[key] == other[key] for key in keys)
 
 
@@ -351,6 +425,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--train", type=int, default=10000)
     parser.add_argument("--test", type=int, default=5000)
     parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--start", type=int, default=0, help="single digits to begin with")
+    parser.add_argument("--shrink", type=int, default=1, help="pixels that become one, each way")
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
@@ -360,27 +436,33 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--eager", action="store_true", help="no CUDA graph")
     parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
     parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
+    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {SMALL}")
+    if parser.parse_known_args(words)[0].small:
+        parser.set_defaults(**SMALL)
     given = parser.parse_args(words)
     lines = read_lines(given.lines or [])
     asked = [
         {"network": network, "setting": setting, "arm": arm, "seeds": given.seeds,
-         "train": given.train, "epochs": given.epochs}
+         "train": given.train, "epochs": given.epochs, "shrink": given.shrink,
+         "start": given.start}
         for arm, setting, network in product(given.arms, given.settings, given.networks)
     ]  # fmt: skip
     kept: dict[str, Data] = {}
+    known: dict[tuple[str, int], dict[str, Tensor]] = {}
     for one in asked if not given.only_report else ():
         if any(line | one == line for line in lines):
             continue
         setting = one["setting"]
         if setting not in kept:
             kept[setting] = load(given.root, SETTINGS[setting], given)
-        line = one | measure(one["network"], setting, one["arm"], kept[setting], given)
+        line = one | measure(one["network"], setting, one["arm"], kept[setting], known, given)
         print({name: line[name] for name in ("network", "setting", "arm", "top-1", "seconds")},
               flush=True)  # fmt: skip
         lines.append(line)
         if given.lines:
             append(given.lines[0], line)
     report(given.json, machine(), tables(lines))
+    fill(given.json, promises(lines))
 
 
 if __name__ == "__main__":

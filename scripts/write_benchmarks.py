@@ -62,16 +62,31 @@ def _row(file: str, about: dict[str, str], row: dict[str, Any]) -> dict[str, Any
 
 
 def _section(title: str, pages: list[str], rows: list[dict[str, Any]]) -> str:
+    """What all rows share stands above the table; of columns, only those that say something."""
     more = ", ".join(f"[{name.removesuffix('.md')}](methods/{name})" for name in pages)
-    lines = [f"## {title}", f"More: {more}.\n" if more else ""]
-    lines += [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
-    lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    shown = [_shown(row) for row in rows]
+    said = {column: {row[column] for row in shown} for column in COLUMNS}
+    shared = [column for column in SHARED if len(said[column]) == 1]
+    above = [f"{column} {shown[0][column]}" for column in shared if shown[0][column]]
+    columns = [column for column in COLUMNS if column not in shared and said[column] != {""}]
+    about = "; ".join(above)
+    sentences = [
+        f"More: {more}." if more else "",
+        f"{about[:1].upper()}{about[1:]}." if about else "",
+    ]
+    lines = [f"## {title}", " ".join(filter(None, sentences)), ""]
+    lines += [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    escaped = [[row[column].replace("|", "\\|") for column in columns] for row in shown]
+    lines += [f"| {' | '.join(cells)} |" for cells in escaped]
     return "\n".join(lines)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    shown = {**row, "held": HELD[row["held"]], "command": f"`{row['command']}`"}
-    return [str(shown[column]).replace("|", "\\|") for column in COLUMNS]
+def _shown(row: dict[str, Any]) -> dict[str, str]:
+    command = f"`{row['command']}`" if row["command"] else ""
+    return {name: str(value) for name, value in row.items()} | {
+        "held": HELD[row["held"]],
+        "command": command,
+    }
 
 
 def main() -> None:

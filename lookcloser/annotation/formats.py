@@ -24,6 +24,7 @@ from lookcloser.annotation.records import Record, Thing
 from lookcloser.annotation.xml_text import xml_text
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.atomic import write_text
+from lookcloser.core.storage.cells import safe_cell
 
 Writer = Callable[[Path, Sequence[Record], Sequence[str]], list[Path]]
 
@@ -129,7 +130,8 @@ def write_csv(folder: Path, records: Sequence[Record], names: Sequence[str]) -> 
     for record in records:
         for thing in record.things:
             score = f"{thing.score:.6f}"
-            table.writerow([record.name, thing.label, score, record.split or "", *thing.box])
+            texts = map(safe_cell, (record.name, thing.label))
+            table.writerow([*texts, score, record.split or "", *thing.box])
     path = folder / "boxes.csv"
     # A file name that is not valid UTF-8 must not cost the table.
     write_text(path, text.getvalue().encode(errors="replace").decode())

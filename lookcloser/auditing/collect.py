@@ -100,6 +100,7 @@ def collect(
         skipped,
         batch_size=batch_size,
         workers=workers,
+        progress=progress,
     ):
         maps.append(found)
         rows += batch.rows
@@ -107,9 +108,7 @@ def collect(
         sizes += batch.sizes
         images = batch.images.cpu()
         same.add(images, batch.targets)
-        progress(batch.rows[-1] + 1)
         sums.index_add_(0, batch.targets, F.adaptive_avg_pool2d(images, (height, width)))
-    progress(len(samples))  # the last may have been unreadable
     every = torch.cat(classes)
     counts = torch.bincount(every, minlength=len(header.names)).clamp(min=1)
     return Collected(

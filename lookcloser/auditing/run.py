@@ -172,11 +172,16 @@ def _retested(
         )
 
     for batch, answers in run_split(
-        engine, samples, ClassTargets(names), ask, [], batch_size=batch_size, workers=workers
+        engine,
+        samples,
+        ClassTargets(names),
+        ask,
+        [],
+        batch_size=batch_size,
+        workers=workers,
+        progress=progress,
     ):
         scores[[place[row] for row in batch.rows]] = answers.double().cpu().numpy()
-        progress(batch.rows[-1] + 1)
-    progress(len(samples))  # the last may have been unreadable
     return scores
 
 

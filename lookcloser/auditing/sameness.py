@@ -64,7 +64,8 @@ class Sameness:
         within = (squared - self._squares) / (n * (n - 1)).clamp(min=1)
         others = self._per_cell(self._sums * (everything - self._sums))
         between = others / (n * (n.sum() - n)).clamp(min=1)
-        found: Floats = (within - between).double().numpy()
+        # Images that are the opposite of the others would be more than the same.
+        found: Floats = (within - between).clamp(max=1.0).double().numpy()
         return found
 
     def chance(self) -> Floats:

@@ -16,6 +16,7 @@ from typing import Any
 
 from lookcloser.core.extras import needed
 from lookcloser.core.results.showing import ROW_NAMES
+from lookcloser.core.storage.cells import safe_rows
 from lookcloser.core.types import Prediction
 from lookcloser.core.wording import encodable
 
@@ -88,7 +89,9 @@ class Csv(Form):
             writer.writeheader()
             for line in lines:
                 values = json.loads(line)
-                writer.writerows({"index": values["index"], **row} for row in values["rows"])
+                writer.writerows(
+                    {"index": values["index"], **row} for row in safe_rows(values["rows"])
+                )
 
     def counts(self, path: Path) -> tuple[int, int]:
         """See `Form`."""

@@ -20,6 +20,7 @@ from typing import Any
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.extras import needed
+from lookcloser.core.storage.cells import cell_text
 from lookcloser.core.storage.files import (
     find_images,
     is_there,
@@ -211,7 +212,7 @@ def _cells(path: Path) -> Iterator[str]:
         rows = csv.reader(file, delimiter=separator)
         try:
             for row in rows:
-                yield row[place].strip() if place < len(row) else ""
+                yield cell_text(row[place].strip()) if place < len(row) else ""
         except csv.Error as error:
             raise LookcloserError(f"{path} line {rows.line_num + 1}: not a row: {error}") from error
 

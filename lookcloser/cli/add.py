@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Columns
+from lookcloser.cli.terminal.options import Columns, to_disk
 from lookcloser.cli.terminal.runs import SKIPPED, Run
 from lookcloser.core.wording import count
 
@@ -18,7 +18,10 @@ def add(
     folder: Annotated[str, typer.Argument(help="Class folders, or a data set of any layout.")],
     columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the model to this file and leave the run as it is.")
+        Path | None,
+        typer.Option(
+            help="Write the model to this file and leave the run as it is.", callback=to_disk
+        ),
     ] = None,
 ) -> None:
     """Add images to a closed-form model: new classes, or more of known ones.

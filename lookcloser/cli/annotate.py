@@ -18,6 +18,7 @@ from lookcloser.cli.terminal.options import (
     Engine,
     Processes,
     RayAddress,
+    to_disk,
 )
 from lookcloser.cli.terminal.runs import FAILED, SKIPPED, AnyRun, BatchSize
 from lookcloser.core.wording import count
@@ -29,7 +30,9 @@ def annotate(
     form: Annotated[
         str, typer.Option("--format", help="coco, voc, yolo, csv, labelstudio or cvat.")
     ] = "coco",
-    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("annotations"),
+    out: Annotated[Path, typer.Option(help="The folder to write to.", callback=to_disk)] = Path(
+        "annotations"
+    ),
     masks: Annotated[
         str | None,
         typer.Option(help="Also write masks: polygons (not for voc and csv) or rle (coco)."),

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import LAST_SEED, Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import (
+    LAST_SEED,
+    Columns,
+    Device,
+    DryRun,
+    LoadingWorkers,
+    to_disk,
+)
 from lookcloser.cli.terminal.runs import (
     SKIPPED,
     BatchSize,
@@ -30,7 +37,8 @@ def audit(
     split: ScoredSplit = None,
     columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="The page; default: audit.html in the run.")
+        Path | None,
+        typer.Option(help="The page; default: audit.html in the run.", callback=to_disk),
     ] = None,
     per_class: Annotated[
         int, typer.Option(min=8, help="At most this many images of each class.")
@@ -55,7 +63,7 @@ def audit(
     from lookcloser.training.files import AUDIT_FILE
 
     if out is not None:
-        check_place(out, "--out")
+        check_place(out)
     recognizer = load_run(run, device=device)
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)

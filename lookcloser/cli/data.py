@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import to_disk
 from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.cli.terminal.runs import SKIPPED
 from lookcloser.core.choices import TRAITS
@@ -59,6 +60,8 @@ def check(
             typer.echo(printable(f"broken: {name}: {reason}"))
         for name, reason in report.skipped:
             typer.echo(printable(f"missing: {name}: {reason}"))
+        for name, reason in report.masks.unusable if report.masks else ():
+            typer.echo(printable(f"mask: {name}: {reason}"))
         if not report.problems:
             typer.echo("No problems found.")
     if any(problem.severity == "error" for problem in report.problems):
@@ -73,7 +76,7 @@ def check(
 @app.command("shard", cls=PanelCommand)
 def shard(
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
-    out: Annotated[Path, typer.Option(help="The folder to write to.")],
+    out: Annotated[Path, typer.Option(help="The folder to write to.", callback=to_disk)],
     per_shard: Annotated[int, typer.Option(min=1, help="Images of an archive.")] = 1000,
     columns: Annotated[
         str | None,
@@ -114,6 +117,8 @@ def _print_counts(report: DataReport) -> None:
         columns.append("without tags")
         rows = [[*row, str(report.tags.untagged[row[0]])] for row in rows]
     printing.print_table("Images", columns, rows)
+    if report.masks is not None:
+        typer.echo(f"Masks: of {count(report.masks.count, 'image')}")
     if traits.labels == "one":
         _print_classes(report)
     if report.tags is not None:

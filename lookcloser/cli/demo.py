@@ -10,7 +10,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.interrupts import INTERRUPTED
-from lookcloser.cli.terminal.options import LAST_SEED
+from lookcloser.cli.terminal.options import LAST_SEED, to_disk
 
 # A small network cut at stride 4, so that maps are fine enough for tight boxes; docs/methods/cam.md
 # has what it reaches and what else was tried.
@@ -32,7 +32,9 @@ RECIPE: dict[str, Any] = {
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the data and the run.")] = Path("runs/demo"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the data and the run.", callback=to_disk)
+    ] = Path("runs/demo"),
     seed: Annotated[
         int, typer.Option(min=0, max=LAST_SEED, help="Seed of the scenes and of the training.")
     ] = 0,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import Device
+from lookcloser.cli.terminal.options import Device, to_disk
 from lookcloser.cli.terminal.pairs import read_pairs
 from lookcloser.cli.terminal.runs import existing, view_names
 
@@ -45,10 +45,16 @@ def explain(
     ] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", "--out", help="The image to write; default: explanation.png."),
+        typer.Option(
+            "--save",
+            "--out",
+            help="The image to write; default: explanation.png.",
+            callback=to_disk,
+        ),
     ] = None,
     each_view: Annotated[
-        Path | None, typer.Option(help="Also save an image of each view in this folder.")
+        Path | None,
+        typer.Option(help="Also save an image of each view in this folder.", callback=to_disk),
     ] = None,
     model: Annotated[str | None, typer.Option(help="Instead of a run, e.g. timm:resnet50.")] = None,
     shown_image: Annotated[
@@ -77,7 +83,7 @@ def explain(
 
     run, shown = _asked(run, image, model, shown_image)
     # Before the work, not after it.
-    save = free_place("explanation.png") if save is None else check_place(save, "--save")
+    save = free_place("explanation.png") if save is None else check_place(save)
     image_format(save)
     views = None if view is None else view_names(view, "--view")
     if each_label and target is not None:

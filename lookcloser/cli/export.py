@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.options import to_disk
 from lookcloser.cli.terminal.runs import Run, known_data
 from lookcloser.recognizer.targets import TARGETS
 
@@ -16,7 +17,10 @@ def export(
     run: Run,
     out: Annotated[
         Path | None,
-        typer.Option(help="The file or web folder; default: model.onnx or web/ in the run."),
+        typer.Option(
+            help="The file or web folder; default: model.onnx or web/ in the run.",
+            callback=to_disk,
+        ),
     ] = None,
     int8: Annotated[
         bool,

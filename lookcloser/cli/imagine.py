@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import LAST_SEED, Device
+from lookcloser.cli.terminal.options import LAST_SEED, Device, to_disk
 from lookcloser.core.wording import count
 
 
@@ -25,7 +25,9 @@ def imagine(
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option("--save", "--out", help="The image to write; default: imagined.png."),
+        typer.Option(
+            "--save", "--out", help="The image to write; default: imagined.png.", callback=to_disk
+        ),
     ] = None,
     steps: Annotated[
         int | None,
@@ -49,7 +51,7 @@ def imagine(
     from lookcloser.inference.imagining import fool, imagine_class
     from lookcloser.recognizer import load_run
 
-    save = free_place("imagined.png") if save is None else check_place(save, "--save")
+    save = free_place("imagined.png") if save is None else check_place(save)
     image_format(save)
     recognizer = load_run(run, weights=weights, device=device)
     if image is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.batch import answer_all, refuse
 from lookcloser.cli.terminal.options import (
+    STDOUT,
     BoxRuleOption,
     DecodingWorkers,
     Device,
@@ -19,6 +20,7 @@ from lookcloser.cli.terminal.options import (
     Engine,
     Processes,
     RayAddress,
+    to_disk,
 )
 from lookcloser.cli.terminal.runs import (
     FAILED,
@@ -41,10 +43,10 @@ MANY = "Many images (--out)"
 
 
 def _free_table(path: Path | None) -> Path | None:
-    """A file that is nobody's: before the work, not after it."""
+    """A file that is nobody's, before the work, not after it; or standard output."""
     from lookcloser.core.outputs import check_place
 
-    return None if path is None else check_place(path, "--csv")
+    return path if path in (None, STDOUT) else check_place(path)
 
 
 def predict(
@@ -55,12 +57,14 @@ def predict(
     ],
     top: Annotated[int, typer.Option(min=1, help="Labels per image.")] = 5,
     save: Annotated[
-        Path | None, typer.Option(help="Save images of the evidence in this folder.")
+        Path | None,
+        typer.Option(help="Save images of the evidence in this folder.", callback=to_disk),
     ] = None,
     csv: Annotated[
         Path | None,
         typer.Option(
-            help="Write a table to this file: a row for each label of each image.",
+            help="Write a table to this file, or to standard output (-): a row for each label of "
+            "each image.",
             callback=_free_table,
         ),
     ] = None,
@@ -69,6 +73,7 @@ def predict(
         Path | None,
         typer.Option(
             help="Answer any number of images into this folder; given again, it goes on.",
+            callback=to_disk,
             rich_help_panel=MANY,
         ),
     ] = None,
@@ -138,8 +143,11 @@ def predict(
         job = Job(run, out, form or "jsonl", answering, device)
         answer_all(job, images, dry_run=dry_run, **many)
         return
-    asked = {flag(name): value for name, value in many.items()}
-    refuse("predict without --out", {"--format": form, "--maps": maps, **asked})
+    refuse(
+        "predict without --out",
+        {"--format": form, "--maps": maps, **{flag(name): one for name, one in many.items()}},
+    )
+    refuse("--csv -", {"--json": json and csv == STDOUT})
     from lookcloser.core.images import find_images
     from lookcloser.core.storage.atomic import make_folder
     from lookcloser.recognizer import load
@@ -150,7 +158,7 @@ def predict(
     places = _image_names(sources, save)
     if dry_run:
         recognizer.check(**promised)
-        outputs = [] if csv is None else [csv]
+        outputs = [] if csv in (None, STDOUT) else [csv]
         printing.say_plan(f"answer {count(len(sources), 'image')}", [*places, *outputs])
         return
     if save is not None:
@@ -186,7 +194,7 @@ def predict(
 
 def _say_written(total: int, failed: int, csv: Path | None, save: Path | None) -> None:
     """How many images are in what was written, and how many are not."""
-    if csv is not None:
+    if csv not in (None, STDOUT):
         printing.say(f"{count(total, 'image')} in {csv}")
     if save is not None:
         printing.say(f"{count(total - failed, 'image')} in {save}")
@@ -218,21 +226,28 @@ def _show(prediction: Prediction, place: Path | None, *, text: bool) -> None:
 @contextmanager
 def _table_file(path: Path | None) -> Iterator[Callable[[Prediction], None]]:
     """What writes the rows of each answer to a CSV file, which is there once all are."""
+    import sys
     from csv import DictWriter
 
     from lookcloser.core.results.showing import ROW_NAMES
     from lookcloser.core.storage.atomic import replacing
+    from lookcloser.core.storage.cells import safe_rows
+
+    def written_to(file: TextIO) -> Callable[[Prediction], None]:
+        writer = DictWriter(file, ROW_NAMES, lineterminator="\n" if path == STDOUT else "\r\n")
+        writer.writeheader()
+        return lambda prediction: writer.writerows(safe_rows(prediction.to_rows()))
 
     if path is None:
         yield lambda _prediction: None
-        return
-    with (
-        replacing(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = DictWriter(file, ROW_NAMES)
-        writer.writeheader()
-        yield lambda prediction: writer.writerows(prediction.to_rows())
+    elif path == STDOUT:
+        yield written_to(sys.stdout)
+    else:
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ):
+            yield written_to(file)
 
 
 def _image_names(sources: list[Path], folder: Path | None) -> list[Path]:

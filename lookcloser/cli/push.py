@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import DryRun
+from lookcloser.cli.terminal.options import DryRun, to_disk
 from lookcloser.cli.terminal.runs import Run
 
 
@@ -35,7 +35,8 @@ def push(
     no_image: Annotated[bool, typer.Option("--no-image", help="Show none.")] = False,
     dry_run: DryRun = False,
     out: Annotated[
-        Path | None, typer.Option(help="Of --dry-run: write the files into this folder.")
+        Path | None,
+        typer.Option(help="Of --dry-run: write the files into this folder.", callback=to_disk),
     ] = None,
 ) -> None:
     """Send a model to the Hugging Face hub, with a model card written from the run.

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookcloser.cli.terminal import printing
-from lookcloser.cli.terminal.options import BoxRuleOption, Columns, Device, DryRun, LoadingWorkers
+from lookcloser.cli.terminal.options import (
+    BoxRuleOption,
+    Columns,
+    Device,
+    DryRun,
+    LoadingWorkers,
+    to_disk,
+)
 from lookcloser.cli.terminal.runs import (
     SKIPPED,
     THRESHOLD_FROM,
@@ -32,7 +39,8 @@ def report(
     split: ScoredSplit = None,
     columns: Columns = None,
     out: Annotated[
-        Path | None, typer.Option(help="The file; default: report.html in the run.")
+        Path | None,
+        typer.Option(help="The file; default: report.html in the run.", callback=to_disk),
     ] = None,
     threshold_from: Annotated[str, typer.Option(help=THRESHOLD_FROM)] = "val",
     box_rule: BoxRuleOption = None,
@@ -60,7 +68,7 @@ def report(
 
     read_source(threshold_from)
     if out is not None:
-        check_place(out, "--out")
+        check_place(out)
     recognizer = load_run(run, device=device, box_rule=box_rule)
     catalog = recognizer.catalog(data, columns=columns)
     split = scored_split(catalog, split)

@@ -12,6 +12,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.interrupts import INTERRUPTED
+from lookcloser.cli.terminal.options import to_disk
 from lookcloser.cli.terminal.pairs import read_pairs
 from lookcloser.cli.terminal.runs import SKIPPED, known_data
 from lookcloser.core.errors import LookcloserError, UsageError
@@ -53,7 +54,8 @@ def _train(
     context: typer.Context,
     data: Annotated[str | None, typer.Argument(help="A data set of any layout.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run folder; default: runs/DATA-METHOD.")
+        Path | None,
+        typer.Option(help="The run folder; default: runs/DATA-METHOD.", callback=to_disk),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this run; with --epochs N, for more epochs.")

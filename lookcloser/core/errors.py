@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import takewhile
 from pathlib import Path
+from typing import ClassVar
 
 from lookcloser.core.wording import printable
 
@@ -29,7 +30,12 @@ class LookcloserError(ValueError):
             "Allowed: ". One that is a sentence of its own ends with a full stop, and stays so.
         fix: The next step to take.
         option: What "{}" in these texts stands for: an option, as Python spells it.
+
+    Attributes:
+        kind: What sort of error it is, for programs: texts are for people, and change.
     """
+
+    kind: ClassVar[str] = "invalid"
 
     def __init__(
         self,
@@ -54,6 +60,11 @@ class LookcloserError(ValueError):
         what, allowed, fix = self.texts
         return str(type(self)(what, allowed=allowed, fix=fix, option=flag(self.option)))
 
+    def renamed(self, old: object, new: object) -> LookcloserError:
+        """The same error, of ``new`` where it speaks of ``old``: a file for its temporary place."""
+        texts = [text and text.replace(str(old), str(new)) for text in self.texts]
+        return type(self)(texts[0] or "", allowed=texts[1], fix=texts[2], option=self.option)
+
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the sentence, below the lines of the caller's own code.
 
@@ -76,6 +87,14 @@ def flag(option: str) -> str:
 
 class NotFiniteError(LookcloserError):
     """A network answered with NaN or infinity: its training diverged, or a number overflowed."""
+
+    kind = "not finite"
+
+
+class TooLargeError(LookcloserError):
+    """An image with more pixels or bytes than are taken."""
+
+    kind = "too large"
 
 
 class UsageError(LookcloserError):

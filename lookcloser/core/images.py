@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from lookcloser.core.archives import Packed
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, TooLargeError
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.storage.files import (
     HEIC_SUFFIXES,
@@ -31,6 +31,7 @@ from lookcloser.core.storage.files import (
     missing_path,
     own_path,
     refuse_url,
+    unreadable,
     walk_images,
 )
 
@@ -167,7 +168,7 @@ def _content(file: IO[bytes]) -> tuple[io.BytesIO, str]:
     if not isinstance(content, bytes):
         raise LookcloserError(f"{name}: opened as text", fix="Open it with mode 'rb'")
     if len(content) > _MAX_BYTES:
-        raise LookcloserError(f"{name}: too large", allowed=f"At most {_MAX_BYTES:,} bytes")
+        raise TooLargeError(f"{name}: too large", allowed=f"At most {_MAX_BYTES:,} bytes")
     if not content:
         raise LookcloserError(f"{name}: the file is empty")
     return io.BytesIO(content), name
@@ -198,9 +199,13 @@ def _explained(name: str) -> Iterator[None]:
             f"{name}: not an image that can be read", allowed=f"the formats {', '.join(_formats())}"
         ) from error
     except Image.DecompressionBombError as error:
-        raise LookcloserError(
+        raise TooLargeError(
             f"{name}: the image is too large: {error}", fix="Make it smaller first"
         ) from error
+    except OSError as error:
+        if error.errno is None:  # Pillow's own, of what is in the file
+            raise LookcloserError(f"{name}: cannot be decoded: {error}") from error
+        raise unreadable(name, error) from error
     except Exception as error:
         # On broken data the format plugins raise whatever their parsing runs into.
         raise LookcloserError(f"{name}: cannot be decoded: {error}") from error
@@ -223,7 +228,7 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
     if width == 0 or height == 0:
         raise LookcloserError(f"{name}: size {width}×{height}, there are no pixels")
     if width * height > max_pixels:
-        raise LookcloserError(
+        raise TooLargeError(
             f"{name}: size {width}×{height} is too large",
             allowed=f"at most {max_pixels:,} pixels, this has {width * height:,}",
             fix="Make it smaller first",

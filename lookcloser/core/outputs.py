@@ -6,6 +6,7 @@ in their place is somebody's own, and stays.
 
 from __future__ import annotations
 
+import errno
 import os
 import unicodedata
 from collections.abc import Collection
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.atomic import refused
 from lookcloser.core.storage.files import own_path
 
 MARK = "Made by lookcloser"
@@ -58,23 +60,23 @@ def is_ours(path: str | Path) -> bool:
     return any(MARK.encode(form) in found for form in ("ascii", "utf-16-be"))
 
 
-def check_place(path: str | Path, option: str) -> Path:
+def check_place(path: str | Path) -> Path:
     """``path`` if a result may be written there; call it before the work, not after it.
 
-    Args:
-        path: Where somebody wants it.
-        option: Who chose it, e.g. ``"--save"``.
-
     Raises:
-        LookcloserError: If something is there that this package did not make.
+        LookcloserError: If something is there that this package did not make, or nothing may be
+            written in its folder.
     """
     path = own_path(path)
     if os.path.lexists(path) and not is_ours(path):
         kind = "folder" if path.is_dir() else "file"
         raise LookcloserError(
             f"{path}: there is a {kind} that lookcloser did not make",
-            fix=f"Choose another {option}",
+            fix="Choose another name, or move it away",
         )
+    folder = next(place for place in (*path.parents, Path()) if os.path.lexists(place))
+    if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+        raise refused(path, PermissionError(errno.EACCES, os.strerror(errno.EACCES)), kept="")
     return path
 
 

@@ -150,6 +150,7 @@ class Prediction:
         size: Width and height of the original image in pixels.
         path: The file, or None for an image given as an array.
         error: Why there is no answer (an unreadable file), or None. Then ``labels`` is empty.
+        error_kind: Of the error, for programs: ``LookcloserError.kind``.
         candidates: The labels that may be true, best first, where a coverage was asked for: of
             images like those of training, that share has its true label among them. It may be
             empty. None where nobody asked.
@@ -172,6 +173,7 @@ class Prediction:
     coverage: float | None = None
     refusal: str | None = None
     group: Label | None = None
+    error_kind: str | None = None
 
     def __repr__(self) -> str:
         return prediction_repr(self)

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_url
+from lookcloser.core.storage.files import (
+    is_there,
+    missing_path,
+    own_path,
+    refuse_url,
+    unreadable,
+)
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import first_reader, unknown_layout
 from lookcloser.data.names import tidy
@@ -79,7 +85,7 @@ def read_as_given(
     try:
         catalog = tidy(_catalog(root, skip_missing, columns or {}))
     except OSError as error:
-        raise LookcloserError(f"{error.filename}: cannot be read: {error.strerror}") from error
+        raise unreadable(error.filename, error) from error
     if not catalog.samples:
         raise LookcloserError(f"{path}: {catalog.layout} without any image")
     return catalog

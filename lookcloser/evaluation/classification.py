@@ -35,7 +35,11 @@ from lookcloser.evaluation.shifts import ShiftTally
 from lookcloser.evaluation.threshold_source import supervise
 from lookcloser.inference.engine import as_arrays
 from lookcloser.inference.split_loop import Skipped, SplitBatch
-from lookcloser.metrics.classification import calibration_error, confidence_bins
+from lookcloser.metrics.classification import (
+    calibration_error,
+    confidence_bins,
+    least_calibration_error,
+)
 from lookcloser.models import Model
 from lookcloser.runtime import ArrayOutput, label_scores, predictions
 from lookcloser.uncertainty import candidate_sets, refusals
@@ -193,7 +197,11 @@ def evaluate_split(
         )
     scores, calibration = _class_scores(columns, len(names))
     scores += _doubt_scores(columns) + group_scores(columns)
-    settings = {"images": f"{kept.count} of split {split}"}
+    least = least_calibration_error(calibration)
+    settings = {
+        "images": f"{kept.count} of split {split}",
+        "ece": f"{least:.4f} of so many images if every confidence were right",
+    }
     level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
     if boxes.count:
         box_scores, level, words = score_boxes(boxes, thresholds)

@@ -60,10 +60,14 @@ class Loop:
             )
         else:
             answered = self._spread(self.spread, samples, targets, ask, skipped)
+        done = 0
         for batch, answer in answered:
             yield batch, answer
+            done = batch.rows[-1] + 1
             if self.progress is not None:
-                self.progress(batch.rows[-1] + 1, len(samples))
+                self.progress(done, len(samples))
+        if self.progress is not None and done < len(samples):  # the last were unreadable
+            self.progress(len(samples), len(samples))
 
     def _spread(
         self,

@@ -112,7 +112,7 @@ def save(model: onnx.ModelProto, path: Path) -> None:
     size = model.ByteSize()
     if size > LARGEST_FILE:
         raise LookcloserError(
-            f"{size:,} bytes: more than one ONNX file can hold",
+            f"{path}: {size:,} bytes, more than one ONNX file can hold",
             allowed=f"At most {LARGEST_FILE:,}",
             fix="Train with a smaller backbone",
         )

@@ -85,6 +85,7 @@ def run_split(
     *,
     batch_size: int = 32,
     workers: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[SplitBatch, T]]:
     """Ask the network about each batch of a split, with one batch in memory at a time.
 
@@ -97,6 +98,8 @@ def run_split(
         skipped: As in `read_split`.
         batch_size: Images per forward pass.
         workers: Loading processes.
+        progress: Told after each batch, and at the end, how many samples are done; the last may
+            have been unreadable.
 
     Yields:
         Each batch with what ``ask`` returned for it.
@@ -104,14 +107,18 @@ def run_split(
     Raises:
         LookcloserError: At the end, where no image could be read.
     """
-    any_read = False
+    done = 0
     for batch, answer in ask_split(
         engine, samples, targets, ask, skipped, batch_size=batch_size, workers=workers
     ):
-        any_read = True
         yield batch, answer
-    if not any_read:
+        done = batch.rows[-1] + 1
+        if progress is not None:
+            progress(done)
+    if not done:
         raise nothing_read(samples, skipped)
+    if progress is not None and done < len(samples):
+        progress(len(samples))
 
 
 def ask_split(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -171,6 +172,29 @@ def calibration_error(rows: Sequence[tuple[float, float, int]]) -> float:
     """`expected_calibration_error` from the rows of `reliability`."""
     total = sum(count for *_, count in rows)
     return sum(count * abs(sure - right) for sure, right, count in rows) / total
+
+
+def least_calibration_error(rows: Sequence[tuple[float, float, int]]) -> float:
+    """What `calibration_error` is on average where confidences are right: of few images, not zero.
+
+    The right answers of a bin are taken to be binomial at its mean confidence p. Their mean
+    distance from n p is de Moivre's, 2 v C(n, v) pᵛ (1 - p)ⁿ⁻ᵛ⁺¹ with v = ⌊n p⌋ + 1.
+
+    Args:
+        rows: Of `reliability`, one or more.
+    """
+    total = sum(count for *_, count in rows)
+    return sum(_mean_distance(sure, count) for sure, _, count in rows) / total
+
+
+def _mean_distance(chance: float, count: int) -> float:
+    """Of a binomial number from its mean."""
+    if not 0 < chance < 1:
+        return 0.0
+    above = min(math.floor(count * chance) + 1, count)
+    ways = math.lgamma(count + 1) - math.lgamma(above + 1) - math.lgamma(count - above + 1)
+    likely = above * math.log(chance) + (count - above + 1) * math.log1p(-chance)
+    return 2 * above * math.exp(ways + likely)
 
 
 def bootstrap_interval(

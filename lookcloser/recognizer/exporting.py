@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
-from lookcloser.core.storage.atomic import replacing
+from lookcloser.core.storage.atomic import naming, replacing
 from lookcloser.core.storage.files import own_path
 from lookcloser.data import Catalog
 from lookcloser.inference.explaining import AnyEngine
@@ -104,7 +104,9 @@ def export_web(
     folder = check_folder(out if out is not None else Path(recognizer.folder or "") / "web")
     runtime = find_runtime(ort)
     with tempfile.TemporaryDirectory() as place:
-        made = _export_file(recognizer, Path(place) / "model.onnx", int8, calibrate)
+        file = Path(place) / "model.onnx"
+        with naming(file, folder):
+            made = _export_file(recognizer, file, int8, calibrate)
         written = write_folder(read_onnx(made.path), folder, runtime, _title(recognizer, folder))
     server = shlex.join(["python", "-m", "http.server", "--directory", str(written.path)])
     shown_by = f"{server}, then http://localhost:8000"
@@ -147,9 +149,10 @@ def _export_int8(
     checked = _images(engine, catalog, CHECKED)
     with tempfile.TemporaryDirectory() as folder, replacing(path) as small:
         plain = Path(folder) / "float32.onnx"
-        found = write_onnx(
-            engine.model, engine.header, plain, reference=engine, pixels=checked.pixels
-        )
+        with naming(plain, path):
+            found = write_onnx(
+                engine.model, engine.header, plain, reference=engine, pixels=checked.pixels
+            )
         save(quantized(onnx.load(plain), pixels), small)
         rows = side_by_side(load(plain).engine, load(small).engine, measured)
     size = path.stat().st_size

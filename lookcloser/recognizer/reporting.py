@@ -152,6 +152,7 @@ def _history(folder: Path | None) -> list[dict[str, float]]:
 def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
     header = recognizer.header
     height, width = header.preprocessing.size
+    place = catalog.title if catalog.root == Path() else catalog.root
     about = {
         "method": header.method,
         "backbone": str(header.arguments.get("backbone", "")),
@@ -161,7 +162,7 @@ def _about(recognizer: Recognizer, catalog: Catalog) -> dict[str, str]:
         "second look": str(header.provenance.get("zoom", "")),
         "seed": str(header.provenance.get("seed", "")),
         "input": f"{width} × {height} px",
-        "data": f"{catalog.root} ({catalog.layout})",
+        "data": f"{place} ({catalog.layout})",
         "versions": f"lookcloser {__version__}, torch {torch.__version__}, "
         f"Python {platform.python_version()}",
         "command": read_command(recognizer.folder) if recognizer.folder else "",

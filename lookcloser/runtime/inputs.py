@@ -25,12 +25,14 @@ class Loaded(NamedTuple):
         pixels: (3, H, W) of `input_pixels`; None where it cannot be read.
         size: Of the upright original.
         error: Why it cannot be read, or None.
+        kind: The `LookcloserError.kind` of the error.
         image: The decoded image, of a source that is no file, nor in one.
     """
 
     pixels: NDArray[np.uint8] | None
     size: ImageSize = ImageSize(0, 0)
     error: str | None = None
+    kind: str | None = None
     image: Image.Image | None = None
 
 
@@ -89,6 +91,6 @@ def _load(source: ImageSource, preprocessing: Preprocessing) -> Loaded:
     try:
         image = load_image(source)
     except LookcloserError as error:
-        return Loaded(None, error=str(error))
+        return Loaded(None, error=str(error), kind=error.kind)
     kept = None if isinstance(source, str | Path | Packed) else image
     return Loaded(input_pixels(image, preprocessing), ImageSize(*image.size), image=kept)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core.archives import Packed
+from lookcloser.core.choices import Task
+from lookcloser.core.errors import NotFiniteError
 from lookcloser.core.images import ImageSource
 from lookcloser.core.options import whole
 from lookcloser.core.sizes import ImageSize
@@ -80,12 +82,16 @@ def answer_batch(
     for source, item in zip(sources, loaded, strict=True):
         path = Path(source) if isinstance(source, str | Path) else None
         if item.error is not None:
-            task = engine.header.task
-            found.append(Prediction(task, (), (), ImageSize(0, 0), path, error=item.error))
+            found.append(unread(engine.header.task, item, path))
         else:
             image = source if isinstance(source, Packed) else item.image
             found.append(replace(next(answers), path=path, image=image))
     return found
+
+
+def unread(task: Task, item: Loaded, path: Path | None = None) -> Prediction:
+    """The answer for an image that could not be read."""
+    return Prediction(task, (), (), ImageSize(0, 0), path, error=item.error, error_kind=item.kind)
 
 
 def _told(
@@ -103,7 +109,10 @@ def _told(
     own = [size for size, is_good in zip(sizes, good, strict=True) if is_good]
     answers = predictions(ArrayOutput._make(kept), header, own, top, promise)
     for size, is_good in zip(sizes, good, strict=True):
-        yield next(answers) if is_good else Prediction(header.task, (), (), size, error=NO_NUMBERS)
+        nothing = Prediction(
+            header.task, (), (), size, error=NO_NUMBERS, error_kind=NotFiniteError.kind
+        )
+        yield next(answers) if is_good else nothing
 
 
 def _numbers(output: ArrayOutput) -> NDArray[np.bool_]:

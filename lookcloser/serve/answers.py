@@ -144,7 +144,7 @@ def chosen(models: Mapping[str, Served], name: str | None) -> Served:
 def check_any(answers: list[Prediction]) -> None:
     """Raise a `Problem` where no image could be read; one that can makes it an answer."""
     problems = [
-        unreadable(answer.error, None if answer.path is None else str(answer.path))
+        unreadable(answer.error, answer.error_kind)
         for answer in answers
         if answer.error is not None
     ]

@@ -10,7 +10,7 @@ from urllib.parse import unquote_to_bytes
 
 from PIL import Image
 
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, TooLargeError
 from lookcloser.core.images import load_image
 from lookcloser.core.preprocessing import Preprocessing, input_pixels
 from lookcloser.core.sizes import ImageSize
@@ -64,7 +64,7 @@ def decoded(upload: Upload, preprocessing: Preprocessing, max_pixels: int) -> Lo
     try:
         image = upload.opened(max_pixels)
     except LookcloserError as error:
-        return Loaded(None, error=str(error))
+        return Loaded(None, error=str(error), kind=error.kind)
     return Loaded(input_pixels(image, preprocessing), ImageSize(*image.size))
 
 
@@ -89,13 +89,11 @@ def from_data_url(url: str) -> Upload:
         raise Problem(422, "A data URL is not base64.") from error
 
 
-def unreadable(error: str, name: str | None) -> Problem:
+def unreadable(error: str, kind: str | None) -> Problem:
     """What is said of an image that was not read: 413 where it is too large, else 422.
 
     Args:
-        error: As `Upload.opened` words it. It begins with the name, which proves nothing: it is the
-            client's.
-        name: Of the upload.
+        error: The sentence.
+        kind: The `LookcloserError.kind` of the error.
     """
-    reason = error[len(f"{name or _Named.name}: ") :]
-    return Problem(413 if " is too large" in reason else 422, error)
+    return Problem(413 if kind == TooLargeError.kind else 422, error)

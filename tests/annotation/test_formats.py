@@ -307,3 +307,15 @@ def test_yolo_can_be_moved_and_has_train_and_val(data, tmp_path):
     FORMATS["yolo"](tmp_path / "alone", alone, NAMES)
     content = yaml.safe_load((tmp_path / "alone" / "data.yaml").read_text(encoding="utf-8"))
     assert content["train"] == content["val"] == "images/val"
+
+
+def test_a_name_that_is_a_formula_is_a_text_in_the_table_and_read_back(tmp_path):
+    name, label = "-1.png", '=HYPERLINK("http://x","y")'
+    Image.new("RGB", (8, 8)).save(tmp_path / name)
+    one = Record(name, "x", None, (8, 8), (Thing(label, 0.5, (1.0, 1.0, 4.0, 4.0), 1.0),))
+    (path,) = FORMATS["csv"](tmp_path, [one], [label])
+    with path.open(newline="") as lines:
+        row = next(csv.DictReader(lines))
+    assert (row["image"], row["label"]) == (f"'{name}", f"'{label}")
+    (sample,) = read_data(path).samples
+    assert (sample.name, sample.labels) == (name, (label,))

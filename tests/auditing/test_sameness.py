@@ -140,3 +140,10 @@ def test_a_class_without_images_is_no_trouble():
 def test_the_ring_is_the_outermost_cells():
     assert ring().sum() == 28
     assert not ring()[1:-1, 1:-1].any()
+
+
+def test_opposites_are_no_more_than_the_same():
+    """Each class is one image again and again; that of the other is its negative."""
+    one = pictures(1, 3)
+    images, classes = torch.cat([one, -one] * 4), torch.arange(8) % 2
+    assert collected(images, classes).detail().max() == 1.0

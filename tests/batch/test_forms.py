@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,16 @@ def test_a_table_has_a_row_for_each_label(tmp_path: Path) -> None:
     assert rows[0]["path"] == "photos/a, b.jpg"
     assert [float(rows[0][key]) for key in ("x0", "y0", "x1", "y1")] == [1, 2, 3, 4]
     assert rows[2]["error"] == 'not "an image"\n'
+
+
+def test_a_label_that_is_a_formula_is_a_text_in_a_table(tmp_path: Path) -> None:
+    evil = replace(ANSWERED, path=Path("=1.jpg"), labels=(Label("@SUM(1)", 0.75, 1),))
+    form = FORMS["csv"]
+    line = json.dumps({"index": 0, **form.record(evil, maps=False)})
+    form.write(tmp_path / "a.csv", [line])
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["path"], row["label"], row["score"]) == ("'=1.jpg", "'@SUM(1)", "0.75")
 
 
 def test_parquet_has_width_and_height_of_their_own(tmp_path: Path) -> None:

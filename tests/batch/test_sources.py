@@ -145,3 +145,11 @@ def test_pipes_are_not_waited_for(tmp_path, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(LookcloserError, match="not an ordinary file"):
         found(tmp_path / name)
+
+
+def test_paths_of_our_own_tables_are_read_back(folder, monkeypatch):
+    """A name that a spreadsheet would take for a formula has an apostrophe there."""
+    monkeypatch.chdir(folder)
+    (folder / "=1.png").write_bytes(b"x")
+    (folder / "answers.csv").write_text("path,label\n'=1.png,red\na/1.jpg,red\n")
+    assert [os.path.basename(name) for name in found("answers.csv")] == ["=1.png", "1.jpg"]

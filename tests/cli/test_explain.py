@@ -141,7 +141,8 @@ def test_nothing_of_somebody_else_is_written_over(
     done = program(*verb, "--save", "a.png")
     assert done.code == 1
     assert (
-        "a.png: there is a file that lookcloser did not make. Choose another --save." in done.said
+        "a.png: there is a file that lookcloser did not make. Choose another name, or move it away."
+        in done.said
     )
     assert Path("a.png").read_bytes() == before
     assert "run" not in asked

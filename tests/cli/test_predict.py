@@ -145,6 +145,18 @@ def test_a_table_is_there_whole_or_not_at_all(
     assert [path.name for path in Path().iterdir()] == ["a.png"]
 
 
+def test_a_table_on_stdout_is_all_that_is_there(program: Program, network: Path) -> None:
+    paint("=a.png")
+    done = program("predict", network, "=a.png", "--csv", "-", "--top", "1")
+    assert done.code == 0, done.err
+    (row,) = csv.DictReader(done.out.splitlines())
+    assert (row["path"], row["rank"], row["label"]) == ("'=a.png", "1", "red")
+    assert not Path("-").exists()
+    both = program("predict", network, "=a.png", "--csv", "-", "--json")
+    assert both.code == 2
+    assert "--json: does not go with --csv -." in both.said
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

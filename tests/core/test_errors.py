@@ -121,7 +121,7 @@ class TestOption:
 
 def test_a_notebook_shows_the_sentence_and_the_callers_own_lines(tmp_path):
     def mine():
-        check_place(tmp_path, "--save")
+        check_place(tmp_path)
 
     with pytest.raises(LookcloserError) as caught:
         mine()

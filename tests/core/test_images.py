@@ -129,6 +129,19 @@ def test_a_decompression_bomb_is_refused_by_its_header(tmp_path: Path) -> None:
     assert "is too large" in message
 
 
+def test_a_file_that_may_not_be_read_is_not_called_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.png"
+    Image.new("L", (4, 4)).save(path)
+
+    def denied(*_given: Any, **_named: Any) -> Any:
+        raise PermissionError(13, os.strerror(13), str(path))
+
+    monkeypatch.setattr(Image, "open", denied)
+    assert error_of(path).startswith(f"{path}: cannot be read: Permission denied. ")
+
+
 def test_the_limit_is_checked_before_decoding() -> None:
     # The data is far too short: decoding it would fail with another message.
     message = error_of(png_header(300, 200), max_pixels=59_999)
@@ -137,6 +150,23 @@ def test_the_limit_is_checked_before_decoding() -> None:
     assert "cannot be decoded" in error_of(png_header(300, 200), max_pixels=60_000)
     assert "too large" in error_of(np.zeros((5, 5), np.uint8), max_pixels=24)
     assert "too large" in error_of(Image.new("L", (5, 5)), max_pixels=24)
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        (png_header(60_000, 60_000), "too large"),
+        (png_header(300, 200), "too large"),
+        (np.zeros((50, 50), np.uint8), "too large"),
+        (b"it is too large", "invalid"),
+        (b"", "invalid"),
+    ],
+    ids=["a bomb", "a header", "an array", "no image", "empty"],
+)
+def test_what_sort_of_error_it_is_can_be_asked(source: Any, kind: str) -> None:
+    with pytest.raises(LookcloserError) as error:
+        load_image(source, max_pixels=2000)
+    assert error.value.kind == kind
 
 
 def test_cmyk_becomes_rgb() -> None:

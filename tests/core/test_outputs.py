@@ -22,9 +22,9 @@ def test_own_images_are_known_again_and_others_are_not(tmp_path: Path, ending: s
     PICTURE.save(foreign)
     assert is_ours(own)
     assert not is_ours(foreign)
-    assert check_place(own, "--save") == own
-    with pytest.raises(LookcloserError, match=r"foreign.*lookcloser did not make.*another --save"):
-        check_place(foreign, "--save")
+    assert check_place(own) == own
+    with pytest.raises(LookcloserError, match=r"foreign.*lookcloser did not make.*another name"):
+        check_place(foreign)
 
 
 def test_a_format_without_a_place_for_the_mark_is_never_written_over(tmp_path: Path) -> None:
@@ -39,9 +39,9 @@ def test_what_is_no_file_is_not_ours(tmp_path: Path) -> None:
     for name in ("pipe", "link", "missing"):
         assert not is_ours(tmp_path / name)
     with pytest.raises(LookcloserError, match="there is a folder"):
-        check_place(tmp_path, "--out")
+        check_place(tmp_path)
     with pytest.raises(LookcloserError, match="link: there is a file"):
-        check_place(tmp_path / "link", "--out")
+        check_place(tmp_path / "link")
 
 
 def test_a_long_file_is_read_at_its_ends_only(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_looked_into_is_not_ours(
     monkeypatch.setattr("pathlib.Path.open", denied)
     assert not is_ours(tmp_path / "a.png")
     with pytest.raises(LookcloserError, match="lookcloser did not make"):
-        check_place(tmp_path / "a.png", "--save")
+        check_place(tmp_path / "a.png")
 
 
 def test_names_besides_do_not_count_and_a_hidden_one_does(tmp_path: Path) -> None:
@@ -126,7 +126,19 @@ def test_a_folder_to_put_files_into_may_have_others(
 
 def test_a_place_has_its_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert check_place("~/a.png", "--save") == tmp_path / "a.png"
+    assert check_place("~/a.png") == tmp_path / "a.png"
     (tmp_path / "a.png").write_text("mine")
-    with pytest.raises(LookcloserError, match=r"did not make\. Choose another --save"):
-        check_place("~/a.png", "--save")
+    with pytest.raises(LookcloserError, match=r"did not make\. Choose another name"):
+        check_place("~/a.png")
+
+
+def test_a_folder_in_which_nothing_may_be_written_is_said_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)
+    with pytest.raises(LookcloserError, match=r"a\.png: could not be written \(not writable: Perm"):
+        check_place(tmp_path / "a.png")
+    with pytest.raises(LookcloserError, match="not writable"):
+        check_place(tmp_path / "new" / "deep" / "a.png")
+    (tmp_path / "own").mkdir()
+    assert check_place(tmp_path / "own" / "a.png") == tmp_path / "own" / "a.png"

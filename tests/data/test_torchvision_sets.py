@@ -163,3 +163,59 @@ def test_a_folder_is_recognized_from_within_and_by_its_link(
     assert read_data(tmp_path / "mine").layout == "Oxford-IIIT Pet"
     monkeypatch.chdir(pets)
     assert read_data(".").layout == "Oxford-IIIT Pet"
+
+
+FOOD = ["apple_pie/1", "apple_pie/2", "waffles/1", "waffles/2"]
+
+
+@pytest.fixture
+def food(write: Any) -> Path:
+    root: Path = write(*(f"food/images/{name}.jpg" for name in FOOD)) / "food"
+    (root / "meta").mkdir()
+    (root / "meta/train.txt").write_text("waffles/2\napple_pie/1\n\n")
+    (root / "meta/test.txt").write_text("apple_pie/2\r\nwaffles/1\r\n")
+    return root
+
+
+def test_food_has_its_official_test_split(food: Path) -> None:
+    """Before, its images were split anew: models that learned from its test images."""
+    catalog = read_data(food, val_share=0)
+    assert catalog.layout == "Food-101"
+    assert catalog.names == ("apple_pie", "waffles")
+    assert [(s.name, s.labels[0], s.split) for s in catalog.samples] == [
+        ("images/waffles/2.jpg", "waffles", "train"),
+        ("images/apple_pie/1.jpg", "apple_pie", "train"),
+        ("images/apple_pie/2.jpg", "apple_pie", "test"),
+        ("images/waffles/1.jpg", "waffles", "test"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("waffles\n", r"meta/train.txt line 1: 'waffles' is not CLASS/NAME"),
+        ("waffles/1\n../../x/1\n", r"meta/train.txt line 2: .*outside of"),
+        ("waffles/9\n", r"meta/train.txt: 'images/waffles/9.jpg' not found \(1 of 3\)"),
+    ],
+)
+def test_what_is_wrong_with_a_list_is_named(food: Path, text: str, said: str) -> None:
+    (food / "meta/train.txt").write_text(text)
+    with pytest.raises(LookcloserError, match=said):
+        read_data(food)
+
+
+def test_textures_are_those_of_the_first_partition(write: Any) -> None:
+    names = [f"{label}/{label}_000{i}.jpg" for label in ("banded", "woven") for i in range(3)]
+    root = write(*(f"dtd/images/{name}" for name in names)) / "dtd"
+    (root / "labels").mkdir()
+    for number, split in enumerate(("train", "val", "test")):
+        for part in (1, 2):
+            listed = names[(number + part - 1) % 3 :: 3]
+            (root / f"labels/{split}{part}.txt").write_text("\n".join(listed))
+    catalog = read_data(root)
+    assert catalog.layout == "Describable Textures"
+    assert {(sample.labels[0], sample.split, sample.name[-5]) for sample in catalog.samples} == {
+        (label, split, digit)
+        for label in ("banded", "woven")
+        for split, digit in (("train", "0"), ("val", "1"), ("test", "2"))
+    }

@@ -12,6 +12,7 @@ from lookcloser.core import LookcloserError
 from lookcloser.core.calibration import Calibration
 from lookcloser.evaluation.classification import TOP, answer_split, class_places, evaluate_split
 from lookcloser.evaluation.loop import Loop
+from lookcloser.metrics.classification import least_calibration_error
 
 CLASSES, COUNT = 7, 40
 NAMES = "abcdefg"
@@ -63,6 +64,8 @@ def test_scores_are_those_of_scikit_learn(
         hits = (answered == index) & (truth == index)
         assert found.per_class[name]["accuracy"] == hits.sum() / (truth == index).sum()
     assert found.settings["images"] == "40 of split test"
+    least = least_calibration_error(found.calibration)
+    assert found.settings["ece"].startswith(f"{least:.4f} of so many images")
     low, high = found.score("top1").interval
     assert low < found.metrics["top1"] < high
     assert [score.name for score in found.scores if score.interval] == ["top1"]

@@ -70,6 +70,11 @@ def test_rows_count_images_that_cannot_be_read(run, spread):
 
 
 @pytest.mark.parametrize("spread", [None, elsewhere])
+def test_progress_ends_at_the_end_also_where_the_last_image_is_broken(run, spread):
+    assert run(3, unreadable=[6], spread=spread)[2] == [(3, 7), (6, 7), (7, 7)]
+
+
+@pytest.mark.parametrize("spread", [None, elsewhere])
 def test_nothing_that_can_be_read_is_an_error_but_a_part_of_it_is_none(run, spread):
     with pytest.raises(LookcloserError, match="None of the 7 images could be read"):
         run(unreadable=range(7), spread=spread)

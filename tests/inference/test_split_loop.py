@@ -55,6 +55,16 @@ def test_readable_images_come_in_order_and_the_others_are_listed(
     assert all("not an image" in reason for _, reason in skipped)
 
 
+def test_progress_ends_at_the_end_also_where_the_last_image_is_broken(
+    make_engine: Engines, samples: list[Sample]
+) -> None:
+    engine, told = make_engine(), list[int]()
+    how = {"batch_size": 3, "progress": told.append}
+    for batch, _ in run_split(engine, samples, TARGETS, lambda _: None, [], **how):
+        assert told == ([] if batch.rows[0] == 0 else [2]), "told of what has been worked on"
+    assert told == [2, 6, 7]
+
+
 def test_the_input_is_that_of_a_prediction(make_engine: Engines, samples: list[Sample]) -> None:
     engine = make_engine()
     (batch,) = read_split(engine, samples[:2], TARGETS, [], batch_size=2)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torchmetrics.functional.classification as torchmetrics
+from scipy.stats import binom
 from sklearn import metrics as sklearn
 
 from lookcloser.core import LookcloserError
@@ -109,6 +110,26 @@ def test_reliability_rows():
     assert cls.expected_calibration_error(probabilities, [0, 1, 1], bins=2) == pytest.approx(0.1)
     with pytest.raises(LookcloserError, match="Apply softmax"):
         cls.reliability([[2.0, -1.0]], [0])
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 400])
+@pytest.mark.parametrize("chance", [0.02, 0.5, 6 / 7, 0.999])
+def test_right_confidences_of_one_bin_err_by_the_mean_distance_of_a_binomial(chance, count):
+    hits = np.arange(count + 1)
+    expected = (binom.pmf(hits, count, chance) * np.abs(hits / count - chance)).sum()
+    assert cls.least_calibration_error([(chance, 0.3, count)]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_right_confidences_show_is_what_labels_drawn_from_them_show():
+    rng = np.random.default_rng(0)
+    confidences = rng.beta(4, 1, 300)
+    rows = cls.confidence_bins(confidences, rng.random(300) < 0.5)
+    drawn = [
+        cls.calibration_error(cls.confidence_bins(confidences, rng.random(300) < confidences))
+        for _ in range(400)
+    ]
+    assert cls.least_calibration_error(rows) == pytest.approx(np.mean(drawn), rel=0.05)
+    assert cls.least_calibration_error([(1.0, 0.5, 9), (0.0, 0.5, 9)]) == 0
 
 
 def test_bins_are_closed_above():

@@ -70,6 +70,13 @@ class TestAbout:
         assert about["command"] == "lookcloser train squares"
         assert about["versions"].startswith(f"lookcloser {__version__}, torch ")
 
+    def test_data_of_the_current_folder_have_its_name(
+        self, of_run: Recognizer, squares: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(squares)
+        catalog = read_data(".")
+        assert reporting._about(of_run, catalog)["data"] == f"{squares.name} ({catalog.layout})"
+
     def test_width_comes_first_as_on_a_screen(self, of_run: Recognizer, squares: Path) -> None:
         wide = replace(of_run.header.preprocessing, size=(24, 48))
         of_run.header = replace(of_run.header, preprocessing=wide)

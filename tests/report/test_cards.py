@@ -118,3 +118,16 @@ class TestThumbnail:
         prediction = Prediction("classification", (), (), (30, 20))
         assert thumbnail(prediction) == ""
         assert thumbnail(dataclasses.replace(prediction, path=tmp_path / "gone.jpg")) == ""
+
+
+def test_what_an_answer_does_not_know_is_on_its_card(make_answer):
+    answer = make_answer(None)
+    assert card_text(answer, 0)["doubts"] == []
+    doubted = dataclasses.replace(
+        answer.prediction, refusal="unlike the training images", group=Label("birds", 0.8, -1)
+    )
+    card = card_text(dataclasses.replace(answer, prediction=doubted), 0)
+    assert card["doubts"] == [
+        "surer of the group birds (80%)",
+        "perhaps none of these: unlike the training images",
+    ]

@@ -113,6 +113,14 @@ class TestContents:
         assert sorted(shown) == ["0", "1", "2", "3"]
         assert len([1 for tag, _ in page.tags if tag == "img"]) == 4
 
+    def test_what_an_answer_does_not_know_is_shown(self, write, evaluation, evil):
+        first = evaluation.answers[0]
+        doubted = dataclasses.replace(first.prediction, refusal=evil)
+        answers = (dataclasses.replace(first, prediction=doubted), *evaluation.answers[1:])
+        page = write(dataclasses.replace(evaluation, answers=answers))
+        assert page.text.count(f"perhaps none of these: {evil}") == 1
+        assert "perhaps none" not in write(evaluation).text
+
     def test_data_audit(self, write, bare):
         data = {
             "layout": "class folders",

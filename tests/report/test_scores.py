@@ -53,6 +53,15 @@ def test_what_is_no_share_is_not_shown_in_percent():
     assert (second.title, second.value) == ("own", "50.0\u202f%")
 
 
+def test_next_to_nothing_is_nothing():
+    """As the terminal prints it; not 1.588e-11."""
+    row = score_rows(
+        [score("CIDEr-D", 1.588e-11, (0.0, 4.763e-11), {"none": 2e-9}, is_share=False)]
+    )[0]
+    assert (row.value, row.interval, row.baselines) == ("0", "0–0", {"none": "0"})
+    assert score_rows([score("nll", 0.00012, is_share=False)])[0].value == "0.0001"
+
+
 def test_known_scores_come_first_the_rest_as_given():
     rows = score_rows([score(name) for name in ("zeta", "ece", "alpha", "top5", "top1")])
     assert [row.name for row in rows] == ["top1", "top5", "ece", "zeta", "alpha"]

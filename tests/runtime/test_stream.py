@@ -52,6 +52,7 @@ def test_answers_come_in_order_and_a_broken_image_fails_alone(folder, workers):
     best = [answer.labels[0].name if answer.labels else None for answer in found]
     assert best == ["dark", "light", None, "light", "dark"]
     assert "2.png" in found[2].error
+    assert (found[0].error_kind, found[2].error_kind) == (None, "invalid")
     assert engine.batches == [2, 1, 1]
 
 
@@ -108,7 +109,7 @@ def test_whatever_an_answer_is_made_from_has_to_be_numbers(folder, field, shape)
     first, second = stream(Breaks(), [folder / "0.png", folder / "1.png"])
     assert first.error is None
     assert first.regions
-    assert second.error == NO_NUMBERS
+    assert (second.error, second.error_kind) == (NO_NUMBERS, "not finite")
 
 
 @pytest.mark.parametrize("values", [(-np.inf, -np.inf), (np.inf, 0.0), (np.nan, 0.0)])

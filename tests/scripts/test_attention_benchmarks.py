@@ -134,7 +134,7 @@ def test_each_control_feeds_back_what_its_name_says(modules):
     maps, answer, first = zip(*(fed(modules, arm, images) for arm in arms), strict=True)
     by_name = dict(zip(arms, maps, strict=True))
     own = by_name["attention"]
-    assert torch.equal(by_name["control: ones"], torch.ones_like(own))
+    assert (by_name["control: ones"] == 1).all()
     assert torch.equal(by_name["control: another image's map"], own.roll(1, 0))
     torch.testing.assert_close(by_name["half attention"], (1 + own) / 2)
     assert not torch.allclose(by_name["control: own map at random places"], own, atol=0.01)
@@ -142,7 +142,7 @@ def test_each_control_feeds_back_what_its_name_says(modules):
     for one in by_name.values():
         torch.testing.assert_close(one.mean(dim=(2, 3)), torch.ones(3, 1))
     for name, second, before in zip(arms, answer, first, strict=True):
-        one_pass = name in ("control: ones", "plain, equal compute")
+        one_pass = name.startswith("plain") or name == "control: ones"
         assert torch.allclose(second, before, rtol=1e-4) == one_pass, name
 
 
@@ -192,6 +192,9 @@ def test_differences_are_paired_with_students_interval(modules):
     assert math.isclose(paired.half_width(differences), 2.776 * math.sqrt(0.5), rel_tol=1e-3)
     assert paired.half_width([1.0]) == math.inf
     assert paired.points([0.5, 0.6], [0.4, 0.7]) == "+0.0 ± 127.1 (1 of 2)"
+    assert paired.is_above([0.5, 0.6, 0.7], [0.4, 0.49, 0.61])
+    assert not paired.is_above([0.5, 0.6, 0.7], [0.4, 0.7, 0.6])
+    assert not paired.is_above([0.5], [0.4])
 
 
 def test_lines_come_back_but_for_one_that_was_cut_off(modules, tmp_path):
@@ -205,18 +208,27 @@ def test_lines_come_back_but_for_one_that_was_cut_off(modules, tmp_path):
 def test_the_table_of_feedback_pairs_each_arm_with_ones(modules, tmp_path, capsys):
     lines = [
         {"network": "resnet", "setting": "8 pieces", "arm": arm, "seeds": [0, 1], "train": 5,
-         "epochs": 1, "top-1": top1, "first pass": top1, "on digit": [1.0, 3.0]}
+         "epochs": 1, "shrink": 2, "start": 7, "top-1": top1, "first pass": top1,
+         "on digit": [1.0, 3.0]}
         for arm, top1 in (("control: ones", [0.5, 0.6]), ("attention", [0.55, 0.67]))
     ]  # fmt: skip
     path, out = tmp_path / "lines.jsonl", tmp_path / "out.json"
     path.write_text("\n".join(json.dumps(line) for line in lines))
-    words = [str(tmp_path), "--lines", str(path), "--json", str(out), "--only-report"]
+    old = {"promise": "old", "measured": "1", "held": None}
+    out.write_text(json.dumps({"about": {}, "table": [old]}))
+    words = [str(tmp_path), "--lines", str(path), "--json", str(out), "--only-report", "--small"]
     modules.feedback.main(words)
-    rows = json.loads(out.read_text())["resnet, 5 training images, 1 epochs"]
+    found = json.loads(out.read_text())
+    rows = found["resnet, 5 training images, 1 epochs after 7 single digits, 2 pixels as one"]
     assert [row["arm"] for row in rows] == ["attention", "control: ones"]
     assert rows[0]["points over ones"] == "+6.0 ± 12.7 (2 of 2)"
     assert rows[0]["on digit"] == 2.0
     assert rows[1]["points over ones"] == ""
+    first, kept = found["table"]
+    assert kept == old
+    assert first["promise"].startswith("resnet, 8 pieces: attention above")
+    assert first["measured"] == "+6.0 ± 12.7 (2 of 2); 55.0 % with ones"
+    assert first["held"] is False  # two seeds are too few for an interval of 6 points
     assert "+6.0" in capsys.readouterr().out
 
 
@@ -243,7 +255,7 @@ def test_attentions_run_and_what_is_there_is_not_run_again(modules, squares, tmp
     assert lines[2]["gates over images"] == lines[2]["between attentions"] == 0
     assert lines[1]["GFLOP"] > lines[0]["GFLOP"] > 0
     rows = json.loads((tmp_path / "out.json").read_text())[
-        "whole birds, 32 px, 4 images of each class, 1 epochs"
+        "whole birds, 32 px, 4 images of each class, 1 epochs, stages behind 1"
     ]
     assert [row["arm"] for row in rows] == ["cam", "osme", "control: gates of ones"]
     capsys.readouterr()
@@ -270,14 +282,33 @@ def test_the_first_stages_and_the_rest_are_the_network(modules, squares):
     given = given_of(
         backbone="test_resnet", weights="none", model_kwargs={}, size=32, stage=1, epochs=1
     )
-    for name in ("cam", "osme"):
-        arm = attentions.ARMS[name]
+    for name, stage in (("cam", 1), ("osme", 1), ("cam", -1), ("osme", -1)):
+        arm, given.stage = attentions.ARMS[name], stage
         cut, options = attentions.prepared(arm, read_data(squares), 0, given)
         whole, _ = attentions.prepare_model(options, read_data(squares))
         images = torch.rand(2, 3, 32, 32)
         with torch.no_grad():
             answer = cut.eval()(cut.backbone.early(images), top=1).logits
             torch.testing.assert_close(answer, whole.eval()(images, top=1).logits)
+
+
+def test_images_as_they_are_are_looked_at_once(modules, squares, monkeypatch):
+    attentions = modules.attentions
+    given = given_of(
+        backbone="test_resnet", weights="none", model_kwargs={}, size=32, stage=-1, epochs=1,
+        views=0, test=9, workers=1,
+    )  # fmt: skip
+    catalog = read_data(squares)
+    model, options = attentions.prepared(attentions.ARMS["osme"], catalog, 0, given)
+    known = {}
+    seen = attentions.seen_by(model.backbone, catalog, options, 0, known, given)
+    assert (seen.views.shape[:2], len(seen.test), len(known)) == ((1, 48), 9, 57)
+    monkeypatch.setattr(attentions, "pixels", None)
+    again = attentions.seen_by(model.backbone, catalog, options, 1, known, given)
+    assert all(torch.equal(*both) for both in zip(seen, again, strict=True))
+    names = catalog.names
+    assert seen.labels.tolist() == [names.index(s.labels[0]) for s in catalog.split("train")]
+    assert sorted(set(seen.test_labels.tolist())) == [0, 1, 2]
 
 
 def test_a_view_is_a_part_of_the_image_of_the_asked_size(modules):

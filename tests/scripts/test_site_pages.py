@@ -116,6 +116,24 @@ def test_a_link_leads_to_the_page_or_else_to_the_repository(
     assert script.relinked(text, source, page) == (text if expected is None else expected)
 
 
+def test_bars_in_code_of_tables_are_shown_without_backslash(script: ModuleType, site: Path) -> None:
+    text = "| `a\\|b` | c \\| d | `g` |\n`e\\|f`"
+    assert script.with_plain_bars(text) == "| `a|b` | c \\| d | `g` |\n`e\\|f`"
+    page = (site / "reference" / "index.html").read_text(encoding="utf-8")
+    assert "lac|aps" in page
+    assert "\\|" not in page
+
+
+def test_colors_of_the_site_can_be_read(site: Path) -> None:
+    """Material's own teal is below WCAG AA on white; the colors are those of the reports."""
+    style = (site / "site.css").read_text(encoding="utf-8")
+    page = (site / "index.html").read_text(encoding="utf-8")
+    assert page.count('data-md-color-primary="custom"') >= 2
+    for color in ("#0a6aa1", "#5ab3ea"):  # tests/report/test_looks.py measures them
+        assert color in style
+        assert color in (ROOT / "lookcloser/report/viewer/base.css").read_text(encoding="utf-8")
+
+
 def test_a_link_to_nothing_is_an_error(script: ModuleType) -> None:
     with pytest.raises(ValueError, match=r"README\.md: links to docs/gone\.md"):
         script.relinked("[a](docs/gone.md)", "README.md", "index.md")

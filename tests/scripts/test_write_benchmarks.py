@@ -51,13 +51,30 @@ def test_a_row_takes_what_it_does_not_say_from_its_file(script: ModuleType, tmp_
     table = script.tables(_results(tmp_path, one={"about": ABOUT, "table": rows}))
     assert table.splitlines() == [
         "## Speed",
-        "More: [cam](methods/cam.md).",
+        "More: [cam](methods/cam.md). Command `run`; seed 0.",
         "",
-        "| promise | measured | held | peer | command | seed | machine |",
-        "|---|---|---|---|---|---|---|",
-        "| ≤ 2 s | 1 s | yes | 3 s | `run` | 0 | mine |",
-        "| ≤ 2 s | 1 s | **no** | 3 s | `run` | 0 | yours |",
-        "|  | a \\| b |  |  | `run` | 0 | mine |",
+        "| promise | measured | held | peer | machine |",
+        "|---|---|---|---|---|",
+        "| ≤ 2 s | 1 s | yes | 3 s | mine |",
+        "| ≤ 2 s | 1 s | **no** | 3 s | yours |",
+        "|  | a \\| b |  |  | mine |",
+    ]
+
+
+def test_what_all_rows_share_and_what_none_has_are_no_columns(
+    script: ModuleType, tmp_path: Path
+) -> None:
+    about = {**ABOUT, "page": "", "command": "OMP=1 Run A", "seed": ""}
+    rows = [{"promise": "fast", "measured": "1 s"}, {"promise": "small", "measured": "1 MB"}]
+    table = script.tables(_results(tmp_path, one={"about": about, "table": rows}))
+    assert table.splitlines() == [
+        "## Speed",
+        "Command `OMP=1 Run A`; machine mine.",
+        "",
+        "| promise | measured |",
+        "|---|---|",
+        "| fast | 1 s |",
+        "| small | 1 MB |",
     ]
 
 
@@ -98,14 +115,17 @@ def test_what_is_written_by_hand_stays(script: ModuleType, tmp_path: Path) -> No
     assert script.page(new, results) == new
 
 
-def test_a_benchmark_keeps_the_promises_in_its_file(tmp_path: Path) -> None:
+def test_a_benchmark_keeps_the_promises_and_other_tables_of_its_file(tmp_path: Path) -> None:
     harness = _load("benchmarks", "_harness")
-    path = _results(tmp_path, one={"about": ABOUT, "table": [ROW], "rows": [1]}) / "one.json"
+    old = {"about": ABOUT, "table": [ROW], "machine": {"cpu": "y"}, "rows": [1], "times": [2]}
+    path = _results(tmp_path, one=old) / "one.json"
     harness.report(path, {"cpu": "x"}, {"times": [{"name": "≤", "s": 1.0}]})
     assert json.loads(path.read_text(encoding="utf-8")) == {
         "about": ABOUT,
         "table": [ROW],
         "machine": {"cpu": "x"},
+        "machines": {"rows": {"cpu": "y"}},
+        "rows": [1],
         "times": [{"name": "≤", "s": 1.0}],
     }
     new = tmp_path / "new.json"

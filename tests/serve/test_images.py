@@ -98,19 +98,19 @@ def test_the_largest_image_is_read_and_one_pixel_more_is_not(name):
     refused = decoded(upload, INPUT, 199)
     assert refused.pixels is None
     assert refused.error.startswith(f"{name or 'image'}: ")
-    assert unreadable(refused.error, name).status_code == 413
+    assert unreadable(refused.error, refused.kind).status_code == 413
     broken = decoded(Upload(b"broken", name), INPUT, 200)
     assert broken.error.startswith(f"{name or 'image'}: not an image")
-    assert unreadable(broken.error, name).status_code == 422
-    assert unreadable(broken.error, name).detail == broken.error
+    assert unreadable(broken.error, broken.kind).status_code == 422
+    assert unreadable(broken.error, broken.kind).detail == broken.error
 
 
 def test_the_name_of_a_file_decides_nothing():
     name = "a: b.png is too large"
     broken = decoded(Upload(b"broken", name), INPUT, 200)
-    assert unreadable(broken.error, name).status_code == 422
+    assert unreadable(broken.error, broken.kind).status_code == 422
     large = decoded(Upload(saved(Image.new("L", (20, 20))), name), INPUT, 200)
-    assert unreadable(large.error, name).status_code == 413
+    assert unreadable(large.error, large.kind).status_code == 413
 
 
 def test_a_data_url_of_an_image_is_the_image():

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 LAST_SEED = 2**32 - 1  # what every generator of random numbers takes
+STDOUT = Path("-")  # what people write for it
+
+
+def to_disk(path: Path | None) -> Path | None:
+    """The callback of every option that names a file or folder of results: "-" is none.
+
+    Raises:
+        typer.BadParameter: For "-", which would become a file of that name.
+    """
+    if path == STDOUT:
+        raise typer.BadParameter(
+            "'-' is standard output, to which this is not written; give a name"
+        )
+    return path
+
 
 Device = Annotated[
     str | None,

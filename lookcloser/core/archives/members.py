@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from lookcloser.core.archives.packed import Packed
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import unreadable
 
 LARGEST_MEMBER = 1 << 30
 """Bytes of the largest file in an archive that is read; as of one that is no archive."""
@@ -49,7 +50,7 @@ def members(archive: str | Path) -> Iterator[Packed]:
         with path.open("rb") as file:
             yield from _members(path, file, status.st_size)
     except OSError as error:
-        raise LookcloserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def _members(path: Path, file: BinaryIO, length: int) -> Iterator[Packed]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.files import unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Packed:
                 file.seek(self.offset)
                 content = file.read(self.size)
         except OSError as error:
-            raise LookcloserError(f"{self}: cannot be read: {error.strerror}") from error
+            raise unreadable(str(self), error) from error
         if len(content) != self.size:
             raise LookcloserError(
                 f"{self}: the archive ends before this member does", fix="Copy the archive again"

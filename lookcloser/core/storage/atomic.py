@@ -24,7 +24,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     and the temporary file is gone.
 
     Raises:
-        LookcloserError: When the operating system refuses, e.g. because the disk is full.
+        LookcloserError: When the operating system refuses, e.g. because the disk is full. One that
+            is raised inside and names the temporary path names ``path`` instead.
     """
     path = Path(path)
     try:
@@ -36,7 +37,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with naming(temporary, path):
+            yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.chmod(0o666 & ~_umask())
@@ -46,6 +48,17 @@ def replacing(path: str | Path) -> Iterator[Path]:
         raise refused(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def naming(temporary: Path, path: str | Path) -> Iterator[None]:
+    """Errors inside speak of ``path``, which was asked for, where they speak of ``temporary``."""
+    try:
+        yield
+    except LookcloserError as error:
+        if str(temporary) not in str(error):
+            raise
+        raise error.renamed(temporary, path) from error
 
 
 def make_folder(path: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import importlib.util
 import os
@@ -43,19 +44,36 @@ def is_there(path: str | Path) -> bool:
 
 
 def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserError:
-    """The error for a path that does not exist; offers near names in the folder where it ends."""
+    """The error for a path that does not exist; offers near names in the folder where it ends.
+
+    Or for one in a folder that nobody may look into: what is there is not known.
+    """
     shown, path = path, Path(path)
     if os.path.islink(path):
         target = os.readlink(path)
         return LookcloserError(f"{shown}: a broken link, there is no '{target}'", fix="Remove it")
     parts = [path, *path.parents]
+    for folder in parts[1:]:
+        if os.path.isdir(folder) and not os.access(folder, os.X_OK):
+            return unreadable(folder, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
     # The first name that is wrong may be a folder further up: "dta/birds" for "data/birds".
     wrong = next((p for p in parts if not is_there(p) and os.path.isdir(p.parent)), path)
-    names = os.listdir(wrong.parent) if os.path.isdir(wrong.parent) else []
+    names: list[str] = []
+    with suppress(OSError):
+        names = os.listdir(wrong.parent)
     others = [name for name in names if name != wrong.name]
     near = [os.fspath(wrong.with_name(name)) for name in close_matches(wrong.name, others, 1)]
     fix = f"Did you mean '{near[0]}'?" if near else None
     return LookcloserError(f"{shown}: no such {kind}", fix=fix)
+
+
+def unreadable(path: str | Path, error: OSError) -> LookcloserError:
+    """The error for a file or folder that the operating system does not let be read."""
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    return LookcloserError(
+        f"{path}: cannot be read: {error.strerror or error}",
+        fix="Ask its owner for the right to read it, or choose another place" if denied else None,
+    )
 
 
 def refuse_url(source: str | Path) -> None:
@@ -186,7 +204,7 @@ def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
 
     Raises:
         LookcloserError: For a URL, a path that does not exist (with near names), a folder without
-            images, a glob that matches nothing.
+            images, a glob that matches nothing, a folder that cannot be listed.
     """
     several = [sources] if isinstance(sources, str | Path) else list(sources)
     found = (path for source in several for path in _expand(source))
@@ -198,7 +216,10 @@ def _expand(source: str | Path) -> list[Path]:
     path = own_path(source)
     if os.path.isdir(path):
         photos = tuple(IMAGE_SUFFIXES | HEIC_SUFFIXES)  # without its extra, reading one says so
-        images = [path / name for name in sorted(walk_files(path)) if _ends(name, photos)]
+        try:
+            images = [path / name for name in sorted(walk_files(path)) if _ends(name, photos)]
+        except OSError as error:
+            raise unreadable(error.filename, error) from error
         if not images:
             raise LookcloserError(
                 f"{source}: no images in this folder",

@@ -13,6 +13,7 @@ from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.inspection import Duplicate, Inspection, inspect_samples
+from lookcloser.data.checking.masks import MaskCheck, check_masks
 from lookcloser.data.checking.statistics import (
     CaptionStatistics,
     TagStatistics,
@@ -61,6 +62,7 @@ class DataReport:
         widths: (minimum, median, maximum) of the decoded images in pixels; None without any.
         heights: Likewise.
         boxes: Number of boxes.
+        masks: What is beside the images for scoring; None without a folder of masks.
         tags: Of a multilabel data set.
         captions: Of a captioning data set.
         broken: (name, reason) of images that are missing or cannot be decoded.
@@ -82,6 +84,7 @@ class DataReport:
     widths: tuple[int, float, int] | None
     heights: tuple[int, float, int] | None
     boxes: int
+    masks: MaskCheck | None
     tags: TagStatistics | None
     captions: CaptionStatistics | None
     broken: tuple[tuple[str, str], ...]
@@ -113,6 +116,7 @@ def check_data(
         The report. Problems are listed there, not raised.
     """
     seen = inspect_samples(catalog.samples, decode=decode, progress=progress)
+    masks = check_masks(catalog.root, catalog.samples, seen.sizes)
     counts, tags, left = _counts(catalog), tag_statistics(catalog), unread(catalog)
     return DataReport(
         root=encodable(str(catalog.root)),
@@ -121,9 +125,10 @@ def check_data(
         images={split: len(catalog.split(split)) for split in catalog.splits},
         counts=counts,
         balance={split: _balance(of) for split, of in counts.items() if any(of.values())},
-        widths=_spread([width for width, _ in seen.sizes]),
-        heights=_spread([height for _, height in seen.sizes]),
+        widths=_spread([width for width, _ in seen.sizes.values()]),
+        heights=_spread([height for _, height in seen.sizes.values()]),
         boxes=sum(len(sample.boxes) for sample in catalog.samples),
+        masks=masks,
         tags=tags,
         captions=caption_statistics(catalog),
         broken=seen.broken,
@@ -137,6 +142,7 @@ def check_data(
             *(Problem("error", str(obstacle)) for obstacle in obstacles(catalog)),
             *(Problem("warning", text) for text in _warnings(catalog, seen)),
             *(Problem("warning", text) for text in _tag_warnings(catalog, tags)),
+            *(Problem("warning", text) for text in (masks.warnings() if masks else ())),
             *(Problem("warning", f"{text}.") for text in left),
             *(Problem("note", text) for text in _remarks(catalog, counts, seen)),
             *(Problem("note", text) for text in _tag_remarks(tags)),

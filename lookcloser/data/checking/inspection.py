@@ -46,7 +46,7 @@ class Inspection:
     """What opening the files showed.
 
     Attributes:
-        sizes: Upright, of every image that was decoded.
+        sizes: Upright, of every image that was decoded, by name.
         broken: (name, reason) of images that are missing, empty or cannot be decoded.
         duplicates: Groups of equal images.
         near: Pairs of images of different splits that are nearly the same, and not equal.
@@ -54,7 +54,7 @@ class Inspection:
         misboxed: Names of images with a box that is empty or reaches outside by over a pixel.
     """
 
-    sizes: tuple[ImageSize, ...]
+    sizes: dict[str, ImageSize]
     broken: tuple[tuple[str, str], ...]
     duplicates: tuple[Duplicate, ...]
     near: tuple[Duplicate, ...]
@@ -91,7 +91,7 @@ def inspect_samples(
         unreadable = {name for name, _ in broken}  # downloads fail alike: copies of no image
         duplicates = _duplicates([one for one in samples if one.name not in unreadable], pool)
     return Inspection(
-        sizes=tuple(sizes.values()),
+        sizes=sizes,
         broken=tuple(broken),
         duplicates=duplicates,
         near=_near(samples, prints, duplicates),

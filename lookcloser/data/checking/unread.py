@@ -18,8 +18,9 @@ from lookcloser.core.storage.files import (
 from lookcloser.core.wording import count, encodable, named, some
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import unread_tables, yolo_signs
+from lookcloser.data.masks import MASKS
 from lookcloser.data.readers.files import read_head
-from lookcloser.data.readers.folders import LAYOUT, MASKS
+from lookcloser.data.readers.folders import LAYOUT
 
 _MOST_FILES = 1_000_000
 _MOST_LOOKED_AT = 1000

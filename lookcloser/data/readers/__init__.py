@@ -70,6 +70,18 @@ READERS = [
         tv.is_folder("fgvc-aircraft-2013b", "data/variants.txt"),
         tv.read_aircraft,
     ),
+    Reader(
+        "Food-101",
+        "images/, meta/train.txt, meta/test.txt",
+        tv.holds("images", "meta/train.txt", "meta/test.txt"),
+        tv.read_food,
+    ),
+    Reader(
+        "Describable Textures",
+        "images/, labels/train1.txt",
+        tv.holds("images", *(f"labels/{split}1.txt" for split in ("train", "val", "test"))),
+        tv.read_textures,
+    ),
     Reader("MNIST", "MNIST/raw/", tv.is_folder("MNIST", _RAW), tv.read_mnist),
     Reader(
         "Fashion-MNIST",

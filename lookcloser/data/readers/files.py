@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.files import walk_images
+from lookcloser.core.storage.files import unreadable, walk_images
 from lookcloser.core.types import Box
 from lookcloser.data.catalog import Sample
 from lookcloser.data.readers import mat
@@ -151,7 +151,7 @@ def read_bytes(path: Path, limit: int = _MAX_TEXT) -> bytes:
             raise LookcloserError(f"{path}: {status.st_size:,} bytes", allowed=f"At most {limit:,}")
         return path.read_bytes()
     except OSError as error:
-        raise LookcloserError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
 
 
 def read_head(path: Path, size: int = 1 << 16) -> bytes:

@@ -23,6 +23,7 @@ from lookcloser.core.storage.files import (
 )
 from lookcloser.core.wording import count, named, some
 from lookcloser.data.catalog import Catalog, Sample
+from lookcloser.data.masks import MASKS
 from lookcloser.data.readers.tables.places import (
     ROLES,
     is_part,
@@ -33,7 +34,6 @@ from lookcloser.data.readers.tables.places import (
 from lookcloser.data.splits import SPLIT_OF
 
 LAYOUT = "class folders"
-MASKS = "masks"  # a folder that repeats the others, with a mask for each image
 
 _DEEPEST = 6
 

@@ -1,4 +1,4 @@
-"""Data sets that torchvision reads, in the folders that it makes; nothing is ever downloaded."""
+"""Data sets that torchvision knows, in the folders that it makes; nothing is ever downloaded."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def is_folder(name: str, *inside: str) -> Callable[[Path], bool]:
         return root.name == name and all((root / entry).exists() for entry in inside)
 
     return recognizes
+
+
+def holds(*inside: str) -> Callable[[Path], bool]:
+    """Whether a folder, whatever it is called, has ``inside`` in it."""
+    return lambda root: all((root / entry).exists() for entry in inside)
 
 
 def read_pets(root: Path, skip_missing: bool) -> Catalog:
@@ -53,6 +58,38 @@ def read_aircraft(root: Path, skip_missing: bool) -> Catalog:
     return _catalog(
         root, "FGVC-Aircraft", sets["train"].classes, files, skip_missing=skip_missing, boxes=boxes
     )
+
+
+def read_food(root: Path, skip_missing: bool) -> Catalog:
+    """Food-101 (Bossard et al., 2014): train and test as meta/ lists them, without endings."""
+    lists = {split: f"meta/{split}.txt" for split in ("train", "test")}
+    return _listed(root, "Food-101", lists, ".jpg", skip_missing)
+
+
+def read_textures(root: Path, skip_missing: bool) -> Catalog:
+    """Describable Textures (Cimpoi et al., 2014): the first of its ten train, val and test."""
+    lists = {split: f"labels/{split}1.txt" for split in ("train", "val", "test")}
+    return _listed(root, "Describable Textures", lists, "", skip_missing)
+
+
+def _listed(
+    root: Path, layout: str, lists: Mapping[str, str], ending: str, skip_missing: bool
+) -> Catalog:
+    """Images in images/CLASS/, by lists of "CLASS/NAME" for each split."""
+    rows = []
+    for split, where in lists.items():
+        for number, line in enumerate(read_text(root / where).splitlines(), start=1):
+            listed = line.strip()
+            if not listed:
+                continue
+            label = listed.partition("/")[0]
+            if label == listed:
+                raise LookcloserError(f"{where} line {number}: '{listed}' is not CLASS/NAME")
+            name, path = inside(root, f"images/{listed}{ending}", f"{where} line {number}")
+            rows.append(Row(where, Sample(name, path, (label,), split=split)))
+    samples, skipped = keep_present(rows, skip_missing, root)
+    names = tuple(sorted({row.sample.labels[0] for row in rows}))
+    return Catalog(root, layout, "classification", names, samples, skipped)
 
 
 def _aircraft_boxes(path: Path) -> dict[str, Box]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,27 +11,12 @@ from PIL import Image
 
 from lookcloser import metrics
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.images import open_image
 from lookcloser.core.results.scores import BASELINES, CENTER_BOX, RANDOM_MAP, Score
 from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.data import Sample
-from lookcloser.data.readers.folders import MASKS
+from lookcloser.data.masks import IGNORED, MASKS, find_masks, open_mask
 from lookcloser.evaluation.localization.map_boxes import RANDOM_SEED
 from lookcloser.runtime.regions import upsample
-
-IGNORED = 255  # a pixel of neither
-_GRAY = ("1", "L", "P", "I", "I;16")
-
-
-def find_masks(root: Path, samples: Sequence[Sample]) -> dict[int, Path]:
-    """The mask of each image that has one: ``masks/NAME.png`` below ``root``, by its row."""
-    if not (root / MASKS).is_dir():
-        return {}
-    files = {
-        row: root / MASKS / PurePosixPath(sample.name).with_suffix(".png")
-        for row, sample in enumerate(samples)
-    }
-    return {row: file for row, file in files.items() if file.is_file()}
 
 
 def read_mask(file: Path, size: ImageSize, grid: Grid) -> NDArray[np.uint8]:
@@ -44,18 +29,7 @@ def read_mask(file: Path, size: ImageSize, grid: Grid) -> NDArray[np.uint8]:
     Raises:
         LookcloserError: For a file that cannot be read, one with colors, and one of another size.
     """
-    with open_image(file) as opened:
-        image = opened.copy()
-    if image.mode not in _GRAY:
-        raise LookcloserError(
-            f"{file}: an image of mode {image.mode}",
-            allowed=f"One value a pixel: 0 for background, {IGNORED} for ignored, else the object",
-        )
-    if image.size != size:
-        raise LookcloserError(
-            f"{file}: {image.width}×{image.height} pixels",
-            allowed=f"{size.width}×{size.height}, as its image",
-        )
+    image = open_mask(file, size)
     values = np.asarray(image.resize(grid.image_size, Image.Resampling.NEAREST)).astype(int)
     return np.where(values == IGNORED, IGNORED, values > 0).astype(np.uint8)
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Prediction, Region
 from lookcloser.recognizer import load
 from lookcloser.runtime import Answerer, Engine, Promise
+from lookcloser.runtime.stream import unread
 from lookcloser.serve.engines.batching import Batcher, Job
 from lookcloser.serve.engines.sources import Source
 from lookcloser.serve.http.problems import Problem
@@ -224,8 +224,7 @@ class Served:
             self._batcher.put(job)
             return
         self._batcher.leave("unreadable")
-        task = job.engine.header.task
-        _fulfil(job.future, Prediction(task, (), (), ImageSize(0, 0), error=job.loaded.error))
+        _fulfil(job.future, unread(job.engine.header.task, job.loaded))
 
     def _look(
         self, recognizer: Any, upload: Upload, views: Sequence[str] | None, target: str | None
@@ -238,7 +237,7 @@ class Served:
             return found
         except LookcloserError as error:
             outcome = "unreadable"
-            raise unreadable(str(error), upload.name) from error
+            raise unreadable(str(error), error.kind) from error
         finally:
             self._batcher.leave(outcome, decoding=False)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog, Sample
@@ -66,36 +66,43 @@ def look_closer(file: Path, catalog: Catalog, options: TrainOptions) -> str:
     if options.zoom == "off" or not _may(header, options) or "zoom" in header.provenance:
         return ""
     model, header = _opened(file)
+    if places_asked(options) is not None:
+        return _tried(file, model, header, catalog, options)
+    try:
+        return _tried(file, model, header, catalog, options)
+    except LookcloserError as error:  # nobody has asked for it, and the training is done
+        return _kept(file, model, header, f"zoom: not tried; {error.what}")
+
+
+def _tried(
+    file: Path, model: CAM, header: ModelHeader, catalog: Catalog, options: TrainOptions
+) -> str:
+    """See `look_closer`."""
     asked, val = places_asked(options), _split(catalog, "val")
-    if asked is None and len(val) < FEWEST:
-        said = f"zoom: not tried; {count(len(val), 'image')} of val cannot tell whether it pays"
-        return _kept(file, model, header, said)
     rated = _seen(model, val, header, options) if len(val) >= FEWEST else None
-    plain = float("nan") if rated is None else _accuracy(model, rated)
-    train = _split(catalog, "train")
+    if rated is None or len(rated.rows) < FEWEST:
+        if asked is None:
+            few = count(len(val), "image")
+            said = f"zoom: not tried; {few} of val cannot tell whether it pays"
+            return _kept(file, model, header, said)
+        found = _solved(model, header, catalog, options, (), asked)
+        both = "there are too few images of val to tell whether it pays"
+        return _looking(file, model, header, found, asked, both)
+    plain, images = _accuracy(model, rated), len(rated.rows)
     if asked is None:
-        assert rated is not None  # there are images
-        doubt = against(_trial(model, header, rated, plain, len(train)), options)
+        trial = _trial(model, header, rated, plain, len(_split(catalog, "train")))
+        doubt = against(trial, options)
         if doubt is not None:
             return _kept(file, model, header, doubt)
-    places = asked or PLACES
-    found = solve_tuned(
-        model, header, _readable(model, train, header, options),
-        () if rated is None else [val[row] for row in rated.rows],
-        places=places, balanced=options.balance != "none",
-    )  # fmt: skip
-    both = "there are too few images of val to tell whether it pays"
-    if rated is not None:
-        both = (
-            f"{plain:.1%} of {count(len(rated.rows), 'image')} of val are right, "
-            f"{found.choice.accuracy:.1%} with a second look"
-        )
-        if asked is None and not pays(plain, found.choice.accuracy, len(rated.rows)):
-            return _kept(file, model, header, f"zoom: not used; {both}")
-    how = places_of(places, found.choice.share)
-    if found.choice.whole:
-        how += f", the whole image counts {found.choice.whole:.0%}"
-    return _looking(file, model, header, found, places, f"zoom: {how}; {both}")
+    held, places = [val[row] for row in rated.rows], asked or PLACES
+    found = _solved(model, header, catalog, options, held, places)
+    both = (
+        f"{plain:.1%} of {count(images, 'image')} of val are right, "
+        f"{found.choice.accuracy:.1%} with a second look"
+    )
+    if asked is None and not pays(plain, found.choice.accuracy, images):
+        return _kept(file, model, header, f"zoom: not used; {both}")
+    return _looking(file, model, header, found, places, both)
 
 
 def look_alike(file: Path, like: Path, catalog: Catalog, options: TrainOptions) -> None:
@@ -123,11 +130,8 @@ def look_alike(file: Path, like: Path, catalog: Catalog, options: TrainOptions) 
     rates = (decided.scores.get(name, float("nan")) for name in ("val_acc", "val_loss"))
     looks = decided.arguments["share"], decided.arguments["whole"]
     choice = Choice(*looks, own, crops, decided.calibration, *rates)
-    found = solve_tuned(
-        model, header, _readable(model, _split(catalog, "train"), header, options), (),
-        places=places, balanced=options.balance != "none", choice=choice,
-    )  # fmt: skip
-    _looking(file, model, header, found, places, words)
+    found = _solved(model, header, catalog, options, (), places, choice)
+    _keep(file, *with_tuned(model, header, found, places), words, choice)
 
 
 def _may(header: ModelHeader, options: TrainOptions) -> bool:
@@ -155,10 +159,20 @@ def _seen(
     return collect_features(model, samples, *given, workers=options.workers)
 
 
-def _readable(
-    model: CAM, samples: Sequence[Sample], header: ModelHeader, options: TrainOptions
-) -> list[Sample]:
-    return [samples[row] for row in _seen(model, samples, header, options).rows]
+def _solved(
+    model: CAM,
+    header: ModelHeader,
+    catalog: Catalog,
+    options: TrainOptions,
+    held: Sequence[Sample],
+    places: int,
+    choice: Choice | None = None,
+) -> TunedLook:
+    """From the images of train that can be read."""
+    train = _split(catalog, "train")
+    read = [train[row] for row in _seen(model, train, header, options).rows]
+    balanced = options.balance != "none"
+    return solve_tuned(model, header, read, held, places=places, balanced=balanced, choice=choice)
 
 
 def _accuracy(model: CAM, found: Features) -> float:
@@ -175,14 +189,26 @@ def _trial(model: CAM, header: ModelHeader, val: Features, plain: float, train: 
     return Trial(model, header, val.side, plain, images, passes, val.seconds, "images of val")
 
 
-def _kept(file: Path, model: CAM, header: ModelHeader, said: str, **more: Any) -> str:
-    provenance = {**header.provenance, "zoom": said.removeprefix("zoom: "), **more}
-    save_model_file(file, model.state_dict(), replace(header, provenance=provenance))
+def _kept(file: Path, model: CAM, header: ModelHeader, said: str) -> str:
+    """The network stays as it is."""
+    _keep(file, model, header, said.removeprefix("zoom: "))
     return said
 
 
 def _looking(
-    file: Path, model: CAM, header: ModelHeader, found: TunedLook, places: int, said: str
+    file: Path, model: CAM, header: ModelHeader, found: TunedLook, places: int, both: str
 ) -> str:
-    new, header = with_tuned(model, header, found, places)
-    return _kept(file, new, header, said, **{_CHOICE: [found.choice.own, found.choice.crops]})
+    """The network looks twice from now on."""
+    words = f"{places_of(places, found.choice.share)}; {both}"
+    if found.choice.whole:
+        words += f"; the whole image counts {found.choice.whole:.0%}"
+    _keep(file, *with_tuned(model, header, found, places), words, found.choice)
+    return f"zoom: {words}"
+
+
+def _keep(
+    file: Path, model: CAM, header: ModelHeader, words: str, choice: Choice | None = None
+) -> None:
+    heads = {} if choice is None else {_CHOICE: [choice.own, choice.crops]}
+    provenance = {**header.provenance, "zoom": words, **heads}
+    save_model_file(file, model.state_dict(), replace(header, provenance=provenance))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -115,3 +116,25 @@ def test_no_option_hides_another() -> None:
     for verb in VERBS:
         names = [name for param in options(verb) for name in (*param.opts, *param.secondary_opts)]
         assert len(names) == len(set(names)), verb
+
+
+PLACES = [
+    pytest.param(verb, param.opts[-1], id=f"{verb} {param.opts[-1]}")
+    for verb in VERBS
+    for param in options(verb)
+    if param.name in {"out", "save", "each_view"}
+]
+
+
+@pytest.mark.parametrize(("verb", "option"), PLACES)
+def test_no_result_becomes_a_file_named_minus(
+    verb: str, option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, each wrote it, into the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for word in ("-", "./-"):
+        words = ["x" for param in VERBS[verb].params if param.param_type_name == "argument"]
+        with pytest.raises(typer.BadParameter, match="'-' is standard output") as refused:
+            VERBS[verb].main([*words, option, word], standalone_mode=False)
+        assert refused.value.exit_code == 2
+    assert os.listdir() == []

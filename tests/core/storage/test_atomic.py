@@ -3,8 +3,8 @@ import os
 
 import pytest
 
-from lookcloser.core.errors import LookcloserError
-from lookcloser.core.storage.atomic import make_folder, replacing, write_text
+from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.storage.atomic import make_folder, naming, refused, replacing, write_text
 
 
 def test_writes_and_makes_folders(tmp_path):
@@ -123,3 +123,28 @@ def test_two_writers_of_one_file_leave_one_of_both_whole(tmp_path):
         second.write_text("second" * 1000)
     assert target.read_text() == "first" * 1000, "the one that ended last"
     assert os.listdir(tmp_path) == ["b.txt"]
+
+
+@pytest.mark.parametrize("kind", [LookcloserError, UsageError])
+def test_what_is_wrong_with_the_temporary_file_is_said_of_the_one_that_was_asked_for(
+    tmp_path, kind
+):
+    target = tmp_path / "b.txt"
+    with pytest.raises(kind) as caught, replacing(target) as temporary:
+        raise kind(f"{temporary}: too large", allowed="less", fix=f"Shrink {temporary} ({{}})",
+                   option="size")  # fmt: skip
+    said = f"{target}: too large. Allowed: less. Shrink {target} (size)."
+    assert str(caught.value) == said
+    assert caught.value.for_the_command_line() == said.replace("(size)", "(--size)")
+    with pytest.raises(LookcloserError, match=r"^a\.jpg: broken") as other, replacing(target):
+        raise LookcloserError("a.jpg: broken")
+    assert other.value.__cause__ is None
+    assert os.listdir(tmp_path) == []
+
+
+def test_of_a_file_within_it_the_rest_of_the_name_stays(tmp_path):
+    with (
+        pytest.raises(LookcloserError, match="^page/model: could not be written"),
+        naming(tmp_path / "tmp", "page"),
+    ):
+        raise refused(tmp_path / "tmp" / "model", OSError(errno.ENOSPC, "full"))

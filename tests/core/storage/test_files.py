@@ -1,5 +1,7 @@
+import errno
 import glob
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lookcloser.core.storage.files import (
     own_path,
     refuse_url,
     subfolders,
+    unreadable,
     walk_images,
 )
 
@@ -286,3 +289,29 @@ def test_many_sources_are_looked_for_before_any_is_taken(folder: Path) -> None:
         find_images([folder / "b.jpg", folder / "c.jpg"])
     assert find_images(iter([folder / "b.jpg"])) == [folder / "b.jpg"]
     assert find_images([]) == []
+
+
+def test_what_may_not_be_read_is_no_matter_of_being_there(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    said = str(unreadable("a.jpg", denied))
+    assert said.startswith("a.jpg: cannot be read: Permission denied. Ask its owner")
+    assert str(unreadable("a.jpg", OSError(errno.EIO, "I/O"))) == "a.jpg: cannot be read: I/O."
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("Pets"))
+    assert str(missing_path(folder / "no.jpg")).startswith(f"{folder}: cannot be read: Permission")
+
+
+def test_a_folder_that_may_not_be_listed_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith("sub"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(LookcloserError, match=r"Pets/sub: cannot be read: Permission denied"):
+        find_images(folder)

@@ -13,7 +13,7 @@ from lookcloser.core import LookcloserError
 from lookcloser.core.results.scores import flat_scores
 from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.data import Sample, read_data
-from lookcloser.evaluation.localization.mask_scores import MaskTally, find_masks, read_mask
+from lookcloser.evaluation.localization.mask_scores import MaskTally, read_mask
 
 
 def save(folder, name, values, mode="L"):
@@ -21,14 +21,6 @@ def save(folder, name, values, mode="L"):
     file.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.asarray(values, np.uint8)).convert(mode).save(file)
     return file
-
-
-def test_masks_are_found_by_the_names_of_the_images(tmp_path):
-    samples = [Sample(name, Path(name)) for name in ("a/1.jpg", "a/2.jpg", "b/1.v.jpeg")]
-    assert find_masks(tmp_path, samples) == {}
-    first = save(tmp_path / "masks", "a/1.png", [[1]])
-    third = save(tmp_path / "masks", "b/1.v.png", [[1]])
-    assert find_masks(tmp_path, samples) == {0: first, 2: third}
 
 
 def test_values_and_nearest_pixels(tmp_path):
@@ -47,16 +39,6 @@ def test_palettes_and_bits(tmp_path):
     assert read_mask(tmp_path / "p.png", ImageSize(2, 2), Grid(2, 2)).tolist() == [[0, 1], [255, 0]]
     bits = save(tmp_path, "b.png", [[0, 255], [255, 0]], "1")
     assert read_mask(bits, ImageSize(2, 2), Grid(2, 2)).tolist() == [[0, 1], [1, 0]]
-
-
-def test_what_is_no_mask(tmp_path):
-    (tmp_path / "x.png").write_bytes(b"no")
-    with pytest.raises(LookcloserError, match=r"x\.png: not an image that can be read"):
-        read_mask(tmp_path / "x.png", ImageSize(2, 2), Grid(2, 2))
-    with pytest.raises(LookcloserError, match="mode RGB"):
-        read_mask(save(tmp_path, "c.png", [[1, 2]], "RGB"), ImageSize(2, 1), Grid(2, 2))
-    with pytest.raises(LookcloserError, match="2×1 pixels.* 3×1, as its image"):
-        read_mask(save(tmp_path, "s.png", [[1, 2]]), ImageSize(3, 1), Grid(2, 2))
 
 
 def test_scores_are_those_of_all_pixels_together(tmp_path):

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.data.catalog import Catalog, Sample
-from lookcloser.models import CAM, load_model_file, read_header
+from lookcloser.models import CAM, load_model_file, read_header, save_model_file
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.files import FINE_TUNED_FOLDER, MODEL_FILE, WHOLE_FOLDER
 from lookcloser.training.options import TrainOptions, make_options
@@ -209,6 +209,25 @@ class TestAuto:
         monkeypatch.setattr(zooming, "_GAIN", 0.9)
         said = look_closer(file, catalog(), asked(weights, "auto"))
         assert said.endswith("of images of val are right without")
+
+    def test_a_trial_that_fails_does_not_undo_the_training(
+        self, file: Path, before: Any, weights: str
+    ) -> None:
+        """Of a class that only val has nothing can be solved."""
+        data = catalog()
+        samples = tuple(s for s in data.samples if s.split != "train" or s.labels != ("columns",))
+        lacking = replace(data, samples=samples)
+        said = look_closer(file, lacking, asked(weights, "auto"))
+        assert said.startswith("zoom: not tried; no head can be solved from these images")
+        self.costs_nothing(file, before, said)
+        with pytest.raises(LookcloserError, match="o head can be solved"):
+            look_closer(self.anew(file), lacking, asked(weights, "1"))
+
+    def anew(self, file: Path) -> Path:
+        """The model as if nothing had been decided about it."""
+        model, header = load_model_file(file)
+        undecided = {k: v for k, v in header.provenance.items() if k != "zoom"}
+        return save_model_file(file, model.state_dict(), replace(header, provenance=undecided))
 
     def test_other_methods_and_off_are_out_of_the_question(self, file: Path, weights: str) -> None:
         before = file.read_bytes()

@@ -15,6 +15,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.storage.cells import cell_text
 from lookcloser.data.readers.files import decode_text, read_bytes, read_head
 from lookcloser.data.readers.tables.json_rows import Cells, holds_rows, json_lines
 from lookcloser.data.readers.tables.sheets import sheet_lines
@@ -145,7 +146,7 @@ def _cells(path: Path, text: str) -> Lines:
     try:
         for cells in reader:
             line, before = before + 1, above + reader.line_num
-            stripped = tuple(cell.strip() for cell in cells)
+            stripped = tuple(cell_text(cell.strip()) for cell in cells)
             if any(stripped):
                 yield line, stripped
     except csv.Error as error:
