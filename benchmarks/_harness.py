@@ -131,9 +131,9 @@ def report(path: Path, about: dict[str, Any], tables: Mapping[str, list[dict[str
     path.parent.mkdir(parents=True, exist_ok=True)
     old = _content(path)
     before = {name: old[name] for name in old if name not in {*_OWN, *tables}}
-    machines = old.get("machines", {})
-    machines = {name: machines.get(name, old.get("machine")) for name in before}
-    kept = {"machines": machines, **before} if before else {}
+    found = {name: old.get("machines", {}).get(name, old.get("machine")) for name in before}
+    machines = {name: known for name, known in found.items() if known is not None}
+    kept = {"machines": machines, **before} if machines else before
     write(path, {"machine": about, **kept, **tables})
 
 

@@ -169,7 +169,7 @@ def engines(network: Path, folder: Path, options: Any) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = arguments("batch", __doc__)
-    parser.add_argument("--images", type=int, default=1000, help="for each worker")
+    parser.add_argument("--images", type=int, default=900, help="for each worker")
     parser.add_argument("--part-images", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--backbone", default="tf_efficientnet_lite0")

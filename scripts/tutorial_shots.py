@@ -17,8 +17,8 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 IMAGES = ROOT / "docs" / "images"
 WIDTH = 1000  # pixels
-# Of each page, down to where: the cards' second row, and the first class.
-PAGES = {"report": ".cards .card:nth-of-type(5)", "audit": ".suspect:nth-of-type(2)"}
+# Of each page, down to which of what is shown: the second row of images, and the second class.
+PAGES = {"report": (".card", 4), "audit": (".suspect", 1)}
 DRAWN = {"views": "views.png", "evidence": "evidence/1.png"}
 
 
@@ -31,10 +31,11 @@ def take(folder: Path, browser: Any, images: Path = IMAGES) -> None:
         images: Where they go.
     """
     browser.look(WIDTH, 1200)
-    for name, end in PAGES.items():
+    for name, (kind, number) in PAGES.items():
         browser.open((folder / "runs" / "photos" / f"{name}.html").resolve().as_uri())
         browser.wait_for("[...document.images].every((image) => image.complete)")
-        top = browser.value(f"document.querySelector('{end}').getBoundingClientRect().top")
+        shown = f"[...document.querySelectorAll('{kind}')].filter((one) => one.offsetParent)"
+        top = browser.value(f"{shown}[{number}].getBoundingClientRect().top")
         shot = images / f"tutorial_{name}.png"
         browser.screenshot(shot)
         with Image.open(shot) as page:

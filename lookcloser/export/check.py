@@ -55,8 +55,8 @@ class Differences:
         shares = {"logits": self.logits} | dict(self._optional())
         # NaN, which is not at most anything, is wrong too.
         wrong = [name for name, value in shares.items() if not (value or 0.0) <= TOLERANCE]
-        near = (self.boxes or 0.0) <= BOX_TOLERANCE
-        wrong += [] if near and self.moved <= max(1, MOVED_SHARE * self.images) else ["boxes"]
+        few = self.moved <= max(min(1, self.images - 1), MOVED_SHARE * self.images)
+        wrong += [] if few and (self.boxes or 0.0) <= BOX_TOLERANCE else ["boxes"]
         wrong += ["sequences"] if self.sequences else []
         if wrong:
             raise LookcloserError(
@@ -101,7 +101,7 @@ def compare(
     ]
     return Differences(
         len(pixels),
-        max(part.logits for part in parts),
+        _largest([part.logits for part in parts]) or 0.0,
         _largest([part.maps for part in parts]),
         _largest([part.boxes for part in parts]),
         _largest([part.scores for part in parts]),

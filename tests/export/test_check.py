@@ -255,9 +255,19 @@ def test_many_other_crops_are_a_fault() -> None:
     assert found.moved == 3
     with pytest.raises(LookcloserError, match=r"in its boxes \("):
         found.require_equal("a.onnx")
-    Differences(80, 0.0, boxes=0.1, moved=10).require_equal("a.onnx")
-    with pytest.raises(LookcloserError, match=r"in its boxes \("):
-        Differences(80, 0.0, boxes=0.1, moved=11).require_equal("a.onnx")
+    for images, allowed in ((80, 10), (3, 1), (2, 1), (1, 0)):
+        Differences(images, 0.0, boxes=0.1, moved=allowed).require_equal("a.onnx")
+        with pytest.raises(LookcloserError, match=r"in its boxes \("):
+            Differences(images, 0.0, boxes=0.1, moved=allowed + 1).require_equal("a.onnx")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_what_is_not_a_number_counts_in_whichever_batch_it_is(size: int) -> None:
+    for row in range(3):
+        logits = LOGITS.copy()
+        logits[row, 0] = np.nan
+        found, wanted = Told(PLAIN._replace(logits=logits)), Told(PLAIN)
+        assert np.isnan(compare(found, wanted, PIXELS, batch_size=size).logits)
 
 
 @pytest.mark.parametrize("level", [0.0, 1e-3, 5.0])

@@ -13,7 +13,7 @@ from ..browser import CHROMIUM, Browser
 
 ROOT = Path(__file__).parents[2]
 PAGE = """<!doctype html><body style="margin:0">
-<div style="height:500px"></div><main class="cards">{things}</main>"""
+<div style="height:500px"></div><p class="card suspect" hidden></p><main>{things}</main>"""
 THING = '<div class="card suspect" style="height:100px"></div>'
 
 

@@ -61,7 +61,7 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     titles = [_view_title(name, region) for name, region in views.items()]
     panels = [draw_region(fitted, region, ImageSize(*image.size)) for region in views.values()]
     asked = " and ".join(dict.fromkeys(_named(region) for region in views.values()))
-    sheet = [f"evidence for {asked}" if asked else "original", *titles]
+    sheet = [asked or "original", *titles]
     return contact_sheet([fitted, *panels], sheet, columns=min(len(panels) + 1, 4))
 
 

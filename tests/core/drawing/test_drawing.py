@@ -297,7 +297,7 @@ class TestPlotViews:
     def test_the_original_is_titled_with_what_was_asked_for(self):
         image = noise(640, 400)
         views = {name: Region("map", "cat", 0.5) for name in ("cam", "saliency")}
-        titles = ["evidence for cat (0.50)", "cam", "saliency"]
+        titles = ["cat (0.50)", "cam", "saliency"]
         expected = contact_sheet([image] * 3, titles)
         assert plot_views(image, views).tobytes() == expected.tobytes()
         assert plot_views(image, {}).tobytes() == contact_sheet([image], ["original"]).tobytes()
