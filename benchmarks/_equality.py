@@ -56,14 +56,15 @@ class Compared:
 
     def row(self) -> dict[str, object]:
         """For the results."""
+        mean = self.sum / max(self.others, 1)
         return {
             "other answers": self.unequal,
             "numbers": self.numbers,
             f"unequal at {DIGITS} digits": self.literal,
-            "expected of them": self.sum / self.others * self.numbers * 10**DIGITS,
+            "expected of them": mean * self.numbers * 10**DIGITS,
             "boxes, px of the image": self.boxes,
             "other numbers before rounding": self.rest,
-            "their mean": self.sum / self.others,
+            "their mean": mean,
         }
 
 

@@ -164,4 +164,7 @@ def _said(error: Exception) -> str | None:
         return None
     reason = error.strerror or str(error) or type(error).__name__
     line = f"{error.filename}: {reason}" if error.filename is not None else reason
-    return f"{printable(' '.join(str(line).split()))}. --debug shows where."
+    fix = "--debug shows where"
+    if isinstance(error, PermissionError) and error.filename is not None:
+        fix = "Ask its owner for the right, or choose another place"
+    return f"{printable(' '.join(str(line).split()))}. {fix}."

@@ -53,7 +53,7 @@ class Loop:
         """As `run_split`; nothing at all for no samples."""
         if not samples:
             return
-        how = {"batch_size": self.batch_size, "workers": self.workers}
+        how: dict[str, Any] = {"batch_size": self.batch_size, "workers": self.workers}
         if self.spread is None:
             answered = run_split(
                 self.engine, samples, targets, partial(ask, self.engine.model), skipped, **how

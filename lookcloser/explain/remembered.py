@@ -82,7 +82,8 @@ class Likeness:
         modules = [one for one in all_modules(model) if not isinstance(one, torch.jit.ScriptModule)]
         classes = {one for module in modules for one in type(module).__mro__}
         classes -= {object, nn.Module}
-        getters: dict[tuple[str, ...], Callable[[object], object]] = {}  # shared: few for the cache
+        # Shared, as few kinds have few places in memory.
+        getters: dict[tuple[str, ...], Callable[[dict[str, object]], object]] = {}
         states = list(map(vars, modules))
         held = list(map(_held_by, states))
         self._modules = [ref(module) for module in modules]
@@ -130,7 +131,7 @@ def _settings_of(state: Mapping[str, object]) -> tuple[str, ...]:
     return tuple(name for name in state if name not in _MACHINERY)
 
 
-def _getter(names: tuple[str, ...]) -> Callable[[object], object]:
+def _getter(names: tuple[str, ...]) -> Callable[[dict[str, object]], object]:
     """From a dictionary to a tuple of the values of these names."""
     if len(names) > 1:
         return itemgetter(*names)

@@ -13,6 +13,7 @@ from torch import Tensor
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader, header_text, parse_header
 from lookcloser.core.storage.atomic import replacing
+from lookcloser.core.storage.files import unreadable
 from lookcloser.models.base import Model
 from lookcloser.models.building import Shapes, build_as
 from lookcloser.models.registry import evidence_kind
@@ -63,6 +64,10 @@ def read_header(path: str | Path) -> ModelHeader:
     path = Path(path)
     if not path.is_file():
         raise LookcloserError(f"{path}: no such file", fix="Give a run folder or its model file")
+    try:
+        path.open("rb").close()  # safetensors calls a file that it may not read missing
+    except OSError as error:
+        raise unreadable(path, error) from error
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)

@@ -32,6 +32,7 @@ CASES = {
     "cam looking twice": (
         "cam", {"rooted": True, "places": 2, "share": 0.5, "view": 24, "whole": 0.3},
     ),
+    "cam in closed form": ("cam", {"rooted": True, "rank": 3}),
     "sigmoid": ("sigmoid", {"threshold": 0.6}),
     "feedback": ("feedback", {"stride": None}),
     "osme": ("osme", {"part_width": 16}),
@@ -68,6 +69,9 @@ def make_engine(case: str, classes: int = 9) -> TorchEngine:
             model.paths.embedding.weight[model.paths.end] = 0.0  # or the empty set wins
         if "captioning" in model.tasks:
             model.word_bias[END] = -2.0
+        if getattr(model, "solution", None) is not None:
+            for buffer in filter(torch.is_floating_point, model.solution.buffers()):
+                buffer.uniform_(0.5, 1.0)
     return TorchEngine(model, header_of(model, classes), torch.device("cpu"))
 
 

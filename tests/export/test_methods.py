@@ -61,7 +61,11 @@ def test_differences_are_rounding(exported, case):
     assert found.maps < 1e-4
     assert (found.scores is None) == (case not in SEQUENCES)
     assert (found.boxes is None) == (case not in BOXES)
-    assert found.sequences == 0
+    assert (found.box_scores is None) == (case not in BOXES)
+    assert (found.distances is None) == (case != "cam in closed form")
+    for value in (found.box_scores, found.distances):
+        assert value is None or value < 1e-4
+    assert (found.sequences, found.moved) == (0, 0)
 
 
 def test_scores_are_at_the_temperature_of_the_model(exported, tmp_path):
@@ -82,6 +86,17 @@ def test_scores_are_at_the_temperature_of_the_model(exported, tmp_path):
         for one in (load(path, threads=1).engine, engine)
     )
     assert close(first.to_dict(), second.to_dict())
+
+
+def test_distances_that_decide_on_a_refusal_are_in_the_file(exported):
+    made = exported("cam in closed form")
+    pixels = drawn_pixels(3)
+    found, wanted = (
+        engine.answer(pixels, 1).distances
+        for engine in (load(made.path, threads=1).engine, made.engine)
+    )
+    assert wanted.min() > 0
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
 
 
 def test_exact_search_keeps_its_certificate(exported):

@@ -70,6 +70,17 @@ def test_a_damaged_file_is_named(tmp_path, content):
         load_model_file(path)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(saved, monkeypatch):
+    path, _, _ = saved
+
+    def denied(self, *_given, **_named):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr("pathlib.Path.open", denied)
+    with pytest.raises(LookcloserError, match=r"cannot be read: Permission denied\. Ask its owner"):
+        read_header(path)
+
+
 def test_a_truncated_file_is_named(saved):
     path, _, _ = saved
     path.write_bytes(path.read_bytes()[:-100])
