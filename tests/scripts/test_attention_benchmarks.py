@@ -24,7 +24,10 @@ def modules():
     """The benchmarks by name; their folder is on the path only here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        names = ("_harness", "_paired", "_clutter", "feedback", "attentions")
+        names = (
+            "_harness", "_paired", "_clutter", "_feedback_arms", "_attentions_arms", "feedback",
+            "attentions",
+        )  # fmt: skip
         for name in names:
             patch.delitem(sys.modules, name, raising=False)
         yield Namespace(**{name: importlib.import_module(name) for name in names})
@@ -104,15 +107,15 @@ def test_the_second_digit_is_beside_the_first(modules, digits, second):
 
 @pytest.mark.parametrize("network", ["two-block", "resnet"])
 def test_networks_side_by_side_answer_as_each_alone(modules, network):
-    feedback = modules.feedback
-    batched = feedback.Batched(network, "attention", 0.0, given_of())
+    arms = modules._feedback_arms
+    batched = arms.Batched(network, "attention", 0.0, given_of())
     batched.look.eval()
     images = torch.randint(0, 256, (2, 3, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
         together = batched(images)
         for index, seed in enumerate((0, 1)):
             torch.manual_seed(seed)
-            alone = feedback.Looking(feedback.Arm(network, "attention", 0.0)).eval()(images[index])
+            alone = arms.Looking(arms.Arm(network, "attention", 0.0)).eval()(images[index])
             for one, own in zip(together, alone, strict=True):
                 torch.testing.assert_close(one[index], own, rtol=1e-3, atol=1e-4)
     assert not torch.equal(together[0][0], together[0][1])
@@ -121,7 +124,7 @@ def test_networks_side_by_side_answer_as_each_alone(modules, network):
 def fed(modules, arm, images):
     """What an arm feeds back, its answer and that of its first pass, with a head that has a say."""
     torch.manual_seed(0)
-    model = modules.feedback.Arm("two-block", arm, 0.0).eval()
+    model = modules._feedback_arms.Arm("two-block", arm, 0.0).eval()
     torch.nn.init.normal_(model.head.weight, std=2.0)
     with torch.no_grad():
         answer, first, maps = model.passes(images)
@@ -130,7 +133,7 @@ def fed(modules, arm, images):
 
 def test_each_control_feeds_back_what_its_name_says(modules):
     images = torch.rand(3, 3, 28, 28, generator=torch.Generator().manual_seed(0))
-    arms = modules.feedback.ARMS
+    arms = modules._feedback_arms.ARMS
     maps, answer, first = zip(*(fed(modules, arm, images) for arm in arms), strict=True)
     by_name = dict(zip(arms, maps, strict=True))
     own = by_name["attention"]
@@ -148,10 +151,10 @@ def test_each_control_feeds_back_what_its_name_says(modules):
 
 def test_the_plain_network_of_equal_compute_is_deeper(modules):
     def convolutions(network, arm):
-        arm = modules.feedback.Arm(network, arm, 0.0)
+        arm = modules._feedback_arms.Arm(network, arm, 0.0)
         return sum(isinstance(one, torch.nn.Conv2d) for one in arm.modules())
 
-    for network in modules.feedback.NETWORKS:
+    for network in modules._feedback_arms.NETWORKS:
         assert convolutions(network, "plain, equal compute") > convolutions(network, "attention")
 
 

@@ -100,7 +100,7 @@ def test_every_public_name_is_in_the_reference(site: Path, script: ModuleType) -
     ("text", "source", "page", "expected"),
     [
         ("[a](docs/tutorial.md#use)", "README.md", "index.md", "[a](tutorial.md#use)"),
-        ("![a](docs/images/feedback.png)", "README.md", "index.md", "![a](images/feedback.png)"),
+        ("![a](docs/images/mamc_cost.png)", "README.md", "index.md", "![a](images/mamc_cost.png)"),
         ("[a](../README.md)", "docs/tutorial.md", "tutorial.md", "[a](index.md)"),
         ("[a](LICENSE)", "README.md", "index.md", f"[a]({ELSEWHERE}/LICENSE)"),
         (
