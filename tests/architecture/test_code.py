@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from ..programs import load_program
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lookcloser"
@@ -37,12 +38,7 @@ def plain_sizes(text: str) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def counting() -> ModuleType:
     """The script that counts."""
-    spec = importlib.util.spec_from_file_location("count_code", ROOT / "scripts" / "count_code.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("scripts", "count_code")
 
 
 def test_lines_of_code_are_counted_without_what_is_said_about_it(counting: ModuleType) -> None:

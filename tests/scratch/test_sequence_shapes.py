@@ -1,6 +1,5 @@
 """The four shapes of sequence task of the example: their gradients, and what is learned."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +7,14 @@ import pytest
 
 from lookcloser.scratch import check_gradients
 
+from ..programs import load_program
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "05_sequence_shapes.py"
 
 
 @pytest.fixture(scope="module")
 def shapes():
-    spec = importlib.util.spec_from_file_location("sequence_shapes", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("examples", "05_sequence_shapes")
 
 
 def assert_gradients(model, *batch):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from ..programs import load_program
 
 ROOT = Path(__file__).parents[2]
 OLD = {"cpu": "old", "cores": 2}
@@ -18,12 +19,7 @@ PAGE: dict[str, Any] = {"about": {"title": "Speed"}, "table": [{"promise": "≤ 
 
 @pytest.fixture(scope="module")
 def harness() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("harness", ROOT / "benchmarks" / "_harness.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("benchmarks", "_harness")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from ..programs import load_program
 
 pytest.importorskip("grimp", reason="of the extra dev")
 pytest.importorskip("matplotlib", reason="of the extra dev")
@@ -21,15 +22,7 @@ CONTRACT = (
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "import_graph", ROOT / "scripts" / "import_graph.py"
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["import_graph"] = module  # where its dataclass looks for its names
-    spec.loader.exec_module(module)
-    return module
+    return load_program("scripts", "import_graph")
 
 
 def package(folder: Path, **modules: str) -> Path:

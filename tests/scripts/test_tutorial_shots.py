@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -10,6 +9,7 @@ import pytest
 from PIL import Image
 
 from ..browser import CHROMIUM, Browser
+from ..programs import load_program
 
 ROOT = Path(__file__).parents[2]
 PAGE = """<!doctype html><body style="margin:0">
@@ -19,13 +19,7 @@ THING = '<div class="card suspect" style="height:100px"></div>'
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = ROOT / "scripts" / "tutorial_shots.py"
-    spec = importlib.util.spec_from_file_location("tutorial_shots", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("scripts", "tutorial_shots")
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

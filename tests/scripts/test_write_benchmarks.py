@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+
+from ..programs import load_program
 
 ROOT = Path(__file__).parents[2]
 ABOUT = {"title": "Speed", "page": "cam.md", "command": "run", "seed": "0", "machine": "mine"}
@@ -17,16 +18,7 @@ ROW = {"promise": "≤ 2 s", "measured": "1 s", "held": True, "peer": "3 s"}
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    return _load("scripts", "write_benchmarks")
-
-
-def _load(folder: str, name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / folder / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("scripts", "write_benchmarks")
 
 
 def _results(folder: Path, **files: Any) -> Path:
@@ -116,7 +108,7 @@ def test_what_is_written_by_hand_stays(script: ModuleType, tmp_path: Path) -> No
 
 
 def test_a_benchmark_keeps_the_promises_and_other_tables_of_its_file(tmp_path: Path) -> None:
-    harness = _load("benchmarks", "_harness")
+    harness = load_program("benchmarks", "_harness")
     old = {"about": ABOUT, "table": [ROW], "machine": {"cpu": "y"}, "rows": [1], "times": [2]}
     path = _results(tmp_path, one=old) / "one.json"
     harness.report(path, {"cpu": "x"}, {"times": [{"name": "≤", "s": 1.0}]})

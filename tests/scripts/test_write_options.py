@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 from pathlib import Path
 from types import ModuleType
@@ -16,19 +15,15 @@ from lookcloser.models import METHODS
 from lookcloser.training.keywords import TrainKeywords
 from lookcloser.training.options import TrainOptions
 
+from ..programs import load_program
+
 ROOT = Path(__file__).parents[2]
 FORGOTTEN = "run `python scripts/write_options.py`"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    path = ROOT / "scripts" / "write_options.py"
-    spec = importlib.util.spec_from_file_location("write_options", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program("scripts", "write_options")
 
 
 def test_the_keywords_are_up_to_date(script: ModuleType) -> None:

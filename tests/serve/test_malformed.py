@@ -3,13 +3,13 @@
 `benchmarks/serving.py` sends 10,000 of them to a real server and watches its memory.
 """
 
-import importlib.util
-import sys
 from pathlib import Path
 
 import pytest
 
 from lookcloser.serve.limits import Limits
+
+from ..programs import load_program
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "_malformed.py"
 EACH = 6
@@ -17,12 +17,7 @@ EACH = 6
 
 @pytest.fixture(scope="module")
 def malformed():
-    spec = importlib.util.spec_from_file_location("_malformed", FILE)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its annotations are looked up there
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
+    return load_program("benchmarks", "_malformed")
 
 
 def test_malformed_requests_are_no_fault_of_the_server(serve, files, malformed):
