@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -31,6 +32,26 @@ def read_lines(paths: Iterable[Path]) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 continue
     return rows
+
+
+def parsed(
+    parser: argparse.ArgumentParser, small: dict[str, Any], words: list[str] | None
+) -> argparse.Namespace:
+    """What is asked for, with the options of every benchmark that keeps lines.
+
+    Args:
+        parser: With the options of its own.
+        small: Their values with ``--small``, unless said otherwise.
+        words: Of the command line.
+    """
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
+    parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
+    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {small}")
+    if parser.parse_known_args(words)[0].small:
+        parser.set_defaults(**small)
+    return parser.parse_args(words)
 
 
 def spread(values: Sequence[float]) -> float:

@@ -33,7 +33,7 @@ import torch
 from _attentions_arms import ARMS, BASE, GATES, KINDS, SMALL, Arm, promises, rows_of
 from _feathered import Setting, write_birds
 from _harness import arguments, machine, report
-from _paired import append, fill, read_lines
+from _paired import append, fill, parsed, read_lines
 from look_alikes import draw
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -282,7 +282,6 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--size", type=int, default=448)
     parser.add_argument("--images", type=int, default=30, help="of each class; all, if fewer")
     parser.add_argument("--test", type=int, default=1452, help="test images, at most")
@@ -290,13 +289,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--workers", type=int, default=1, help="that write and read images")
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
-    parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
-    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {SMALL}")
-    if parser.parse_known_args(words)[0].small:
-        parser.set_defaults(**SMALL)
-    given = parser.parse_args(words)
+    given = parsed(parser, SMALL, words)
     given.model_kwargs = {"pad_type": given.pad_type} if given.pad_type else {}
     lines = read_lines(given.lines or [])
     known: dict[object, Tensor] = {}

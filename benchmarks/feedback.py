@@ -52,7 +52,7 @@ from _feedback_arms import (
     Rows,
 )
 from _harness import arguments, machine, report
-from _paired import append, fill, is_above, points, read_lines, spread
+from _paired import append, fill, is_above, parsed, points, read_lines, spread
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.datasets import MNIST
@@ -308,15 +308,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--networks", nargs="+", choices=list(NETWORKS), default=list(NETWORKS))
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--eager", action="store_true", help="no CUDA graph")
-    parser.add_argument("--lines", type=Path, nargs="+", help="results so far; the first grows")
-    parser.add_argument("--only-report", action="store_true", help="of the lines that are there")
-    parser.add_argument("--small", action="store_true", help=f"unless said otherwise: {SMALL}")
-    if parser.parse_known_args(words)[0].small:
-        parser.set_defaults(**SMALL)
-    given = parser.parse_args(words)
+    given = parsed(parser, SMALL, words)
     lines = read_lines(given.lines or [])
     asked = [
         {"network": network, "setting": setting, "arm": arm, "seeds": given.seeds,
