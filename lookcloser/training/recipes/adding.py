@@ -20,13 +20,16 @@ from lookcloser.models.cam.model import CAM
 from lookcloser.training.recipes.closed_form import solve, with_head
 from lookcloser.training.recipes.features import collect_features
 
+ADDED = "added"  # in the provenance: how often something was
+
 
 @dataclass(frozen=True)
 class Added:
     """What was added to a model.
 
     Attributes:
-        images: How many, of the train split.
+        images: How many, of the train split; those that it knew do not count again.
+        again: How many it knew already, with the same labels, or came twice.
         new: Names that the model did not know.
         total: All images that the model has learned from.
         skipped: Images that could not be read: name -> reason.
@@ -34,6 +37,7 @@ class Added:
     """
 
     images: int
+    again: int
     new: tuple[str, ...]
     total: int
     skipped: dict[str, str]
@@ -90,9 +94,13 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     balanced = bool(header.provenance.get("balanced", False))
     head = solve(memory, header.task, balanced=balanced)
     model, header = with_head(model, header, memory, head, names)
-    header = replace(header, parents={**header.parents, **catalog.parents})
+    provenance = {**header.provenance, ADDED: int(header.provenance.get(ADDED, 0)) + 1}
+    parents = {**header.parents, **catalog.parents}
+    header = replace(header, parents=parents, provenance=provenance)
     save_model_file(out, model.state_dict(), header)
-    return Added(len(found.values), new, memory.count, found.skipped, header)
+    images = memory.count - before.count
+    again = len(found.values) - images
+    return Added(images, again, new, memory.count, found.skipped, header)
 
 
 def joined_names(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:
