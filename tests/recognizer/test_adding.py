@@ -89,6 +89,14 @@ def test_added_twice_an_image_counts_once_and_groups_of_both_are_kept(
     assert answer.labels[0].name == "white"
 
 
+def test_a_class_stays_in_its_group(run: Path, more: Catalog) -> None:
+    add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(LookcloserError, match="'ruby' is in the group 'gems', in the model in 'r"):
+        add(run, replace(more, parents={"ruby": "gems"}))
+    assert (run / "model.safetensors").read_bytes() == before
+
+
 def test_a_new_class_without_a_readable_image_is_refused(run: Path, more: Catalog) -> None:
     before = (run / "model.safetensors").read_bytes()
     broken = Sample("broken.png", Path("nowhere.png"), ("opal",), split="train")

@@ -148,8 +148,9 @@ def _against_fine_tuning(
             f"be better (fewer than {FEWEST}); --recipe fine-tune does it"
         )
     if minutes > options.budget:
+        long = f"{minutes:.0f}" if minutes >= 1 else f"{minutes:.1g}"
         return (
-            f"fine-tuning would take about {minutes:.0f} min, more than --budget "
+            f"fine-tuning would take about {long} min, more than --budget "
             f"{options.budget:g}; --recipe fine-tune does it all the same"
         )
     return None

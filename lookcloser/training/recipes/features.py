@@ -118,7 +118,8 @@ def pooled_alike(model: CAM, images: Tensor) -> NDArray[np.float32]:
     """
     together = _TOGETHER if images.device.type == "cpu" else BATCH
     found = []
-    for part in images.split(together):
+    for start in range(0, len(images), together):
+        part = images[start : start + together]
         whole = part.new_zeros(together, *part.shape[1:])
         whole[: len(part)] = part
         pooled = model.pooled(whole.to(memory_format=torch.channels_last))
