@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Set
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 
 from lookcloser.closed_form.statistics import Statistics
 
+# By how much of their length the features of one image may differ between two machines.
+_SAME = 1e-4
 LIMIT = 4096  # images whose features are kept; 20 MiB of 1,280 features
 
 
@@ -72,7 +73,7 @@ class Memory:
         """
         number = int(max(columns.max(), others_columns.max())) + 1
         first, second = self._widened(columns, number), other._widened(others_columns, number)
-        second = second._without(set(first._keys()))
+        second = second._without(first)
         statistics = None
         if first.statistics is not None or second.statistics is not None:
             statistics = first.all_statistics() + second.all_statistics()
@@ -92,9 +93,20 @@ class Memory:
         rows = zip(self.features, self.labels, strict=True)
         return [(_hash(features), labels.tobytes()) for features, labels in rows]
 
-    def _without(self, known: Set[tuple[int, bytes]]) -> Memory:
-        """All images but those that are among the known ones."""
-        again = np.array([key in known for key in self._keys()], dtype=np.bool_)
+    def _without(self, other: Memory) -> Memory:
+        """All images but those that another memory keeps."""
+        again = np.zeros(len(self.features), dtype=np.bool_)
+        lengths = np.linalg.norm(other.features.astype(np.float64), axis=1)
+        order = np.argsort(lengths)
+        lengths = lengths[order]
+        for row, (features, labels) in enumerate(zip(self.features, self.labels, strict=True)):
+            own = features.astype(np.float64)
+            length = float(np.linalg.norm(own))
+            low = lengths.searchsorted(length * (1 - _SAME), "left")
+            high = lengths.searchsorted(length * (1 + _SAME), "right")
+            near = order[low:high]
+            alike = np.linalg.norm(other.features[near] - own, axis=1) <= _SAME * length
+            again[row] = (alike & (other.labels[near] == labels).all(axis=1)).any()
         statistics = self.statistics
         if statistics is not None:
             statistics = statistics - Statistics.of(self.features[again], self.labels[again])

@@ -117,3 +117,16 @@ def test_the_same_image_under_two_labels_is_two_images():
 def test_images_are_told_apart_whatever_the_scale_of_features(scale):
     features, classes = drawn(20)
     assert Memory.of(features * np.float32(scale), one_hot(classes)).count == 20
+
+
+def test_an_image_is_known_again_on_another_machine():
+    """Whose last digits are others, and at the scale of any network."""
+    features, classes = drawn()
+    noise = 1 + 1e-6 * np.random.default_rng(1).normal(size=features.shape)
+    same = np.arange(4)
+    for scale in (1e-12, 1.0, 1e12):
+        first = Memory.of((scale * features).astype(np.float32), one_hot(classes))
+        again = Memory.of((scale * features * noise).astype(np.float32), one_hot(classes))
+        assert first.added(again, same, same).count == 60
+        other = Memory.of((scale * 1.01 * features).astype(np.float32), one_hot(classes))
+        assert first.added(other, same, same).count == 120
