@@ -11,7 +11,8 @@ from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.backbone import Backbone, normalization
-from lookcloser.models.base import Model, make_backbone
+from lookcloser.models.base import make_backbone
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.models.feedback.attention import control_attention
 from lookcloser.models.feedback.options import METHOD, TWO_BLOCK, FeedbackOptions
 from lookcloser.models.feedback.stages import BackboneStages
@@ -39,7 +40,7 @@ class Stages(Protocol):
         """That output times (B, 1, h, w)."""
 
 
-class FeedbackNet(Model, method=METHOD):
+class FeedbackNet(LooksTwice, method=METHOD):
     """Attention feedback: look once, see where the evidence is, look again with that in mind.
 
     Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`; in the two-block
@@ -60,13 +61,14 @@ class FeedbackNet(Model, method=METHOD):
     """
 
     Options = FeedbackOptions
+    backbone: Backbone | TwoBlock
+    head: ClassHead
 
     def __init__(self, num_classes: int, options: FeedbackOptions | None = None) -> None:
         super().__init__()
         options = options or FeedbackOptions()
         self.select, self.control = options.feedback_select, options.feedback_control
         self.noise = options.noise
-        self.backbone: Backbone | TwoBlock
         if options.backbone == TWO_BLOCK:
             self.backbone = TwoBlock()
         else:
@@ -77,15 +79,14 @@ class FeedbackNet(Model, method=METHOD):
         self.dropout = nn.Dropout(options.drop_rate)
         # Its weights are small at first: almost even maps make the second pass begin as the first.
         self.head = ClassHead(self.backbone.width, num_classes)
+        self.add_look(num_classes, options)
 
     @property
     def stages(self) -> Stages:
         """The backbone in two parts."""
         return self.backbone if isinstance(self.backbone, TwoBlock) else self._cut
 
-    def forward(
-        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
-    ) -> Output:
+    def once(self, images: Tensor, targets: Tensor | None = None, top: int | None = None) -> Output:
         """Logits and class maps of the second pass, and what was fed back.
 
         Args:
@@ -100,15 +101,23 @@ class FeedbackNet(Model, method=METHOD):
         if self.training and self.noise:
             scale = images.new_tensor(self._pixel)[:, None, None]
             images = images + self.noise * scale * torch.randn_like(images)
-        stages, size = self.stages, images.shape[-2:]
-        raw = stages.early(images)
-        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
-        features = stages.late(stages.attend(raw, attention), size)
+        features, attention = self._attended(images)
         pooled = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(pooled))
         tokens = chosen_classes(logits, targets, top)
         maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention, vector=pooled)
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """See `LooksTwice`: of the second pass."""
+        return self._attended(images)[0].mean(dim=(2, 3))
+
+    def _attended(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The features of the second pass, (B, D, h, w), and the attention that they come of."""
+        stages, size = self.stages, images.shape[-2:]
+        raw = stages.early(images)
+        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
+        return stages.late(stages.attend(raw, attention), size), attention
 
     def fed_back(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
         """What the first pass hands to the second.

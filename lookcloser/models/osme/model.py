@@ -14,11 +14,13 @@ from lookcloser.layers.class_head import best_classes, chosen_classes
 from lookcloser.layers.osme import OSME, merge_attentions
 from lookcloser.losses.gather import gather_across_ranks
 from lookcloser.losses.mamc import mamc_terms
-from lookcloser.models.base import Criterion, Model, make_backbone
+from lookcloser.models.backbone import Backbone
+from lookcloser.models.base import Criterion, make_backbone
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.models.osme.options import METHOD, OSMEOptions
 
 
-class OSMENet(Model, method=METHOD):
+class OSMENet(LooksTwice, method=METHOD):
     """One-squeeze multi-excitation with the MAMC loss (Sun et al., ECCV 2018).
 
     ``logits = W·merge(f^1 … f^P) + b`` with the features of `lookcloser.layers.OSME`. The loss is
@@ -39,6 +41,7 @@ class OSMENet(Model, method=METHOD):
     """
 
     Options = OSMEOptions
+    backbone: Backbone
 
     pairs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
@@ -60,15 +63,14 @@ class OSMENet(Model, method=METHOD):
         self.dropout = nn.Dropout(options.drop_rate)
         merged = merge_attentions(torch.empty(1, parts, width, device="meta"), self.merge)
         self.head = nn.Linear(merged.shape[1], num_classes)
+        self.add_look(num_classes, options)
 
     @property
     def slow_parts(self) -> tuple[nn.Module, ...]:
         """Backbone and attentions: at the classifier's rate the features f grow without bounds."""
         return (self.backbone, self.osme)
 
-    def forward(
-        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
-    ) -> Output:
+    def once(self, images: Tensor, targets: Tensor | None = None, top: int | None = None) -> Output:
         """Logits, class maps, and a map of each attention.
 
         Args:
@@ -84,9 +86,7 @@ class OSMENet(Model, method=METHOD):
         Raises:
             LookcloserError: For the flattened head, if the images have another size than ``size``.
         """
-        grid = self.backbone(images)
-        self._check_grid(grid)
-        features = self.osme(grid)
+        grid, features = self._attended(images)
         merged = merge_attentions(features, self.merge)
         logits = self.head(self.dropout(merged))
         rows = self._rows()
@@ -101,6 +101,16 @@ class OSMENet(Model, method=METHOD):
             features=features,
             vector=merged,
         )
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """See `LooksTwice`: the merged features of the attentions."""
+        return merge_attentions(self._attended(images)[1], self.merge)
+
+    def _attended(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The backbone's features (B, D, h, w), and those of each attention (B, P, D')."""
+        grid = self.backbone(images)
+        self._check_grid(grid)
+        return grid, self.osme(grid)
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """Cross-entropy ("ce") and λ times the three terms of MAMC ("sasc", "sadc", "dasc")."""
