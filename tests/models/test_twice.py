@@ -43,7 +43,7 @@ def test_the_answer_is_of_the_whole_image_and_of_its_places(looking, images):
     model, _ = looking
     with torch.no_grad():
         output = model(images)
-        alone = model.once(cut(images, whole_boxes(images), VIEW))
+        alone = model.read(model.look(cut(images, whole_boxes(images), VIEW)))
         seen = model.closer(images, model.backbone(images), model.backbone)
     own, places = output.scale_logits[:, 0], output.scale_logits[:, 1:]
     torch.testing.assert_close(own, alone.logits / HEAT)
@@ -58,7 +58,7 @@ def test_its_maps_are_those_of_the_whole_image_and_of_the_places(looking, images
     model, _ = looking
     with torch.no_grad():
         output = model(images)
-        alone = model.once(cut(images, whole_boxes(images), VIEW)).maps / HEAT
+        alone = model.read(model.look(cut(images, whole_boxes(images), VIEW))).maps / HEAT
         seen = model.closer(images, model.backbone(images), model.backbone)
         rest = model.closer.maps(seen, None, output.maps.shape[-2:], torch.zeros_like(alone))
     wanted = WHOLE * torch.nn.functional.interpolate(

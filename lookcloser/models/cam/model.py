@@ -40,11 +40,17 @@ class CAM(LooksTwice, method=METHOD):
         self.head = ClassHead(self.backbone.width, num_classes)
         self.add_look(num_classes, options, kept=options.kept, summed=options.summed)
 
-    def once(self, images: Tensor, targets: Tensor | None = None, top: int | None = None) -> Output:
-        """Logits and class maps of a batch.
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `LooksTwice`: the features that the head reads."""
+        return (self.rooted(self.backbone(images)),)
+
+    def read(
+        self, seen: tuple[Tensor, ...], targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
+        """Logits and class maps.
 
         Args:
-            images: (B, 3, H, W), normalized as the backbone expects.
+            seen: (B, D, h, w), alone.
             targets: As in `Model.forward`. Few maps cost next to nothing.
             top: As there.
 
@@ -52,17 +58,7 @@ class CAM(LooksTwice, method=METHOD):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w), not normalized; ``tokens`` (B, K) the
             classes of the maps, None where all are given; ``vector`` (B, D).
         """
-        return self._answered(self._features(images), targets, top)
-
-    def whole_look(self, closer: SecondLook, images: Tensor, features: Tensor) -> Output:
-        """See `LooksTwice`; where the whole image has no say, its head reads the source."""
-        if closer.whole:
-            return super().whole_look(closer, images, features)
-        return self._answered(self.rooted(features))
-
-    def _answered(
-        self, features: Tensor, targets: Tensor | None = None, top: int | None = None
-    ) -> Output:
+        (features,) = seen
         pooled = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(pooled))
         distances = None
@@ -72,12 +68,13 @@ class CAM(LooksTwice, method=METHOD):
         maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, distances=distances, vector=pooled)
 
-    def pooled(self, images: Tensor) -> Tensor:
-        """Images (B, 3, H, W) -> what the head reads of them (B, D)."""
-        return self._features(images).mean(dim=(2, 3))
-
-    def _features(self, images: Tensor) -> Tensor:
-        return self.rooted(self.backbone(images))
+    def whole_look(
+        self, closer: SecondLook, images: Tensor, features: Tensor
+    ) -> tuple[Tensor, ...]:
+        """See `LooksTwice`; where the whole image has no say, its head reads the source."""
+        if closer.whole:
+            return super().whole_look(closer, images, features)
+        return (self.rooted(features),)
 
     def rooted(self, features: Tensor) -> Tensor:
         """The backbone's features (B, D, h, w) as the head reads them, before their mean."""

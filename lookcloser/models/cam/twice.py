@@ -23,7 +23,7 @@ _FINER = 2  # places of the maps of a second look for one of the first, along ea
 class LooksTwice(Model):
     """A classifier that answers by one look, or by its best places seen again.
 
-    A method says in `once` and `pooled` what one look is, and calls `add_look` at the end of its
+    A method says in `look` and `read` what one look is, and calls `add_look` at the end of its
     constructor. With ``places`` the answer is that of a `SecondLook` around the same backbone: the
     maps are those of the places, images come at the source's resolution, and the method's own
     answer is that for the whole image, seen at the size of a place's view.
@@ -67,17 +67,34 @@ class LooksTwice(Model):
         return self.backbone
 
     @abstractmethod
-    def once(self, images: Tensor, targets: Tensor | None = None, top: int | None = None) -> Output:
-        """The answer of one look; arguments as of `Model.forward`."""
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Images (B, 3, H, W) -> what one look sees in them, for `read`."""
 
     @abstractmethod
+    def read(
+        self, seen: tuple[Tensor, ...], targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
+        """The answer of one look, by what it has seen.
+
+        Args:
+            seen: As `look` gives it.
+            targets: As in `Model.forward`.
+            top: As there.
+
+        Returns:
+            Among others ``logits``, ``maps``, and as ``vector`` (B, D) what the head reads.
+        """
+
     def pooled(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) -> what the head reads of them in one look (B, D)."""
+        vector = self.read(self.look(images), top=1).vector
+        assert vector is not None  # as `read` promises
+        return vector
 
     def forward(
         self, images: Tensor, targets: Tensor | None = None, top: int | None = None
     ) -> Output:
-        """The answer by as many looks as it has; of one look what `once` gives.
+        """The answer by as many looks as it has; of one look what `read` gives.
 
         Args:
             images: (B, 3, H, W), normalized as the backbone expects.
@@ -92,33 +109,37 @@ class LooksTwice(Model):
             else ``vector`` (B, D), what is seen there.
         """
         if self.closer is None:
-            return self.once(images, targets, top)
+            return self.read(self.look(images), targets, top)
         closer, backbone = self.closer, self.timm_backbone
         features = backbone(images)
-        seen = closer(images, features, backbone)
-        first = self.whole_look(closer, images, features)
-        said = first.logits / closer.whole_temperature
-        logits = closer.combined(seen, said if closer.whole else None)
+        found = closer(images, features, backbone)
+        whole = self.whole_look(closer, images, features)
+        first = self.read(whole, top=1).logits / closer.whole_temperature
+        logits = closer.combined(found, first if closer.whole else None)
         tokens = chosen_classes(logits, targets, top)
+        maps = self.read(whole, tokens).maps if closer.whole else None
+        if maps is not None:
+            maps = maps / closer.whole_temperature
         canvas = Grid(*(_FINER * side for side in features.shape[-2:]))
-        whole = _maps_of(first, tokens) / closer.whole_temperature if closer.whole else None
         distances = None
         if self.solution is not None:
-            best = seen.logits[:, 0] * closer.temperature
-            distances = self.solution.distances(seen.vectors[:, 0], best)
+            best = found.logits[:, 0] * closer.temperature
+            distances = self.solution.distances(found.vectors[:, 0], best)
         return Output(
             logits=logits,
-            maps=closer.maps(seen, tokens, canvas, whole),
-            boxes=box_corners(seen.boxes),
+            maps=closer.maps(found, tokens, canvas, maps),
+            boxes=box_corners(found.boxes),
             tokens=tokens,
-            scale_logits=torch.cat([said[:, None], seen.logits], dim=1),
+            scale_logits=torch.cat([first[:, None], found.logits], dim=1),
             distances=distances,
             # Readers of exported files take five outputs at most.
-            vector=seen.vectors[:, 0] if distances is None else None,
+            vector=found.vectors[:, 0] if distances is None else None,
         )
 
-    def whole_look(self, closer: SecondLook, images: Tensor, features: Tensor) -> Output:
-        """What one look says of whole images, with a map of every class.
+    def whole_look(
+        self, closer: SecondLook, images: Tensor, features: Tensor
+    ) -> tuple[Tensor, ...]:
+        """What one look sees in whole images, for `read`.
 
         Args:
             closer: The second look.
@@ -126,13 +147,4 @@ class LooksTwice(Model):
             features: (B, D, h, w) of the backbone for them.
         """
         del features
-        return self.once(cut(images, whole_boxes(images), closer.view))
-
-
-def _maps_of(output: Output, tokens: Tensor | None) -> Tensor:
-    """The maps (B, K, h, w) of an output that has one for every class; all without tokens."""
-    maps = output.maps
-    assert maps is not None  # as of every classifier
-    if tokens is None:
-        return maps
-    return maps.gather(1, tokens[:, :, None, None].expand(-1, -1, *maps.shape[2:]))
+        return self.look(cut(images, whole_boxes(images), closer.view))

@@ -86,11 +86,23 @@ class FeedbackNet(LooksTwice, method=METHOD):
         """The backbone in two parts."""
         return self.backbone if isinstance(self.backbone, TwoBlock) else self._cut
 
-    def once(self, images: Tensor, targets: Tensor | None = None, top: int | None = None) -> Output:
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `LooksTwice`: the features of the second pass, and the attention they come of."""
+        if self.training and self.noise:
+            scale = images.new_tensor(self._pixel)[:, None, None]
+            images = images + self.noise * scale * torch.randn_like(images)
+        stages, size = self.stages, images.shape[-2:]
+        raw = stages.early(images)
+        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
+        return stages.late(stages.attend(raw, attention), size), attention
+
+    def read(
+        self, seen: tuple[Tensor, ...], targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits and class maps of the second pass, and what was fed back.
 
         Args:
-            images: (B, 3, H, W), normalized as the backbone expects.
+            seen: As `look` gives it.
             targets: Whose maps; see `Model.forward`.
             top: As there.
 
@@ -98,26 +110,12 @@ class FeedbackNet(LooksTwice, method=METHOD):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
             (B, 1, h', w'), the attention at the stage that it is multiplied into.
         """
-        if self.training and self.noise:
-            scale = images.new_tensor(self._pixel)[:, None, None]
-            images = images + self.noise * scale * torch.randn_like(images)
-        features, attention = self._attended(images)
+        features, attention = seen
         pooled = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(pooled))
         tokens = chosen_classes(logits, targets, top)
         maps = self.head.maps(features, tokens)
         return Output(logits=logits, maps=maps, tokens=tokens, part_maps=attention, vector=pooled)
-
-    def pooled(self, images: Tensor) -> Tensor:
-        """See `LooksTwice`: of the second pass."""
-        return self._attended(images)[0].mean(dim=(2, 3))
-
-    def _attended(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The features of the second pass, (B, D, h, w), and the attention that they come of."""
-        stages, size = self.stages, images.shape[-2:]
-        raw = stages.early(images)
-        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
-        return stages.late(stages.attend(raw, attention), size), attention
 
     def fed_back(self, features: Tensor, read: Tensor, size: Grid) -> Tensor:
         """What the first pass hands to the second.

@@ -70,11 +70,23 @@ class OSMENet(LooksTwice, method=METHOD):
         """Backbone and attentions: at the classifier's rate the features f grow without bounds."""
         return (self.backbone, self.osme)
 
-    def once(self, images: Tensor, targets: Tensor | None = None, top: int | None = None) -> Output:
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `LooksTwice`: features of the backbone (B, D, h, w), of the attentions (B, P, D').
+
+        Raises:
+            LookcloserError: For the flattened head, if the images have another size than ``size``.
+        """
+        grid = self.backbone(images)
+        self._check_grid(grid)
+        return grid, self.osme(grid)
+
+    def read(
+        self, seen: tuple[Tensor, ...], targets: Tensor | None = None, top: int | None = None
+    ) -> Output:
         """Logits, class maps, and a map of each attention.
 
         Args:
-            images: (B, 3, H, W), normalized as the backbone expects.
+            seen: As `look` gives it.
             targets: Whose maps; see `Model.forward`.
             top: As there.
 
@@ -82,11 +94,8 @@ class OSMENet(LooksTwice, method=METHOD):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
             (B, P, h, w) of the first of ``tokens``, else of the best class; ``features``
             (B, P, D), what the MAMC loss compares.
-
-        Raises:
-            LookcloserError: For the flattened head, if the images have another size than ``size``.
         """
-        grid, features = self._attended(images)
+        grid, features = seen
         merged = merge_attentions(features, self.merge)
         logits = self.head(self.dropout(merged))
         rows = self._rows()
@@ -101,16 +110,6 @@ class OSMENet(LooksTwice, method=METHOD):
             features=features,
             vector=merged,
         )
-
-    def pooled(self, images: Tensor) -> Tensor:
-        """See `LooksTwice`: the merged features of the attentions."""
-        return merge_attentions(self._attended(images)[1], self.merge)
-
-    def _attended(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """The backbone's features (B, D, h, w), and those of each attention (B, P, D')."""
-        grid = self.backbone(images)
-        self._check_grid(grid)
-        return grid, self.osme(grid)
 
     def losses(self, output: Output, targets: Tensor, criterion: Criterion) -> dict[str, Tensor]:
         """Cross-entropy ("ce") and λ times the three terms of MAMC ("sasc", "sadc", "dasc")."""
