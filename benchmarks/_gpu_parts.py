@@ -34,6 +34,7 @@ from lookcloser.core.images import load_image
 from lookcloser.data import Catalog, read_data
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.models import load_model_file, save_model_file
+from lookcloser.models.backbone import in_channels_last
 from lookcloser.recognizer import Recognizer
 from lookcloser.training.compiling import compiled as made_faster
 from lookcloser.training.fit import fit, fit_here, prepare_model
@@ -239,7 +240,9 @@ def bare_training(work: Work, mode: dict[str, Any]) -> tuple[float, float]:
     options = work.options(**mode)
     model, _ = prepare_model(options, TWO)
     form = torch.channels_last if options.channels_last else torch.contiguous_format
-    model = model.to(device(), memory_format=form).train()
+    if options.channels_last:
+        model = in_channels_last(model)  # as `train` does, to the strides: compiled once for both
+    model = model.to(device()).train()
     run = made_faster(model) if options.compile else model
     optimizer = torch.optim.AdamW(parameter_groups(model, options), lr=1e-3)
     shape = (work.batch, 3, work.side, work.side)

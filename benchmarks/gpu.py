@@ -1,4 +1,4 @@
-"""Everything that needs a GPU, in one script of ten minutes at most.
+"""Everything that needs a GPU, in one script of ten minutes at most, its start included.
 
 - evidence: answers with their maps over the bare forward pass
 - decoding: images/s of a core, which bounds training
@@ -148,7 +148,7 @@ def main(words: list[str] | None = None, run: Run = apart) -> None:
     parser = arguments("gpu", __doc__)
     parser.add_argument("--birds", type=Path, help="birds50, for racnn and osme")
     parser.add_argument("--weights", default="none", help="of mobilenetv2_100, for these")
-    parser.add_argument("--minutes", type=float, default=9.5, help="of all parts together")
+    parser.add_argument("--minutes", type=float, default=9.0, help="of all parts together")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), metavar="PART",
                         help="only these")  # fmt: skip
     parser.add_argument("--quick", action="store_true")
