@@ -25,6 +25,8 @@ from lookcloser.data.readers.files import read_head
 from lookcloser.data.readers.folders import split_of
 from lookcloser.data.readers.tables.columns import has_answer, image_column, likely_answer
 from lookcloser.data.readers.tables.delimited import is_table_name, read_columns, read_table
+from lookcloser.data.readers.yolo import yolo
+from lookcloser.data.readers.yolo.finding import descriptions
 
 _FEW = 50
 _MANY = 2000
@@ -126,14 +128,15 @@ def _no_images(root: Path) -> tuple[str, str] | None:
 
 
 def _yolo(root: Path) -> tuple[str, str] | None:
-    signs = yolo_signs(root)
+    signs = yolo_signs(root) or next(iter(descriptions(root)), None)
     if signs is None:
         return None
-    return (
-        f"looks like a YOLO data set, which is not read ({signs})",
-        "Export it as COCO or PASCAL VOC, or list the images in a table labels.csv with columns "
-        "image,labels",
-    )
+    try:
+        yolo.read(root, skip_missing=False)
+    except LookcloserError as error:
+        hint = error.fix or f"Allowed: {error.allowed or 'a data.yaml, images/ and labels/'}"
+        return f"looks like a YOLO data set ({signs}), but {error.what}", hint
+    return None
 
 
 def _table(root: Path) -> tuple[str, str] | None:
@@ -261,8 +264,8 @@ def _loose(root: Path) -> tuple[str, str] | None:
 _READINGS: tuple[Callable[[Path], tuple[str, str] | None], ...] = (
     _empty,
     _further_down,
-    _no_images,
     _yolo,
+    _no_images,
     _table,
     _lists,
     _named_files,
