@@ -135,9 +135,12 @@ def _corners(values: Sequence[float]) -> Box:
 
 def _cut(box: Box, findings: RowFindings) -> Box | None:
     """The part of a box that is in the image; None where it has no area."""
-    x0, y0, x1, y1 = (min(max(value, 0.0), 1.0) for value in box)
+    x0, y0, x1, y1 = box
+    low, high = min(box), max(box)
+    if low < 0 or high > 1:
+        x0, y0, x1, y1 = (min(max(value, 0.0), 1.0) for value in box)
     if x0 >= x1 or y0 >= y1:
         findings.flat += 1
         return None
-    findings.cut += min(box) < -_TOLD or max(box) > 1 + _TOLD
+    findings.cut += low < -_TOLD or high > 1 + _TOLD
     return x0, y0, x1, y1

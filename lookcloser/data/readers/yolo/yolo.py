@@ -197,7 +197,7 @@ def _rows(
     findings: _Findings,
 ) -> Iterator[Row]:
     """Images with their labels and, as shares, boxes; none where no image has a label file."""
-    labels = [label_of(name) for _, name in images]
+    split, labels = place.split, [label_of(name) for _, name in images]
     there = [os.path.lexists(base / label) for label in labels]
     if not any(there):
         findings.left.append(
@@ -219,7 +219,7 @@ def _rows(
             source=base / name,
             labels=tuple(dict.fromkeys(label for label, _ in named_things)),
             boxes=tuple((label, box) for label, box in named_things if box is not None),
-            split=place.split,
+            split=split,
         )
         yield Row(where, sample)
 
