@@ -128,8 +128,9 @@ def _no_images(root: Path) -> tuple[str, str] | None:
 
 
 def _yolo(root: Path) -> tuple[str, str] | None:
-    signs = yolo_signs(root) or next(iter(descriptions(root)), None)
-    if signs is None:
+    pages = descriptions(root)
+    signs = yolo_signs(root) or next(iter(pages), None)
+    if signs is None or not (pages or any(walk_images(root))):
         return None
     try:
         yolo.read(root, skip_missing=False)

@@ -52,6 +52,8 @@ def make(root: Path, *files: str) -> Path:
         (["images/1.jpg", "labels/1.txt:cat 1 1 1 1", "classes.txt:cat"],
          "(labels/*.txt), but labels/1.txt line 1: 'cat' is not the number of a class",
          "Add its name to the names of the classes, or correct the line"),
+        (["labels/1.txt:0 .5 .5 .1 .1", "classes.txt:cat"],
+         "no images anywhere in it (found 2 .txt)", "Give the folder that holds the images"),
         (["data.yaml:names: [cat]\ntrain: /no/images"],
          "YOLO data set (data.yaml), but data.yaml line 2: '/no/images' is not in DATA",
          "Put data.yaml into the folder that holds the images, and give that folder"),

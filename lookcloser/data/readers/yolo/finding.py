@@ -12,6 +12,7 @@ from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import (
     IMAGE_SUFFIXES,
     is_hidden,
+    is_image_name,
     leads_to_file,
     subfolders,
     walk_files,
@@ -90,7 +91,7 @@ def label_files(root: Path, images: str) -> Iterator[str]:
         yield from (
             join(folder, file)
             for file in files
-            if file.lower().endswith(".txt") and os.path.basename(file) not in _NAMES
+            if file.endswith(".txt") and os.path.basename(file) not in _NAMES
         )
 
 
@@ -148,10 +149,13 @@ def _settings(text: str) -> dict[str, tuple[str, int]]:
 
 def _by_names(root: Path) -> Description:
     """Names from a file of names, parts from the usual folders."""
-    places = _usual_folders(root)
+    places = _usual_places(root)
     folders = dict.fromkeys(("", *(labels_of(p) for _, p in places), *(p for _, p in places)))
+    with os.scandir(root) as entries:
+        own = sorted(e.name for e in entries if e.name.endswith(".names") and leads_to_file(e))
     files = [join(folder, name) for folder in folders for name in _NAMES]
     files = [file for file in files if (root / file).is_file()]
+    files += [name for name in own if name not in files]
     if not files:
         raise _nameless(root)
     names, note = read_names(root / files[0])
@@ -165,12 +169,15 @@ def _by_names(root: Path) -> Description:
 
 
 def _parts(root: Path, where: str) -> tuple[Part, ...]:
-    """The usual folders, for a description that names classes only."""
-    return tuple(Part(split, place or ".", where) for split, place in _usual_folders(root))
+    """The usual lists or folders, for a description that names classes only."""
+    return tuple(Part(split, place or ".", where) for split, place in _usual_places(root))
 
 
-def _usual_folders(root: Path) -> list[tuple[str | None, str]]:
-    """(split, folder of images): images/train, train/images, images, or labels beside images."""
+def _usual_places(root: Path) -> list[tuple[str | None, str]]:
+    """(split, list or folder): train.txt, images/train, train/images, images, else the images."""
+    lists = {split: f"{key}.txt" for key, split in SPLITS.items() if _lists(root / f"{key}.txt")}
+    if lists:
+        return list(lists.items())
     names = subfolders(root)
     if {"images", "labels"} <= set(names):
         inner = subfolders(root / "images")
@@ -183,6 +190,12 @@ def _usual_folders(root: Path) -> list[tuple[str | None, str]]:
         (split, f"{name}/images") for split, name in found if (root / name / "images").is_dir()
     ]
     return apart or found or [(SPLIT_OF.get(root.absolute().name.lower()), "")]
+
+
+def _lists(path: Path) -> bool:
+    """Whether the first line of a file is an image."""
+    lines = read_head(path, 4096).decode("utf-8-sig", "replace").split("\n")
+    return is_image_name(os.path.basename(lines[0].strip()))
 
 
 def _nameless(root: Path) -> LookcloserError:

@@ -199,7 +199,8 @@ def _rows(
     """Images with their labels and, as shares, boxes; none where no image has a label file."""
     split, labels = place.split, [label_of(name) for _, name in images]
     there = [os.path.lexists(base / label) for label in labels]
-    if not any(there):
+    # Of a list whose images are not there, that is what is wrong.
+    if not any(there) and (not images or any((base / name).is_file() for _, name in images)):
         findings.left.append(
             f"{place.where}: no label file for any of {count(len(images), 'image')} in "
             f"'{place.path}': left out"
@@ -211,7 +212,7 @@ def _rows(
             if has_labels
             else []
         )
-        if not has_labels:
+        if not has_labels and (base / name).is_file():
             findings.bare.append(name)
         named_things = [(description.names[number], box) for number, box in things]
         sample = Sample(

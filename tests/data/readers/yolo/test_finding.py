@@ -84,7 +84,7 @@ def test_darknet(data: Data) -> None:
          [("train", "train/images"), ("val", "valid/images")]),
         ("train/1.jpg test/2.jpg", "train/_darknet.labels", [("test", "test"), ("train", "train")]),
         ("1.jpg", "obj.names", [(None, ".")]),
-        ("1.jpg more/2.jpg", "classes.txt", [(None, ".")]),
+        ("1.jpg more/2.jpg", "birds.names", [(None, ".")]),
     ],
 )  # fmt: skip
 def test_usual_folders(
@@ -101,6 +101,17 @@ def test_usual_folders(
 def test_a_folder_named_after_a_split_is_that_split(data: Data, folder: str) -> None:
     root = data(f"test/{folder}", {"test/classes.txt": "cat", "test/labels/1.txt": ROW}) / "test"
     assert [split for split, _ in parts(root)] == ["test"]
+
+
+def test_lists_of_the_splits_come_before_folders(data: Data) -> None:
+    lists = {
+        "train.txt": "./images/1.jpg\n",
+        "valid.txt": "\ufeffimages/2.jpg",
+        "test.txt": "notes",
+    }
+    root = data("images/1.jpg images/2.jpg", {"voc.names": "cat", "labels/2.txt": ROW, **lists})
+    assert parts(root) == [("train", "train.txt"), ("val", "valid.txt")]
+    assert has_rows(root, describe(root))
 
 
 def test_a_page_with_names_alone(data: Data) -> None:
@@ -169,6 +180,6 @@ def test_pipes_are_not_waited_for(data: Data) -> None:
 
 
 def test_files_of_labels(data: Data) -> None:
-    root = data("images/1.jpg", {"labels/b/2.TXT": ROW, "labels/1.txt": "", "labels/x.cache": ""})
-    assert sorted(label_files(root, "images")) == ["labels/1.txt", "labels/b/2.TXT"]
+    root = data("images/1.jpg", {"labels/b/2.txt": ROW, "labels/1.txt": "", "labels/x.cache": ""})
+    assert sorted(label_files(root, "images")) == ["labels/1.txt", "labels/b/2.txt"]
     assert list(label_files(root, "elsewhere")) == []

@@ -249,6 +249,19 @@ def test_darknet_as_cvat_writes_it(data: Data) -> None:
         )
 
 
+def test_lists_without_their_images(data: Data) -> None:
+    files = {"obj.data": "train = data/t.txt\nnames = obj.names\n", "obj.names": "cat\n"}
+    root = data("", {**files, "t.txt": "data/all/1.jpg\ndata/all/2.jpg", "all/1.txt": ROW})
+    assert error_of(root, skip_missing=True) == (
+        f"t.txt line 1: 'data/all/1.jpg' not found (2 of 2); there are no images in {root}."
+    )
+    data("all/1.jpg")
+    assert error_of(root).startswith("t.txt line 2: 'data/all/2.jpg' not found (1 of 2)")
+    catalog = read(root, skip_missing=True)
+    assert [sample.labels for sample in catalog.samples] == [("cat",)]
+    assert catalog.notes == ("obj.data line 1: 'data/t.txt' is read as 't.txt'",)
+
+
 def test_as_label_studio_writes_it(data: Data) -> None:
     notes = {"categories": [{"id": 0, "name": "cat"}, {"id": 1, "name": "dog"}], "info": {}}
     files = {"classes.txt": "cat\ndog", "notes.json": json.dumps(notes), "labels/1.txt": OTHER}
