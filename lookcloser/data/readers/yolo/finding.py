@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -173,11 +173,12 @@ def _parts(root: Path, where: str) -> tuple[Part, ...]:
     return tuple(Part(split, place or ".", where) for split, place in _usual_places(root))
 
 
-def _usual_places(root: Path) -> list[tuple[str | None, str]]:
+def _usual_places(root: Path) -> Sequence[tuple[str | None, str]]:
     """(split, list or folder): train.txt, images/train, train/images, images, else the images."""
-    lists = {split: f"{key}.txt" for key, split in SPLITS.items() if _lists(root / f"{key}.txt")}
-    if lists:
-        return list(lists.items())
+    lists = [(split, f"{key}.txt") for key, split in SPLITS.items()]
+    there = [(split, name) for split, name in lists if _lists(root / name)]
+    if there:
+        return there
     names = subfolders(root)
     if {"images", "labels"} <= set(names):
         inner = subfolders(root / "images")

@@ -145,10 +145,10 @@ def _places(
             lost.append(part)
             continue
         is_moved = bool(path) and path != plain_path(part.listed, part.where)
-        others = [p for p in found[path] if p.listed != part.listed]
-        if others and is_moved:
+        other = next((p for p in found[path] if p.listed != part.listed), None)
+        if other is not None and is_moved:
             raise LookcloserError(
-                f"{part.where}: '{part.listed}' and '{others[0].listed}' are both '{path}'",
+                f"{part.where}: '{part.listed}' and '{other.listed}' are both '{path}'",
                 fix="Give the folder that has both, or write the paths that are there",
             )
         if is_moved:
