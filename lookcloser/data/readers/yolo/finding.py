@@ -201,7 +201,7 @@ def _lists(path: Path) -> bool:
 
 def _nameless(root: Path) -> LookcloserError:
     above = root.absolute().parent
-    pages = [name for name in USUAL if is_page(above / name)]
+    pages = [name for name in USUAL if (above / name).is_file()]
     if pages:
         fix = f"Give the folder above, '{above}', where {pages[0]} is"
     else:

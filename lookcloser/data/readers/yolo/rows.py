@@ -42,7 +42,8 @@ class RowFindings:
 
 def is_row(head: bytes) -> bool:
     """Whether the first line that is not empty begins like a row: a class and four numbers."""
-    lines = (line.split() for line in head.decode("utf-8-sig", "replace").splitlines())
+    text = head.replace(b"\0", b"").decode("utf-8", "replace")  # also of UTF-16
+    lines = (line.split() for line in text.lstrip("\ufeff\ufffd").splitlines())
     words = next((line for line in lines if line), [])[:5]
     try:
         return len([float(word) for word in words]) == 5 and float(words[0]).is_integer()

@@ -156,6 +156,7 @@ def test_files_are_bounded_and_ordinary(tmp_path: Path, monkeypatch: pytest.Monk
         (b"0 .5 .5 .2 .4", True),
         (b"\xef\xbb\xbf\r\n\n12 0.5\t0.5 0.2 0.4 0.1 0.", True),
         (b"0 320 240 64 96", True),
+        (BOX.encode("utf-16"), True),
         (b"", False),
         (b"0 .5 .5 .2", False),
         (b"0.5 .5 .5 .2 .4", False),
