@@ -77,10 +77,19 @@ class TestPartsAreNoClasses:
         root = write(*(f"{s}/images/{i}.jpg" for s in ("train", "valid") for i in range(3)))
         text(root / "train/labels/0.txt", "0 .5 .5 .2 .2")
         assert "looks like a YOLO data set (labels/*.txt), but its classes" in error_of(root)
+        for images in (root / "train/images", root / "train/images/day"):
+            write("train/images/day/1.jpg")
+            assert (
+                "the images of a YOLO data set without their labels. Give the folder of both, "
+                in (error_of(images))
+            )
         text(root / "data.yaml", "names: [a, b]")
         assert f"Give the folder above, '{root}', where data.yaml is" in error_of(root / "train")
         catalog = read_data(root)
-        assert (catalog.layout, catalog.names, catalog.splits) == ("YOLO", ("a",), ("train",))
+        assert (catalog.layout, catalog.names) == ("YOLO", ("a",))
+        assert any(
+            "no label file for any of 3 images in 'valid/images'" in n for n in catalog.notes
+        )
 
     @pytest.mark.parametrize("page", ["names: [cat, dog]\ntrain: train\nval: val", "nc: 2"])
     def test_class_folders_of_the_yolo_family(self, write: Any, page: str) -> None:

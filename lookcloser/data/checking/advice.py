@@ -140,6 +140,17 @@ def _yolo(root: Path) -> tuple[str, str] | None:
     return None
 
 
+def _yolo_images(root: Path) -> tuple[str, str] | None:
+    """The images of a YOLO data set alone, all or those of a split."""
+    for folder in (root.absolute(), root.absolute().parent):
+        if folder.name == "images" and (folder.parent / "labels").is_dir():
+            return (
+                "the images of a YOLO data set without their labels",
+                f"Give the folder of both, '{folder.parent}'",
+            )
+    return None
+
+
 def _table(root: Path) -> tuple[str, str] | None:
     tables = unread_tables(root)
     if not tables:
@@ -267,6 +278,7 @@ _READINGS: tuple[Callable[[Path], tuple[str, str] | None], ...] = (
     _further_down,
     _yolo,
     _no_images,
+    _yolo_images,
     _table,
     _lists,
     _named_files,

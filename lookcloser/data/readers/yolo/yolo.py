@@ -25,7 +25,7 @@ from lookcloser.data.readers.files import (
     read_head,
     read_text,
 )
-from lookcloser.data.readers.tables.finding import all_tables
+from lookcloser.data.readers.tables.finding import tables_of
 from lookcloser.data.readers.tables.places import named_split
 from lookcloser.data.readers.yolo.description import Description, Part
 from lookcloser.data.readers.yolo.finding import describe, has_rows, is_description, label_files
@@ -128,7 +128,7 @@ def _notes(
     shared = [name for name, of in numbers.items() if len(of) > 1]
     if shared:
         yield f"Several numbers of one name, read as one class: {named(shared)}"
-    tables = [table.name for table in all_tables(base)]
+    tables = [table.relative_to(base).as_posix() for table, _ in tables_of(base)]
     if tables:
         yield f"Not read: {named(tables)}; give one of them to read it instead"
 

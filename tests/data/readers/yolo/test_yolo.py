@@ -202,7 +202,9 @@ def test_no_label_at_all(data: Data) -> None:
 
 def test_odd_images_and_names(data: Data) -> None:
     page = "train: images/train\nnames: [cat, cat, cat]\n"
-    root = data(TWO, {"data.yaml": page, **LABELS, "boxes.csv": "image,label\n1.jpg,x\n"})
+    root = data(
+        TWO, {"data.yaml": page, **LABELS, "boxes.csv": "image,label\n1.jpg,x\n", "j.json": "[]"}
+    )
     (root / "images/train/1.jpg").write_bytes(b"no image")
     catalog = read_data(root)
     assert (catalog.layout, catalog.names) == ("YOLO", ("cat",))
