@@ -24,6 +24,7 @@ from lookcloser.data.targets import ClassTargets, TagTargets
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import load_model_file
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.uncertainty import OF_A_NETWORK, calibrate, fit_temperature
 
 BATCH = 32
@@ -56,7 +57,7 @@ class Features:
 
 
 def collect_features(
-    model: CAM,
+    model: LooksTwice,
     samples: Sequence[Sample],
     names: Sequence[str],
     task: Task,
@@ -109,7 +110,7 @@ def collect_features(
     return Features(*joined, skipped, seconds, float(np.median(sides)))
 
 
-def pooled_alike(model: CAM, images: Tensor) -> NDArray[np.float32]:
+def pooled_alike(model: LooksTwice, images: Tensor) -> NDArray[np.float32]:
     """(B, D) pooled features of images (B, 3, h, w), which do not depend on who is beside whom.
 
     Libraries choose how to compute by the size of a batch, and the last one would be another: what
@@ -144,7 +145,7 @@ def doubt_of(model_file: Path, catalog: Catalog) -> Calibration:
     return calibrate(logits, targets, fit_temperature(logits, targets, expected=OF_A_NETWORK))
 
 
-def head_logits(model: CAM, found: Features) -> NDArray[np.float32]:
+def head_logits(model: LooksTwice, found: Features) -> NDArray[np.float32]:
     """(N, C) of a model that looks once, from what it has seen."""
     with torch.inference_mode():
         vectors = torch.from_numpy(found.values).to(model.head.weight.device)
