@@ -62,7 +62,7 @@ REFUSED = {
     ),
     "a list": ("POST", "/predict", {"json": []}, 422, "body: input should be a valid dictionary"),
     "no body": ("POST", "/predict", {}, 415, "Send JSON"),
-    "no JSON": (
+    "nothing, called JSON": (
         *("POST", "/predict", {"headers": {"content-type": "application/json"}}, 422),
         "body: field required.",
     ),

@@ -13,7 +13,9 @@ from lookcloser.core.wording import count
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.images import Upload, shown_name
 
-_FORM, _ANY = "multipart/form-data", "application/octet-stream"
+_FORM = "multipart/form-data"
+# The last is what curl's --data-binary says of any body.
+_RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")
 
 
 class _InMemory(MultiPartParser):
@@ -44,7 +46,7 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
     kind = _kind(request)
     if kind == _FORM:
         return await _form(request, most)
-    if kind not in ("", _ANY) and not kind.startswith("image/"):
+    if kind not in _RAW and not kind.startswith("image/"):
         raise Problem(
             415,
             "Send a form of files (multipart/form-data), or one image as the body with its own "

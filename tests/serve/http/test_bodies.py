@@ -48,7 +48,10 @@ def refused(*given, **named):
 
 @pytest.mark.parametrize(
     "kind",
-    [None, "", "image/png", "IMAGE/X-Odd; q=1", "application/octet-stream", " image/ ;"],
+    [
+        *(None, "", "image/png", "IMAGE/X-Odd; q=1", "application/octet-stream", " image/ ;"),
+        "application/x-www-form-urlencoded",  # of curl --data-binary
+    ],
 )
 def test_a_raw_body_is_one_image_without_a_name(kind):
     assert read(b"\r\n--b raw", kind) == [Upload(b"\r\n--b raw", None)]
