@@ -75,6 +75,9 @@ class Job:
         object.__setattr__(self, "out", own_path(self.out))
         if self.form not in FORMS:
             raise unknown(self.form, "format", FORMS)
+        if self.how.maps and not self.writer.holds_maps:
+            raise UsageError(f"{{}}: {self.form} has no place for heatmaps",
+                             allowed="jsonl or parquet", option="maps")  # fmt: skip
         for name, least in (("top", 1), ("batch_size", 1), ("workers", 0)):
             if getattr(self.how, name) < least:
                 raise UsageError(f"{{}} {getattr(self.how, name)}: not possible",
