@@ -213,7 +213,7 @@ REFUSED = {
     "an empty body": (422, {"content": b"", "headers": PNG}, "the body is empty"),
     "no image": (422, {"content": b"hello", "headers": PNG}, "not an image"),
     "another type": (415, {"content": b"{}", "headers": {"content-type": "text/plain"}}, "Send"),
-    "curl's own type": (415, {"data": {"a": "b"}}, "Content-Type"),
+    "a web form": (415, {"data": {"a": "b"}}, "Content-Type"),
     "a form without files": (422, {"files": {"image": (None, "text")}}, "is no file"),
     "a form without boundary": (
         *(422, {"content": b"--", "headers": {"content-type": "multipart/form-data"}}),

@@ -14,8 +14,8 @@ from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.images import Upload, shown_name
 
 _FORM = "multipart/form-data"
-# The last is what curl's --data-binary says of any body.
-_RAW = ("", "application/octet-stream", "application/x-www-form-urlencoded")
+_WEB = "application/x-www-form-urlencoded"  # also what curl's --data-binary says of any body
+_RAW = ("", "application/octet-stream", _WEB)
 
 
 class _InMemory(MultiPartParser):
@@ -47,15 +47,21 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
     if kind == _FORM:
         return await _form(request, most)
     if kind not in _RAW and not kind.startswith("image/"):
-        raise Problem(
-            415,
-            "Send a form of files (multipart/form-data), or one image as the body with its own "
-            "Content-Type, such as image/jpeg.",
-        )
+        raise _another_kind()
     content = await request.body()
     if not content:
         raise Problem(422, "There is no image: the body is empty.")
+    if kind == _WEB and content.isascii():  # a web form indeed
+        raise _another_kind()
     return [Upload(content)]
+
+
+def _another_kind() -> Problem:
+    return Problem(
+        415,
+        "Send a form of files (multipart/form-data), or one image as the body with its own "
+        "Content-Type, such as image/jpeg.",
+    )
 
 
 def _kind(request: Request) -> str:

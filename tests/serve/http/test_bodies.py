@@ -54,11 +54,17 @@ def refused(*given, **named):
     ],
 )
 def test_a_raw_body_is_one_image_without_a_name(kind):
-    assert read(b"\r\n--b raw", kind) == [Upload(b"\r\n--b raw", None)]
+    assert read(b"\xff\r\n--b raw", kind) == [Upload(b"\xff\r\n--b raw", None)]
     assert refused(b"", kind) == (422, "There is no image: the body is empty.")
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/json", "multipart/mixed", "images/x"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        *("text/plain", "application/json", "multipart/mixed", "images/x"),
+        "application/x-www-form-urlencoded",  # where the body is a web form indeed
+    ],
+)
 def test_another_kind_of_body_is_not_read(kind):
     status, said = refused(b"x", kind)
     assert status == 415

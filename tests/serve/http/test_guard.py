@@ -15,6 +15,12 @@ from lookcloser.serve.metrics import Metrics
 KEY = "correct horse"
 
 
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """Bodies here do not end: what is left of a refused one is not waited for."""
+    monkeypatch.setattr(guarding, "_DRAIN_SECONDS", 0.05)
+
+
 @pytest.fixture
 def locked(serve, files):
     return serve(files.onnx, access=Access(key=KEY))
@@ -283,7 +289,6 @@ def test_a_body_that_stops_coming_is_given_up_and_not_waited_for_again():
 
 
 def test_a_refusal_reads_what_is_left_for_a_while_unless_the_client_waits_to_be_asked(monkeypatch):
-    monkeypatch.setattr(guarding, "_DRAIN_SECONDS", 0.05)
     monkeypatch.setattr(guarding, "_DRAINED", 8)
     assert Asked(refuses, coming=[b"x" * 4] * 9).read == 2, "no more than is worth it"
     assert Asked(refuses, coming=[b"x"]).read == 2, "no longer either"
