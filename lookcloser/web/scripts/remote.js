@@ -25,6 +25,7 @@ function remoteEngine(askKey) {
 
   return {
     isReady: () => true,
+    readsMore: true, // formats that browsers do not show
     async models() {
       return (await ask("v1/models")).models;
     },
