@@ -109,7 +109,9 @@ class TrainOptions(BackboneOptions):
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = option(
         "32-true", "32-true, 16-mixed, bf16-mixed or 64-true."
     )
-    compile: bool = option(False, "torch.compile the network.")
+    compile: bool = option(
+        False, "torch.compile the network for training; needs a C++ compiler, and a minute or more."
+    )
     deterministic: bool = option(
         True, "The same weights from the same seed on a GPU, too, where torch has kernels for it."
     )
