@@ -246,3 +246,22 @@ def test_images_stand_upright_in_the_browser_as_in_python(
         wanted = np.asarray(load_image(path).convert("RGBA"))
         found = np.array(browser.value(f"{PIXELS}({path.name!r})"), np.uint8)
         np.testing.assert_array_equal(found.reshape(wanted.shape), wanted, path.name)
+
+
+@needs_node
+def test_a_failure_of_the_network_is_put_as_people_can_use_it() -> None:
+    told = {
+        "WebAssembly SIMD is not supported in the current environment.": "a current Chrome",
+        "OffscreenCanvas is not defined": "OffscreenCanvas is not defined",
+        "Aborted(OOM)": "not enough memory",
+        "input 3 is odd": "input 3 is odd",
+    }
+    found = node(
+        ("image.js",),
+        "texts.map((text) => explained({ name: 'Error', text }).message)",
+        texts=list(told),
+    )
+    for said, wanted in zip(found, told.values(), strict=True):
+        assert wanted in said
+    old = "explained({ name: 'ReferenceError', text: 'OffscreenCanvas is not defined' }).message"
+    assert "a current Chrome" in node(("image.js",), old)

@@ -295,14 +295,21 @@ def test_a_saved_image_is_large_enough_to_see(
     Image.new("RGB", (8, 6), "teal").save(tmp_path / "tiny.png")
     browser.open(serve(handler=api))
     assert give(browser, tmp_path / "tiny.png") == ""
-    saved = """new Promise((done) => {
+    browser.value(f"window.saved = {SAVED}[0]")
+    told = """new Promise((done) => {
       window.download = async (blob, name) => {
-        const { width, height } = await createImageBitmap(blob);
-        done([name, width, height]);
+        const bitmap = await createImageBitmap(blob), { width, height } = bitmap;
+        const context = new OffscreenCanvas(width, height).getContext("2d");
+        context.drawImage(bitmap, 0, 0);
+        const line = [...context.getImageData(0, 241, width, height - 241).data];
+        done([name, width, height, Math.min(...line), titleOf(saved.prediction, null)]);
       };
       document.querySelector(".save-image").click();
     })"""
-    assert browser.value(saved) == ["tiny-evidence.png", 320, 240]
+    name, width, height, darkest, title = browser.value(told)
+    assert (name, width, height) == ("tiny-evidence.png", 320, 256)
+    assert darkest < 50, "the line below the image has words"
+    assert title == f"perhaps none: {EVIL}"
 
 
 def test_nothing_is_wider_than_a_phone(

@@ -226,14 +226,34 @@ function cutOut(image, [x0, y0, x1, y1]) {
   return canvas;
 }
 
-// The image with its evidence, at the size that is kept.
-function drawnImage({ image, item, number, maps }, view) {
+// The image with its evidence, at the size that is kept, over a line that says of what it is.
+function drawnImage({ image, item, number, maps, prediction }, view) {
   const [width, height] = sizeOf(image), canvas = document.createElement("canvas");
   const factor = Math.max(1, DRAWN / Math.max(width, height)); // of a few pixels nothing would be seen
   canvas.width = Math.max(1, Math.round(width * factor));
   canvas.height = Math.max(1, Math.round(height * factor));
-  const context = canvas.getContext("2d"), longest = Math.max(canvas.width, canvas.height);
-  paint(context, image, item, number, maps, view, longest / 640);
+  const longest = Math.max(canvas.width, canvas.height);
+  paint(canvas.getContext("2d"), image, item, number, maps, view, longest / 640);
+  return withTitle(canvas, titleOf(prediction, item.regions[number]), longest / 32);
+}
+
+function titleOf(prediction, region) {
+  const { label, score, nothing } = region || { label: inWords({ ...prediction, refusal: null }), score: null };
+  const doubt = prediction.refusal ? "perhaps none: " : "";
+  return `${doubt}${label}${score === null ? "" : ` ${percent(score)}`}${nothing ? `, ${nothing}` : ""}`;
+}
+
+function withTitle(image, text, size) {
+  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+  canvas.width = Math.max(image.width, DRAWN);
+  canvas.height = image.height + Math.round(1.6 * size);
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, Math.floor((canvas.width - image.width) / 2), 0);
+  context.fillStyle = "#000";
+  context.font = `${size}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  context.fillText(printable(text), size / 2, image.height + 0.8 * size, canvas.width - size);
   return canvas;
 }
 
