@@ -92,6 +92,9 @@ class Api(Quiet):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.asked.append((query["model"], query["heatmaps"], body))
+        if self.headers["Content-Type"] != "application/octet-stream":
+            self.problem(415, "not as bytes")
+            return
         if not self.allowed():
             return
         if len(body) > self.most:
