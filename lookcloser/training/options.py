@@ -46,8 +46,8 @@ class TrainOptions(BackboneOptions):
     )
     zoom: Literal["auto", "off", "1", "2", "3", "4", "5"] = option(
         "auto",
-        "Look again: at so many places of an image, each cut from the source; off; or auto: at 3 "
-        "where images have the pixels and those left out, or val, say that it pays.",
+        "Look again: at so many places of an image, each cut from the source; off; or auto: a cam "
+        "at 3 where images have the pixels and those left out, or val, say that it pays.",
     )
     weights: str = option(
         "pretrained",

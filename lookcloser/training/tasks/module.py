@@ -25,6 +25,7 @@ from lookcloser.training.parallel import processes
 from lookcloser.training.tasks.means import LossMeans
 
 ROOTED = "rooted"  # in last.ckpt: whether the head reads rooted features
+SOLVED = "solved"  # there, too: whether it began in closed form
 _LOOK = 10  # steps between two looks at the losses on a GPU
 
 
@@ -206,6 +207,7 @@ class TrainingModule(pl.LightningModule, ABC):
         checkpoint["means"] = self.means.state_dict()
         checkpoint["epochs"] = self.options.epochs
         checkpoint[ROOTED] = getattr(self.model, "root", None) is not None
+        checkpoint[SOLVED] = self.model.solved
         if self.clock is not None:
             checkpoint["phase"] = self.clock.state_dict()
 
