@@ -201,12 +201,12 @@ function fillZooms(box, { image, item }) {
     region.kind === "scale" && region.box ? [{ ...region, number }] : []
   ));
   box.hidden = !scales.length;
-  box.querySelector(".strip").replaceChildren(...scales.map(({ box: place, step, score, number }) => {
+  box.querySelector(".strip").replaceChildren(...scales.map(({ box: place, label, step, score, number }) => {
     const button = document.createElement("button"), words = document.createElement("span");
     button.type = "button";
     button.className = "region zoom";
     button.dataset.region = number;
-    words.textContent = `look ${step + 1} · ${percent(score)}`;
+    words.textContent = `look ${step + 1} · ${label} ${percent(score)}`;
     button.append(cutOut(image, place), words);
     return button;
   }));
