@@ -44,6 +44,9 @@ def test_answers_are_those_of_python(
     for path in photos:
         require_same(found[path.name], recognizer.predict(path)[0].to_dict())
     assert browser.value("document.querySelectorAll('.zoom canvas').length") == 2
+    best = recognizer.predict(photos[0])[0].labels[0].name
+    words = "document.querySelector('.zoom span').textContent"
+    assert browser.value(words).startswith(f"look 2 · {best} ")
     assert EVIL in browser.value("document.body.textContent")
     assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
 
