@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -14,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -163,6 +166,18 @@ def test_the_clients_of_the_examples(running, files, drawing, tmp_path, program,
     words = [program, CLIENTS_OF / file, f"http://127.0.0.1:{running.port}"]
     failed = subprocess.run([*words, tmp_path / "broken.png"], capture_output=True, check=False)
     assert failed.returncode != 0
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_docs_are_followed_to_the_letter(running, drawing, tmp_path):
+    """Their example, and what probes and programs ask by HEAD."""
+    (tmp_path / "photo.jpg").write_bytes(drawing.file())
+    example = unescape(re.search(r"<pre>(curl .*)</pre>", running.get("/docs")[1])[1])
+    for words, said in ((example, '"predictions":['), (f"curl -I {example.split()[-1]}", "405")):
+        done = subprocess.run(
+            shlex.split(words), capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        assert said in done.stdout
 
 
 WAITING = "[...document.querySelectorAll('.past-answer')].some((e) => e.textContent === 'waiting')"
