@@ -131,7 +131,7 @@ function scaleRegions(boxes, label, size) {
 
 function region(kind, label, box, heatmap, step) {
   const rows = heatmap && Array.from({ length: heatmap.h }, (_, y) => (
-    Array.from(heatmap.values.slice(y * heatmap.w, (y + 1) * heatmap.w), (value) => rint(value * 1e4) / 1e4)
+    Array.from(heatmap.values.slice(y * heatmap.w, (y + 1) * heatmap.w), (value) => rint(value * 1e6) / 1e6)
   ));
   return { kind, label: label.name, score: label.score, box, heatmap: rows, step, move: null };
 }
