@@ -200,7 +200,7 @@ def evaluate_split(
     least = least_calibration_error(calibration)
     settings = {
         "images": f"{kept.count} of split {split}",
-        "ece": f"{least:.4f} of so many images if every confidence were right",
+        "ece": f"{least:.4f} would be measured on so few images if every confidence were right",
     }
     level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
     if boxes.count:
