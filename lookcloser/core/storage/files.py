@@ -31,7 +31,11 @@ def own_path(path: str | Path) -> Path:
     """``path`` with a leading "~" or "~user" as that home folder; any other "~" is part of a name.
 
     `Path.expanduser` raises a RuntimeError for a file such as "~draft.jpg".
+
+    Raises:
+        LookcloserError: For what is no path: every one that a user gives goes through here.
     """
+    refuse_other(path)
     return Path(os.path.expanduser(path))
 
 

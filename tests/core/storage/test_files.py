@@ -121,6 +121,12 @@ def test_what_is_not_there_comes_with_a_near_name(folder: Path, tmp_path: Path) 
         find_images(folder / "bb.jpg")
 
 
+@pytest.mark.parametrize("given", [None, 3, ["a"], b"a"])
+def test_what_is_no_path_is_refused_by_its_type(given: Any) -> None:
+    with pytest.raises(LookcloserError, match=f"{type(given).__name__}: not a path"):
+        own_path(given)
+
+
 def test_a_near_name_may_be_further_up(folder: Path, tmp_path: Path) -> None:
     error = missing_path(tmp_path / "Pts" / "nowhere" / "c.jpeg")
     assert str(error).endswith(f"Did you mean '{folder}'?")
