@@ -48,9 +48,11 @@ class Setting:
     def title(self) -> str:
         """Of a table of results."""
         low, high = self.side
+        number = self.species[1] - self.species[0]
+        fewer = f"{number} species" if number != 50 else ""
         wide = "" if low == high == 448 else f"in photographs of {low} to {high} px"
         empty = f"{self.distractors:.0%} more without a bird" if self.distractors else ""
-        return ", ".join(filter(None, (wide, empty))) or "small objects"
+        return ", ".join(filter(None, (fewer, wide, empty))) or "small objects"
 
 
 def write_birds(

@@ -293,13 +293,15 @@ def main() -> None:
     parser.add_argument("--distractors", type=float, default=0.0, help=f"Share of {NOTHING}.")
     parser.add_argument("--train", type=int, default=20)
     parser.add_argument("--test", type=int, default=500)
+    parser.add_argument("--species", type=int, default=50)
     parser.add_argument("--device", choices=["cpu", "auto"], default="cpu")
     parser.add_argument("--rows", type=Path, help="A file to add each row to, once it is there.")
     given = parser.parse_args()
     torch.set_num_threads(1)
     setting = Setting(
-        side=tuple(given.sides), train=given.train, test=given.test, distractors=given.distractors
-    )
+        side=tuple(given.sides), train=given.train, test=given.test,
+        species=(0, given.species), distractors=given.distractors,
+    )  # fmt: skip
     rows = []
     for row in (row for seed in given.seeds for row in measured(given, seed, setting)):
         rows.append(row)

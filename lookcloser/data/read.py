@@ -182,8 +182,8 @@ def _catalog(root: Path, skip_missing: bool, columns: Mapping[str, str]) -> Cata
         raise unknown_layout(root)
     raise LookcloserError(
         f"{root}: not a list of images with labels or captions",
-        allowed=f"A folder, a table ({', '.join(TABLE_SUFFIXES)}), COCO's .json, or captions "
-        "in the form of Flickr8k",
+        allowed=f"A folder, a table ({', '.join(TABLE_SUFFIXES)}), COCO's .json, YOLO's "
+        "data.yaml, or captions in the form of Flickr8k",
     )
 
 

@@ -180,8 +180,9 @@ def _last_spatial(model: nn.Module, image: Tensor, size: Grid) -> Spatial:
         newest *= 4
     if found is None:
         raise LookcloserError(
-            f"{type(model).__name__}: no layer puts out a map of features",
-            fix="Name the layer: gradcam(model, images, layer='…')",
+            f"{type(model).__name__}: no layer puts out a map of features of the whole image",
+            fix="Name the layer, as in gradcam(model, images, layer='…'), or use saliency or "
+            "occlusion, whose maps lie on the pixels of the image",
         )
     check_layer(model, image, found.layer, found.layout)
     _last.put(model, size, found)

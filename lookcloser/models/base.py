@@ -58,6 +58,7 @@ class Model(nn.Module, ABC):
         source_factor: Side of the images that it is given where nobody says otherwise, as a
             multiple of its input's: who looks closer needs pixels that a first look has not.
         phase: The name of the phase of training it is in; None where all parts learn together.
+        solved: Whether its head began in closed form.
         head_share: The head's rate of learning as a share of the one that was asked for.
         blend: The share of the trained weights in those that are kept, beside the first ones.
     """
@@ -71,6 +72,7 @@ class Model(nn.Module, ABC):
     sequential: ClassVar[bool] = False
     source_factor: ClassVar[int] = 1
     phase: str | None = None
+    solved: bool = False
     head_share: float = 1.0
     blend: float = 1.0
 

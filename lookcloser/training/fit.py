@@ -48,6 +48,7 @@ from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
 from lookcloser.training.calm import calm_lightning
+from lookcloser.training.compiling import compiling
 from lookcloser.training.determinism import deterministic
 from lookcloser.training.files import CHECKPOINT_FILE, MODEL_FILE
 from lookcloser.training.loaders import make_loaders
@@ -287,7 +288,7 @@ def _fit(
             trainer = _trainer(module, folder, [one for one in callbacks if one is not None])
             module.after_batch = _after_batch(trainer, module, writer, watch, stop)
             resumed = checkpoint if resume and checkpoint.is_file() else None
-            with _ends():
+            with compiling(), _ends():
                 trainer.fit(module, train, val, ckpt_path=resumed)
         if resumed and not display.started:
             console.print(f"All {options.epochs} epochs were done already; --epochs N goes on to N")

@@ -46,8 +46,8 @@ class TrainOptions(BackboneOptions):
     )
     zoom: Literal["auto", "off", "1", "2", "3", "4", "5"] = option(
         "auto",
-        "Look again: at so many places of an image, each cut from the source; off; or auto: at 3 "
-        "where images have the pixels and those left out, or val, say that it pays.",
+        "Look again: at so many places of an image, each cut from the source; off; or auto: a cam "
+        "at 3 where images have the pixels and those left out, or val, say that it pays.",
     )
     weights: str = option(
         "pretrained",
@@ -109,7 +109,9 @@ class TrainOptions(BackboneOptions):
     precision: Literal["32-true", "16-mixed", "bf16-mixed", "64-true"] = option(
         "32-true", "32-true, 16-mixed, bf16-mixed or 64-true."
     )
-    compile: bool = option(False, "torch.compile the network.")
+    compile: bool = option(
+        False, "torch.compile the network for training; needs a C++ compiler, and a minute or more."
+    )
     deterministic: bool = option(
         True, "The same weights from the same seed on a GPU, too, where torch has kernels for it."
     )

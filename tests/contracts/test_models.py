@@ -36,6 +36,7 @@ VARIANTS = [
     ("cnnrnn", {"decoder": "exact", "tied": False}),
     *((method, {"attend": True, "max_length": 6}) for method in ("rnn", "lstm", "gru")),
     ("feedback", {"feedback_select": "predicted"}),
+    *((name, {"places": 2, "view": 32, "whole": 0.3}) for name in ("cam", "feedback", "osme")),
 ]
 NAMES_OF_VARIANTS = ["-".join(map(str, (m, *a, *a.values()))) for m, a in VARIANTS]
 VARIED = pytest.mark.parametrize(("method", "arguments"), VARIANTS, ids=NAMES_OF_VARIANTS)

@@ -59,8 +59,8 @@ def test_a_file_that_is_no_table(write: Any) -> None:
     path = write("cat.jpg") / "cat.jpg"
     assert error_of(path) == (
         f"{path}: not a list of images with labels or captions. Allowed: a folder, a table (.csv, "
-        ".tsv, .tab, .jsonl, .ndjson, .json, .xlsx), COCO's .json, or captions in the form of "
-        "Flickr8k."
+        ".tsv, .tab, .jsonl, .ndjson, .json, .xlsx), COCO's .json, YOLO's data.yaml, or captions "
+        "in the form of Flickr8k."
     )
 
 

@@ -75,9 +75,31 @@ class TestPartsAreNoClasses:
 
     def test_yolo_is_told_apart(self, write: Any) -> None:
         root = write(*(f"{s}/images/{i}.jpg" for s in ("train", "valid") for i in range(3)))
-        text(root / "data.yaml", "names: [a, b]")
         text(root / "train/labels/0.txt", "0 .5 .5 .2 .2")
-        assert "looks like a YOLO data set, which is not read (data.yaml" in error_of(root)
+        assert "looks like a YOLO data set (labels/*.txt), but its classes" in error_of(root)
+        for images in (root / "train/images", root / "train/images/day"):
+            write("train/images/day/1.jpg")
+            assert (
+                "the images of a YOLO data set without their labels. Give the folder of both, "
+                in (error_of(images))
+            )
+        text(root / "data.yaml", "names: [a, b]")
+        assert f"Give the folder above, '{root}', where data.yaml is" in error_of(root / "train")
+        catalog = read_data(root)
+        assert (catalog.layout, catalog.names) == ("YOLO", ("a",))
+        assert any(
+            "no label file for any of 3 images in 'valid/images'" in n for n in catalog.notes
+        )
+
+    @pytest.mark.parametrize("page", ["names: [cat, dog]\ntrain: train\nval: val", "nc: 2"])
+    def test_class_folders_of_the_yolo_family(self, write: Any, page: str) -> None:
+        root = write(*(f"{s}/{c}/1.jpg" for s in ("train", "val", "test") for c in ("cat", "dog")))
+        text(root / "data.yaml", page)
+        catalog = read_data(root)
+        assert (catalog.layout, catalog.names) == ("class folders", ("cat", "dog"))
+        assert catalog.splits == ("train", "val", "test")
+        with pytest.raises(LookcloserError, match="Its folders are classes: give the folder"):
+            read_data(root / "data.yaml")
 
     def test_one_class_says_what_lies_beside(self, write: Any) -> None:
         root = write("faces/1.jpg", "faces/2.jpg")

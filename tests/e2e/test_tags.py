@@ -1,12 +1,16 @@
 """The verbs on label sets, in one process."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
 from lookcloser.cli.app import app
+from lookcloser.data import read_data
 from lookcloser.data.scenes import write_scenes
 
 TRAIN = [
@@ -62,6 +66,30 @@ def test_evaluate_and_report(run, tags):
     assert {"exact", "c_f1", "o_f1", "c_f1_3", "map", "map_10", "max_box_acc_0_5"} <= set(scores)
     lookcloser("report", run, tags)
     assert "Labels nearby" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_yolo_set_has_the_same_scores(run, tags, tmp_path):
+    catalog = read_data(tags)
+    number = {name: i for i, name in enumerate(catalog.names)}
+    for sample in (*catalog.split("val"), *catalog.split("test")):
+        image = tmp_path / "images" / sample.split / f"{Path(sample.name).stem}.png"
+        label = tmp_path / "labels" / sample.split / f"{image.stem}.txt"
+        for file in (image, label):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(sample.source, image)
+        rows = (
+            (number[name], (x0 + x1) / 96, (y0 + y1) / 96, (x1 - x0) / 48, (y1 - y0) / 48)
+            for name, (x0, y0, x1, y1) in sample.boxes
+        )
+        label.write_text("".join(f"{' '.join(map(str, row))}\n" for row in rows))
+    page = {"val": "images/val", "test": "images/test", "names": list(catalog.names)}
+    (tmp_path / "data.yaml").write_text(yaml.safe_dump(page))
+    same, scores = (
+        json.loads(lookcloser("evaluate", run, data, "--split", "test", "--json").stdout)
+        for data in (tags, tmp_path)
+    )
+    for name in ("exact", "o_f1", "max_box_acc_0_5", "max_box_acc_v2", "pointing"):
+        assert scores[name] == pytest.approx(same[name])
 
 
 def test_explain_takes_the_views_there_are(run, tags, tmp_path):

@@ -26,16 +26,17 @@ TEMPERATURE = 3.0  # it is in the graph: the same one everywhere, so that it is 
 # Graphs hold each step of an answer, and take as long to export: the longest is for one of a kind.
 WORDS = {"max_length": 2, "hidden_size": 24, "embed_size": 12}
 LABELS = {"max_labels": 2, "hidden_size": 24}
+LOOK = {"places": 2, "share": 0.5, "view": 24, "whole": 0.3, "whole_temperature": 1.5}
 CASES = {
     "cam": ("cam", {}),
     "cam of a transformer": ("cam", {"backbone": "test_vit", "stride": None}),
-    "cam looking twice": (
-        "cam", {"rooted": True, "places": 2, "share": 0.5, "view": 24, "whole": 0.3},
-    ),
+    "cam looking twice": ("cam", {"rooted": True, **LOOK}),
     "cam in closed form": ("cam", {"rooted": True, "rank": 3}),
     "sigmoid": ("sigmoid", {"threshold": 0.6}),
     "feedback": ("feedback", {"stride": None}),
+    "feedback looking twice": ("feedback", {"stride": None, **LOOK}),
     "osme": ("osme", {"part_width": 16}),
+    "osme looking twice": ("osme", {"part_width": 16, "rank": 3, **LOOK}),
     "racnn": ("racnn", {"scales": 2}),
     "racnn by evidence": ("racnn", {"apn": "evidence", "size": 24}),
     "cnnrnn": ("cnnrnn", LABELS),

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
+from lookcloser.explain import gradcam
 from lookcloser.layers import crop_and_zoom
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models import build_model, load_model_file, save_model_file
@@ -162,6 +164,10 @@ class TestModel:
                 covered |= inside
             assert maps[~covered].abs().max() == 0
             assert maps[covered].abs().max() > 0
+
+    def test_layers_that_see_crops_alone_give_no_map_of_the_image(self, model, images):
+        with pytest.raises(LookcloserError, match="of the whole image.*use saliency or occlusion"):
+            gradcam(model, images[:1])
 
     def test_targets_choose_the_maps(self, model, images):
         with torch.no_grad():

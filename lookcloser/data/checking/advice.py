@@ -25,6 +25,8 @@ from lookcloser.data.readers.files import read_head
 from lookcloser.data.readers.folders import split_of
 from lookcloser.data.readers.tables.columns import has_answer, image_column, likely_answer
 from lookcloser.data.readers.tables.delimited import is_table_name, read_columns, read_table
+from lookcloser.data.readers.yolo import yolo
+from lookcloser.data.readers.yolo.finding import descriptions
 
 _FEW = 50
 _MANY = 2000
@@ -126,14 +128,27 @@ def _no_images(root: Path) -> tuple[str, str] | None:
 
 
 def _yolo(root: Path) -> tuple[str, str] | None:
-    signs = yolo_signs(root)
-    if signs is None:
+    pages = descriptions(root)
+    signs = yolo_signs(root) or next(iter(pages), None)
+    if signs is None or not (pages or any(walk_images(root))):
         return None
-    return (
-        f"looks like a YOLO data set, which is not read ({signs})",
-        "Export it as COCO or PASCAL VOC, or list the images in a table labels.csv with columns "
-        "image,labels",
-    )
+    try:
+        yolo.read(root, skip_missing=False)
+    except LookcloserError as error:
+        hint = error.fix or f"Allowed: {error.allowed or 'a data.yaml, images/ and labels/'}"
+        return f"looks like a YOLO data set ({signs}), but {error.what}", hint
+    return None
+
+
+def _yolo_images(root: Path) -> tuple[str, str] | None:
+    """The images of a YOLO data set alone, all or those of a split."""
+    for folder in (root.absolute(), root.absolute().parent):
+        if folder.name == "images" and (folder.parent / "labels").is_dir():
+            return (
+                "the images of a YOLO data set without their labels",
+                f"Give the folder of both, '{folder.parent}'",
+            )
+    return None
 
 
 def _table(root: Path) -> tuple[str, str] | None:
@@ -261,8 +276,9 @@ def _loose(root: Path) -> tuple[str, str] | None:
 _READINGS: tuple[Callable[[Path], tuple[str, str] | None], ...] = (
     _empty,
     _further_down,
-    _no_images,
     _yolo,
+    _no_images,
+    _yolo_images,
     _table,
     _lists,
     _named_files,

@@ -27,23 +27,10 @@ _MOST_LOOKED_AT = 1000
 _IMAGE_SIGNS = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"RIFF", b"II*\0", b"MM\0*", b"BM")
 # What stands beside images on purpose; everything else may have been meant as an image.
 _COMPANIONS = frozenset(
-    {"", ".bib", ".cfg", ".csv", ".db", ".doc", ".docx", ".gz", ".html", ".ini", ".ipynb", ".json"}
-    | {
-        ".jsonl",
-        ".ndjson",
-        ".tab",
-        ".license",
-        ".log",
-        ".mat",
-        ".md",
-        ".npy",
-        ".pdf",
-        ".pkl",
-        ".py",
-        ".rst",
-        ".tar",
-    }
-    | {".toml", ".tsv", ".txt", ".url", ".xlsx", ".xml", ".yaml", ".yml", ".zip"}
+    {"", ".bib", ".cache", ".cfg", ".csv", ".data", ".db", ".doc", ".docx", ".gz", ".html"}
+    | {".ini", ".ipynb", ".json", ".jsonl", ".labels", ".license", ".log", ".mat", ".md"}
+    | {".names", ".ndjson", ".npy", ".pdf", ".pkl", ".py", ".rst", ".tab", ".tar", ".toml"}
+    | {".tsv", ".txt", ".url", ".xlsx", ".xml", ".yaml", ".yml", ".zip"}
 )
 
 

@@ -20,6 +20,7 @@ from lookcloser.data.readers import (
 )
 from lookcloser.data.readers import torchvision_sets as tv
 from lookcloser.data.readers.tables import table
+from lookcloser.data.readers.yolo import yolo
 from lookcloser.data.shards import reading as shards
 
 
@@ -103,6 +104,13 @@ READERS = [
         ".json of images with sentences",
         karpathy.recognizes,
         karpathy.read,
+    ),
+    # Before tables: boxes.csv beside it is what `annotate` found, not what it was told.
+    Reader(
+        "YOLO",
+        "data.yaml, or classes.txt, and labels/1.txt for images/1.jpg",
+        yolo.recognizes,
+        yolo.read,
     ),
     # Before tables: one of its forms is called results.csv.
     Reader(

@@ -58,13 +58,7 @@ def inside(root: Path, listed: str, where: str) -> tuple[str, Path]:
         LookcloserError: If the path leads out of ``root``, is of another computer or a URL, or
             cannot be a path at all.
     """
-    if _URL.match(listed):
-        raise LookcloserError(
-            f"{where}: '{listed}' is a URL, and nothing is downloaded",
-            fix="Download the images, and list their paths",
-        )
-    # Tables made on Windows have backslashes.
-    name = posixpath.normpath(re.sub(r"[\\/]+", "/", listed))
+    name = plain_path(listed, where)
     if name.startswith("/"):
         name = posixpath.relpath(name, root.absolute().as_posix())
     drive = _DRIVE.match(name)
@@ -77,6 +71,21 @@ def inside(root: Path, listed: str, where: str) -> tuple[str, Path]:
             fix=f"'{there}' is there: list it so" if there else None,
         )
     return name, root / name
+
+
+def plain_path(listed: str, where: str) -> str:
+    """A listed path with "/" between its names, without "." and without ".." behind a name.
+
+    Raises:
+        LookcloserError: If it is a URL.
+    """
+    if _URL.match(listed):
+        raise LookcloserError(
+            f"{where}: '{listed}' is a URL, and nothing is downloaded",
+            fix="Download the images, and list their paths",
+        )
+    # Tables made on Windows have backslashes.
+    return posixpath.normpath(re.sub(r"[\\/]+", "/", listed))
 
 
 def keep_present(

@@ -55,6 +55,7 @@ class SecondLook(nn.Module):
         share: Side of a crop as a share of the image's.
         view: Side of the input at which a crop is seen.
         whole: Share of the whole image in the logits of the answer, in [0, 1).
+        whole_temperature: By which the whole image's own logits are divided.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class SecondLook(nn.Module):
         share: float,
         view: int,
         whole: float = 0.0,
+        whole_temperature: float = 1.0,
     ) -> None:
         super().__init__()
-        self.count, self.share, self.view, self.whole = places, share, view, whole
+        self.count, self.share, self.view = places, share, view
+        self.whole, self.whole_temperature = whole, whole_temperature
         self.root = RootedChannels()
         # Their logits are at their own temperature, so that softmax says how sure they are.
         self.finder = ClassHead(width, num_classes + 1)

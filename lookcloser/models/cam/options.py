@@ -9,13 +9,10 @@ from lookcloser.models.options import BackboneOptions, Method
 
 
 @dataclass(frozen=True)
-class CAMOptions(BackboneOptions):
-    """Options of `CAM`; those of its own are what a closed form leaves, see `Solution`."""
+class LookOptions(BackboneOptions):
+    """What a second look leaves with a method that can be given one, see `LooksTwice`."""
 
-    rooted: bool = option(False, "Whether the head reads roots of pooled features.", use="data")
-    kept: int = option(0, "Images whose features are kept; 0: a trained head.", use="data")
     rank: int = option(0, "Directions of the metric of distances; 0: none.", use="data")
-    summed: bool = option(False, "Whether there are more images than kept ones.", use="data")
     places: int = option(0, "Places that are looked at again; 0: none.", least=0, use="data")
     share: float = option(
         0.4, "Side of such a place as a share of the image's.", above=0, most=1, use="data"
@@ -24,6 +21,18 @@ class CAMOptions(BackboneOptions):
     whole: float = option(
         0.0, "How much the whole image counts beside its places.", least=0, below=1, use="data"
     )
+    whole_temperature: float = option(
+        1.0, "Temperature of what the whole image says.", above=0, use="data"
+    )
+
+
+@dataclass(frozen=True)
+class CAMOptions(LookOptions):
+    """Options of `CAM`; those of its own are what a closed form leaves, see `Solution`."""
+
+    rooted: bool = option(False, "Whether the head reads roots of pooled features.", use="data")
+    kept: int = option(0, "Images whose features are kept; 0: a trained head.", use="data")
+    summed: bool = option(False, "Whether there are more images than kept ones.", use="data")
 
 
 METHOD = Method(

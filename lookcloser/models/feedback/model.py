@@ -11,7 +11,8 @@ from lookcloser.core.sizes import Grid
 from lookcloser.core.types import Output
 from lookcloser.layers.class_head import ClassHead, chosen_classes
 from lookcloser.models.backbone import Backbone, normalization
-from lookcloser.models.base import Model, make_backbone
+from lookcloser.models.base import make_backbone
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.models.feedback.attention import control_attention
 from lookcloser.models.feedback.options import METHOD, TWO_BLOCK, FeedbackOptions
 from lookcloser.models.feedback.stages import BackboneStages
@@ -39,7 +40,7 @@ class Stages(Protocol):
         """That output times (B, 1, h, w)."""
 
 
-class FeedbackNet(Model, method=METHOD):
+class FeedbackNet(LooksTwice, method=METHOD):
     """Attention feedback: look once, see where the evidence is, look again with that in mind.
 
     Pass 1: ``e = early(x)``, ``f = late(e)``, logits and class maps as in `CAM`; in the two-block
@@ -60,13 +61,14 @@ class FeedbackNet(Model, method=METHOD):
     """
 
     Options = FeedbackOptions
+    backbone: Backbone | TwoBlock
+    head: ClassHead
 
     def __init__(self, num_classes: int, options: FeedbackOptions | None = None) -> None:
         super().__init__()
         options = options or FeedbackOptions()
         self.select, self.control = options.feedback_select, options.feedback_control
         self.noise = options.noise
-        self.backbone: Backbone | TwoBlock
         if options.backbone == TWO_BLOCK:
             self.backbone = TwoBlock()
         else:
@@ -77,19 +79,30 @@ class FeedbackNet(Model, method=METHOD):
         self.dropout = nn.Dropout(options.drop_rate)
         # Its weights are small at first: almost even maps make the second pass begin as the first.
         self.head = ClassHead(self.backbone.width, num_classes)
+        self.add_look(num_classes, options)
 
     @property
     def stages(self) -> Stages:
         """The backbone in two parts."""
         return self.backbone if isinstance(self.backbone, TwoBlock) else self._cut
 
-    def forward(
-        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `LooksTwice`: the features of the second pass, and the attention they come of."""
+        if self.training and self.noise:
+            scale = images.new_tensor(self._pixel)[:, None, None]
+            images = images + self.noise * scale * torch.randn_like(images)
+        stages, size = self.stages, images.shape[-2:]
+        raw = stages.early(images)
+        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
+        return stages.late(stages.attend(raw, attention), size), attention
+
+    def read(
+        self, seen: tuple[Tensor, ...], targets: Tensor | None = None, top: int | None = None
     ) -> Output:
         """Logits and class maps of the second pass, and what was fed back.
 
         Args:
-            images: (B, 3, H, W), normalized as the backbone expects.
+            seen: As `look` gives it.
             targets: Whose maps; see `Model.forward`.
             top: As there.
 
@@ -97,13 +110,7 @@ class FeedbackNet(Model, method=METHOD):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
             (B, 1, h', w'), the attention at the stage that it is multiplied into.
         """
-        if self.training and self.noise:
-            scale = images.new_tensor(self._pixel)[:, None, None]
-            images = images + self.noise * scale * torch.randn_like(images)
-        stages, size = self.stages, images.shape[-2:]
-        raw = stages.early(images)
-        attention = self.fed_back(*stages.look(raw, size), stages.grid(raw, size))
-        features = stages.late(stages.attend(raw, attention), size)
+        features, attention = seen
         pooled = features.mean(dim=(2, 3))
         logits = self.head(self.dropout(pooled))
         tokens = chosen_classes(logits, targets, top)

@@ -7,7 +7,8 @@ from typing import Literal
 
 from lookcloser.core.errors import UsageError
 from lookcloser.core.options import option
-from lookcloser.models.options import BackboneOptions, Method
+from lookcloser.models.cam.options import LookOptions
+from lookcloser.models.options import Method
 
 TWO_BLOCK = "two-block"
 
@@ -16,7 +17,7 @@ Control = Literal["none", "ones", "shuffled", "literal"]
 
 
 @dataclass(frozen=True)
-class FeedbackOptions(BackboneOptions):
+class FeedbackOptions(LookOptions):
     """Options of `FeedbackNet`; its backbone may also be "two-block", the original network."""
 
     feedback_stage: int | None = option(

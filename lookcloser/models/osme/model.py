@@ -14,11 +14,13 @@ from lookcloser.layers.class_head import best_classes, chosen_classes
 from lookcloser.layers.osme import OSME, merge_attentions
 from lookcloser.losses.gather import gather_across_ranks
 from lookcloser.losses.mamc import mamc_terms
-from lookcloser.models.base import Criterion, Model, make_backbone
+from lookcloser.models.backbone import Backbone
+from lookcloser.models.base import Criterion, make_backbone
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.models.osme.options import METHOD, OSMEOptions
 
 
-class OSMENet(Model, method=METHOD):
+class OSMENet(LooksTwice, method=METHOD):
     """One-squeeze multi-excitation with the MAMC loss (Sun et al., ECCV 2018).
 
     ``logits = W·merge(f^1 … f^P) + b`` with the features of `lookcloser.layers.OSME`. The loss is
@@ -39,6 +41,7 @@ class OSMENet(Model, method=METHOD):
     """
 
     Options = OSMEOptions
+    backbone: Backbone
 
     pairs: ClassVar[bool] = True
     soft_targets: ClassVar[bool] = False
@@ -60,19 +63,30 @@ class OSMENet(Model, method=METHOD):
         self.dropout = nn.Dropout(options.drop_rate)
         merged = merge_attentions(torch.empty(1, parts, width, device="meta"), self.merge)
         self.head = nn.Linear(merged.shape[1], num_classes)
+        self.add_look(num_classes, options)
 
     @property
     def slow_parts(self) -> tuple[nn.Module, ...]:
         """Backbone and attentions: at the classifier's rate the features f grow without bounds."""
         return (self.backbone, self.osme)
 
-    def forward(
-        self, images: Tensor, targets: Tensor | None = None, top: int | None = None
+    def look(self, images: Tensor) -> tuple[Tensor, ...]:
+        """See `LooksTwice`: features of the backbone (B, D, h, w), of the attentions (B, P, D').
+
+        Raises:
+            LookcloserError: For the flattened head, if the images have another size than ``size``.
+        """
+        grid = self.backbone(images)
+        self._check_grid(grid)
+        return grid, self.osme(grid)
+
+    def read(
+        self, seen: tuple[Tensor, ...], targets: Tensor | None = None, top: int | None = None
     ) -> Output:
         """Logits, class maps, and a map of each attention.
 
         Args:
-            images: (B, 3, H, W), normalized as the backbone expects.
+            seen: As `look` gives it.
             targets: Whose maps; see `Model.forward`.
             top: As there.
 
@@ -80,13 +94,8 @@ class OSMENet(Model, method=METHOD):
             ``logits`` (B, C); ``maps`` (B, C or K, h, w); ``tokens`` (B, K) or None; ``part_maps``
             (B, P, h, w) of the first of ``tokens``, else of the best class; ``features``
             (B, P, D), what the MAMC loss compares.
-
-        Raises:
-            LookcloserError: For the flattened head, if the images have another size than ``size``.
         """
-        grid = self.backbone(images)
-        self._check_grid(grid)
-        features = self.osme(grid)
+        grid, features = seen
         merged = merge_attentions(features, self.merge)
         logits = self.head(self.dropout(merged))
         rows = self._rows()

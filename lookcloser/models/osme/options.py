@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from lookcloser.core.choices import MamcForm, Merge, OsmeHead, Reduction
 from lookcloser.core.options import option
-from lookcloser.models.options import BackboneOptions, Method
+from lookcloser.models.cam.options import LookOptions
+from lookcloser.models.options import Method
 
 
 @dataclass(frozen=True)
-class OSMEOptions(BackboneOptions):
+class OSMEOptions(LookOptions):
     """Options of `OSMENet`."""
 
     size: int = option(

@@ -12,8 +12,12 @@ from lookcloser.closed_form import Head, Memory, fit_discriminant, fit_ridge
 from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
+from lookcloser.core.options import declared
+from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.models import build_model
+from lookcloser.models.backbone import Backbone, in_channels_last
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.options import BackboneOptions
 from lookcloser.models.solved import Solution
 
 METHODS: dict[Task, str] = {"classification": "cam", "multilabel": "sigmoid"}
@@ -27,6 +31,26 @@ def rooted(model: CAM, header: ModelHeader) -> tuple[CAM, ModelHeader]:
     """
     nothing = {"kept": 0, "rank": 0, "summed": False, "places": 0}
     return rebuilt(model, header, {"rooted": True, **nothing})
+
+
+def as_cam(
+    backbone: Backbone, header: ModelHeader, preprocessing: Preprocessing
+) -> tuple[CAM, ModelHeader]:
+    """A `CAM` of rooted features around a copy of the backbone of any classifier, and its header.
+
+    Args:
+        backbone: Whose weights it has, in its place.
+        header: Of that classifier.
+        preprocessing: Of the images.
+    """
+    shared = {name: header.arguments[name] for name in ("num_classes", *declared(BackboneOptions))}
+    shared["rooted"] = True
+    cam = build_model("cam", shared)
+    assert isinstance(cam, CAM)  # as named
+    cam.backbone.load_state_dict(backbone.state_dict())
+    weight = next(backbone.parameters())
+    cam = in_channels_last(cam).eval().to(weight.device)
+    return cam, replace(header, method="cam", arguments=shared, preprocessing=preprocessing)
 
 
 def solve(memory: Memory, task: Task, *, balanced: bool = False) -> Head:

@@ -22,6 +22,7 @@ from lookcloser.data.catalog import Sample
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models.cam.closer import SecondLook, cut
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.training.recipes.closed_form import rebuilt, solve
 from lookcloser.training.recipes.finding import (
     Windows,
@@ -133,8 +134,10 @@ def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, M
         header: Of the model, at the size of the second look.
         closer: The solution.
     """
-    look = closer.finder, closer.second, closer.places, closer.share
-    new, header = with_look(model, header, *look, rooted=True)
+    arguments = look_arguments(header, closer.second, closer.places, closer.share)
+    alone = {"kept": 0, "summed": False, "rooted": True}
+    new, header = rebuilt(model, source_of(header), {**arguments, **alone})
+    fill_looks(new, closer.finder, closer.second)
     fill(new.head, closer.first)
     provenance = {
         **header.provenance,
@@ -148,40 +151,27 @@ def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, M
     )
 
 
-def with_look(
-    model: CAM,
-    header: ModelHeader,
-    finder: Head,
-    second: Head,
-    places: int,
-    share: float,
-    **more: bool | float,
-) -> tuple[CAM, ModelHeader]:
-    """A model that looks twice around the same backbone; the head of the whole image is random.
+def look_arguments(
+    header: ModelHeader, second: Head, places: int, share: float
+) -> dict[str, bool | float]:
+    """Arguments of a model with such a second look."""
+    assert second.metric is not None  # as of every discriminant
+    return {
+        "rank": len(second.metric.gains),
+        "places": places,
+        "share": share,
+        "view": header.preprocessing.size[0],
+    }
 
-    Args:
-        model: Whose backbone it takes over.
-        header: Of the model, at the size of the second look.
-        finder: See `Closer`, as the following.
-        second: As there.
-        places: As there.
-        share: As there.
-        **more: Arguments of the model.
-    """
-    metric = second.metric
-    assert metric is not None  # as of every discriminant
-    arguments = {
-        "kept": 0, "rank": len(metric.gains), "summed": False,
-        "places": places, "share": share, "view": header.preprocessing.size[0], **more,
-    }  # fmt: skip
-    new, header = rebuilt(model, source_of(header), arguments)
-    assert new.solution is not None
-    assert new.closer is not None  # as its arguments say
-    fill_look(new.closer, finder, second)
-    width, classes = new.backbone.width, len(header.names)
+
+def fill_looks(model: LooksTwice, finder: Head, second: Head) -> None:
+    """Take over the heads of a second look into a model with `look_arguments`."""
+    assert model.solution is not None
+    assert model.closer is not None  # as its arguments say
+    fill_look(model.closer, finder, second)
+    width, classes = second.weight.shape[1], len(second.weight)
     nothing = np.zeros((0, width), np.float32), np.zeros((0, classes), np.bool_)
-    new.solution.fill(Memory(*nothing), metric)
-    return new, header
+    model.solution.fill(Memory(*nothing), second.metric)
 
 
 def fill(layer: ClassHead, head: Head) -> None:

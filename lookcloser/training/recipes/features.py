@@ -23,6 +23,7 @@ from lookcloser.data.targets import ClassTargets, TagTargets
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import load_model_file
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.uncertainty import calibrate, fit_temperature
 
 BATCH = 32
@@ -53,7 +54,7 @@ class Features:
 
 
 def collect_features(
-    model: CAM,
+    model: LooksTwice,
     samples: Sequence[Sample],
     names: Sequence[str],
     task: Task,
@@ -124,7 +125,7 @@ def doubt_of(model_file: Path, catalog: Catalog) -> Calibration:
     return calibrate(logits, targets, fit_temperature(logits, targets))
 
 
-def head_logits(model: CAM, found: Features) -> NDArray[np.float32]:
+def head_logits(model: LooksTwice, found: Features) -> NDArray[np.float32]:
     """(N, C) of a model that looks once, from what it has seen."""
     with torch.inference_mode():
         vectors = torch.from_numpy(found.values).to(model.head.weight.device)

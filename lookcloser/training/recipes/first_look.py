@@ -11,18 +11,15 @@ from lookcloser.closed_form import Memory
 from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
-from lookcloser.core.options import declared
 from lookcloser.core.sizes import Grid
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.layers.class_head import ClassHead
 from lookcloser.models import Model, build_model
-from lookcloser.models.backbone import in_channels_last
 from lookcloser.models.cam.model import CAM
-from lookcloser.models.options import BackboneOptions
 from lookcloser.models.racnn.evidence import EvidenceProposal
 from lookcloser.models.racnn.model import RACNN
 from lookcloser.training.options import TrainOptions
-from lookcloser.training.recipes.closed_form import rooted, solve
+from lookcloser.training.recipes.closed_form import as_cam, solve
 from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
 from lookcloser.training.recipes.features import collect_features
 from lookcloser.training.recipes.start import HEAD_SHARE, fill_to_learn
@@ -114,7 +111,7 @@ def begin_by_evidence(
         LookcloserError: Where nothing can be solved, and for a disk that is full.
     """
     forced = options.own.get("scales") is not None
-    cam, seen = _as_cam(model, header, options.size)
+    cam, seen = _first_scale(model, header, options.size)
     chosen = _evenly(samples)
     found = collect_features(
         cam, chosen, header.names, "classification", seen.preprocessing, workers=options.workers
@@ -148,16 +145,11 @@ def begin_by_evidence(
     return _filled(model, header, closer, options), words
 
 
-def _as_cam(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHeader]:
-    """The first scale as a model of its own, for images at the size of the finer view."""
-    shared = {name: header.arguments[name] for name in ("num_classes", *declared(BackboneOptions))}
-    cam = build_model("cam", shared)
-    assert isinstance(cam, CAM)  # as named
-    cam.backbone.load_state_dict(model.backbones[-1].state_dict())
+def _first_scale(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, ModelHeader]:
+    """As a model of its own, for images at the size of the finer view."""
     sized = replace(header.preprocessing, size=Grid(side, side))
-    seen = replace(header, method="cam", arguments=shared, preprocessing=sized)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return rooted(in_channels_last(cam).to(device), seen)
+    cam, seen = as_cam(model.backbones[-1], header, sized)
+    return cam.to("cuda" if torch.cuda.is_available() else "cpu"), seen
 
 
 def _evenly(samples: Sequence[Sample]) -> list[Sample]:

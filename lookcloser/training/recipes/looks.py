@@ -24,6 +24,7 @@ from lookcloser.data.catalog import Sample
 from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 
 BATCH = 8  # images; a second look has several crops of each
 _FEW = 16 * BATCH
@@ -84,7 +85,7 @@ class Looks:
 
 
 def no_room(
-    model: CAM, images: int, preprocessing: Preprocessing, folder: Path | None = None
+    model: LooksTwice, images: int, preprocessing: Preprocessing, folder: Path | None = None
 ) -> str | None:
     """Why the looks at some images do not fit on the disk, in words; None where they do.
 
@@ -92,8 +93,8 @@ def no_room(
     """
     place = Path(tempfile.gettempdir()) if folder is None else folder
     height, width = preprocessing.size
-    rows, columns = model.backbone.grid(preprocessing.size)
-    needed = images * (3 * height * width + 2 * model.backbone.width * rows * columns)
+    rows, columns = model.timm_backbone.grid(preprocessing.size)
+    needed = images * (3 * height * width + 2 * model.timm_backbone.width * rows * columns)
     free = shutil.disk_usage(place).free
     if needed < free:
         return None
@@ -112,13 +113,13 @@ def collect_looks(
 
     Args:
         model: On the device where it shall run.
-        samples: Images that can be read.
+        samples: The images; those that cannot be read are passed over.
         names: Class names by index.
         preprocessing: How they are made ready, at the resolution of the source.
         folder: For files that are as large as what is kept.
 
     Raises:
-        LookcloserError: If an image cannot be read any more, and where the disk is too small.
+        LookcloserError: If no image can be read, and where the disk is too small.
     """
     lacking = no_room(model, len(samples), preprocessing, folder)
     if lacking is not None:
@@ -138,11 +139,12 @@ def collect_looks(
     # On a CPU, loading beside the computation takes cores from it; a few images are read sooner.
     beside = device.type == "cuda" and len(samples) > _FEW
     workers = min(os.cpu_count() or 1, 4) if beside else 0
+    read = 0
     for batch in image_loader(dataset, order, batch_size=BATCH, workers=workers, keep_last=True):
-        if batch.skipped:
-            name, reason = next(iter(dict(batch.skipped).items()))
-            raise LookcloserError(f"{name}: {reason}, and could be read a moment ago")
-        rows = batch.indices.numpy()
+        if not len(batch.targets):
+            continue
+        rows = slice(read, read + len(batch.targets))
+        read = rows.stop
         pixels[rows], classes[rows] = batch.images.numpy(), batch.targets.numpy()
         images = torch.from_numpy(normalized(pixels[rows], preprocessing)).to(device)
         with torch.inference_mode(), evaluating(model):
@@ -150,4 +152,10 @@ def collect_looks(
         # Beyond its range half precision would be infinite.
         limit = float(np.finfo(np.float16).max)
         features[rows] = found.float().clamp(-limit, limit).half().cpu().numpy()
-    return Looks(model, preprocessing, pixels, features, classes, len(names))
+    if not read:
+        raise LookcloserError(
+            f"None of the {len(samples)} images could be read",
+            fix="`lookcloser data check DATA` lists what is broken",
+        )
+    values = pixels[:read], features[:read], classes[:read]
+    return Looks(model, preprocessing, *values, len(names))

@@ -18,16 +18,19 @@ from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
 from lookcloser.data.catalog import Sample
+from lookcloser.models import build_model
 from lookcloser.models.cam.closer import SecondLook, cut, place_weights, whole_boxes
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.models.solved import learnable
-from lookcloser.training.recipes.closed_form import rooted, solve
+from lookcloser.training.recipes.closed_form import as_cam, solve
 from lookcloser.training.recipes.closer import (
     climbed,
     crop_vectors,
     fill_look,
+    fill_looks,
+    look_arguments,
     source_of,
-    with_look,
 )
 from lookcloser.training.recipes.finding import collect_windows, first_vectors
 from lookcloser.training.recipes.looks import Looks, collect_looks
@@ -42,7 +45,7 @@ class Choice(NamedTuple):
     Attributes:
         share: Side of a crop as a share of the image's.
         whole: Share of the whole image in the logits of an answer.
-        own: Temperature of the fine-tuned head.
+        own: Temperature of what the fine-tuned network says of the whole image.
         crops: Temperature of the head of the crops over the one of its training images.
         calibration: Of the answer.
         accuracy: The share of right answers; nan without val.
@@ -86,7 +89,7 @@ class _Held(NamedTuple):
 
 
 def solve_tuned(
-    model: CAM,
+    model: LooksTwice,
     header: ModelHeader,
     train: Sequence[Sample],
     val: Sequence[Sample],
@@ -103,8 +106,8 @@ def solve_tuned(
     Args:
         model: Fine-tuned, looks once, on the device where it shall run.
         header: Of the model.
-        train: Images of a classification that can be read.
-        val: Images that have not trained the model; without any, what can be is chosen by train.
+        train: Images of a classification; those that cannot be read are passed over.
+        val: Such that have not trained the model; without any, what can be is chosen by train.
         places: How many are looked at again.
         balanced: As in `solve`.
         choice: What is chosen already.
@@ -112,7 +115,7 @@ def solve_tuned(
     Raises:
         LookcloserError: For features from which nothing can be solved, and a disk that is full.
     """
-    seeing, _ = rooted(model, header)
+    seeing, _ = as_cam(model.timm_backbone, header, header.preprocessing)
     view = header.preprocessing.size[0]
     with tempfile.TemporaryDirectory() as folder:
         looks = _looks(seeing, train, header, Path(folder) / "train")
@@ -143,8 +146,8 @@ def solve_tuned(
 
 
 def with_tuned(
-    model: CAM, header: ModelHeader, found: TunedLook, places: int
-) -> tuple[CAM, ModelHeader]:
+    model: LooksTwice, header: ModelHeader, found: TunedLook, places: int
+) -> tuple[LooksTwice, ModelHeader]:
     """The fine-tuned model that looks twice, and its header.
 
     Args:
@@ -158,15 +161,21 @@ def with_tuned(
     second = replace(
         found.second, calibration=replace(known, temperature=known.temperature * choice.crops)
     )
-    look = found.finder, second, places, choice.share
-    keeps = bool(header.arguments.get("rooted"))
-    new, header = with_look(model, header, *look, rooted=keeps, whole=choice.whole)
-    with torch.no_grad():
-        new.head.weight.copy_(model.head.weight / choice.own)
-        new.head.bias.copy_(model.head.bias / choice.own)
+    arguments = {
+        **header.arguments,
+        **look_arguments(header, second, places, choice.share),
+        "whole": choice.whole,
+        "whole_temperature": choice.own,
+    }
+    new = build_model(header.method, arguments)
+    assert isinstance(new, LooksTwice)  # as the model is
+    new.load_state_dict({**new.state_dict(), **model.state_dict()})
+    fill_looks(new, found.finder, second)
     rated = {"val_acc": choice.accuracy, "val_loss": choice.loss}
     scores = rated if choice.calibration.images else {}
-    return new, replace(header, scores=scores, calibration=choice.calibration)
+    seen = replace(source_of(header), arguments=arguments)
+    device = next(model.parameters()).device
+    return new.eval().to(device), replace(seen, scores=scores, calibration=choice.calibration)
 
 
 def _chosen(held: _Held, look: SecondLook, second: Head) -> Choice:
@@ -221,7 +230,7 @@ def _places(looks: Looks, look: SecondLook) -> tuple[NDArray[np.float32], NDArra
     return np.concatenate(present), np.concatenate(vectors)
 
 
-def _whole_logits(model: CAM, looks: Looks, view: int) -> NDArray[np.float32]:
+def _whole_logits(model: LooksTwice, looks: Looks, view: int) -> NDArray[np.float32]:
     """(N, C) of the fine-tuned head, as the model that looks twice sees whole images."""
     found = []
     with torch.inference_mode(), evaluating(model):

@@ -13,7 +13,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.models import load_model_file, read_header, save_model_file
-from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closer import FACTOR, PLACES, SHARES
@@ -23,6 +23,7 @@ from lookcloser.training.recipes.zooming import (
     Trial,
     against,
     check_source,
+    looks_twice,
     pays,
     places_asked,
     places_of,
@@ -40,7 +41,7 @@ def check_possible(catalog: Catalog, options: TrainOptions) -> None:
     asked = places_asked(options)
     if asked is not None:
         model, header = prepare_model(options, catalog)
-        assert isinstance(model, CAM)  # as `check_zoom` has seen to
+        assert isinstance(model, LooksTwice)  # as `check_zoom` has seen to
         check_source(model, header, asked)
 
 
@@ -75,7 +76,7 @@ def look_closer(file: Path, catalog: Catalog, options: TrainOptions) -> str:
 
 
 def _tried(
-    file: Path, model: CAM, header: ModelHeader, catalog: Catalog, options: TrainOptions
+    file: Path, model: LooksTwice, header: ModelHeader, catalog: Catalog, options: TrainOptions
 ) -> str:
     """See `look_closer`."""
     asked, val = places_asked(options), _split(catalog, "val")
@@ -94,8 +95,8 @@ def _tried(
         doubt = against(trial, options)
         if doubt is not None:
             return _kept(file, model, header, doubt)
-    held, places = [val[row] for row in rated.rows], asked or PLACES
-    found = _solved(model, header, catalog, options, held, places)
+    places = asked or PLACES
+    found = _solved(model, header, catalog, options, val, places)
     both = (
         f"{plain:.1%} of {count(images, 'image')} of val are right, "
         f"{found.choice.accuracy:.1%} with a second look"
@@ -135,14 +136,19 @@ def look_alike(file: Path, like: Path, catalog: Catalog, options: TrainOptions) 
 
 
 def _may(header: ModelHeader, options: TrainOptions) -> bool:
-    """Whether a model is one that could look twice; a racnn that has become a cam has decided."""
-    plain = header.method == "cam" and options.method in {None, "cam"}
-    return plain and header.task == "classification" and options.strategy != "fsdp"
+    """Whether a model is one that could look twice; a racnn that has become a cam has decided.
+
+    Methods that show attentions of their own would lose them, and keep them unless asked not to.
+    """
+    asked = places_asked(options) is not None
+    same = header.method == (options.method or "cam")
+    plain = header.method == "cam" or (asked and looks_twice(header.method))
+    return same and plain and header.task == "classification" and options.strategy != "fsdp"
 
 
-def _opened(file: Path) -> tuple[CAM, ModelHeader]:
+def _opened(file: Path) -> tuple[LooksTwice, ModelHeader]:
     model, header = load_model_file(file)
-    assert isinstance(model, CAM)  # as its header says
+    assert isinstance(model, LooksTwice)  # as its header says
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(memory_format=torch.channels_last), header
 
@@ -153,14 +159,14 @@ def _split(catalog: Catalog, name: str) -> Sequence[Sample]:
 
 
 def _seen(
-    model: CAM, samples: Sequence[Sample], header: ModelHeader, options: TrainOptions
+    model: LooksTwice, samples: Sequence[Sample], header: ModelHeader, options: TrainOptions
 ) -> Features:
     given = header.names, header.task, header.preprocessing
     return collect_features(model, samples, *given, workers=options.workers)
 
 
 def _solved(
-    model: CAM,
+    model: LooksTwice,
     header: ModelHeader,
     catalog: Catalog,
     options: TrainOptions,
@@ -168,35 +174,34 @@ def _solved(
     places: int,
     choice: Choice | None = None,
 ) -> TunedLook:
-    """From the images of train that can be read."""
-    train = _split(catalog, "train")
-    read = [train[row] for row in _seen(model, train, header, options).rows]
-    balanced = options.balance != "none"
-    return solve_tuned(model, header, read, held, places=places, balanced=balanced, choice=choice)
+    train, balanced = _split(catalog, "train"), options.balance != "none"
+    return solve_tuned(model, header, train, held, places=places, balanced=balanced, choice=choice)
 
 
-def _accuracy(model: CAM, found: Features) -> float:
+def _accuracy(model: LooksTwice, found: Features) -> float:
     right = head_logits(model, found).argmax(axis=1) == found.labels.argmax(axis=1)
     return float(right.mean())
 
 
-def _trial(model: CAM, header: ModelHeader, val: Features, plain: float, train: int) -> Trial:
+def _trial(
+    model: LooksTwice, header: ModelHeader, val: Features, plain: float, train: int
+) -> Trial:
     """What it would take: see `solve_tuned`."""
     held = len(val.rows)
-    passes = train * (1 + FACTOR**2 + len(SHARES))
+    passes = train * (FACTOR**2 + len(SHARES))
     passes += held * (1 + FACTOR**2 + len(SHARES) * PLACES)
     images = train + held
     return Trial(model, header, val.side, plain, images, passes, val.seconds, "images of val")
 
 
-def _kept(file: Path, model: CAM, header: ModelHeader, said: str) -> str:
+def _kept(file: Path, model: LooksTwice, header: ModelHeader, said: str) -> str:
     """The network stays as it is."""
     _keep(file, model, header, said.removeprefix("zoom: "))
     return said
 
 
 def _looking(
-    file: Path, model: CAM, header: ModelHeader, found: TunedLook, places: int, both: str
+    file: Path, model: LooksTwice, header: ModelHeader, found: TunedLook, places: int, both: str
 ) -> str:
     """The network looks twice from now on."""
     words = f"{places_of(places, found.choice.share)}; {both}"
@@ -207,7 +212,7 @@ def _looking(
 
 
 def _keep(
-    file: Path, model: CAM, header: ModelHeader, words: str, choice: Choice | None = None
+    file: Path, model: LooksTwice, header: ModelHeader, words: str, choice: Choice | None = None
 ) -> None:
     heads = {} if choice is None else {_CHOICE: [choice.own, choice.crops]}
     provenance = {**header.provenance, "zoom": words, **heads}

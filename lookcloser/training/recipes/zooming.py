@@ -10,7 +10,10 @@ from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
 from lookcloser.core.wording import count
-from lookcloser.models.cam.model import CAM
+from lookcloser.models import METHODS
+from lookcloser.models.cam.options import LookOptions
+from lookcloser.models.cam.twice import LooksTwice
+from lookcloser.models.feedback.options import TWO_BLOCK
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closer import (
     FACTOR,
@@ -34,6 +37,12 @@ def places_asked(options: TrainOptions) -> int | None:
     return int(options.zoom) if options.zoom.isdigit() else None
 
 
+def looks_twice(method: str) -> bool:
+    """Whether models of a method can be given a second look."""
+    named = METHODS[method]
+    return "classification" in named.tasks and issubclass(named.options, LookOptions)
+
+
 def check_zoom(options: TrainOptions, task: Task, recipe: str) -> None:
     """Refuse places to look at again where the model will not be one that can.
 
@@ -49,14 +58,16 @@ def check_zoom(options: TrainOptions, task: Task, recipe: str) -> None:
             option="zoom",
         )
     method = options.method or TRAITS[task].method
-    if method != "cam":
+    if not looks_twice(method):
         raise UsageError(
-            f"{{}} {options.zoom}: {method} answers from more than one linear head, and a second "
-            "look is solved for one",
-            allowed="The method cam",
-            fix="Leave it out: racnn looks closer by itself"
-            if method == "racnn"
-            else "Leave it out, or take `--method racnn`, which looks closer by itself",
+            f"{{}} {options.zoom}: not for {method}, which looks closer by itself",
+            fix="Leave it out",
+            option="zoom",
+        )
+    if options.backbone == TWO_BLOCK:
+        raise UsageError(
+            f"{{}} {options.zoom}: not with the {TWO_BLOCK} network, which is for one small size",
+            allowed="A timm backbone",
             option="zoom",
         )
     if recipe == "fine-tune" and options.strategy == "fsdp":
@@ -134,7 +145,7 @@ class Trial(NamedTuple):
         rated: Which images the share is of, in words.
     """
 
-    model: CAM
+    model: LooksTwice
     header: ModelHeader
     side: float
     plain: float
@@ -182,7 +193,7 @@ def places_of(places: int, share: float) -> str:
     return f"{count(places, 'place')} of {share:.0%} of the side"
 
 
-def check_source(model: CAM, header: ModelHeader, asked: int) -> None:
+def check_source(model: LooksTwice, header: ModelHeader, asked: int) -> None:
     """Refuse places that were asked for where the backbone cannot look at the source.
 
     Raises:
@@ -193,7 +204,7 @@ def check_source(model: CAM, header: ModelHeader, asked: int) -> None:
         raise UsageError(f"{{}} {asked}: {impossible}", option="zoom")
 
 
-def _impossible(model: CAM, header: ModelHeader) -> str | None:
+def _impossible(model: LooksTwice, header: ModelHeader) -> str | None:
     """Why the backbone cannot look at the source, in words; None where it can."""
     grid = source_of(header).preprocessing.size
     if max(grid) > LARGEST_INPUT:
@@ -201,7 +212,7 @@ def _impossible(model: CAM, header: ModelHeader) -> str | None:
             f"a first look at {grid.columns} px is too large; at most {LARGEST_INPUT} are possible"
         )
     try:
-        model.backbone.check(grid)
+        model.timm_backbone.check(grid)
     except LookcloserError as error:
         return error.what
     return None

@@ -19,11 +19,13 @@ from lookcloser.data.dataset import Batch
 from lookcloser.data.seeds import mixed_seed
 from lookcloser.models.base import Model
 from lookcloser.training.callbacks.phases import PhaseClock, let_learn
+from lookcloser.training.compiling import compiled
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
 from lookcloser.training.tasks.means import LossMeans
 
 ROOTED = "rooted"  # in last.ckpt: whether the head reads rooted features
+SOLVED = "solved"  # there, too: whether it began in closed form
 _LOOK = 10  # steps between two looks at the losses on a GPU
 
 
@@ -59,13 +61,14 @@ class TrainingModule(pl.LightningModule, ABC):
         super().__init__()
         del catalog  # of those tasks that weigh their classes
         self.model: Model = model
-        self.network: nn.Module = torch.compile(model) if options.compile else model  # type: ignore[assignment]  # compile keeps the module's interface
+        self.network: nn.Module = compiled(model) if options.compile else model
         self.options = options
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
         self.clock = PhaseClock(model.phases, total_steps) if model.phases else None
         self.means = LossMeans()
         self.after_batch: Callable[[int], None] = lambda _index: None
         self._is_bad: Tensor | None = None
+        self._whole_batch = 0  # images of the largest batch so far
 
     @abstractmethod
     def criterion(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -76,8 +79,23 @@ class TrainingModule(pl.LightningModule, ABC):
         """Scores of a validation batch, each a mean over its images; `score` is among them."""
 
     def look(self, images: Tensor) -> Output:
-        """What `judge` sees of the images of a validation batch."""
-        output: Output = self.network(images, top=1)
+        """What `judge` sees of the images of a validation batch; never compiled.
+
+        Without gradients the network would be compiled once more, and the best epoch would be
+        chosen by other sums than those `evaluate` does.
+        """
+        output: Output = self.model(images, top=1)
+        return output
+
+    def outputs(self, images: Tensor) -> Output:
+        """The answer to a training batch, by the compiled network where the batch is whole.
+
+        It would be compiled anew for each other number of images: those of the last batch of an
+        epoch, and of one with an image that could not be read.
+        """
+        self._whole_batch = max(self._whole_batch, len(images))
+        network = self.network if len(images) == self._whole_batch else self.model
+        output: Output = network(images)
         return output
 
     def mix(self, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,7 +146,7 @@ class TrainingModule(pl.LightningModule, ABC):
         if processes.any_of(not len(batch.targets)):
             return None if processes.world_size() == 1 else self._no_loss()
         images, targets = self.mix(self._images(batch), batch.targets)
-        terms = self.model.losses(self.network(images), targets, self.criterion)
+        terms = self.model.losses(self.outputs(images), targets, self.criterion)
         loss = torch.stack(list(terms.values())).sum()
         self._refuse_divergence(loss, index)
         self.means.add({"loss": loss, **(terms if len(terms) > 1 else {})}, len(images))
@@ -189,6 +207,7 @@ class TrainingModule(pl.LightningModule, ABC):
         checkpoint["means"] = self.means.state_dict()
         checkpoint["epochs"] = self.options.epochs
         checkpoint[ROOTED] = getattr(self.model, "root", None) is not None
+        checkpoint[SOLVED] = self.model.solved
         if self.clock is not None:
             checkpoint["phase"] = self.clock.state_dict()
 

@@ -38,9 +38,9 @@ def scenes(count: int, split: str, seed: int, side: int = SIDE) -> Iterator[Samp
         yield Sample(file, pixels, (name,), boxes=((name, box),), split=split)
 
 
-def write_weights(path: Path) -> str:
+def write_weights(path: Path, stride: int | None = 8) -> str:
     """Of a network that has learned nothing: random features tell such patterns apart."""
     torch.manual_seed(0)
-    net = make_backbone(CAM.Options("test_resnet", stride=8)).net
+    net = make_backbone(CAM.Options("test_resnet", stride=stride)).net
     save_file({name: value.contiguous() for name, value in net.state_dict().items()}, path)
     return str(path)

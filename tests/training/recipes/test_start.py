@@ -34,8 +34,26 @@ def catalog(squares):
     return read_data(squares)
 
 
+OTHERS = {
+    "osme": {"part_width": 32, "images_per_class": 4},
+    "feedback": {},
+    "sigmoid": {},
+}
+
+
+@pytest.fixture(scope="module")
+def tagged(catalog):
+    """The same images, each with its class for a tag; every other one says "colored", too."""
+    samples = tuple(
+        replace(s, labels=(*s.labels, "colored") if n % 2 else s.labels, boxes=())
+        for n, s in enumerate(catalog.samples)
+    )
+    names = tuple(sorted((*catalog.names, "colored")))
+    return replace(catalog, task="multilabel", names=names, samples=samples)
+
+
 def begun(catalog, **options):
-    made = make_options(method="cam", **{**OPTIONS, **options})
+    made = make_options(**{"method": "cam", **OPTIONS, **options})
     return with_solved_head(*prepare_model(made, catalog), catalog, made), made
 
 
@@ -116,17 +134,21 @@ class TestRuns:
         right = result.recognizer.evaluate(squares, split="val")["top1"]
         assert right == pytest.approx(header.scores["val_acc"])
 
-    @pytest.mark.parametrize("epoch", [0, 1])
+    @pytest.mark.parametrize(
+        ("method", "epoch"), [("cam", 0), ("cam", 1), *((method, 1) for method in OTHERS)]
+    )
     def test_resuming_gives_the_undisturbed_result(
-        self, catalog, weights, tmp_path, monkeypatch, epoch
+        self, catalog, tagged, weights, tmp_path, monkeypatch, method, epoch
     ):
-        options = make_options(**{**OPTIONS, "weights": weights, "save_every": 1})
+        catalog = tagged if method == "sigmoid" else catalog
+        own = {"method": method, "batch_size": 12, **OTHERS.get(method, {})}
+        options = make_options(**{**OPTIONS, "weights": weights, "save_every": 1, **own})
         fit(catalog, options, tmp_path / "whole", quiet=True)
         broken = tmp_path / "broken"
         real = RunWriter.on_train_batch_end
 
         def stopped(self, trainer, *rest):
-            if trainer.current_epoch == epoch and trainer.global_step == 3 * epoch + 2:
+            if trainer.current_epoch == epoch and trainer.global_step == 4 * epoch + 2:
                 signal.raise_signal(signal.SIGINT)
             return real(self, trainer, *rest)
 
@@ -150,10 +172,50 @@ class TestRuns:
         fit(catalog, options, tmp_path, quiet=True)
         monkeypatch.undo()
         state = torch.load(tmp_path / "last.ckpt", weights_only=True)
-        del state["rooted"]
+        del state["rooted"], state["solved"]
         torch.save(state, tmp_path / "last.ckpt")
         fit(catalog, replace(options, epochs=3), tmp_path, resume=True, quiet=True)
         assert not read_header(tmp_path / "model.safetensors").arguments["rooted"]
+
+
+class TestOtherMethods:
+    def data(self, method, catalog, tagged):
+        return tagged if method == "sigmoid" else catalog
+
+    @pytest.mark.parametrize("method", OTHERS)
+    def test_their_heads_are_solved_from_what_they_read(self, method, catalog, tagged, weights):
+        data = self.data(method, catalog, tagged)
+        (model, header), options = begun(data, method=method, weights=weights, **OTHERS[method])
+        assert model.training
+        assert header.method == method
+        assert header.provenance["head"] == "began in closed form"
+        rates = {group["lr"] for group in parameter_groups(model, options)}
+        assert rates == {options.lr * options.backbone_share, options.lr * HEAD_SHARE}
+        given = header.names, data.task, header.preprocessing
+        with torch.no_grad():
+            logits = model.eval()(inputs(data, header)).logits.numpy()
+        found = collect_features(model, data.split("train"), *given, workers=0)
+        if method == "sigmoid":
+            ours = ((logits > 0) == found.labels)[:, 1:]  # each but the one that says nothing
+            assert ours.mean() > 0.8
+            assert np.abs(logits).max() < 20
+        else:
+            assert (logits.argmax(axis=1) == found.labels.argmax(axis=1)).mean() > 0.6
+        if method != "feedback":  # whose features depend on its head
+            head = solve(Memory.of(found.values, found.labels), data.task)
+            scores = found.values @ head.weight.T + head.bias
+            related = np.corrcoef(scores.ravel(), logits.ravel())[0, 1]
+            assert related > 0.999
+
+    def test_where_nothing_can_be_solved_the_head_is_random(self, catalog, weights):
+        samples = tuple(
+            replace(s, split="val") if s.labels == ("red",) else s for s in catalog.samples
+        )
+        data = replace(catalog, samples=samples)
+        (model, header), _ = begun(data, method="osme", weights=weights, **OTHERS["osme"])
+        assert model.training
+        assert not model.solved
+        assert "head" not in header.provenance
 
 
 @pytest.fixture(scope="module")

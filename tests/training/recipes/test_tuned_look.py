@@ -16,6 +16,7 @@ from lookcloser.core.images import load_image
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models.cam.model import CAM
+from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes import tuned_look
@@ -44,7 +45,7 @@ def solved(tuned: tuple[CAM, Any, Catalog], places: int = 2, **more: Any) -> Any
     return solve_tuned(model, header, data.split("train"), data.split("val"), places=places, **more)
 
 
-def answers(model: CAM, header: Any, data: Catalog) -> tuple[Any, np.ndarray]:
+def answers(model: LooksTwice, header: Any, data: Catalog) -> tuple[Any, np.ndarray]:
     prepare = evaluation_transform(header.preprocessing)
     images = torch.stack([prepare(load_image(s.source)) for s in data.split("val")])
     with torch.inference_mode():
@@ -100,7 +101,7 @@ def test_maps_add_up_to_the_answer(
     new, header = with_tuned(*tuned[:2], solved(tuned), 2)
     assert new.closer is not None
     output, _ = answers(new, header, tuned[2])
-    bias = 0.5 * new.head.bias + 0.5 * new.closer.head.bias
+    bias = 0.5 * new.head.bias / new.closer.whole_temperature + 0.5 * new.closer.head.bias
     wanted = (output.logits - bias).detach().numpy().ravel()
     sums = output.maps.mean(dim=(2, 3)).numpy().ravel()
     assert np.corrcoef(sums, wanted)[0, 1] > 0.95, "up to interpolation"
@@ -118,7 +119,8 @@ def test_what_is_chosen_already_is_kept(tuned: tuple[CAM, Any, Catalog]) -> None
     assert float(new.closer.temperature) == pytest.approx(
         2 * found.second.calibration.temperature, rel=1e-5
     )
-    torch.testing.assert_close(new.head.weight * 3, tuned[0].head.weight)
+    assert (new.closer.whole_temperature, header.arguments["whole_temperature"]) == (3, 3)
+    torch.testing.assert_close(new.head.weight, tuned[0].head.weight)
 
 
 def test_without_val_crops_left_out_choose_the_size_and_nothing_is_known(

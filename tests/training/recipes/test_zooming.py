@@ -42,7 +42,7 @@ class Run:
 
     header: ModelHeader
     features: Any
-    model: Any = field(default_factory=lambda: SimpleNamespace(backbone=Backbone()))
+    model: Any = field(default_factory=lambda: SimpleNamespace(timm_backbone=Backbone()))
     samples: range = range(100)
     validation: tuple[float, int] = (0.5, 30)
 
@@ -86,7 +86,7 @@ class TestNotTried:
             ({"plain": None}, {}, "no class has two images, so that nothing would tell if it pays"),
             ({"plain": 0.99}, {}, "99.0% of images left out are right without"),
             (
-                {"model": SimpleNamespace(backbone=Backbone(448))}, {},
+                {"model": SimpleNamespace(timm_backbone=Backbone(448))}, {},
                 "images of 448",
             ),
             ({"size": 2050, "side": 9000}, {"size": 2050}, "a first look at 4100 px is too large; "
@@ -171,7 +171,7 @@ class TestAsked:
         assert solves == [{"places": 2, "balanced": True, "enough": -1.0}]
 
     def test_what_is_not_possible_is_refused_by_its_option(self, solves: list[Any]) -> None:
-        impossible = replace(run(), model=SimpleNamespace(backbone=Backbone(448)))
+        impossible = replace(run(), model=SimpleNamespace(timm_backbone=Backbone(448)))
         with pytest.raises(UsageError) as refused:
             looked_closer(impossible, make_options(zoom="2"), "classification")
         assert refused.value.for_the_command_line().startswith("--zoom 2: images of 448")
@@ -209,11 +209,20 @@ class TestAsked:
         with pytest.raises(UsageError, match=f"zoom 5: {message}"):
             check_zoom(make_options(zoom="5"), task, recipe)
 
-    @pytest.mark.parametrize("method", ["osme", "feedback", "racnn"])
-    def test_a_method_without_one_linear_head_is_refused_with_the_reason(self, method: str) -> None:
-        check_zoom(make_options(method=method), "classification", "fine-tune")
-        with pytest.raises(UsageError, match=f"{method} answers from more than.*the method cam"):
-            check_zoom(make_options(method=method, zoom="2"), "classification", "fine-tune")
+    def test_racnn_is_refused_with_the_reason(self) -> None:
+        check_zoom(make_options(method="racnn"), "classification", "fine-tune")
+        with pytest.raises(UsageError, match="not for racnn, which looks closer by itself"):
+            check_zoom(make_options(method="racnn", zoom="2"), "classification", "fine-tune")
+
+    @pytest.mark.parametrize("method", ["cam", "feedback", "osme"])
+    def test_other_classifiers_can_but_not_around_a_network_for_one_small_size(
+        self, method: str
+    ) -> None:
+        check_zoom(make_options(method=method, zoom="2"), "classification", "fine-tune")
+        if method == "feedback":
+            small = make_options(method=method, backbone="two-block", zoom="2")
+            with pytest.raises(UsageError, match="not with the two-block network"):
+                check_zoom(small, "classification", "fine-tune")
 
     def test_a_network_in_parts_is_refused(self) -> None:
         parts = make_options(zoom="2", recipe="fine-tune", strategy="fsdp")
