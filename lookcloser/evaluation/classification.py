@@ -256,7 +256,7 @@ def _class_scores(
         "top5": float(columns["top5"].mean()),
         "macro_f1": metrics.macro_f1(predicted, target, classes),
     }
-    interval = metrics.bootstrap_interval(right)
+    interval = metrics.bootstrap_interval(right.astype(bool))
     scores = [
         Score(name, value, interval if name == "top1" else None, higher_is_better=True)
         for name, value in better.items()
