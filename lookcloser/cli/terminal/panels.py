@@ -88,10 +88,10 @@ def _naming_its_value(error: typer.BadParameter) -> str:
 
 def _explain(error: Any, options: set[str]) -> None:
     """Say of a refused word what was most likely meant, where that is known."""
-    typed = getattr(error, "option_name", None)
-    if typed is not None and typed.startswith("--"):
-        error.possibilities = _close(typed, options, error.possibilities or ())
-    elif typed is not None:
+    is_unknown = hasattr(error, "possibilities")
+    if is_unknown and error.option_name.startswith("--"):
+        error.possibilities = _close(error.option_name, options, error.possibilities or ())
+    elif is_unknown:
         error.message += ". A file whose name begins with '-' is given as ./-name"
     elif "unexpected extra argument" in getattr(error, "message", ""):
         error.message += ". A name with blanks is quoted, and a list is one word: a,b"

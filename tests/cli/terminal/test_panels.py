@@ -133,6 +133,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(
         (["train", "birds", "--learning-rate", "1"], "(Possible options: --lr)"),
         (["predict", "run", "a.jpg", "--top-k", "3"], "(Possible options: --top)"),
         (["train", "-birds"], "given as ./-name"),
+        (["train", "birds", "--resume"], "'--resume' requires an argument"),
         (["train", "my", "birds"], "A name with blanks is quoted, and a list is one word: a,b"),
         (["fit", "birds"], "No such command 'fit'. Did you mean 'train'?"),
         (["trian", "birds"], "No such command 'trian'. Did you mean 'train'?"),
