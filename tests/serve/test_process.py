@@ -193,7 +193,7 @@ def test_the_page_in_a_browser(running, request, files, drawing, tmp_path):
         assert answer.labels[0].name in text
     browser.value("[...document.querySelectorAll('.past')].at(-1).click()")
     trouble = "[...document.querySelectorAll('.panel .trouble')].map((e) => e.textContent).join()"
-    assert "not an image that the browser can read" in browser.value(trouble)
+    assert "not an image that can be read" in browser.value(trouble)
     browser.value("document.querySelector('.past').click()")
     browser.value(SET % ("opacity", "0"))
     browser.value(SET % ("beside", "beside"))
