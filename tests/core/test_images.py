@@ -330,13 +330,32 @@ def test_other_arrays_are_refused(array: np.ndarray, message: str) -> None:
     assert message in error_of(array)
 
 
-def test_other_types_are_refused_with_the_way_out() -> None:
+def test_other_types_are_refused_with_what_is_taken() -> None:
     class Tensor:
         pass
 
     message = error_of(Tensor())
     assert message.startswith("Tensor: not an image.")
-    assert "`tensor.permute(1, 2, 0).numpy()`" in message
+    assert "a tensor of torch" in message
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32", "bfloat16"])
+def test_a_tensor_is_an_image_with_its_channels_first_or_last(kind: str) -> None:
+    torch = pytest.importorskip("torch", reason="tensors are torch's")
+    last = torch.from_numpy(PICTURE.copy())
+    if kind != "uint8":
+        last = (last / 255).to(getattr(torch, kind)).requires_grad_()
+    for given in (last, last.permute(2, 0, 1)):
+        assert np.abs(pixels(given).astype(int) - PICTURE).max() <= (kind == "bfloat16")
+    gray = torch.from_numpy(PICTURE[:, :, 0].copy())
+    np.testing.assert_array_equal(pixels(gray), pixels(gray[None]))
+    assert load_image(torch.zeros(4, 6, 5)).size == (5, 6), "transparent"
+
+
+def test_a_tensor_of_other_values_or_a_batch_is_refused() -> None:
+    torch = pytest.importorskip("torch", reason="tensors are torch's")
+    assert "floats in [0, 1]" in error_of(torch.full((3, 4, 4), -2.0))
+    assert "as a list: `list(images)`" in error_of(torch.zeros(2, 3, 4, 4))
 
 
 def test_a_pil_image_is_copied() -> None:
