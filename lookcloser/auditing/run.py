@@ -17,9 +17,10 @@ from lookcloser.auditing.retest import MEASURES, retest
 from lookcloser.auditing.sameness import ring
 from lookcloser.auditing.scoring import EXPLAINED, LIMITS, judge
 from lookcloser.auditing.shares import Floats, densities
-from lookcloser.core.errors import LookcloserError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.results.audit import Audit
+from lookcloser.core.wording import count
 from lookcloser.data import Catalog, Sample, read_to_score
 from lookcloser.data.targets import ClassTargets
 from lookcloser.inference.engine import TorchEngine
@@ -130,11 +131,22 @@ def audited_samples(
     samples = catalog.split(split)
     check_known((sample.labels[0] for sample in samples), header)
     counts = Counter(sample.labels[0] for sample in samples)
-    enough = sum(count >= FEWEST for count in counts.values())
-    if enough < 2 or per_class < FEWEST:
+    enough = sum(number >= FEWEST for number in counts.values())
+    if per_class < FEWEST:
+        raise UsageError(
+            f"{{}} {per_class}: too few to compare",
+            allowed=f"a whole number, {FEWEST} or more",
+            option="per_class",
+        )
+    if enough < 2:
+        every = Counter(sample.labels[0] for sample in catalog.samples)
         raise LookcloserError(
-            f"{catalog.root}: {enough} classes with {FEWEST} images in split {split}",
-            allowed=f"At least two classes with {FEWEST} images, and as many per class",
+            f"{catalog.root}: {count(enough, 'class')} with {FEWEST} images in split {split}",
+            allowed=f"at least two classes with {FEWEST} images",
+            fix="{} all takes the images of every split"
+            if sum(number >= FEWEST for number in every.values()) > 1
+            else "Collect more images of each class",
+            option="split",
         )
     return choose(samples, per_class, seed)
 

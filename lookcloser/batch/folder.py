@@ -147,7 +147,8 @@ class Folder:
 
     def sweep(self) -> None:
         """When all parts are there: clear away what kills have left."""
-        for left in [*self.path.glob(_LEFT_OVER), *self.work.iterdir()]:
+        # Others, who answered the last parts, may be at it as well.
+        for left in [*self.path.glob(_LEFT_OVER), *_listed(self.work)]:
             with suppress(OSError):
                 left.unlink()
         with suppress(OSError):
@@ -213,7 +214,10 @@ class Manifest:
 
 
 def _listed(path: Path) -> list[Path]:
-    return list(path.iterdir()) if path.is_dir() else []
+    try:
+        return list(path.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _is_own(name: str) -> bool:

@@ -29,10 +29,12 @@ class Form(ABC):
     Attributes:
         suffix: Of its files.
         needs: The package that writes them, where it is none of Python's own.
+        holds_maps: Whether there is a place for heatmaps.
     """
 
     suffix: str
     needs: str | None = None
+    holds_maps = True
 
     def record(self, prediction: Prediction, maps: bool) -> Record:
         """What is kept of an answer, JSON-ready; heatmaps only where ``maps`` asks for them."""
@@ -75,7 +77,7 @@ class JsonLines(Form):
 class Csv(Form):
     """A row for each label of each image: `Prediction.to_rows` and "index"."""
 
-    suffix = ".csv"
+    suffix, holds_maps = ".csv", False
 
     def record(self, prediction: Prediction, maps: bool) -> Record:
         """See `Form`; a table has no maps."""

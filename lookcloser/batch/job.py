@@ -75,10 +75,13 @@ class Job:
         object.__setattr__(self, "out", own_path(self.out))
         if self.form not in FORMS:
             raise unknown(self.form, "format", FORMS)
-        for name in ("top", "batch_size"):
-            if getattr(self.how, name) < 1:
+        if self.how.maps and not self.writer.holds_maps:
+            raise UsageError(f"{{}}: {self.form} has no place for heatmaps",
+                             allowed="jsonl or parquet", option="maps")  # fmt: skip
+        for name, least in (("top", 1), ("batch_size", 1), ("workers", 0)):
+            if getattr(self.how, name) < least:
                 raise UsageError(f"{{}} {getattr(self.how, name)}: not possible",
-                                 allowed="1 or more", option=name)  # fmt: skip
+                                 allowed=f"{least} or more", option=name)  # fmt: skip
 
     @property
     def writer(self) -> Form:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from lookcloser.core.archives import Packed
 from lookcloser.core.errors import LookcloserError
@@ -29,12 +29,14 @@ from lookcloser.core.storage.files import (
     refuse_url,
     walk_files,
 )
+from lookcloser.data.readers.files import unicode_form
 from lookcloser.data.readers.tables.columns import image_column
 from lookcloser.data.shards.form import SUFFIX, archives_in, is_photo_name
 from lookcloser.data.shards.reading import images_in
 
 LISTS = (".txt", ".lst", ".csv", ".tsv", ".parquet")
 Source = Path | Packed
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _ROWS = 4096  # of a Parquet file in memory at a time
 
@@ -123,17 +125,28 @@ def images_of(sources: Iterable[str]) -> Iterator[Source]:
     Raises:
         LookcloserError: For a source that is not there, holds no images or cannot be read.
     """
+    several, empty = False, list[str]()
     for source in sources:
         refuse_url(source)
         found = _images_of(source)
         first = next(found, None)
-        if first is None:
-            raise LookcloserError(
-                f"{source}: no images",
-                allowed=f"A folder, a .tar of WebDataset, or a list ({', '.join(LISTS)})",
-            )
-        yield first
-        yield from found
+        if first is not None:
+            several = True
+            yield first
+            yield from found
+        elif own_path(source).is_file() and source.lower().endswith(SUFFIX):  # it may be empty
+            empty.append(source)
+        else:
+            raise _no_images(source)
+    if empty and not several:
+        raise _no_images(empty[0])
+
+
+def _no_images(source: str) -> LookcloserError:
+    return LookcloserError(
+        f"{source}: no images",
+        allowed=f"A folder, a .tar of WebDataset, or a list ({', '.join(LISTS)})",
+    )
 
 
 def _images_of(source: str) -> Iterator[Source]:
@@ -146,7 +159,7 @@ def _images_of(source: str) -> Iterator[Source]:
     elif not path.exists() and glob.has_magic(source) and source.endswith(SUFFIX):
         for name in sorted(glob.glob(str(path))):
             yield from _in_archive(Path(name))
-    elif path.suffix.lower() == SUFFIX:
+    elif path.name.lower().endswith((SUFFIX, *_COMPRESSED)):  # the latter are refused there
         yield from _in_archive(path)
     elif path.suffix.lower() in LISTS:
         if not path.exists():
@@ -172,7 +185,9 @@ def _in_folder(folder: Path) -> Iterator[Source]:
 def _in_archive(path: Path) -> Iterator[Source]:
     if not is_there(path):
         raise missing_path(path, "shard")
-    return (member.image for member in images_in(path))
+    for member in images_in(path):
+        yield member.image
+        yield from member.others
 
 
 def _expanded(text: str) -> Iterator[str]:
@@ -196,15 +211,23 @@ def _in_list(path: Path) -> Iterator[Source]:
             yield path.parent / own_path(text)
 
 
+def _opened(path: Path, newline: str | None = None) -> TextIO:
+    """A list as text; names in UTF-8 may have bytes that are none, as names of files may."""
+    with path.open("rb") as file:
+        form = unicode_form(file.read(4))
+    errors = "surrogateescape" if form == "utf-8-sig" else "replace"
+    return path.open(encoding=form, errors=errors, newline=newline)
+
+
 def _lines(path: Path) -> Iterator[str]:
-    with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+    with _opened(path) as file:
         for line in file:
             yield line.strip()
 
 
 def _cells(path: Path) -> Iterator[str]:
     """The cells of the column of paths, row by row."""
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+    with _opened(path, newline="") as file:
         header = file.readline()
         separator = max(",;\t", key=header.count)
         columns = next(csv.reader([header], delimiter=separator), [])

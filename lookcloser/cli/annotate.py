@@ -9,6 +9,7 @@ import typer
 
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.batch import read_spread
+from lookcloser.cli.terminal.interrupts import going_on_later
 from lookcloser.cli.terminal.options import (
     BoxRuleOption,
     Columns,
@@ -83,7 +84,7 @@ def annotate(
         )
         printing.say_plan(f"annotate {count(asked, 'image')}", [out])
         return
-    with printing.progress("Annotating") as progress:
+    with going_on_later(), printing.progress("Annotating") as progress:
         found = annotate_data(
             recognizer.engine,
             data,

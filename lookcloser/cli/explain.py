@@ -13,6 +13,7 @@ from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import Device, to_disk
 from lookcloser.cli.terminal.pairs import read_pairs
 from lookcloser.cli.terminal.runs import existing, view_names
+from lookcloser.core.storage.files import is_image_name
 
 if TYPE_CHECKING:
     from lookcloser.core import Region
@@ -20,10 +21,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+def _existing(run: str | None) -> str | None:
+    """As `existing`; but beside --model the first word may be the image."""
+    return run if run is not None and is_image_name(Path(run).name) else existing(run)
+
+
 def explain(
     run: Annotated[
         str | None,
-        typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.", callback=existing),
+        typer.Argument(help="A run folder, a .safetensors file, or timm:NAME.", callback=_existing),
     ] = None,
     image: Annotated[str | None, typer.Argument(help="One image.")] = None,
     view: Annotated[
@@ -98,7 +104,7 @@ def explain(
         found = recognizer.explain_labels(shown, views)
         save_image(plot_labels(load_image(shown), found), save)
         _say_seen(save, _first(found), found)
-        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+        _say_predict(run, shown)
         return
     regions = recognizer.explain(shown, views, target=target)
     save_image(plot_views(load_image(shown), regions), save)
@@ -114,7 +120,7 @@ def explain(
     if run.startswith(STOCK):
         printing.next_step("train", "DATA", "--backbone", run.removeprefix(STOCK))
     else:
-        printing.next_step("predict", run, Path(shown).parent, "--save", "evidence/")
+        _say_predict(run, shown)
 
 
 def _asked(
@@ -140,3 +146,9 @@ def _say_seen(written: Path, labels: Sequence[Region], views: Iterable[str]) -> 
 def _first(views: Mapping[str, T]) -> T:
     """What one of the views found: all have found something of the same labels."""
     return next(iter(views.values()))
+
+
+def _say_predict(run: str, image: str) -> None:
+    """All images beside this one are next; of the current folder, which may hold anything, not."""
+    folder = Path(image).parent
+    printing.next_step("predict", run, image if folder == Path() else folder, "--save", "evidence/")

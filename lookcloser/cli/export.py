@@ -10,6 +10,7 @@ import typer
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import to_disk
 from lookcloser.cli.terminal.runs import Run, known_data
+from lookcloser.core.errors import unknown
 from lookcloser.recognizer.targets import TARGETS
 
 
@@ -54,6 +55,9 @@ def export(
     `lookcloser export runs/birds --out page/ --format web --ort node_modules/onnxruntime-web`, or
     `lookcloser export timm:resnet50 --out resnet50.onnx`
     """
+    if form not in TARGETS:  # before the libraries are loaded
+        raise unknown(form, "format", TARGETS)
+
     from lookcloser.recognizer import load_run
 
     printing.say("Exporting takes a minute")

@@ -71,6 +71,8 @@ def push(
     if dry_run:
         typer.echo(found.card)
         printing.say(f"Would send {', '.join(found.files)} to {repository}")
+        words = ["--license", license] if license else []
+        printing.next_step("push", run, repository, *words, *(["--private"] if private else []))
         return
     typer.echo(found.url)
     printing.next_step("predict", f"hub:{repository}", "photos/", "--save", "evidence/")

@@ -31,6 +31,7 @@ from lookcloser.core.wording import count
 
 if TYPE_CHECKING:
     from lookcloser.core import Evaluation
+    from lookcloser.core.results.scores import Score
 
 
 def report(
@@ -64,6 +65,7 @@ def report(
     from lookcloser.evaluation import check_scored, read_source
     from lookcloser.recognizer import load_run
     from lookcloser.recognizer.reporting import page_place
+    from lookcloser.report.scores import KNOWN, TILES
     from lookcloser.training.files import REPORT_FILE
 
     read_source(threshold_from)
@@ -90,6 +92,9 @@ def report(
             workers=workers,
             progress=progress,
         )
+    for score in evaluation.scores:
+        if score.name in TILES:
+            printing.say(f"{KNOWN[score.name][0]}: {_in_words(score)}")
     printing.print_settings(evaluation.settings)
     printing.print_path(page)
     printing.say(f"{count(len(evaluation.images.correct), 'image')}; open the page in a browser")
@@ -99,6 +104,14 @@ def report(
     _say_next(evaluation, run, data, columns_again(columns))
     if evaluation.skipped:
         raise typer.Exit(SKIPPED)
+
+
+def _in_words(score: Score) -> str:
+    form = "{:.1%}" if score.is_share else "{:.4f}"
+    interval = (
+        "" if score.interval is None else f" ({' to '.join(map(form.format, score.interval))})"
+    )
+    return form.format(score.value) + interval
 
 
 def _say_next(evaluation: Evaluation, run: str, data: str, more: Sequence[str]) -> None:

@@ -124,7 +124,7 @@ def _with_options(function: Any) -> Any:
 
 def _as_parameter(item: Declared, methods: Sequence[str] = ()) -> inspect.Parameter:
     """The command-line option of one declared option, of all methods or of some."""
-    hint, default, words = item.hint, item.default, item.help
+    hint, default, words = item.hint, item.default, in_a_shell(item.help)
     if item.kind.plain is dict:
         hint, default = list[str], []
     elif item.kind.choices:  # a wrong one gets the same error as in Python and in config.yaml
@@ -143,6 +143,11 @@ def _as_parameter(item: Declared, methods: Sequence[str] = ()) -> inspect.Parame
         default=default,
         annotation=Annotated[hint, line],
     )
+
+
+def in_a_shell(text: str) -> str:
+    """The help of an option without Python's word for one that is not given."""
+    return text.replace(". None: ", ". Default: ").replace("None: ", "default: ")
 
 
 def _metavar(item: Declared) -> str | None:

@@ -10,6 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import ClassVar
 
+from lookcloser.core.synonyms import meant
 from lookcloser.core.wording import printable
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -157,9 +158,14 @@ def close_matches(value: str, choices: Iterable[str], n: int = 3) -> list[str]:
 
 
 def unknown(value: object, kind: str, choices: Iterable[str]) -> UsageError:
-    """The error for a name that is not among ``choices``; offers near names, else all of a few."""
+    """The error for a name that is not among ``choices``; offers near names, else all of a few.
+
+    A name that other tools give to one of them is near, too (`core.synonyms`).
+    """
     names = sorted(choices)
-    close = close_matches(value, names) if isinstance(value, str) else []
+    close = []
+    if isinstance(value, str):
+        close = meant(value, names) or close_matches(value, names)
     if close:
         fix = f"Close: {', '.join(close)}"
     elif len(names) <= 20:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import importlib.util
 import io
+import itertools
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol, TypeGuard, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,13 +50,27 @@ __all__ = [
     "walk_images",
 ]
 
-ImageSource = str | Path | Packed | bytes | IO[bytes] | NDArray[Any] | Image.Image
+
+class Tensor(Protocol):
+    """What is needed of a tensor of torch, which this room does not import."""
+
+    def detach(self) -> Any:
+        """The same without its gradient."""
+
+
+ImageSource = str | Path | Packed | bytes | IO[bytes] | NDArray[Any] | Image.Image | Tensor
 
 # Where Pillow itself refuses to go on (twice its MAX_IMAGE_PIXELS): 512 MiB as RGB.
 MAX_PIXELS = 178_956_970
 
 # Of an open file; the largest image allowed has half of it when it is not compressed at all.
 _MAX_BYTES = 1 << 30
+
+# Scans of a JPEG file: each is a pass over all pixels, and may be a few bytes. Encoders write 10.
+_MOST_SCANS = 100
+_HEAD = 1 << 16
+_SCAN, _END = 0xDA, 0xD9
+_MARKER = re.compile(rb"\xff+[^\x00\x01\xff\xd0-\xd7]")  # what follows pixels and is none of them
 
 # Raster formats only: Pillow would hand PostScript, whatever its file name, to Ghostscript.
 _RASTER = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "JPEG2000", "AVIF")
@@ -70,13 +86,16 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     Args:
         source: A file, one in an archive (`Packed`), the bytes of one, a file opened for reading
             bytes (``io.BytesIO`` too, read from its beginning), a PIL image, or an array uint8 or
-            float in [0, 1] of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+            float in [0, 1] of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4). A tensor of torch
+            likewise, or with its channels first: (1, H, W), (3, H, W) or (4, H, W).
         max_pixels: Width × height above which the image is refused, before it is decoded.
 
     Raises:
         LookcloserError: If there is no such file, or it is empty, truncated, too large or no image;
             if the array has another shape, type or range. It names the file and the reason.
     """
+    if _is_tensor(source):
+        source = _channels_last(source)
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     if isinstance(source, Image.Image):
@@ -88,13 +107,25 @@ def load_image(source: ImageSource, *, max_pixels: int = MAX_PIXELS) -> Image.Im
     if isinstance(source, str | os.PathLike):
         return _read(_file(os.fspath(source)), str(os.fspath(source)), max_pixels)
     if hasattr(source, "read"):
-        content, name = _content(source)
+        content, name = _content(cast("IO[bytes]", source))
         return _read(content, name, max_pixels)
     raise LookcloserError(
         f"{type(source).__name__}: not an image",
-        allowed="a path, bytes, a PIL image or a NumPy array of shape (H, W, 3)",
-        fix="For a tensor (3, H, W) in [0, 1] give `tensor.permute(1, 2, 0).numpy()`",
+        allowed="a path, bytes, a PIL image, a NumPy array of shape (H, W, 3) or a tensor of torch",
     )
+
+
+def _is_tensor(source: object) -> TypeGuard[Tensor]:
+    """Whether it is a tensor of torch, which is not imported for that."""
+    return type(source).__module__.partition(".")[0] == "torch" and hasattr(source, "detach")
+
+
+def _channels_last(tensor: Tensor) -> NDArray[Any]:
+    """An array of it; (3, H, W), as networks take it, becomes (H, W, 3)."""
+    values = tensor.detach().cpu()
+    array: NDArray[Any] = (values.float() if values.is_floating_point() else values).numpy()
+    is_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+    return array.transpose(1, 2, 0) if is_first else array
 
 
 def _file(source: str | Path) -> Path:
@@ -235,8 +266,55 @@ def _check_size(width: int, height: int, name: str, max_pixels: int) -> None:
         )
 
 
+def _check_scans(image: Image.Image, name: str) -> None:
+    """Refuse a small JPEG file that would be decoded for hours."""
+    file = getattr(image, "fp", None)
+    if image.format not in ("JPEG", "MPO") or file is None:  # none: it is decoded
+        return
+    place = file.tell()
+    file.seek(0)
+    scans = 1 if _is_drawn_at_once(image, file.read(_HEAD)) else _scans(file)
+    file.seek(place)
+    if scans > _MOST_SCANS:
+        raise LookcloserError(
+            f"{name}: its pixels are drawn over and over",
+            allowed=f"at most {_MOST_SCANS} scans of a JPEG file",
+            fix="Save it anew",
+        )
+
+
+def _is_drawn_at_once(image: Image.Image, head: bytes) -> bool:
+    """Whether the first scan of a JPEG has all there is, as that of nearly every photo has."""
+    first = next((place for kind, place in _markers(head) if kind == _SCAN), len(head))
+    layers = getattr(image, "layers", 0)
+    return "progressive" not in image.info and list(head[first + 2 : first + 3]) == [layers]
+
+
+def _scans(file: IO[bytes]) -> int:
+    """How many scans a JPEG has at most before its end; none counts above `_MOST_SCANS` + 1."""
+    file.seek(0)
+    content = file.read(_MAX_BYTES)
+    most = content.count(b"\xff%c" % _SCAN)  # with those of a thumbnail, or of a film at the end
+    if most <= _MOST_SCANS:
+        return most
+    scans = (kind for kind, _ in _markers(content) if kind == _SCAN)
+    return sum(1 for _ in itertools.islice(scans, _MOST_SCANS + 1))
+
+
+def _markers(content: bytes) -> Iterator[tuple[int, int]]:
+    """The markers of a JPEG before its end, each with the place behind it."""
+    place = 2
+    while found := _MARKER.search(content, place):
+        place, kind = found.end(), content[found.end() - 1]
+        if kind == _END:
+            return
+        yield kind, place
+        place += int.from_bytes(content[place : place + 2])
+
+
 def _decode(image: Image.Image, name: str, max_pixels: int) -> Image.Image:
     _check_size(*image.size, name, max_pixels)
+    _check_scans(image, name)
     image.load()
     return _rgb(_upright(image))
 
@@ -290,7 +368,11 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Image.Image:
         raise LookcloserError(
             f"array of shape {shape}: not an image",
             allowed="(H, W), (H, W, 1), (H, W, 3), (H, W, 4)",
-            fix="Channels seem to come first: `array.transpose(1, 2, 0)`" if first else None,
+            fix="Channels seem to come first: `array.transpose(1, 2, 0)`"
+            if first
+            else "Give several images as a list: `list(images)`"
+            if len(shape) == 4
+            else None,
         )
     _check_size(array.shape[1], array.shape[0], f"array of shape {shape}", max_pixels)
     if np.issubdtype(array.dtype, np.floating):

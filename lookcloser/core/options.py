@@ -25,6 +25,7 @@ from typing import (
 )
 
 from lookcloser.core.errors import UsageError, close_matches, unknown
+from lookcloser.core.wording import as_share
 
 Use = Literal["model", "training", "data"]
 
@@ -251,7 +252,13 @@ def check(item: Declared, value: Any) -> None:
         raise UsageError(f"{{}} {value}: not possible", allowed=allowed, option=item.name)
     numbers = value if kind.plain is tuple else [value]
     if item.bounds != Bounds() and not all(map(item.bounds.hold, numbers)):
-        raise UsageError(f"{{}} {value}: not possible", allowed=item.allowed(), option=item.name)
+        is_share = 1.0 in {item.bounds.below, item.bounds.most}
+        raise UsageError(
+            f"{{}} {value}: not possible",
+            allowed=item.allowed(),
+            fix=as_share(value) if is_share else None,
+            option=item.name,
+        )
 
 
 def whole(least: int, **values: Any) -> None:

@@ -125,8 +125,8 @@ class Region:
         return "everywhere alike" if low > _EVEN * high else None
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready; the heatmap becomes nested lists rounded to 4 digits."""
-        heatmap = None if self.heatmap is None else self.heatmap.astype(float).round(4).tolist()
+        """JSON-ready; the heatmap becomes nested lists rounded to 6 digits."""
+        heatmap = None if self.heatmap is None else self.heatmap.astype(float).round(6).tolist()
         return {
             "kind": self.kind,
             "label": self.label,

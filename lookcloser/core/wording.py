@@ -48,6 +48,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{ending}"
 
 
+def as_share(value: object) -> str | None:
+    """The next step for a share that was given in percent: "For 20 % give 0.2"; else None."""
+    if not isinstance(value, int | float) or not 1 < value <= 100:
+        return None
+    return f"For {value:g} % give {value / 100:g}"
+
+
 def named(names: Sequence[str]) -> str:
     """``'a', 'b'``; of many the first and how many more."""
     shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])

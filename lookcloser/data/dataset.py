@@ -15,6 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler, get_wor
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.images import load_image
 from lookcloser.core.sizes import ImageSize
+from lookcloser.core.wording import count
 from lookcloser.data.catalog import Sample
 from lookcloser.data.samplers import ClassBalancedBatchSampler
 from lookcloser.data.seeds import mixed_seed
@@ -176,7 +177,7 @@ class SharedBatches(Sampler[list[Key]]):
         size, smallest = len(sampler), least * world_size
         if size < smallest:
             raise LookcloserError(
-                f"{size} images for {world_size} processes",
+                f"{count(size, 'image')} for {world_size} processes",
                 allowed=f"At least {least} for each",
                 fix="Use fewer --devices",
             )

@@ -200,7 +200,7 @@ def evaluate_split(
     least = least_calibration_error(calibration)
     settings = {
         "images": f"{kept.count} of split {split}",
-        "ece": f"{least:.4f} of so many images if every confidence were right",
+        "ece": f"{least:.4f} would be measured on so few images if every confidence were right",
     }
     level, ious = thresholds.levels[0], np.full(kept.count, np.nan)
     if boxes.count:
@@ -256,7 +256,7 @@ def _class_scores(
         "top5": float(columns["top5"].mean()),
         "macro_f1": metrics.macro_f1(predicted, target, classes),
     }
-    interval = metrics.bootstrap_interval(right)
+    interval = metrics.bootstrap_interval(right.astype(bool))
     scores = [
         Score(name, value, interval if name == "top1" else None, higher_is_better=True)
         for name, value in better.items()

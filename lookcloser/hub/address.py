@@ -52,13 +52,13 @@ def parse_address(text: str) -> HubAddress:
     return HubAddress(repository, revision or None)
 
 
-def check_repository(repository: str) -> str:
+def check_repository(repository: object) -> str:
     """``repository`` if it is "OWNER/NAME".
 
     Raises:
         UsageError: If not.
     """
-    if not _is_repository(repository):
+    if not isinstance(repository, str) or not _is_repository(repository):
         raise UsageError(
             f"{repository}: not the name of a model on the hub",
             allowed="OWNER/NAME of letters, digits, and - _ . between them",

@@ -202,6 +202,9 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of the mean of ``values`` over ``n`` samples drawn with replacement.
 
+    Of booleans that are all alike every such sample is the same and says nothing; then it is the
+    exact interval of a share (Clopper and Pearson 1934): of 13 hits of 13 images 0.75 to 1.
+
     Args:
         values: (N,) one value per image, for instance `topk_hits`.
         seed: Of the generator.
@@ -214,8 +217,11 @@ def bootstrap_interval(
     array = np.asarray(values, dtype=np.float64).reshape(-1)
     if not array.size:
         raise LookcloserError("no values", allowed="One value or more")
-    generator = np.random.default_rng(seed)
     size = len(array)
+    if np.asarray(values).dtype == bool and array.min() == array.max():
+        beyond = float(((1 - level) / 2) ** (1 / size))
+        return (beyond, 1.0) if array[0] else (0.0, 1.0 - beyond)
+    generator = np.random.default_rng(seed)
     means = [array[generator.integers(size, size=size)].mean() for _ in range(n)]
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

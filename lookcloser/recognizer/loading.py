@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lookcloser.core.errors import UsageError
+from lookcloser.core.storage.files import refuse_url
 from lookcloser.hub import fetched
 from lookcloser.runtime.onnx import OnnxRecognizer
 from lookcloser.runtime.onnx import load as load_onnx
@@ -47,6 +48,8 @@ def load(
             or ``model_kwargs`` of anything but a stock classifier.
     """
     path = fetched(path)
+    if isinstance(path, str):
+        refuse_url(path)
     if is_onnx(path):
         if weights != "pretrained" or model_kwargs:
             raise UsageError(f"{path}: has its own weights", fix="Leave out what is of timm:NAME")

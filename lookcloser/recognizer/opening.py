@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.errors import UsageError
 from lookcloser.core.header import with_box_rule
-from lookcloser.core.storage.files import is_there, missing_path, own_path, refuse_other
+from lookcloser.core.storage.files import refuse_other
 from lookcloser.hub import fetched
 from lookcloser.inference.devices import usable_device
 from lookcloser.inference.stock import stock_classifier
 from lookcloser.models import load_model_file
+from lookcloser.recognizer.places import given_place, no_model
 from lookcloser.recognizer.recognizer import STOCK, Recognizer
 from lookcloser.runtime.onnx_file import is_onnx
 from lookcloser.training.files import MODEL_FILE
@@ -54,16 +54,10 @@ def load_run(
             f"{path}: an exported file, which can only answer and annotate",
             fix="Give the run that it was exported from",
         )
-    path = own_path(path)
-    if not is_there(path):
-        raise missing_path(path, "run or model")
+    path = given_place(path)
     folder = path if path.is_dir() else None
     file = path / MODEL_FILE if folder else path
     if folder and not file.is_file():
-        raise LookcloserError(
-            f"{path}: no {MODEL_FILE} in this folder",
-            fix=f"Give a run folder; a training that broke off early goes on with "
-            f"`lookcloser train --resume {shlex.quote(str(path))}`",
-        )
+        raise no_model(path)
     model, header = load_model_file(file)
     return Recognizer(model, with_box_rule(header, box_rule), device=device, folder=folder)

@@ -113,7 +113,9 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         "findings": words.findings(evaluation, rows, calibration)
         + (audit_blocks.verdict(audit) if audit else []),
         "calibration": calibration,
-        "calibration_words": words.calibration_words(calibration) if calibration else "",
+        "calibration_words": words.calibration_words(calibration, len(evaluation.images.correct))
+        if calibration
+        else "",
         "localization": [row for row in rows if row.compared],
         "baselines": scores.baseline_names(rows),
         "supervision": evaluation.settings.get(SUPERVISION, ""),

@@ -12,6 +12,8 @@ from lookcloser.core.types import Evaluation
 from lookcloser.report.scores import Row, number, percent
 from lookcloser.report.tables import confused_pairs
 
+ENOUGH = 100  # images, from which on an error of calibration of a few percent can be seen
+
 LIMITS = (
     "A map shows which places raised the score of one answer. It is neither the outline of the "
     "thing nor a proof of the reason: a model can look at the right place for a wrong reason.",
@@ -53,13 +55,18 @@ def findings(
             f"the same box in the center of every image: {row.baselines[CENTER_BOX]}."
         )
     if calibration and TRAITS[evaluation.task].labels == "one":
-        sentences.append(calibration_words(calibration))
+        sentences.append(calibration_words(calibration, len(correct)))
     return sentences
 
 
-def calibration_words(calibration: Mapping[str, Any]) -> str:
+def calibration_words(calibration: Mapping[str, Any], images: int) -> str:
     """How the confidence of the answers relates to their accuracy, in one sentence."""
     gap, error = calibration["gap"], calibration["error"]
+    if error < 0.03 and images < ENOUGH:
+        return (
+            f"{number(images)} images are too few to tell whether the scores can be read as "
+            "probabilities."
+        )
     if error < 0.03:
         return "The scores can be read as probabilities: they agree with the accuracy."
     if abs(gap) < 0.02:

@@ -152,7 +152,8 @@ def _sequence(
     path = _labels(output, scores, row, header)
     regions = _regions(output, row, path, header, size)
     if TRAITS[header.task].labels == "some":
-        labels = tuple(sorted(path, key=lambda label: -label.score))
+        # By logits, as classes: scores near 0 and 1 are rounded to equal ones.
+        labels = tuple(sorted(path, key=lambda label: -output.logits[row, label.index]))
         return Prediction(header.task, labels, regions, size)
     caption = " ".join(label.name for label in path)
     return Prediction(header.task, (), regions, size, caption=caption)

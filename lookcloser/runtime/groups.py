@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from lookcloser.core.types import Label
 from lookcloser.runtime.outputs import Floats
 
-SURE = 0.5  # more probable than all else together
+SURE = 0.5 - 1e-6  # as probable as all else together, but for rounding
+_DIGITS = 6  # to which sums of probabilities are compared
 
 
 def sure_group(scores: Floats, names: Sequence[str], parents: Mapping[str, str]) -> Label | None:
@@ -31,7 +32,11 @@ def sure_group(scores: Floats, names: Sequence[str], parents: Mapping[str, str])
     sure = [group for group, score in sums.items() if score >= SURE]
     if not sure:
         return None
-    lowest = max(sure, key=lambda group: (len(list(groups_above(group, parents))), sums[group]))
+
+    def rank(group: str) -> tuple[int, float]:
+        return len(list(groups_above(group, parents))), round(sums[group], _DIGITS)
+
+    lowest = max(sure, key=rank)
     return Label(lowest, min(sums[lowest], 1.0), -1)
 
 

@@ -71,12 +71,15 @@ def load_batches(
 
 
 def list_sources(images: Any) -> list[ImageSource]:
-    """Paths, folders and globs become files; images in memory stay as they are."""
+    """Paths, folders and globs become files; images in memory stay as they are.
+
+    An array or tensor of four dimensions is a batch of them.
+    """
     several = (
         list(images)
         if isinstance(images, Iterable)
         and not isinstance(images, str | Path | bytes | bytearray | memoryview)
-        and not hasattr(images, "shape")
+        and getattr(images, "ndim", 4) == 4  # one array or tensor is one image
         and not hasattr(images, "read")  # an open file, of which iterating gives lines
         and not isinstance(images, Image.Image)
         else [images]

@@ -18,6 +18,9 @@ from lookcloser.runtime.outputs import ArrayOutput, Floats
 # A few pixels of a map by pixel are many times as strong as all others; see `lookcloser.explain`.
 PIXEL_CLIP = 0.99
 
+# What is above the threshold but for rounding, which processors do differently, belongs to a box.
+_ROUNDING = 1e-5  # of the threshold
+
 
 def heatmaps_of(maps: Floats, clip: float = 1.0) -> Floats:
     """Positive evidence relative to each map's own maximum: relu(M) / max(M).
@@ -71,7 +74,8 @@ def map_regions(
     if by_pixel:
         found = np.full((len(maps), 4), np.nan)
     else:
-        found = boxes_from_maps(relative(upsample(maps, grid), rule), threshold)
+        kept = threshold * (1 - _ROUNDING)
+        found = boxes_from_maps(relative(upsample(maps, grid), rule), kept)
         # Of an even map, enlarging would leave rounding alone, and a box around some of it.
         even = maps.max(axis=(1, 2)) == maps.min(axis=(1, 2))
         found[even | (heatmaps.max(axis=(1, 2)) == 0)] = np.nan

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
+import signal
 import socket
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import h11
 import uvicorn
@@ -21,6 +25,8 @@ from lookcloser.serve.limits import Limits
 _KEEP_ALIVE = 15  # seconds between two requests of a connection
 _HEADER = 32 * 2**10  # bytes of a request's header
 _DRAIN = 0.3  # seconds in which what is on its way still comes in
+_BACKLOG = 2048  # connections that wait to be accepted
+_OWN_FILES = 48  # open in this process without any connection: the log, libraries, a new model
 _STALLED = 30.0  # seconds that a client may leave an answer unread
 
 
@@ -38,6 +44,8 @@ def run(service: Service, limits: Limits, host: str, port: int, say: Callable[[s
         LookcloserError: For an address that cannot be listened at.
     """
     listening = _listen(host, port)
+    connections, backlog = _room(limits.connections)
+    limits = replace(limits, connections=connections)
     config = uvicorn.Config(
         service,
         http=_protocol(limits),
@@ -50,13 +58,30 @@ def run(service: Service, limits: Limits, host: str, port: int, say: Callable[[s
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(2 * limits.seconds) + 1,
         h11_max_incomplete_event_size=_HEADER,
-        backlog=2048,
+        backlog=backlog,
     )
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # what is wrong is in the answer
     logging.basicConfig(stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     address = f"[{host}]" if ":" in host else host
     _Server(config, service, lambda: say(f"http://{address}:{listening.getsockname()[1]}")).run(
         sockets=[listening]
     )
+
+
+def _room(connections: int) -> tuple[int, int]:
+    """How many connections the system has files for, and how many may come in at once.
+
+    Where it has none left, asyncio tries to accept each that waits, and logs each try.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # some systems have a lower bound of their own
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return connections, _BACKLOG
+    free = max(2, soft - _OWN_FILES)
+    connections = min(connections, free // 2)
+    return connections, min(_BACKLOG, free - connections)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -85,6 +110,20 @@ class _Server(uvicorn.Server):
         self._service = service
         self._tell = started
         self._coming: list[asyncio.Task[object]] = []
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See `uvicorn.Server`; a terminal that closes is an end like SIGTERM, under nohup none."""
+        main = threading.current_thread() is threading.main_thread()
+        with super().capture_signals():
+            closes = main and signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+            if closes:
+                signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                if closes:
+                    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """See `uvicorn.Server`."""

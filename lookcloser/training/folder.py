@@ -107,10 +107,11 @@ def new_run(data: Path, method: str, out: str | Path | None) -> Iterator[Path]:
 def refuse_used(folder: Path) -> None:
     """Raise a `LookcloserError` where there is anything in the folder of a new run."""
     if folder.exists() and (not folder.is_dir() or not is_empty(folder, besides=(LOCK_FILE,))):
+        again = f"`lookcloser train --resume {shlex.quote(str(folder))}`"
+        is_run = (folder / CONFIG_FILE).is_file()
         raise LookcloserError(
-            f"{folder}: exists already and is not empty",
-            fix="Choose another --out, or continue with "
-            f"`lookcloser train --resume {shlex.quote(str(folder))}`",
+            f"{folder}: exists already and is not {'empty' if folder.is_dir() else 'a folder'}",
+            fix=f"Choose another --out{f', or continue with {again}' if is_run else ''}",
         )
 
 

@@ -145,6 +145,13 @@ def _val_loader(
     samples: tuple[Sample, ...] = catalog.split("val") if "val" in catalog.splits else ()
     if not samples:
         return None
+    if len(samples) < processes.world_size():
+        raise LookcloserError(
+            f"{catalog.root}: {count(len(samples), 'image')} of val for "
+            f"{processes.world_size()} processes",
+            allowed="At least 1 for each",
+            fix="Use fewer --devices",
+        )
     dataset = ImageDataset(samples, targets, evaluation_transform(preprocessing))
     size = 2 * options.batch_size
     order = _shared(EpochSampler(len(dataset), shuffle=False), size, least=1)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
+from lookcloser.core.wording import as_share
 from lookcloser.uncertainty.conformal import (
     Method,
     aps_scores,
@@ -47,7 +48,10 @@ def candidate_sets(
         raise unknown(method, "kind of set", get_args(Method))
     if not 0 < coverage <= COVERAGES[-1]:
         raise UsageError(
-            f"coverage {coverage}", allowed=f"a number above 0, at most {COVERAGES[-1]}"
+            f"{{}} {coverage:g}: not possible",
+            allowed=f"a number above 0, at most {COVERAGES[-1]}",
+            fix=as_share(coverage),
+            option="coverage",
         )
     quantiles = calibration.lac if method == "lac" else calibration.aps
     if not quantiles:

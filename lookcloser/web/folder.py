@@ -106,32 +106,32 @@ def folder_files(file: OnnxFile, runtime: OrtWeb, name: str) -> dict[str, bytes]
     }
     page = page_assets(
         name,
-        settings={"engine": "local", "model": CARD, "worker": "worker.js"},
+        settings={"engine": "local", "model": CARD},
         scripts=(*COMMON, "local.js", "page.js"),
         policy=policy,
         promise="The model runs in your browser. Your images never leave this device.",
     )
-    models = {"model.onnx": network_alone(file)}
-    models |= {f"{part}.onnx": data for part, data in file.graphs.items()}
+    loaded = {"model.onnx": network_alone(file)}
+    loaded |= {f"{part}.onnx": data for part, data in file.graphs.items()}
     files = {part: asset.content for part, asset in page.items()}
-    files["worker.js"] = text_of(*WORKER).encode()
-    files |= models
+    loaded["worker.js"] = text_of(*WORKER).encode()
+    files |= loaded
     files |= {f"ort/{part}": data for part, data in (runtime.contents or {}).items()}
-    card = _card(file, runtime, name, models)
+    card = _card(file, runtime, name, loaded)
     files[CARD] = json.dumps(card, allow_nan=False, indent=1).encode()
     return files
 
 
 def _card(
-    file: OnnxFile, runtime: OrtWeb, name: str, models: Mapping[str, bytes]
+    file: OnnxFile, runtime: OrtWeb, name: str, loaded: Mapping[str, bytes]
 ) -> dict[str, Any]:
     """What the script needs to know: the header, how an answer is made, and where all files are."""
-    files = {part: {"url": part, "integrity": integrity(data)} for part, data in models.items()}
+    files = {part: {"url": part, "integrity": integrity(data)} for part, data in loaded.items()}
     ort = {
         key: {"url": runtime.address + part, "integrity": runtime.hashes[part]}
         for key, part in (("script", SCRIPT), ("wasm", WASM))
     }
-    loaded = sum(len(data) for data in (*models.values(), *(runtime.contents or {}).values()))
+    size = sum(len(data) for data in (*loaded.values(), *(runtime.contents or {}).values()))
     search = file.parts.search
     # What `numpy.random.default_rng(0)` gives a batch of one image, for a decoder that draws.
     draws: Iterable[float] = ()
@@ -140,11 +140,12 @@ def _card(
     return {
         "made by": _MADE_BY,
         "name": name,
-        "bytes": loaded,
+        "bytes": size,
         "header": _header(file.header),
         "parts": {**vars(file.parts), "search": None if search is None else vars(search)},
         "draws": list(map(float, draws)),
         "model": files["model.onnx"],
+        "worker": files["worker.js"],
         "graphs": {part: files[f"{part}.onnx"] for part in file.graphs},
         "runtime": {"version": runtime.version, **ort},
     }

@@ -15,8 +15,17 @@ from lookcloser.report.sources import VIEWER, environment, gallery_colors, sourc
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = Path(__file__).parent / "scripts"
 STYLES = ("base.css", "viewer.css", "page.css")
-COMMON = ("heat.js", "viewer.js", "image.js", "panel.js", "camera.js")
-WORKER = ("heat.js", "resize.js", "answer.js", "search.js", "worker.js")
+COMMON = (
+    "heat.js",
+    "viewer.js",
+    "files.js",
+    "decode.js",
+    "image.js",
+    "panel.js",
+    "camera.js",
+    "intake.js",
+)
+WORKER = ("heat.js", "files.js", "decode.js", "resize.js", "answer.js", "search.js", "worker.js")
 
 FOOTER = "Made by lookcloser. A heatmap shows what an answer rests on, not that it is true."
 

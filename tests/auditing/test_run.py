@@ -93,8 +93,8 @@ def test_scores_are_of_the_rows_that_could_be_read(painted: Paints) -> None:
 @pytest.mark.parametrize(
     ("counts", "changes", "message"),
     [
-        ((12, 7, 7), {}, "1 classes with 8 images in split test"),
-        ((8, 8, 0), {"per_class": FEWEST - 1}, "at least two classes with 8 images"),
+        ((12, 7, 7), {}, "1 class with 8 images in split test.*Collect more images"),
+        ((8, 8, 0), {"per_class": FEWEST - 1}, "per_class 7: too few.*a whole number, 8 or more"),
         ((8, 8, 0), {"split": "val"}, "unknown split"),
     ],
 )

@@ -45,6 +45,8 @@ def test_only_what_the_answers_depend_on_has_to_stay_the_same():
         ({"form": "xml"}, f"xml: unknown format.*{', '.join(sorted(FORMATS))}"),
         ({"how": How(top=0)}, "top 0: not possible. Allowed: 1 or more"),
         ({"how": How(batch_size=-1)}, "batch_size -1: not possible"),
+        ({"how": How(maps=True), "form": "csv"}, "maps: csv has no place for heatmaps"),
+        ({"how": How(workers=-1)}, "workers -1: not possible. Allowed: 0 or more"),
     ],
 )
 def test_what_is_not_possible_is_said_at_once(given, said):

@@ -223,7 +223,7 @@ def test_shares_of_a_source_are_the_whole(photos, job):
 def test_csv_and_parquet_hold_the_same(photos, job):
     arrow = pytest.importorskip("pyarrow.parquet", reason="of the extra scale")
     outs = {
-        form: predict_source(job(form, form, maps=True), [str(photos)], part_images=160)
+        form: predict_source(job(form, form, maps=form != "csv"), [str(photos)], part_images=160)
         for form in ("jsonl", "csv", "parquet")
     }
     assert {result.failed for result in outs.values()} == {1}

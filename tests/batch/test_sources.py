@@ -1,5 +1,6 @@
 """Everything that may be named as a source, in the same order each time."""
 
+import gzip
 import os
 import tarfile
 
@@ -153,3 +154,47 @@ def test_paths_of_our_own_tables_are_read_back(folder, monkeypatch):
     (folder / "=1.png").write_bytes(b"x")
     (folder / "answers.csv").write_text("path,label\n'=1.png,red\na/1.jpg,red\n")
     assert [os.path.basename(name) for name in found("answers.csv")] == ["=1.png", "1.jpg"]
+
+
+def tar(path, *names):
+    with tarfile.open(path, "w") as archive:
+        for name in names:
+            archive.addfile(tarfile.TarInfo(name))
+    return path
+
+
+def test_every_image_of_an_archive_is_answered(tmp_path):
+    """Whatever it is called; a mask beside its image is none."""
+    names = ["a.jpg", "a.png", "a.seg.png", "i.1.jpg", "i.2.jpg", "../b.jpg", "/c.jpg"]
+    path = tar(tmp_path / "a.TAR", *names)
+    assert [one.name for one in images_of([str(path)])] == [
+        one for one in names if one != "a.seg.png"
+    ]
+    assert found(tmp_path) == found(path), "as a folder of shards, too"
+
+
+def test_one_of_several_shards_may_be_empty(tmp_path):
+    empty, full = tar(tmp_path / "a.tar"), tar(tmp_path / "b.tar", "1.jpg")
+    assert found(empty, full) == found(full, empty) == found(full)
+    with pytest.raises(LookcloserError, match="a.tar: no images"):
+        found(empty)
+    with pytest.raises(LookcloserError, match="no images"):
+        found(full, tmp_path / "c*.tar")
+
+
+@pytest.mark.parametrize("name", ["a.tar.gz", "a.TGZ", "a.tar.zst"])
+def test_a_compressed_archive_is_not_taken_for_an_image(tmp_path, name):
+    (tmp_path / name).write_bytes(gzip.compress(bytes(1024)).ljust(512, b"0"))
+    with pytest.raises(LookcloserError, match="a compressed archive"):
+        found(tmp_path / name)
+
+
+@pytest.mark.parametrize("form", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig"])
+def test_lists_of_any_unicode(folder, form):
+    """What PowerShell writes is UTF-16."""
+    for name, text in {
+        "l.txt": "b/2.png\r\na/\u00fc.jpg\r\n",
+        "l.csv": "image\nb/2.png\na/\u00fc.jpg",
+    }.items():
+        (folder / name).write_bytes(text.encode(form))
+        assert found(folder / name) == [str(folder / "b/2.png"), str(folder / "a/\u00fc.jpg")]

@@ -117,7 +117,7 @@ def test_each_view_is_a_file_of_its_own_too(program: Program, asked: dict[str, A
     assert (done.code, done.out) == (0, "all.png\n")
     names = {path.name for path in Path("views").iterdir()}
     assert names == {"cam.png", "random-map-4-4.png", "rad.png"}
-    assert done.next == "lookcloser predict run . --save evidence/"
+    assert done.next == "lookcloser predict run a.png --save evidence/", "not the whole folder"
 
 
 def test_every_label_is_named(program: Program, asked: dict[str, Any]) -> None:

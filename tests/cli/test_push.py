@@ -61,7 +61,7 @@ def test_a_dry_run_prints_the_card_and_what_would_be_sent(
     done = program("push", "run", "me/birds", "--dry-run", "--out", "card")
     assert (done.code, done.out) == (0, "# Birds\n")
     assert "Would send README.md, model.safetensors to me/birds" in done.err
-    assert "Next" not in done.err
+    assert done.next == "lookcloser push run me/birds"
     assert (asked["dry_run"], asked["out"]) == (True, Path("card"))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from lookcloser.auditing.run import FEWEST
+from lookcloser.core.results.scores import Score
 
 from .conftest import Program
 
@@ -26,6 +27,10 @@ def found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
             task=found["task"],
             split=split,
             settings={"images": "2 of test"},
+            scores=[
+                Score("top1", 0.75, (0.5, 1.0), higher_is_better=True),
+                Score("nll", 0.5, higher_is_better=False, is_share=False),
+            ],
             images=SimpleNamespace(correct=[True, False]),
             skipped=found["skipped"],
             per_class={str(at): {"count": number} for at, number in enumerate(found["counts"])},
@@ -57,6 +62,8 @@ def test_what_comes_next_depends_on_the_task(
     assert (done.code, done.out) == (0, "r\\x0a.html\n")
     assert "2 images; open the page in a browser" in done.err
     assert "images: 2 of test" in done.err
+    assert "Top-1 accuracy: 75.0% (50.0% to 100.0%)\n" in done.err
+    assert "nll" not in done.err, "the page has all of them"
     assert done.next == f"lookcloser {comes}"
 
 

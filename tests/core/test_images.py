@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookcloser.core import LookcloserError
+from lookcloser.core import LookcloserError, images
 from lookcloser.core.images import image_size, is_turned, load_image, open_image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -140,6 +140,34 @@ def test_a_file_that_may_not_be_read_is_not_called_broken(
 
     monkeypatch.setattr(Image, "open", denied)
     assert error_of(path).startswith(f"{path}: cannot be read: Permission denied. ")
+
+
+def repeated(scans: int, mode: str = "L", **options: Any) -> bytes:
+    """A JPEG that draws its last scan again and again: a pass over all pixels for a few bytes."""
+    file = io.BytesIO()
+    Image.new(mode, (64, 48), "gray").save(file, "JPEG", **options)
+    content = file.getvalue()
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * scans + content[-2:]
+
+
+def test_a_jpeg_that_is_drawn_over_and_over_is_refused() -> None:
+    assert load_image(repeated(80, progressive=True)).size == (64, 48)
+    with pytest.raises(LookcloserError, match="over and over. Allowed: at most 100 scans"):
+        load_image(repeated(100, progressive=True))
+    halves = repeated(0, "RGB").replace(b"\xff\xda\0\x0c\3", b"\xff\xda\0\x0c\1")
+    assert images._scans(io.BytesIO(halves)) == 1
+    with Image.open(io.BytesIO(halves)) as image:
+        assert not images._is_drawn_at_once(image, halves), "of its three layers one"
+
+
+def test_other_scans_in_a_file_are_not_counted() -> None:
+    """Of a film behind the image, and of what stands in its header."""
+    film, comment = b"\xff\xda\0\x0c" * 200, b"\xff\xda" * 150
+    for options in ({"progressive": True}, {}):
+        content = repeated(0, comment=comment, **options) + film
+        assert load_image(content).size == (64, 48)
+        assert images._scans(io.BytesIO(content)) == (6 if options else 1)
 
 
 def test_the_limit_is_checked_before_decoding() -> None:
@@ -302,13 +330,32 @@ def test_other_arrays_are_refused(array: np.ndarray, message: str) -> None:
     assert message in error_of(array)
 
 
-def test_other_types_are_refused_with_the_way_out() -> None:
+def test_other_types_are_refused_with_what_is_taken() -> None:
     class Tensor:
         pass
 
     message = error_of(Tensor())
     assert message.startswith("Tensor: not an image.")
-    assert "`tensor.permute(1, 2, 0).numpy()`" in message
+    assert "a tensor of torch" in message
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32", "bfloat16"])
+def test_a_tensor_is_an_image_with_its_channels_first_or_last(kind: str) -> None:
+    torch = pytest.importorskip("torch", reason="tensors are torch's")
+    last = torch.from_numpy(PICTURE.copy())
+    if kind != "uint8":
+        last = (last / 255).to(getattr(torch, kind)).requires_grad_()
+    for given in (last, last.permute(2, 0, 1)):
+        assert np.abs(pixels(given).astype(int) - PICTURE).max() <= (kind == "bfloat16")
+    gray = torch.from_numpy(PICTURE[:, :, 0].copy())
+    np.testing.assert_array_equal(pixels(gray), pixels(gray[None]))
+    assert load_image(torch.zeros(4, 6, 5)).size == (5, 6), "transparent"
+
+
+def test_a_tensor_of_other_values_or_a_batch_is_refused() -> None:
+    torch = pytest.importorskip("torch", reason="tensors are torch's")
+    assert "floats in [0, 1]" in error_of(torch.full((3, 4, 4), -2.0))
+    assert "as a list: `list(images)`" in error_of(torch.zeros(2, 3, 4, 4))
 
 
 def test_a_pil_image_is_copied() -> None:

@@ -101,6 +101,10 @@ def test_bounds(bounds: Bounds, inside: float, outside: float | None, words: str
         ({"depth": True}, "depth True: not possible."),
         ({"share": float("nan")}, "share nan: not possible. Allowed: a finite number."),
         ({"share": 0}, "share 0.0: not possible. Allowed: a number above 0, at most 1."),
+        (
+            {"share": 20},
+            "share 20.0: not possible. Allowed: a number above 0, at most 1. For 20 % give 0.2.",
+        ),
         ({"form": "sqare"}, "sqare: unknown form. Close: square."),
         ({"form": 3}, "3: unknown form. There are: round, square."),
         ({"limit": "big"}, "limit big: not possible. Allowed: a finite number or null."),

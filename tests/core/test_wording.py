@@ -3,7 +3,7 @@ import os
 import pytest
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import count, encodable, named, printable, some
+from lookcloser.core.wording import as_share, count, encodable, named, printable, some
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,19 @@ def test_of_many_names_five_are_said_and_how_many_more() -> None:
     assert named([]) == ""
     assert some(names[:2], "box") == "2 boxes ('n0', 'n1')"
     assert some(names[:6], "class") == "6 classes ('n0', 'n1', 'n2', 'n3', 'n4' and 1 more)"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (95, "For 95 % give 0.95"),
+        (12.5, "For 12.5 % give 0.125"),
+        (1, None),
+        (250, None),
+        (-3, None),
+        ("95", None),
+        (float("nan"), None),
+    ],
+)
+def test_percent_are_told_as_a_share(value: object, said: str | None) -> None:
+    assert as_share(value) == said

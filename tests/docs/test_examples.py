@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,19 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def first_words(text: str) -> set[str]:
+    """What lines begin with, tables left out: numbers differ, and what is said does not."""
+    lines = [line for line in text.splitlines() if line and line[0] not in "┏┃┡│└"]
+    return {line.split()[0] for line in lines}
+
+
 def test_the_tutorial_runs(
     desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(desk)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     done = []
-    for block in BLOCKS:
+    for block, below in pairwise(BLOCKS):
         if not block.run or block.page.name != "tutorial.md":
             continue
         if block.language == "python":
@@ -165,6 +172,8 @@ def test_the_tutorial_runs(
                 main()
             said = capsys.readouterr()
             assert left.value.code in {0, None}, f"{words}: {said.err}"
+            if "\nNext: " in below.text:  # all that is said, not a part of it
+                assert first_words(said.out + said.err) <= first_words(below.text), words
             done.append(words[0])
     assert done == ["data", "train", "report", "predict", "explain", "audit", "annotate", "add"]
     assert sorted(path.name for path in desk.glob("evidence/*.png")) == [

@@ -65,7 +65,7 @@ def test_scores_are_those_of_scikit_learn(
         assert found.per_class[name]["accuracy"] == hits.sum() / (truth == index).sum()
     assert found.settings["images"] == "40 of split test"
     least = least_calibration_error(found.calibration)
-    assert found.settings["ece"].startswith(f"{least:.4f} of so many images")
+    assert found.settings["ece"].startswith(f"{least:.4f} would be measured on so few images")
     low, high = found.score("top1").interval
     assert low < found.metrics["top1"] < high
     assert [score.name for score in found.scores if score.interval] == ["top1"]

@@ -38,6 +38,12 @@ def test_what_is_no_name_never_reaches_the_client(name: str) -> None:
         check_repository(name)
 
 
+@pytest.mark.parametrize("given", [None, 3, ["me/birds"], Path("me/birds")])
+def test_what_is_no_text_is_refused_likewise(given: object) -> None:
+    with pytest.raises(UsageError, match="OWNER/NAME"):
+        check_repository(given)
+
+
 @pytest.mark.parametrize("revision", ["", "../main", "a b", "-x", "a\n", "a" * 300, "?", "a@b"])
 def test_what_is_no_revision_is_refused(revision: str) -> None:
     with pytest.raises(UsageError, match="REVISION"):

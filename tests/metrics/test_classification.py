@@ -153,6 +153,16 @@ def test_bootstrap_interval():
     assert cls.bootstrap_interval([0.3], n=10) == (0.3, 0.3)
 
 
+@pytest.mark.parametrize(("size", "level"), [(1, 0.95), (13, 0.95), (500, 0.9)])
+def test_the_interval_of_hits_that_are_all_alike_is_the_exact_one(size, level):
+    stats = pytest.importorskip("scipy.stats", reason="compares with SciPy")
+    for hits in (0, size):
+        exact = stats.binomtest(hits, size).proportion_ci(level)
+        found = cls.bootstrap_interval([hits > 0] * size, level=level)
+        assert found == pytest.approx((exact.low, exact.high), abs=1e-12)
+    assert cls.bootstrap_interval([0.0] * 4) == (0.0, 0.0), "scores, of which no share is known"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -131,7 +131,7 @@ def test_a_run_with_an_epoch_in_it_stays_when_training_fails(squares, quick, tmp
 
 def test_a_used_folder_is_not_written_over(squares, quick, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(LookcloserError, match="exists already and is not empty.*--resume"):
+    with pytest.raises(LookcloserError, match="exists already and is not empty. Choose another"):
         lc.train(squares, out=tmp_path, **quick)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from lookcloser.report.charts import reliability
 from lookcloser.report.scores import score_rows
-from lookcloser.report.words import calibration_words, findings, map_sizes
+from lookcloser.report.words import ENOUGH, calibration_words, findings, map_sizes
 
 
 def sentences(evaluation):
@@ -63,7 +63,14 @@ def test_images_that_failed_are_not_counted(evaluation):
     ],
 )
 def test_calibration(gap, error, words):
-    assert words in calibration_words({"gap": gap, "error": error})
+    assert words in calibration_words({"gap": gap, "error": error}, 1000)
+
+
+def test_of_few_images_no_good_calibration_is_claimed():
+    good = {"gap": 0.0, "error": 0.0}
+    assert calibration_words(good, 13).startswith("13 images are too few to tell")
+    assert "can be read as probabilities" in calibration_words(good, ENOUGH)
+    assert "too sure" in calibration_words({"gap": 0.3, "error": 0.3}, 13)
 
 
 def test_map_sizes(evaluation, bare):

@@ -234,3 +234,12 @@ def test_an_answer_that_is_not_finite_has_no_scores(header):
         logits[1, 2] = value
         with pytest.raises(NotFiniteError, match="not finite"):
             label_scores(logits, header)
+
+
+def test_tags_that_are_sure_alike_stand_as_their_logits() -> None:
+    logits = np.array([[200.0, 400.0, 300.0]], np.float32)
+    header = replace(TAGS, names=("a", "b", "c"))
+    output = ArrayOutput(logits, tokens=np.array([[0, 1, 2]]))
+    (answer,) = predictions(output, header, [ImageSize(8, 8)], 5)
+    assert {label.score for label in answer.labels} == {1.0}
+    assert [label.name for label in answer.labels] == ["b", "c", "a"]

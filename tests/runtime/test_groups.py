@@ -32,6 +32,16 @@ class TestRule:
         assert found.name == "land"
         assert found.score == pytest.approx(0.7)
 
+    def test_half_is_half_whatever_rounding_says(self):
+        below = np.nextafter(np.float32(0.25), np.float32(0))
+        assert group(below, below, 0.25, 0.25).name == "birds"
+        assert group(2 * below, 0.2, 0.2, 0.1) is None
+
+    def test_of_groups_alike_but_for_rounding_the_first(self):
+        above = np.nextafter(np.float32(0.25), np.float32(1))
+        parents = {"wren": "a", "robin": "a", "cat": "b", "trout": "b"}
+        assert group(0.25, 0.25, above, above, parents=parents).name == "a"
+
     def test_none_where_no_group_is_sure(self):
         assert group(0.2, 0.1, 0.1, 0.48) is None
 

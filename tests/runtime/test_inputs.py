@@ -30,6 +30,14 @@ def test_one_image_in_any_form_is_one_source(tmp_path: Path) -> None:
     assert list_sources(str(path)) == list_sources([path]) == [path]
 
 
+def test_an_array_of_four_dimensions_is_a_batch() -> None:
+    batch = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    first, second = list_sources(batch)
+    np.testing.assert_array_equal(first, batch[0])
+    np.testing.assert_array_equal(second, batch[1])
+    assert len(list_sources(batch[0])) == len(list_sources(batch[0, 0])) == 1
+
+
 @pytest.fixture
 def files(tmp_path: Path) -> list[Path]:
     """Five images of different sizes, the third of which is broken."""

@@ -96,6 +96,13 @@ def test_a_higher_threshold_cuts_a_smaller_box() -> None:
     assert areas[0] > areas[1] > areas[2]
 
 
+def test_what_reaches_the_threshold_but_for_rounding_is_in_the_box() -> None:
+    maps = np.tile(np.float32([0.25, 0.25, 1]), (1, 2, 1))
+    maps[..., :2] -= np.float32(2e-7)
+    (region,) = map_regions(maps, LABELS[:1], SIZE, Grid(4, 3), 0.25, "max")
+    assert region.box == (0, 0, 120, 60)
+
+
 def test_parts_are_regions_without_boxes() -> None:
     parts = np.stack([bump(0, 0), 2 * bump(3, 5)])[None]
     first, second = part_regions(ArrayOutput(LOGITS, part_maps=parts), 0, LABELS[1])

@@ -61,7 +61,11 @@ REFUSED = {
         "The body cannot be read.",
     ),
     "a list": ("POST", "/predict", {"json": []}, 422, "body: input should be a valid dictionary"),
-    "no body": ("POST", "/predict", {}, 422, "body: field required."),
+    "no body": ("POST", "/predict", {}, 415, "Send JSON"),
+    "nothing, called JSON": (
+        *("POST", "/predict", {"headers": {"content-type": "application/json"}}, 422),
+        "body: field required.",
+    ),
     "nothing in it": ("POST", "/predict", {"json": {}}, 422, "tasks: field required."),
     "no tasks": ("POST", "/predict", {"json": {"tasks": []}}, 422, "tasks: list should have"),
     "a place": ("POST", "/predict", {"json": {"tasks": [{}, 1]}}, 422, "tasks.1: input should be"),

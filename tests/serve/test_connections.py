@@ -3,6 +3,8 @@
 import http.client
 import json
 import re
+import resource
+import signal
 import socket
 import threading
 from contextlib import closing, suppress
@@ -236,3 +238,49 @@ def test_a_host_that_is_none_of_this_machine_is_one_sentence(host):
 def test_a_port_that_is_none():
     with pytest.raises(LookcloserError, match="127.0.0.1:70000: cannot be listened at"):
         process.run(None, Limits(), "127.0.0.1", 70_000, print)
+
+
+@pytest.mark.parametrize(
+    ("soft", "hard", "found"),
+    [
+        (1024, 1024, (488, 488)),
+        (1024, 2**20, (512, 2048)),
+        (64, 64, (8, 8)),
+        (8, 8, (1, 1)),
+        (resource.RLIM_INFINITY, resource.RLIM_INFINITY, (512, 2048)),
+    ],
+)
+def test_connections_are_no_more_than_there_are_files_for(monkeypatch, soft, hard, found):
+    """Else each one that waits to be accepted is a fault in the log, over and over."""
+    raised = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (soft, hard))
+    monkeypatch.setattr(resource, "setrlimit", lambda _which, pair: raised.append(pair))
+    assert process._room(512) == found
+    assert raised == [(hard, hard)]
+
+
+def test_files_that_the_system_does_not_give_are_not_counted_on(monkeypatch):
+    def refuses(*_given):
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuses)
+    assert process._room(512) == (104, 104)
+
+
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN])
+def test_a_terminal_that_closes_ends_the_server_as_sigterm_does(monkeypatch, before):
+    server = process._Server(process.uvicorn.Config(Service()), Service(), lambda: None)
+    raised = []
+    monkeypatch.setattr(signal, "raise_signal", raised.append)
+    own = signal.signal(signal.SIGHUP, before)
+    try:
+        with server.capture_signals():
+            inside = signal.getsignal(signal.SIGHUP)
+            if callable(inside):
+                inside(signal.SIGHUP, None)
+        assert signal.getsignal(signal.SIGHUP) == before
+    finally:
+        signal.signal(signal.SIGHUP, own)
+    ignored = before == signal.SIG_IGN  # by nohup
+    assert (server.should_exit, raised) == (not ignored, [] if ignored else [signal.SIGHUP])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -14,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import closing
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -165,6 +168,18 @@ def test_the_clients_of_the_examples(running, files, drawing, tmp_path, program,
     assert failed.returncode != 0
 
 
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_docs_are_followed_to_the_letter(running, drawing, tmp_path):
+    """Their example, and what probes and programs ask by HEAD."""
+    (tmp_path / "photo.jpg").write_bytes(drawing.file())
+    example = unescape(re.search(r"<pre>(curl .*)</pre>", running.get("/docs")[1])[1])
+    for words, said in ((example, '"predictions":['), (f"curl -I {example.split()[-1]}", "405")):
+        done = subprocess.run(
+            shlex.split(words), capture_output=True, text=True, check=True, cwd=tmp_path
+        )
+        assert said in done.stdout
+
+
 WAITING = "[...document.querySelectorAll('.past-answer')].some((e) => e.textContent === 'waiting')"
 SET = """(() => {
   const field = document.querySelector("[name=%s]");
@@ -193,7 +208,7 @@ def test_the_page_in_a_browser(running, request, files, drawing, tmp_path):
         assert answer.labels[0].name in text
     browser.value("[...document.querySelectorAll('.past')].at(-1).click()")
     trouble = "[...document.querySelectorAll('.panel .trouble')].map((e) => e.textContent).join()"
-    assert "not an image that the browser can read" in browser.value(trouble)
+    assert "not an image that can be read" in browser.value(trouble)
     browser.value("document.querySelector('.past').click()")
     browser.value(SET % ("opacity", "0"))
     browser.value(SET % ("beside", "beside"))

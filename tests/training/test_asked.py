@@ -23,8 +23,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
-    for folder in ("birds", "runs/a", "used", "elsewhere", "cache/blobs"):
+    for folder in ("birds", "runs/a", "used", "elsewhere", "cache/blobs", "runs/c"):
         (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "runs" / "c" / "config.yaml").touch()
     (tmp_path / "used" / "notes.txt").write_text("mine")
     (tmp_path / "w.safetensors").write_bytes(b"")
     (tmp_path / "cache" / "blobs" / "0123abcd").write_bytes(b"")
@@ -53,7 +54,9 @@ def test_no_torch_is_loaded() -> None:
         ("brids", None, {}, "brids: no such file or folder. Did you mean 'birds'"),
         ("https://example.org/birds.zip", None, {}, "URLs are not read"),
         ("birds", None, {"weights": "nowhere"}, "--weights nowhere: no such file or run. Allowed"),
-        ("birds", "used", {}, "used: exists already and is not empty.*--resume used"),
+        ("birds", "used", {}, "used: exists already and is not empty. Choose another --out.$"),
+        ("birds", "runs/c", {}, "runs/c: exists already and is not empty.*--resume runs/c"),
+        ("birds", "used/notes.txt", {}, "used/notes.txt: exists already and is not a folder."),
         ("birds", "~/used", {}, "used: exists already"),
         ("birds", "w.safetensors", {}, "w.safetensors: exists already"),
     ],
@@ -68,7 +71,7 @@ def test_what_cannot_be_is_named(
 def test_a_fix_can_be_pasted_into_a_shell(place: Path) -> None:
     folder = place / "my run; rm x"
     folder.mkdir()
-    (folder / "a").touch()
+    (folder / "config.yaml").touch()
     with pytest.raises(LookcloserError, match="`lookcloser train --resume '.*my run; rm x'`"):
         check_new("birds", folder, {})
 

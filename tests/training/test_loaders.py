@@ -241,3 +241,13 @@ class Fake:
 
     def __len__(self) -> int:
         return 1
+
+
+def test_a_val_that_several_processes_cannot_share_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processes, "world_size", lambda: 4)
+    with pytest.raises(LookcloserError, match="3 images of val for 4 processes.*fewer --devices"):
+        made(catalog((8, 8)), batch_size=8)
+    _, val = made(catalog((8, 8), val=4), batch_size=8)
+    assert val is not None

@@ -127,7 +127,7 @@ def site(installed: OrtWeb, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """A JPEG that its EXIF data turn, one with fine detail, and a PNG with transparency."""
+    """A JPEG that its EXIF data turn, one with fine detail, a PNG with transparency, a WebP."""
     rng = np.random.default_rng(4)
     paths = [tmp_path / name for name in ("turned.jpg", "fine.jpg", "clear.png")]
     images = [
@@ -140,4 +140,6 @@ def photos(tmp_path: Path) -> list[Path]:
     images[0].save(paths[0], exif=exif)
     images[1].save(paths[1])
     images[2].save(paths[2])
+    paths.append(tmp_path / "turned.webp")
+    images[1].save(paths[3], exif=exif, lossless=True)
     return paths

@@ -36,12 +36,12 @@ def drawn(seed=0, tokens=(2, 0, 6), grid=(5, 4), **more):
     return ArrayOutput(logits, maps, np.array([tokens]), **more)
 
 
-def in_browser(output, header, top=5):
-    """The same output as the worker gives it to answer.js."""
+def found_by(output):
+    """The output of one image as the worker gives it to answer.js."""
     row = [None if field is None else np.asarray(field)[0].tolist() for field in output]
     given = dict(zip(output._fields, row, strict=True))
     boxes, scores = given["boxes"], given["box_scores"]
-    found = {
+    return {
         "logits": given["logits"],
         "tokens": given["tokens"],
         "tokenScores": given["token_scores"],
@@ -50,13 +50,18 @@ def in_browser(output, header, top=5):
         "boxes": boxes and [[*box, score] for box, score in zip(boxes, scores, strict=True)],
         "distance": given["distances"],
     }
+
+
+def in_browser(output, header, top=5):
+    """What answer.js makes of it."""
+    found = found_by(output)
     return node(SCRIPTS, PREDICT, found=found, header=_header(header), size=SIZE, top=top)
 
 
 def same(found, wanted, place=""):
     """Equal, numbers up to the rounding of float32 and of the last digit written."""
     if isinstance(wanted, float):
-        assert found == pytest.approx(wanted, rel=1e-4, abs=1.1e-4), place
+        assert abs(found - wanted) <= max(1e-4 * abs(wanted), 1.1e-4), place
     elif isinstance(wanted, dict):
         assert list(found) == list(wanted), place
         for key in wanted:
@@ -153,3 +158,102 @@ def test_the_header_of_the_page_holds_what_an_answer_needs():
         if key == "calibration":
             of_python = {name: whole[key][name] for name in given}
         assert given == (list(of_python) if isinstance(of_python, tuple) else of_python)
+
+
+EVERY = """cases.map(({ found: given, header, size, top }) => {
+  const map = (rows) => (
+    { w: rows[0].length, h: rows.length, values: Float32Array.from(rows.flat()) }
+  );
+  const maps = given.maps && given.maps.map(map), parts = given.parts && given.parts.map(map);
+  return predictionOf({ ...given, maps, parts }, header, size, top);
+})"""
+
+
+def any_case(seed):
+    """An output of any task and a header, full of ties: equal scores, whole maps, exact limits."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 15))
+    names = tuple(f"class {index}" for index in range(count))
+    tied = [
+        rng.normal(0, 2, count),
+        rng.integers(-2, 3, count),
+        np.full(count, rng.normal()),
+        rng.normal(0, 300, count),  # scores of exactly 0 and 1
+        rng.integers(0, 2, count) * 40,
+    ]
+    logits = np.asarray(tied[rng.integers(len(tied))], np.float32)[None]
+    task, kind = [("classification", "map"), ("multilabel", "step"), ("captioning", "word")][
+        rng.integers(3)
+    ]
+    tokens = np.argsort(-logits[0], kind="stable")[: rng.integers(1, 6)]
+    if task != "classification":
+        tokens = rng.permutation(tokens)[: rng.integers(len(tokens) + 1)]
+    shape = (1, len(tokens), *[(5, 4), (1, 1), (2, 2), (1, 6), (12, 9)][rng.integers(5)])
+    maps = [rng.normal(0, 1, shape), rng.integers(-1, 3, shape), -rng.random(shape)]
+    more = {"distances": np.array([rng.integers(1, 4)], np.float32)}
+    if task == "captioning":
+        more["token_scores"] = rng.random((1, len(tokens)), np.float32)
+    elif task == "classification":
+        corners = rng.choice([-1.2, -1, -0.5, 0.25, 1, 1.3], (1, 2, 4))
+        more["boxes"] = corners.astype(np.float32)
+        more["box_scores"] = rng.random((1, 2), np.float32)
+        more["part_maps"] = rng.integers(0, 3, (1, 2, 3, 3)).astype(np.float32)
+    groups = {name: f"group {rng.integers(3)}" for name in names if rng.random() < 0.7}
+    groups |= {f"group {index}": "all" for index in range(2)}
+    header = ModelHeader(
+        "cam",
+        {},
+        task,
+        names,
+        Preprocessing((12, 9)),
+        box_threshold=float(rng.choice([0.2, 0.25, 0.5])),
+        box_rule=str(rng.choice(["max", "range"])),
+        evidence_kind=kind,
+        parents=groups,
+        calibration=Calibration(
+            float(rng.choice([0.5, 1.0, 1.7])),
+            evidence=float(rng.choice([0.0, 1.0, 2.0])),
+            distance=float(rng.choice([1.0, 2.1])),
+        ),
+    )
+    given = np.asarray(maps[rng.integers(3)], np.float32)
+    output = ArrayOutput(logits, given, tokens[None].astype(np.int64), **more)
+    return output, header, tuple(rng.integers(1, 400, 2).tolist())
+
+
+@needs_node
+def test_whatever_is_given_answers_are_those_of_python():
+    cases = [any_case(seed) for seed in range(400)]
+    found = node(
+        SCRIPTS,
+        EVERY,
+        cases=[
+            {"found": found_by(output), "header": _header(header), "size": size, "top": 4}
+            for output, header, size in cases
+        ],
+    )
+    groups, refusals = 0, 0
+    for seed, ((output, header, size), answer) in enumerate(zip(cases, found, strict=True)):
+        (wanted,) = predictions(output, header, [size], 4)
+        same(answer, wanted.to_dict(), f"case {seed}")
+        groups += wanted.group is not None
+        refusals += wanted.refusal is not None
+    assert groups > 20
+    assert refusals > 20
+
+
+@needs_node
+def test_a_model_that_rules_every_class_out_gives_no_answer():
+    output = drawn()._replace(logits=np.full((1, 7), -np.inf, np.float32))
+    with pytest.raises(AssertionError, match="answer to it is not a number"):
+        in_browser(output, HEADER)
+
+
+@needs_node
+def test_numbers_are_rounded_as_python_rounds_them():
+    halves = [0.125, 0.375, 322.625, 322.875, 1.005, 2.675, 7.0, 0.1 + 0.2]
+    assert node(SCRIPTS, "values.map(hundredths)", values=halves) == [
+        round(value, 2) for value in halves
+    ]
+    wholes = [0.5, 1.5, 2.5, 3.2, 0.0]
+    assert node(SCRIPTS, "values.map(rint)", values=wholes) == np.rint(wholes).tolist()

@@ -44,6 +44,9 @@ def test_answers_are_those_of_python(
     for path in photos:
         require_same(found[path.name], recognizer.predict(path)[0].to_dict())
     assert browser.value("document.querySelectorAll('.zoom canvas').length") == 2
+    best = recognizer.predict(photos[0])[0].labels[0].name
+    words = "document.querySelector('.zoom span').textContent"
+    assert browser.value(words).startswith(f"look 2 · {best} ")
     assert EVIL in browser.value("document.body.textContent")
     assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
 
@@ -119,7 +122,7 @@ def test_a_broken_file_costs_nothing_else(
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(photos[1].read_bytes()[:900])
     (tmp_path / "words.png").write_text("<script>alert(1)</script>")
-    assert "broken.jpg: This is not an image" in give(browser, broken)
+    assert "broken.jpg: This JPEG file is damaged or cut off" in give(browser, broken)
     assert "words.png: This is not an image" in give(browser, tmp_path / "words.png")
     assert give(browser, photos[0]) == ""
     assert browser.value("document.querySelectorAll('.failed').length") == 2
@@ -156,7 +159,7 @@ def test_a_page_whose_model_comes_late_answers_then(
     card = folder / "model.json"
     card.rename(folder / "kept.json")
     browser.open(serve(folder))
-    assert "model.json cannot be loaded (404)" in give(browser, photos[0])
+    assert "model.json is not there" in give(browser, photos[0])
     (folder / "kept.json").rename(card)
     assert give(browser, photos[1]) == ""
     assert EVIL in browser.value("document.querySelector('.panel').textContent")
@@ -175,7 +178,100 @@ def test_half_a_folder_is_said(
         model.write_bytes(model.read_bytes()[:-1])
     browser.open(serve(folder))
     assert "model.onnx" in (said := give(browser, photos[0]))
-    assert "Upload the whole folder again" in said
+    assert "upload the whole folder again" in said
+
+
+NEEDED = {
+    "img-src": "'self' blob: data:",
+    "worker-src": "blob:",
+    "script-src": "'self' blob: 'wasm-unsafe-eval'",
+}
+
+
+@pytest.mark.parametrize(
+    ("directive", "sources", "missing"),
+    [
+        ("img-src", "'self'", "no blob: in img-src"),
+        ("worker-src", "'self'", "no blob: in worker-src"),
+        ("script-src", "'self' blob:", "no 'wasm-unsafe-eval' in script-src"),
+        ("connect-src", "'self'", ""),
+    ],
+)
+def test_what_the_policy_of_a_host_forbids_is_named(
+    site: Site,
+    serve: Serve,
+    browser: Browser,
+    photos: list[Path],
+    directive: str,
+    sources: str,
+    missing: str,
+) -> None:
+    policy = {**NEEDED, directive: sources}
+
+    class Strict(Quiet):
+        def end_headers(self) -> None:
+            given = "; ".join(f"{name} {value}" for name, value in policy.items())
+            self.send_header("Content-Security-Policy", f"default-src 'self'; {given}")
+            super().end_headers()
+
+    browser.open(serve(site()[0], Strict))
+    said = give(browser, photos[0])
+    assert missing in said
+    assert bool(said) == bool(missing)
+
+
+@pytest.mark.parametrize("name", ["model.json", "worker.js", "model.onnx"])
+def test_a_host_that_answers_all_with_its_own_page_is_found_out(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path], tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "other"
+    shutil.copytree(site()[0], folder)
+    (folder / name).write_text("<!doctype html><title>Not found</title>")
+    browser.open(serve(folder))
+    assert f"{name} is not" in (said := give(browser, photos[0]))
+    assert "upload the whole folder again" in said.lower()
+
+
+def test_a_page_whose_script_does_not_come_says_so(
+    site: Site, serve: Serve, browser: Browser, tmp_path: Path
+) -> None:
+    folder = tmp_path / "dead"
+    shutil.copytree(site()[0], folder)
+    (folder / "page.js").unlink()
+    browser.open(serve(folder))
+    assert "has not started: page.js" in browser.value(TROUBLE)
+    late = "document.getAnimations().map((e) => { e.finish(); return e.animationName; })"
+    assert browser.value(late) == ["late"]
+    seen = "getComputedStyle(document.querySelector('#unstarted')).visibility"
+    assert browser.value(seen) == "visible"
+
+
+class Kept(Quiet):
+    """Files that browsers shall keep."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "max-age=3600")
+        super().end_headers()
+
+
+def test_what_the_browser_kept_of_an_earlier_export_is_not_taken(
+    site: Site,
+    installed: OrtWeb,
+    serve: Serve,
+    browser: Browser,
+    photos: list[Path],
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "site" / "below" / "this"
+    folder.parent.mkdir(parents=True)
+    address = f"{serve(tmp_path / 'site', Kept)}below/this/"
+    for method in ("racnn", "sigmoid"):
+        recognizer = site(method)[1]
+        write_folder(recognizer.engine.file, folder, installed, "page")
+        browser.open(address)
+        assert give(browser, photos[0]) == ""
+        found = browser.value(SAVED)[0]["prediction"]
+        require_same(found, recognizer.predict(photos[0])[0].to_dict())
 
 
 class Open(Quiet):

@@ -92,6 +92,9 @@ class Api(Quiet):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.asked.append((query["model"], query["heatmaps"], body))
+        if self.headers["Content-Type"] != "application/octet-stream":
+            self.problem(415, "not as bytes")
+            return
         if not self.allowed():
             return
         if len(body) > self.most:
@@ -166,7 +169,8 @@ def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
     said = """[...document.querySelectorAll(".past")].map((e) => (
       e.querySelector(".past-name").textContent + ": " + e.querySelector(".past-answer").textContent
     ))"""
-    assert browser.value(said) == [f"tall.png: {EVIL}", f"wide.png: {EVIL}"]
+    doubted = f"perhaps none: {EVIL}"
+    assert browser.value(said) == [f"tall.png: {doubted}", f"wide.png: {doubted}"]
     choose(browser, "model", EVIL)
     browser.wait_for("document.querySelectorAll('.panel .region').length === 2")
     assert browser.value(said) == ["tall.png: sky, sea", "wide.png: not asked yet"]
@@ -239,9 +243,76 @@ def test_images_are_dropped_and_pasted(
     browser.wait_for(ANSWERED)
     names = "[...document.querySelectorAll('.past-name')].map((e) => e.textContent)"
     assert browser.value(names) == ["pasted.png", "dropped.png"]
-    empty = "{ bubbles: true, clipboardData: new DataTransfer() }"
-    browser.value(f"document.body.dispatchEvent(new ClipboardEvent('paste', {empty}))")
-    assert "no image in this" in browser.value(TROUBLE)
+    words = """(async (text) => {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text", text);
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true }));
+      await new Promise((done) => setTimeout(done));
+    })"""
+    for text, said in (("a word", "no image in this"), ("https://a.org/b.png", "an address, not")):
+        browser.value(f"{words}({text!r})")
+        assert said in browser.value(TROUBLE)
+
+
+def test_what_only_the_server_reads_is_drawn_over_gray(
+    serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
+) -> None:
+    Image.new("RGB", (80, 60), "teal").save(tmp_path / "scan.tiff")
+    browser.open(serve(handler=api))
+    assert give(browser, tmp_path / "scan.tiff") == ""
+    note = "document.querySelector('.panel .note').textContent"
+    assert "does not read this TIFF file" in browser.value(note)
+    assert "drawn over gray" in browser.value(note)
+    assert browser.value("document.querySelectorAll('.thumb img').length") == 1
+    shape = "(({ width, height }) => width / height)(document.querySelector('canvas.evidence'))"
+    assert browser.value(shape) == pytest.approx(4 / 3, rel=0.01)
+
+
+def test_of_too_many_at_once_the_first_are_taken(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    browser.open(serve(handler=api))
+    browser.give_files("#files", [photo] * 203)
+    browser.wait_for("document.querySelectorAll('.past').length === 200")
+    assert "The first 200 of 203 images are taken" in browser.value(TROUBLE)
+    browser.wait_for("document.querySelectorAll('.panel .region').length === 1")
+
+
+def test_names_are_shown_in_their_order_and_saved_as_they_are(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path, tmp_path: Path
+) -> None:
+    name = "\u202egnp.'&\" 🦉 <b>हिन्दी.png"
+    photo.rename(tmp_path / name)
+    browser.open(serve(handler=api))
+    assert give(browser, tmp_path / name) == ""
+    shown = browser.value("document.querySelector('.past-name').textContent")
+    assert shown == name.replace("\u202e", "\ufffd")
+    assert browser.value(SAVED)[0]["image"] == name
+    assert browser.value(f"baseOf({json.dumps(name)})") == "gnp.-b-हिन्दी"
+    assert browser.value("[baseOf('🦉.png'), baseOf('.png')]") == ["image", "image"]
+
+
+def test_a_saved_image_is_large_enough_to_see(
+    serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
+) -> None:
+    Image.new("RGB", (8, 6), "teal").save(tmp_path / "tiny.png")
+    browser.open(serve(handler=api))
+    assert give(browser, tmp_path / "tiny.png") == ""
+    browser.value(f"window.saved = {SAVED}[0]")
+    told = """new Promise((done) => {
+      window.download = async (blob, name) => {
+        const bitmap = await createImageBitmap(blob), { width, height } = bitmap;
+        const context = new OffscreenCanvas(width, height).getContext("2d");
+        context.drawImage(bitmap, 0, 0);
+        const line = [...context.getImageData(0, 241, width, height - 241).data];
+        done([name, width, height, Math.min(...line), titleOf(saved.prediction, null)]);
+      };
+      document.querySelector(".save-image").click();
+    })"""
+    name, width, height, darkest, title = browser.value(told)
+    assert (name, width, height) == ("tiny-evidence.png", 320, 256)
+    assert darkest < 50, "the line below the image has words"
+    assert title == f"perhaps none: {EVIL}"
 
 
 def test_nothing_is_wider_than_a_phone(
@@ -292,6 +363,34 @@ def test_the_camera_is_answered_live(serve: Serve, with_camera: Browser, api: ty
     browser.wait_for("!document.querySelector('#trouble').hidden")
     assert "bytes are too many" in browser.value(TROUBLE)
     assert browser.value("document.querySelector('#camera-bar').hidden") is True
+
+
+def test_a_camera_that_was_stopped_stays_off(
+    serve: Serve, with_camera: Browser, api: type[Api]
+) -> None:
+    """Also where it was asked for twice, and where the browser still asked when it was stopped."""
+    browser = with_camera
+    browser.open(serve(handler=api))
+    browser.value("""(() => {
+      window.given = [];
+      const media = navigator.mediaDevices, ask = media.getUserMedia.bind(media);
+      media.getUserMedia = async (wanted) => {
+        window.asking = (window.asking || 0) + 1;
+        await new Promise((done) => { window.allow = done; });
+        given.push(await ask(wanted));
+        return given[0];
+      };
+    })()""")
+    click = "document.querySelector({!r}).click()"
+    for _ in range(2):
+        browser.value(click.format("#camera"))
+    browser.wait_for("window.asking")
+    browser.value(click.format("#camera-stop"))
+    browser.value("allow()")
+    browser.wait_for("given.length && !given[0].active")
+    assert browser.value("asking") == 1
+    assert browser.value("document.querySelector('video').srcObject") is None
+    assert api.asked == []
 
 
 def test_a_missing_camera_is_said(serve: Serve, browser: Browser, api: type[Api]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from lookcloser.cli.terminal import printing
+from lookcloser.cli.terminal.interrupts import going_on_later
 from lookcloser.cli.terminal.runs import FAILED, SKIPPED
 from lookcloser.core.errors import UsageError, unknown
 from lookcloser.core.wording import count
@@ -54,7 +55,7 @@ def answer_all(
         total = check_source(job, sources, **where)
         printing.say_plan(f"answer {count(total, 'image')}", [job.out])
         return
-    with progress("Answering") as told:
+    with going_on_later(), progress("Answering") as told:
         result = predict_source(job, sources, **where, progress=told)
     before = f", {result.resumed:,} of them before" if result.resumed else ""
     printing.say(f"{count(result.images, 'image')} answered{before}")
@@ -63,6 +64,7 @@ def answer_all(
     if not result.complete:
         printing.say(f"Share {share.number} of {share.of} is done; others are not yet")
     printing.print_path(result.out)
+    printing.next_step("predict", job.run, "IMAGE", "--save", "evidence/")
     if result.failed:
         raise typer.Exit(SKIPPED if result.failed < result.images else FAILED)
 

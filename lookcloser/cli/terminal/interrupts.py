@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
+from lookcloser.cli.terminal import printing
+
 INTERRUPTED = 130
 AGAIN = 0.05  # seconds until a Ctrl-C that was lost is tried again
 
@@ -59,6 +61,16 @@ def ending_by_ctrl_c() -> Iterator[None]:
         if pressed and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, signal.SIG_IGN)  # one may be on its way
+
+
+@contextmanager
+def going_on_later() -> Iterator[None]:
+    """Say after Ctrl-C that nothing done inside is lost: the same command takes it up again."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        printing.say("\nWhat is done is kept: give the same command again to go on")
+        raise
 
 
 def _leave() -> NoReturn:

@@ -12,7 +12,9 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
+from lookcloser.core.errors import flag
 from lookcloser.core.storage.files import own_path
+from lookcloser.core.synonyms import meant
 
 NARROW = 60  # columns of a terminal below which options have no column of their own
 CLOSE = 0.7  # of letters that a mistyped option shares with the one that is meant
@@ -41,8 +43,7 @@ class PanelCommand(TyperCommand):
             error.message = _naming_its_value(error)
             raise
         except Exception as error:  # typer's own name for it depends on its version
-            if getattr(error, "possibilities", None):
-                error.possibilities = _close(error.option_name, error.possibilities)  # type: ignore[attr-defined]  # it has both
+            _explain(error, {name for param in self.params for name in param.opts})
             raise
         for name, value in ctx.params.items():
             ctx.params[name] = own_path(value) if isinstance(value, Path) else value
@@ -51,6 +52,22 @@ class PanelCommand(TyperCommand):
 
 class PanelGroup(TyperGroup):
     """A group of commands, with help like that of `PanelCommand`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; ``help train`` asks for what ``train --help`` does."""
+        if args[:1] == ["help"]:
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is named; of other tools' names the one that is meant is said."""
+        try:
+            return super().resolve_command(ctx, args)
+        except Exception as error:  # typer's own name for it depends on its version
+            known = meant(args[0], self.list_commands(ctx)) if args else []
+            if known and hasattr(error, "message"):
+                error.message = f"No such command '{args[0]}'. Did you mean '{known[0]}'?"
+            raise
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the help; ``formatter``, for plain text, is not needed."""
@@ -69,10 +86,24 @@ def _naming_its_value(error: typer.BadParameter) -> str:
     return f"{str(cause.errors()[0]['input'])!r} {wanted}"
 
 
-def _close(typed: str, options: Iterable[str]) -> list[str]:
-    """Those of the proposed options that look like what was typed; all if none does."""
-    options = list(options)
-    return difflib.get_close_matches(typed, options, cutoff=CLOSE) or options
+def _explain(error: Any, options: set[str]) -> None:
+    """Say of a refused word what was most likely meant, where that is known."""
+    is_unknown = hasattr(error, "possibilities")
+    if is_unknown and error.option_name.startswith("--"):
+        error.possibilities = _close(error.option_name, options, error.possibilities or ())
+    elif is_unknown:
+        error.message += ". A file whose name begins with '-' is given as ./-name"
+    elif "unexpected extra argument" in getattr(error, "message", ""):
+        error.message += ". A name with blanks is quoted, and a list is one word: a,b"
+
+
+def _close(typed: str, options: set[str], proposed: Iterable[str]) -> list[str]:
+    """What other tools call an option, else the proposals that look like it; all if none does."""
+    spelled = [name.removeprefix("--").replace("-", "_") for name in sorted(options)]
+    names = meant(typed.removeprefix("--").replace("-", "_"), spelled)
+    proposed = list(proposed)
+    near = difflib.get_close_matches(typed, proposed, cutoff=CLOSE)
+    return [flag(name) for name in names] or near or proposed
 
 
 def _print_help(command: Any, context: Any, further: dict[str, list[tuple[str, str]]]) -> None:
@@ -85,7 +116,7 @@ def _print_help(command: Any, context: Any, further: dict[str, list[tuple[str, s
     console = Console(highlight=False)
     console.print(Padding(Text(command.get_usage(context), style="bold"), (1, 1, 0, 1)))
     said, _, examples = (command.help or "").partition("Example:")
-    console.print(Padding(Text(said.strip()), 1))
+    console.print(Padding(Text(_flowing(said)), 1))
     for line in _example_lines(examples, console.width - 4):
         console.print(Text(f"   {line}", style="cyan"))  # no blanks at its end, as padding has
     if examples:
@@ -101,6 +132,11 @@ def _print_help(command: Any, context: Any, further: dict[str, list[tuple[str, s
         stacked = console.width < NARROW and title not in further
         grid = _stack(rows) if stacked else _grid(rows, widest if title in further else 0)
         console.print(Panel(grid, title=title, title_align="left", border_style="dim"))
+
+
+def _flowing(text: str) -> str:
+    """Paragraphs without the line ends that the source has: the terminal breaks them itself."""
+    return "\n\n".join(" ".join(part.split()) for part in text.strip().split("\n\n"))
 
 
 def _example_lines(text: str, width: int) -> list[str]:

@@ -19,16 +19,15 @@ FAILED, SKIPPED = 1, 3
 
 def existing(run: str | None) -> str | None:
     """A run that is there: said at once, as loading the libraries takes seconds."""
-    from lookcloser.core.storage.files import is_there, missing_path, own_path
     from lookcloser.hub import is_hub, parse_address
+    from lookcloser.recognizer.places import given_place
 
     if run is None or run.startswith("timm:"):
         return run
     if is_hub(run):
         parse_address(run)
         return run
-    if not is_there(own_path(run)):
-        raise missing_path(run, "run or model")
+    given_place(run)
     return run
 
 

@@ -6,12 +6,14 @@ bounded, and nothing but ordinary files is handed on. Its parser of a single hea
 
 from __future__ import annotations
 
+import itertools
 import re
 import stat
 import tarfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from lookcloser.core.archives.packed import Packed
 from lookcloser.core.errors import LookcloserError
@@ -29,11 +31,18 @@ _PAX_RECORD = re.compile(rb"(\d{1,5}) ([^=]+)=")
 _COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 
+class _Link(NamedTuple):
+    """A name for a file that comes before it in the archive."""
+
+    name: str
+    target: str
+
+
 def members(archive: str | Path) -> Iterator[Packed]:
     """The ordinary files in a tar archive, in their order; headers alone are read.
 
-    Folders, links and devices are passed over. Names come as they stand there: they are not to be
-    used as paths.
+    A hard link is the file that it names, which tar writes once. Folders, other links and devices
+    are passed over. Names come as they stand there: they are not to be used as paths.
 
     Args:
         archive: A .tar file, not compressed: compressed ones have no places to read from.
@@ -48,13 +57,37 @@ def members(archive: str | Path) -> Iterator[Packed]:
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for who writes to it
             raise LookcloserError(f"{path}: not an ordinary file")
         with path.open("rb") as file:
-            yield from _members(path, file, status.st_size)
+            yield from _linked(path, _entries(path, file, status.st_size))
     except OSError as error:
         raise unreadable(path, error) from error
 
 
-def _members(path: Path, file: BinaryIO, length: int) -> Iterator[Packed]:
-    place, long_name, extended = 0, None, dict[str, str]()
+def _linked(path: Path, entries: Iterator[Packed | _Link]) -> Iterator[Packed]:
+    """Files and hard links; names are remembered only where there is a link."""
+    known: dict[str, Packed] | None = None
+    for number, entry in enumerate(entries):
+        file: Packed | None
+        if isinstance(entry, _Link):
+            known = _first(path, number) if known is None else known
+            target = known.get(entry.target)
+            file = None if target is None else replace(target, name=entry.name)
+        else:
+            file = entry
+        if file is not None:  # else it links to another archive, or to nothing
+            if known is not None:
+                known[file.name] = file
+            yield file
+
+
+def _first(path: Path, number: int) -> dict[str, Packed]:
+    """The first files of an archive by name."""
+    with path.open("rb") as file:
+        entries = itertools.islice(_entries(path, file, path.stat().st_size), number)
+        return {entry.name: entry for entry in entries if isinstance(entry, Packed)}
+
+
+def _entries(path: Path, file: BinaryIO, length: int) -> Iterator[Packed | _Link]:
+    place, long_name, long_target, extended = 0, None, None, dict[str, str]()
     while place + _BLOCK <= length:
         file.seek(place)
         block = file.read(_BLOCK)
@@ -65,18 +98,23 @@ def _members(path: Path, file: BinaryIO, length: int) -> Iterator[Packed]:
         begin = place + _BLOCK
         if header.type == tarfile.GNUTYPE_LONGNAME:
             long_name = _text(_extra(path, file, begin, size).rstrip(b"\0"))
+        elif header.type == tarfile.GNUTYPE_LONGLINK:
+            long_target = _text(_extra(path, file, begin, size).rstrip(b"\0"))
         elif header.type in _EXTENDED:
             extended = _records(path, _extra(path, file, begin, size))
-        elif header.type not in {tarfile.GNUTYPE_LONGLINK, tarfile.XGLTYPE}:
-            if header.type in _PLAIN and "GNU.sparse.major" not in extended:
+        elif header.type != tarfile.XGLTYPE:
+            name = extended.get("path") or long_name or header.name
+            if header.type == tarfile.LNKTYPE:
+                yield _Link(name, extended.get("linkpath") or long_target or header.linkname)
+            elif header.type in _PLAIN and "GNU.sparse.major" not in extended:
                 if size > LARGEST_MEMBER:
                     raise LookcloserError(
                         f"{path}: a member of {size:,} bytes", allowed=f"At most {LARGEST_MEMBER:,}"
                     )
                 if begin + size > length:
                     raise _cut_short(path)
-                yield Packed(path, extended.get("path") or long_name or header.name, begin, size)
-            long_name, extended = None, {}
+                yield Packed(path, name, begin, size)
+            long_name, long_target, extended = None, None, {}
         place = begin + -(-size // _BLOCK) * _BLOCK
     if place < length or length == 0:  # without empty blocks at the end it is whole, too
         raise _cut_short(path)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lookcloser.core.types import Prediction, Region
 
 LONGEST_SIDE = (320, 640)  # pixels of a drawn image: room for text, and no poster
+WIDE = 2.5  # times as wide as high: a panorama, whose panels stand below each other
 
 
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
@@ -25,7 +26,8 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     The maps of all attentions are in a panel each, and the boxes of all scales together in one
     more, whatever ``regions``.
 
-    The image is scaled so that its longest side lies in `LONGEST_SIDE`. A heatmap that points
+    The image is scaled so that its longest side lies in `LONGEST_SIDE`; panels of a `WIDE` image
+    stand below each other, twice as large. A heatmap that points
     nowhere leaves the image as it is, and the title says why (`Region.says_nothing`). The title of
     the image says so where it may show none of the classes.
 
@@ -45,7 +47,7 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     if scales:
         panels.append(_nested(image, scales, prediction.size))
         titles.append(f"looked closer: {scales[-1].label}")  # each box has its own score
-    return contact_sheet(panels, titles, columns=min(len(panels), 4))
+    return contact_sheet(panels, titles, columns=_columns(image))
 
 
 def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
@@ -62,7 +64,7 @@ def plot_views(image: Image.Image, views: Mapping[str, Region]) -> Image.Image:
     panels = [draw_region(fitted, region, ImageSize(*image.size)) for region in views.values()]
     asked = " and ".join(dict.fromkeys(_named(region) for region in views.values()))
     sheet = [asked or "original", *titles]
-    return contact_sheet([fitted, *panels], sheet, columns=min(len(panels) + 1, 4))
+    return contact_sheet([fitted, *panels], sheet, columns=_columns(fitted))
 
 
 def plot_labels(image: Image.Image, views: Mapping[str, Sequence[Region]]) -> Image.Image:
@@ -113,8 +115,13 @@ def _image(prediction: Prediction) -> Image.Image:
     return load_image(source)
 
 
+def _columns(image: Image.Image) -> int:
+    return 1 if image.width >= WIDE * image.height else 4
+
+
 def _fitted(image: Image.Image) -> Image.Image:
     low, high = LONGEST_SIDE
+    high *= 2 if _columns(image) == 1 else 1  # as wide as two beside each other
     longest = max(image.size)
     factor = min(max(longest, low), high) / longest
     width, height = (max(1, round(side * factor)) for side in image.size)

@@ -31,7 +31,11 @@ def own_path(path: str | Path) -> Path:
     """``path`` with a leading "~" or "~user" as that home folder; any other "~" is part of a name.
 
     `Path.expanduser` raises a RuntimeError for a file such as "~draft.jpg".
+
+    Raises:
+        LookcloserError: For what is no path: every one that a user gives goes through here.
     """
+    refuse_other(path)
     return Path(os.path.expanduser(path))
 
 
@@ -62,8 +66,11 @@ def missing_path(path: str | Path, kind: str = "file or folder") -> LookcloserEr
     with suppress(OSError):
         names = os.listdir(wrong.parent)
     others = [name for name in names if name != wrong.name]
-    near = [os.fspath(wrong.with_name(name)) for name in close_matches(wrong.name, others, 1)]
-    fix = f"Did you mean '{near[0]}'?" if near else None
+    near = [wrong.with_name(name) for name in close_matches(wrong.name, others)]
+    # Of names that look alike the one in which the rest of the path is found.
+    rest = path.relative_to(wrong)
+    whole = [found / rest for found in near if is_there(found / rest)]
+    fix = f"Did you mean '{os.fspath((whole or near)[0])}'?" if near else None
     return LookcloserError(f"{shown}: no such {kind}", fix=fix)
 
 

@@ -195,7 +195,7 @@ def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
         LookcloserError: If it is no text in any of them.
     """
     try:
-        text = content.decode(_unicode_form(content))
+        text = content.decode(unicode_form(content))
         if "\0" in text:
             raise LookcloserError(f"{path}: not text", fix="Save it as UTF-8")
         return _plain_lines(text), None
@@ -213,7 +213,7 @@ def decode_text(content: bytes, path: Path) -> tuple[str, str | None]:
     return _plain_lines(text), f"{path.name}: {note}"
 
 
-def _unicode_form(content: bytes) -> str:
+def unicode_form(content: bytes) -> str:
     """UTF-16 or 32 by its mark or UTF-16 by zeros beside the first two signs, else UTF-8."""
     if content.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "utf-32"

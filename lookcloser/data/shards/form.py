@@ -117,5 +117,9 @@ def archives_in(path: Path) -> list[Path]:
     """The shards that a path stands for: itself, or those directly in a folder, by name."""
     if path.is_dir():
         found = (path / name.name for name in path.iterdir() if not name.name.startswith("."))
-        return sorted(file for file in found if file.suffix == SUFFIX and file.is_file())
-    return [path] if path.suffix == SUFFIX and path.is_file() else []
+        return sorted(file for file in found if _is_shard(file))
+    return [path] if _is_shard(path) else []
+
+
+def _is_shard(path: Path) -> bool:
+    return path.suffix.lower() == SUFFIX and path.is_file()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,10 +39,17 @@ _NOT_AN_INDEX = (
 
 
 class Member(NamedTuple):
-    """An image in a shard with the small files of the same key beside it."""
+    """An image in a shard with the small files of the same key beside it.
+
+    Attributes:
+        image: The image.
+        beside: The files by their ending.
+        others: Of the same key in other formats, such as ``1.png`` beside ``1.jpg``.
+    """
 
     image: Packed
     beside: Mapping[str, Packed]
+    others: tuple[Packed, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,26 +70,44 @@ def recognizes(root: Path) -> bool:
 def images_in(archive: Path) -> Iterator[Member]:
     """The images of a shard in their order, each with what stands beside it.
 
-    Members of one key follow each other, as WebDataset has it. What has no image is passed over, as
-    is a second image of a key.
+    Members of one key follow each other, as WebDataset has it: the key is a name up to its first
+    dot. Of a key with ``1.jpg`` and ``1.seg.png`` the former is the image, and others are passed
+    over; ``1.a.jpg`` and ``1.b.jpg`` are two, each with what has the same name up to its last dot.
 
     Raises:
         LookcloserError: As `lookcloser.core.archives.members`.
     """
-    key, image, beside = None, None, dict[str, Packed]()
-    for member in members(archive):
-        folder, _, file = member.name.rpartition("/")
-        stem, _, ending = file.partition(".")
-        if (folder, stem) != key:
-            if image is not None:
-                yield Member(image, beside)
-            key, image, beside = (folder, stem), None, {}
-        if is_photo_name(file):
-            image = image or member
-        elif ending.lower() in _ANSWERS:
-            beside[ending.lower()] = member
-    if image is not None:
-        yield Member(image, beside)
+    for _, own in itertools.groupby(members(archive), lambda member: _split(member)[:2]):
+        yield from _of_a_key(list(own))
+
+
+def _split(member: Packed) -> tuple[str, str, str]:
+    """Folder, key and ending of a member."""
+    folder, _, file = member.name.rpartition("/")
+    key, _, ending = file.partition(".")
+    return folder, key, ending
+
+
+def _of_a_key(own: list[Packed]) -> Iterator[Member]:
+    photos = [member for member in own if is_photo_name(member.name)]
+    plain = [member for member in photos if "." not in _split(member)[2]]
+    if plain or len(photos) == 1:
+        first, *others = plain or photos
+        folder, key, _ = _split(first)
+        stems = {_stem(first), f"{folder}/{key}" if folder else key}
+        yield Member(first, _answers(own, stems), tuple(others))
+    else:
+        yield from (Member(photo, _answers(own, {_stem(photo)})) for photo in photos)
+
+
+def _answers(own: Iterable[Packed], stems: Collection[str]) -> dict[str, Packed]:
+    """The small files of these names by their ending."""
+    named = ((member.name.rpartition(".")[2].lower(), member) for member in own)
+    return {end: one for end, one in named if end in _ANSWERS and _stem(one) in stems}
+
+
+def _stem(member: Packed) -> str:
+    return member.name.rpartition(".")[0]
 
 
 def read(root: Path, _skip_missing: bool) -> Catalog:
@@ -95,8 +121,11 @@ def read(root: Path, _skip_missing: bool) -> Catalog:
     folder = root if root.is_dir() else root.parent
     index = _read_index(folder) if root.is_dir() else None
     found: list[tuple[str, Sample, Task | None]] = []
+    others = 0
     for archive in archives:
-        own = [_sample(member) for member in images_in(archive)]
+        images = list(images_in(archive))
+        others += sum(len(member.others) for member in images)
+        own = [_sample(member) for member in images]
         found += own
         number = len(own)
         if index is not None and index.images.get(archive.name, number) != number:
@@ -120,13 +149,15 @@ def read(root: Path, _skip_missing: bool) -> Catalog:
     names = index.names if index is not None else _names(task, samples)
     parents = index.parents if index is not None else {}
     _check_answers(task, names, samples)
-    notes = (f"Read in place from {count(len(archives), 'shard')}",)
-    return Catalog(folder, LAYOUT, task, names, samples, notes=notes, parents=parents)
+    notes = [f"Read in place from {count(len(archives), 'shard')}"]
+    if others:
+        notes.append(f"{count(others, 'image')} passed over: not the first one of its name")
+    return Catalog(folder, LAYOUT, task, names, samples, notes=tuple(notes), parents=parents)
 
 
 def _sample(member: Member) -> tuple[str, Sample, Task | None]:
     """The key of an image, its sample, and its task where that is said."""
-    image, beside = member
+    image, beside, _ = member
     key = posixpath.basename(image.name).partition(".")[0]
     if "json" in beside:
         values = read_json(beside["json"])

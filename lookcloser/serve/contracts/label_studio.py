@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from lookcloser.core.types import Prediction
@@ -16,6 +16,7 @@ from lookcloser.serve.answers import BODY_PROBLEMS
 from lookcloser.serve.contracts.interface import Interface, read_interface
 from lookcloser.serve.contracts.task_images import TaskImages
 from lookcloser.serve.engines.served import Served
+from lookcloser.serve.http.bodies import json_only
 from lookcloser.serve.http.problems import Problem, json_response
 from lookcloser.serve.images import Upload
 from lookcloser.serve.limits import Access, Limits
@@ -50,6 +51,7 @@ def label_studio_routes(models: Mapping[str, Served], limits: Limits, access: Ac
         "/setup",
         summary="Begin with a project",
         response_model=SetupResponse,
+        dependencies=[Depends(json_only)],
         responses=BODY_PROBLEMS,
     )
     async def setup(request: SetupRequest) -> Response:
@@ -60,6 +62,7 @@ def label_studio_routes(models: Mapping[str, Served], limits: Limits, access: Ac
         "/predict",
         summary="Pre-annotations of tasks",
         response_model=TasksResponse,
+        dependencies=[Depends(json_only)],
         responses=BODY_PROBLEMS,
     )
     async def predict(request: TasksRequest) -> Response:

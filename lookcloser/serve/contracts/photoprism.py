@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
 from lookcloser.core.types import Prediction
 from lookcloser.serve.answers import BODY_PROBLEMS, check_any, chosen
 from lookcloser.serve.engines.served import Served
-from lookcloser.serve.http.bodies import too_many
+from lookcloser.serve.http.bodies import json_only, too_many
 from lookcloser.serve.http.problems import Problem, json_response
 from lookcloser.serve.images import from_data_url
 from lookcloser.serve.limits import Limits
@@ -29,7 +29,9 @@ def photoprism_routes(models: Mapping[str, Served], limits: Limits) -> APIRouter
             can answer it: PhotoPrism sends its own names.
         limits: Of a request.
     """
-    router = APIRouter(prefix="/api/v1/vision", tags=["PhotoPrism"])
+    router = APIRouter(
+        prefix="/api/v1/vision", tags=["PhotoPrism"], dependencies=[Depends(json_only)]
+    )
 
     async def answers(request: VisionRequest, served: Served, top: int) -> list[Prediction]:
         if len(request.images) > limits.images:

@@ -13,14 +13,23 @@ from lookcloser.core.wording import count
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.images import Upload, shown_name
 
-_FORM, _ANY = "multipart/form-data", "application/octet-stream"
-_FIELD = 1024  # bytes of a field that is no file, and is refused anyway
+_FORM = "multipart/form-data"
+_WEB = "application/x-www-form-urlencoded"  # also what curl's --data-binary says of any body
+_RAW = ("", "application/octet-stream", _WEB)
 
 
 class _InMemory(MultiPartParser):
-    """Keeps files in memory, where the body was counted."""
+    """Keeps files in memory, where the body was counted, and refuses what is no file at once."""
 
     spool_max_size = 2**40
+
+    def on_headers_finished(self) -> None:
+        """See `MultiPartParser`."""
+        super().on_headers_finished()
+        if self._current_part.file is None:
+            raise Problem(
+                422, "A field of the form is no file; send images as files, each with a filename."
+            )
 
 
 async def read_uploads(request: Request, most: int) -> list[Upload]:
@@ -37,16 +46,22 @@ async def read_uploads(request: Request, most: int) -> list[Upload]:
     kind = _kind(request)
     if kind == _FORM:
         return await _form(request, most)
-    if kind not in ("", _ANY) and not kind.startswith("image/"):
-        raise Problem(
-            415,
-            "Send a form of files (multipart/form-data), or one image as the body with its own "
-            "Content-Type, such as image/jpeg.",
-        )
+    if kind not in _RAW and not kind.startswith("image/"):
+        raise _another_kind()
     content = await request.body()
     if not content:
         raise Problem(422, "There is no image: the body is empty.")
+    if kind == _WEB and content.isascii():  # a web form indeed
+        raise _another_kind()
     return [Upload(content)]
+
+
+def _another_kind() -> Problem:
+    return Problem(
+        415,
+        "Send a form of files (multipart/form-data), or one image as the body with its own "
+        "Content-Type, such as image/jpeg.",
+    )
 
 
 def _kind(request: Request) -> str:
@@ -63,24 +78,31 @@ async def _closing(form: FormData) -> AsyncIterator[None]:
 
 
 async def _form(request: Request, most: int) -> list[Upload]:
-    parser = _InMemory(
-        request.headers, request.stream(), max_files=most + 1, max_fields=8, max_part_size=_FIELD
-    )
+    parser = _InMemory(request.headers, request.stream(), max_files=most + 1)
     try:
         form = await parser.parse()
     except (MultiPartException, KeyError, ValueError) as error:
         if sum(isinstance(value, UploadFile) for _, value in parser.items) > most:
             raise too_many(most) from error
-        raise Problem(422, "The form is broken, or has too many parts.") from error
+        raise Problem(422, "The form is broken.") from error
     async with _closing(form):
         files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
-        if len(files) < len(form.multi_items()):
-            raise Problem(422, "A field of the form is no file; send images as files.")
         if not files:
             raise Problem(422, "There is no image: the form has no file.")
         if len(files) > most:
             raise too_many(most)
         return [Upload(await file.read(), shown_name(file.filename)) for file in files]
+
+
+async def json_only(request: Request) -> None:
+    """What the routes that take JSON depend on.
+
+    Raises:
+        Problem: 415 for a body of another kind, which would be read as a text.
+    """
+    kind = _kind(request)
+    if kind.partition("/")[0] != "application" or not kind.endswith(("/json", "+json")):
+        raise Problem(415, "Send JSON, with the header Content-Type: application/json.")
 
 
 def too_many(most: int) -> Problem:

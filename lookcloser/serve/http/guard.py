@@ -75,7 +75,8 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = time.monotonic()
+        started, head = time.monotonic(), scope["method"] == "HEAD"
+        scope = _plain(scope)
         body = _Body(receive, self._limits, self.tide)
         status = 500
         invited = any(name == b"expect" for name, _ in scope["headers"])  # it waits to be asked
@@ -87,6 +88,8 @@ class Guard:
                 self._mark(message, scope["path"])
                 if status >= 400 and status != _TOO_SLOW and not invited:
                     await body.drop()
+            elif head:
+                message = {**message, "body": b""}
             await send(message)
 
         try:
@@ -109,14 +112,17 @@ class Guard:
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
         headers.setdefault("cache-control", "no-cache" if path in PAGES else "no-store")
+        if headers.get("allow") == "GET":
+            headers["allow"] = "GET, HEAD"
         if self.tide.ending:
             headers["connection"] = "close"
 
     def _check(self, scope: Scope, body: _Body) -> None:
         """Raise a `Problem` for a request that is not to be answered."""
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
-        if self._access.hosts is not None and _name_of(host) not in self._access.hosts:
+        host, hosts = headers.get("host"), self._access.hosts
+        # Without one it is HTTP/1.0, of a probe: browsers, which can be misled, always give it.
+        if hosts is not None and host is not None and _name_of(host) not in hosts:
             raise Problem(421, "This server does not answer to the name in the Host header.")
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host:
@@ -197,6 +203,18 @@ class _Body:
 
     def _too_large(self) -> Problem:
         return Problem(413, f"A body may have {self._limits.body:,} bytes at most.")
+
+
+def _plain(scope: Scope) -> Scope:
+    """A request as routes know it: HEAD as the GET whose header it wants, an address as a path."""
+    path, headers = scope["path"], scope["headers"]
+    if path.startswith(("http://", "https://")):  # as proxies are asked; servers have to take it
+        host, slash, rest = path.partition("://")[2].partition("/")
+        path = f"{slash or '/'}{rest}"
+        others = [(name, value) for name, value in headers if name != b"host"]
+        headers = [*others, (b"host", host.encode("utf-8", "replace"))]
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return {**scope, "method": method, "path": path, "headers": headers}
 
 
 def _name_of(host: str) -> str:

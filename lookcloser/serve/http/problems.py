@@ -10,7 +10,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-MEDIA_TYPE = "application/problem+json"
+JSON, MEDIA_TYPE = "application/json", "application/problem+json"
 
 
 class Problem(HTTPException):
@@ -58,4 +58,4 @@ def problem_response(
 
 def json_response(value: Any) -> Response:
     """An answer."""
-    return Response(json_bytes(value), media_type="application/json")
+    return Response(json_bytes(value), media_type=JSON)

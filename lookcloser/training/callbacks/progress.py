@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
-from lookcloser.training.callbacks.stopping import STOPPING, GracefulStop, Patience
+from lookcloser.training.callbacks.stopping import STOPPING, STOPPING_SHORT, GracefulStop, Patience
 from lookcloser.training.tasks.module import TrainingModule
 
 _PAUSE = 0.1  # seconds between two looks at the loss, for which a GPU has to be waited for
@@ -175,7 +175,7 @@ class _Title(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Called a few times a second."""
-        return Text(STOPPING if self.stop.asked else task.description)
+        return Text(STOPPING_SHORT if self.stop.asked else task.description)
 
 
 def epoch_words(row: Mapping[str, float], epochs: int, score: str, title: str) -> list[str]:

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lookcloser.training.parallel import processes
 
 STOPPING = "Stopping after this batch; press Ctrl-C again to stop at once."
+STOPPING_SHORT = "Stopping; Ctrl-C again: at once"  # beside a bar of 80 columns
 
 
 class TrainingInterruptedError(Exception):

@@ -1,4 +1,4 @@
-"""Mean losses of an epoch, the same whatever it is broken into."""
+"""Mean losses and scores of an epoch, the same whatever it is broken into."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LossMeans:
         self._sums, self._images = {}, {}
 
     def add(self, losses: Mapping[str, Tensor], images: int) -> None:
-        """Losses of a batch, each a mean over its ``images``; they stay where they are computed."""
+        """Losses or scores of a batch, each a mean over its ``images``; they stay on its device."""
         for name, loss in losses.items():
             exact = loss.detach().to(torch.float32 if loss.device.type == "mps" else torch.float64)
             total = exact * images

@@ -65,7 +65,7 @@ class TrainingModule(pl.LightningModule, ABC):
         self.options = options
         self.total_steps, self.warmup_steps = total_steps, warmup_steps
         self.clock = PhaseClock(model.phases, total_steps) if model.phases else None
-        self.means = LossMeans()
+        self.means, self.scores = LossMeans(), LossMeans()
         self.after_batch: Callable[[int], None] = lambda _index: None
         self._is_bad: Tensor | None = None
         self._whole_batch = 0  # images of the largest batch so far
@@ -236,13 +236,14 @@ class TrainingModule(pl.LightningModule, ABC):
         Raises:
             LookcloserError: In all processes, where a weight of one is no number any more.
         """
+        self.scores.clear()
         own: list[Any] = [weight.detach() for weight in self.parameters()]
         parts = [part.to_local() if hasattr(part, "to_local") else part for part in own]
         if processes.any_of(any(bool(torch.isnan(part).any()) for part in parts)):
             raise diverged(self.options, f"a weight after epoch {self.epoch}")
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        """Log the scores of `judge`.
+        """Add the scores of `judge`.
 
         Raises:
             LookcloserError: Where the answers are no numbers any more.
@@ -252,11 +253,15 @@ class TrainingModule(pl.LightningModule, ABC):
                 scores = self.judge(self.look(self._images(batch)), batch.targets)
             except NotFiniteError as error:
                 raise diverged(self.options, f"an answer after epoch {self.epoch}") from error
-            self.log_dict(
-                scores,
-                batch_size=len(batch.targets),
-                sync_dist=processes.is_joined(),
-            )
+            self.scores.add(scores, len(batch.targets))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores of all images.
+
+        Not by Lightning's own means: of several processes they divide by the mean number of images,
+        rounded down, which makes scores of 3 images on two of them half as high again.
+        """
+        self.log_dict(self.scores(), batch_size=1, sync_dist=processes.is_joined())
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW or SGD on four groups, with linear warm-up and a cosine down to zero."""

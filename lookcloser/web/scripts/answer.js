@@ -2,7 +2,8 @@
 // From the arrays of a network to a prediction, as `lookcloser.runtime` makes it, in the form of
 // `Prediction.to_dict`. A map is {w, h, values}; sizes are [width, height].
 
-const LIKELY = 0.5; // more probable than all else together
+const LIKELY = 0.5 - 1e-6; // as probable as all else together, but for rounding
+const ROUNDING = 1e-5; // of a threshold: how far below it values are above it but for rounding
 const PIXEL_CLIP = 0.99; // of maps by pixel: the quantile of the evidence that becomes 1
 
 // found: {logits, tokens, tokenScores, maps, boxes, parts, distance}; see `predictionOf`'s callers.
@@ -21,7 +22,7 @@ function predictionOf(found, header, size, top) {
     regions.push(...scaleRegions(found.boxes, answer.labels[0], size));
     regions.push(...partRegions(found.parts, answer.labels[0]));
   } else if (header.task === "multilabel") {
-    answer.labels = [...path].sort((a, b) => b.score - a.score);
+    answer.labels = [...path].sort((a, b) => found.logits[b.index] - found.logits[a.index] || 0);
   } else {
     answer.caption = path.map((word) => word.name).join(" ");
   }
@@ -31,10 +32,11 @@ function predictionOf(found, header, size, top) {
   return { ...answer, candidates: null, coverage: null, refusal, group };
 }
 
-// A class may be ruled out, at -Infinity.
-function isOfNumbers({ logits, maps, boxes, parts }) {
+// A class may be ruled out, at -Infinity, but not each.
+function isOfNumbers({ logits, tokenScores, maps, boxes, parts }) {
   const finite = (map) => map.values.every(Number.isFinite);
-  return logits.every((value) => value < Infinity) && [...(maps || []), ...(parts || [])].every(finite)
+  return logits.every((value) => value < Infinity) && logits.some(Number.isFinite)
+    && [...(maps || []), ...(parts || [])].every(finite) && (tokenScores || []).every(Number.isFinite)
     && (boxes || []).every((box) => box.every(Number.isFinite));
 }
 
@@ -67,7 +69,7 @@ function bestLabels(logits, scores, names, top) {
 
 // Why the image may show none of the classes, or null.
 function refusalOf({ logits, distance }, { evidence, distance: farthest }) {
-  if (farthest !== null && distance !== null && distance > farthest) return "unlike the training images";
+  if (farthest !== null && distance !== null && distance > Math.fround(farthest)) return "unlike the training images";
   const finite = logits.filter(Number.isFinite);
   const mean = finite.reduce((sum, value) => sum + value, 0) / Math.max(finite.length, 1);
   const above = logits.reduce((a, b) => Math.max(a, b), -Infinity) - mean;
@@ -84,15 +86,16 @@ function sureGroup(scores, { names, parents }) {
   const depth = (group) => groupsAbove(group, parents).length;
   const sure = [...sums].filter(([, sum]) => sum >= LIKELY);
   if (!sure.length) return null;
-  const [name, sum] = sure.reduce((best, next) =>
-    depth(next[0]) > depth(best[0]) || (depth(next[0]) === depth(best[0]) && next[1] > best[1]) ? next : best);
+  const rank = ([group, sum]) => [depth(group), rint(sum * 1e6)];
+  const isLower = ([a, b], [c, d]) => a > c || (a === c && b > d);
+  const [name, sum] = sure.reduce((best, next) => (isLower(rank(next), rank(best)) ? next : best));
   return { name, score: Math.min(sum, 1), index: -1 };
 }
 
 function groupsAbove(name, parents) {
   const above = [];
   const seen = new Set([name]);
-  for (let next = name; Object.hasOwn(parents, next) && !seen.has(parents[next]);) {
+  for (let next = name; Object.hasOwn(parents, next) && parents[next] && !seen.has(parents[next]);) {
     next = parents[next];
     seen.add(next);
     above.push(next);
@@ -128,13 +131,24 @@ function scaleRegions(boxes, label, size) {
 
 function region(kind, label, box, heatmap, step) {
   const rows = heatmap && Array.from({ length: heatmap.h }, (_, y) => (
-    Array.from(heatmap.values.slice(y * heatmap.w, (y + 1) * heatmap.w), (value) => Math.round(value * 1e4) / 1e4)
+    Array.from(heatmap.values.slice(y * heatmap.w, (y + 1) * heatmap.w), (value) => rint(value * 1e6) / 1e6)
   ));
   return { kind, label: label.name, score: label.score, box, heatmap: rows, step, move: null };
 }
 
 function inPixels(fractions, size) {
-  return fractions.map((value, side) => Number((value * size[side % 2]).toFixed(2)));
+  return fractions.map((value, side) => hundredths(value * size[side % 2]));
+}
+
+// As Python rounds: halves to the even neighbor.
+function rint(value) {
+  const above = Math.round(value);
+  return above - value === 0.5 && above % 2 ? above - 1 : above;
+}
+
+// To two digits. Halves between them are odd eighths; all else is nearer to one neighbor.
+function hundredths(value) {
+  return Number.isInteger(8 * value) ? rint(100 * value) / 100 : Number(value.toFixed(2));
 }
 
 // relu(M) / max(M); what is above the quantile `clip` of the evidence becomes 1.
@@ -142,7 +156,7 @@ function heatmapOf(map, clip) {
   const positive = map.values.map((value) => Math.max(value, 0));
   let most = positive.reduce((a, b) => Math.max(a, b), 0);
   if (clip < 1) {
-    const reach = positive.slice().sort()[Math.round(clip * (positive.length - 1))];
+    const reach = positive.slice().sort()[rint(clip * (positive.length - 1))];
     most = reach > 0 ? reach : most;
   }
   return { w: map.w, h: map.h, values: positive.map((value) => Math.min(value / (most || 1), 1)) };
@@ -159,7 +173,8 @@ function boxOfMap(map, grid, { box_threshold: threshold, box_rule: rule }) {
   }
   if (rule === "max") low = 0;
   if (!(high > low)) return null;
-  const mask = Uint8Array.from(values, (value) => Math.max(value - low, 0) / (high - low) >= threshold);
+  const kept = threshold * (1 - ROUNDING);
+  const mask = Uint8Array.from(values, (value) => Math.max(value - low, 0) / (high - low) >= kept);
   return largestBox(mask, w, h);
 }
 
@@ -184,7 +199,7 @@ function cubicTaps(from, to) {
   return Array.from({ length: to }, (_, index) => {
     const at = ((index + 0.5) * from) / to - 0.5, first = Math.floor(at);
     return [-1, 0, 1, 2].map((offset) => [
-      Math.min(Math.max(first + offset, 0), from - 1), cubicKernel(at - first - offset),
+      Math.min(Math.max(first + offset, 0), from - 1), Math.fround(cubicKernel(at - first - offset)),
     ]);
   });
 }

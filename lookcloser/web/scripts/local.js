@@ -32,14 +32,14 @@ function localEngine(settings) {
   }
 
   async function open() {
-    const card = await readCard();
-    const script = await loadText(settings.worker);
+    const card = await readCard(), script = await loadFile(card.worker, document.baseURI);
     const address = URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
     worker = new Worker(address);
     worker.onmessage = receive;
-    worker.onerror = (event) => {
+    worker.onerror = async (event) => {
       event.preventDefault();
-      stop(explained({ name: "Error", text: event.message || "the network stopped" }));
+      const text = event.message || "The thread that runs the model stopped. Reload the page.";
+      stop(await policyTrouble() || explained({ name: "Error", text }));
     };
     await ask("open", { card, base: document.baseURI });
     ready = true;
@@ -47,7 +47,13 @@ function localEngine(settings) {
 
   let card = null;
   async function readCard() {
-    card = card || JSON.parse(await loadText(settings.model));
+    if (card) return card;
+    const text = new TextDecoder().decode(await loadFile({ url: settings.model }, document.baseURI));
+    try {
+      card = JSON.parse(text);
+    } catch {
+      throw new Error(`${settings.model} is not the file that was exported. Upload the whole folder again.`);
+    }
     return card;
   }
 
@@ -68,15 +74,4 @@ function localEngine(settings) {
       return ask("answer", { blob });
     },
   };
-}
-
-async function loadText(name) {
-  let answer;
-  try {
-    answer = await fetch(name);
-  } catch {
-    throw new Error(`${name} cannot be loaded: the host does not answer.`);
-  }
-  if (!answer.ok) throw new Error(`${name} cannot be loaded (${answer.status}). Upload the whole folder again.`);
-  return answer.text();
 }

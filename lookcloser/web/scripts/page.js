@@ -54,7 +54,7 @@ function setUpPage() {
     if (entry.answers.has(model)) return;
     try {
       const prediction = await engine.answer(entry.blob, model);
-      prediction.path = entry.name;
+      prediction.path = entry.path;
       entry.answers.set(model, { busy: "", item: itemOf(prediction), prediction, number: 0, maps: new Map() });
       if (entry.id) say(`${entry.name}: ${inWords(prediction)}`); // not of each frame of the camera
     } catch (error) {
@@ -62,17 +62,27 @@ function setUpPage() {
     }
   }
 
+  async function show(entry) {
+    try {
+      entry.image = await showable(entry.blob);
+    } catch (error) {
+      if (!engine.readsMore) throw error;
+      entry.note = `${error.message} What the server sees in it is drawn over gray.`;
+      return;
+    }
+    entry.ratio = entry.image.naturalWidth / entry.image.naturalHeight;
+    if (entry === current) render();
+  }
+
   async function work(entry) {
     await begun;
     if (!models.length) await loadModels();
     sessionStorage.setItem(AT_WORK, entry.name);
     try {
-      if (!entry.image) {
-        entry.image = await showable(entry.blob);
-        entry.ratio = entry.image.naturalWidth / entry.image.naturalHeight;
-        if (entry === current) render();
-      }
+      if (!entry.image) await show(entry);
       for (const model of chosenModels()) await answer(entry, model);
+      const [answered] = [...entry.answers.values()].filter(({ prediction }) => prediction);
+      if (!entry.image && answered) entry.image = await blankImage(answered.prediction.size);
     } catch (error) {
       for (const model of chosenModels()) {
         entry.answers.set(model, { busy: "", trouble: `${entry.name}: ${error.message}` });
@@ -88,12 +98,15 @@ function setUpPage() {
   }
 
   function add(blobs) {
-    complain("");
-    const entries = blobs.map((blob) => {
+    const taken = blobs.slice(0, MOST_KEPT);
+    complain(blobs.length === taken.length ? ""
+      : `The first ${MOST_KEPT} of ${blobs.length} images are taken. Save their answers, then give the others.`);
+    const entries = taken.map((blob) => {
       count += 1;
-      return { id: count, name: blob.name || `image ${count}`, blob, image: null, answers: new Map() };
+      const path = blob.name || `image ${count}`;
+      return { id: count, path, name: printable(path), blob, image: null, answers: new Map() };
     });
-    if (!entries.length) return complain("There was no image in this. Drop or paste image files.");
+    if (!entries.length) return;
     stopLive();
     visit.push(...entries);
     for (const old of visit.splice(0, Math.max(visit.length - MOST_KEPT, 0))) forget(old);
@@ -157,20 +170,22 @@ function setUpPage() {
   }
 
   function saveVisit() {
-    const answered = visit.flatMap(({ name, answers }) => (
-      [...answers].flatMap(([model, { prediction }]) => (prediction ? [{ model, image: name, prediction }] : []))
+    const answered = visit.flatMap(({ path, answers }) => (
+      [...answers].flatMap(([model, { prediction }]) => (prediction ? [{ model, image: path, prediction }] : []))
     ));
     download(asJson(answered), "answers.json");
   }
 
   // The camera.
   async function startLive() {
+    if (live) return;
     complain("");
-    const mine = { id: 0, name: "camera", image: null, answers: new Map() };
+    const mine = { id: 0, path: "camera", name: "camera", image: null, answers: new Map() };
     live = mine;
     at("#camera-bar").hidden = false;
     try {
       await begun;
+      if (live !== mine) return; // stopped in the meantime
       await camera.start(async (canvas, blob) => {
         const frame = { ...mine, blob, answers: new Map() };
         for (const model of chosenModels()) await answer(frame, model);
@@ -184,6 +199,7 @@ function setUpPage() {
         complain(failed.trouble);
       });
     } catch (error) {
+      if (live !== mine) return;
       complain(error.message);
       stopLive();
     }
@@ -214,33 +230,8 @@ function setUpPage() {
     });
   }
 
-  function listenForImages() {
-    const files = at("#files");
-    at("#choose").addEventListener("click", () => files.click());
-    files.addEventListener("change", () => {
-      add([...files.files]);
-      files.value = "";
-    });
-    let over = 0;
-    const mark = (by) => {
-      over = Math.max(over + by, 0);
-      document.body.classList.toggle("over", over > 0);
-    };
-    document.addEventListener("dragenter", () => mark(1));
-    document.addEventListener("dragleave", () => mark(-1));
-    document.addEventListener("dragover", (event) => event.preventDefault());
-    document.addEventListener("drop", (event) => {
-      event.preventDefault();
-      mark(-over);
-      add([...event.dataTransfer.files]);
-    });
-    document.addEventListener("paste", (event) => {
-      if (!event.target.matches("input")) add([...event.clipboardData.files]);
-    });
-  }
-
   function listen() {
-    listenForImages();
+    listenForImages(add, complain);
     at("#camera").addEventListener("click", startLive);
     at("#camera-stop").addEventListener("click", stopLive);
     at("#camera-take").addEventListener("click", takeLive);
@@ -289,6 +280,7 @@ function setUpPage() {
   const begun = begin();
 }
 
+document.getElementById("unstarted").remove();
 if (location.protocol === "file:") {
   document.getElementById("trouble").textContent = "Browsers load models from a server only. In this folder, run: python -m http.server, then open http://localhost:8000";
   document.getElementById("trouble").hidden = false;

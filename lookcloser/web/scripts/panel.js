@@ -3,6 +3,7 @@
 // names come as text, never as markup.
 
 const ZOOM = 220; // longest side of a closer look
+const DRAWN = 320; // longest side of a saved image at least, as in Python
 
 // A prediction as the viewer draws it.
 function itemOf(prediction) {
@@ -23,15 +24,20 @@ function emptiness(values) {
   return low > 0.9 * high ? "everywhere alike" : null;
 }
 
+// A name as it is shown: signs that turn the direction of the text around it are not.
+function printable(name) {
+  return name.replace(/[\p{Cc}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\ufffd");
+}
+
 function percent(score) {
   return `${(100 * score).toFixed(1)} %`;
 }
 
 // The answer in a few words.
-function inWords({ task, labels, caption }) {
+function inWords({ task, labels, caption, refusal }) {
   if (task === "captioning") return caption || "no words";
   if (task === "multilabel") return labels.map(({ name }) => name).join(", ") || "no tags";
-  return labels[0].name;
+  return refusal ? `perhaps none: ${labels[0].name}` : labels[0].name;
 }
 
 // The panel's element, and `show(shown)`, `draw(view)` and `clear()`. What is shown is {image,
@@ -51,10 +57,12 @@ function makePanel(title) {
   function show(next) {
     stopWalking();
     shown = next;
-    const { image, item, prediction, busy, trouble } = next;
+    const { image, item, prediction, busy, trouble, note } = next;
     at(".frame").hidden = !image;
     at(".busy").hidden = !busy;
     at(".busy").textContent = busy || "";
+    at(".note").hidden = !(note && prediction);
+    at(".note").textContent = note || "";
     at(".trouble").hidden = !trouble;
     at(".trouble").textContent = trouble || "";
     at(".answers").hidden = !prediction;
@@ -135,7 +143,7 @@ function fillAnswers(at, prediction, item) {
     region.kind === "part" ? [regionButton({ ...region, label: `attention ${region.step + 1}`, score: null }, number)] : []
   )));
   at(".parts-box").hidden = !at(".parts").children.length;
-  const empty = { captioning: "The model finds no words for it.", multilabel: "No tag reaches the threshold." };
+  const empty = { captioning: "The model finds no words for it.", multilabel: "The model finds no tags for it." };
   at(".none").hidden = at(".regions").children.length > 0;
   at(".none").textContent = empty[prediction.task] || "";
 }
@@ -193,12 +201,12 @@ function fillZooms(box, { image, item }) {
     region.kind === "scale" && region.box ? [{ ...region, number }] : []
   ));
   box.hidden = !scales.length;
-  box.querySelector(".strip").replaceChildren(...scales.map(({ box: place, step, score, number }) => {
+  box.querySelector(".strip").replaceChildren(...scales.map(({ box: place, label, step, score, number }) => {
     const button = document.createElement("button"), words = document.createElement("span");
     button.type = "button";
     button.className = "region zoom";
     button.dataset.region = number;
-    words.textContent = `look ${step + 1} · ${percent(score)}`;
+    words.textContent = `look ${step + 1} · ${label} ${percent(score)}`;
     button.append(cutOut(image, place), words);
     return button;
   }));
@@ -218,15 +226,38 @@ function cutOut(image, [x0, y0, x1, y1]) {
   return canvas;
 }
 
-// The image with its evidence, at the size that is kept.
-function drawnImage({ image, item, number, maps }, view) {
+// The image with its evidence, at the size that is kept, over a line that says of what it is.
+function drawnImage({ image, item, number, maps, prediction }, view) {
   const [width, height] = sizeOf(image), canvas = document.createElement("canvas");
-  canvas.width = width;
-  canvas.height = height;
-  paint(canvas.getContext("2d"), image, item, number, maps, view, Math.max(width, height) / 640);
+  const factor = Math.max(1, DRAWN / Math.max(width, height)); // of a few pixels nothing would be seen
+  canvas.width = Math.max(1, Math.round(width * factor));
+  canvas.height = Math.max(1, Math.round(height * factor));
+  const longest = Math.max(canvas.width, canvas.height);
+  paint(canvas.getContext("2d"), image, item, number, maps, view, longest / 640);
+  return withTitle(canvas, titleOf(prediction, item.regions[number]), longest / 32);
+}
+
+function titleOf(prediction, region) {
+  const { label, score, nothing } = region || { label: inWords({ ...prediction, refusal: null }), score: null };
+  const doubt = prediction.refusal ? "perhaps none: " : "";
+  return `${doubt}${label}${score === null ? "" : ` ${percent(score)}`}${nothing ? `, ${nothing}` : ""}`;
+}
+
+function withTitle(image, text, size) {
+  const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
+  canvas.width = Math.max(image.width, DRAWN);
+  canvas.height = image.height + Math.round(1.6 * size);
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, Math.floor((canvas.width - image.width) / 2), 0);
+  context.fillStyle = "#000";
+  context.font = `${size}px system-ui, sans-serif`;
+  context.textBaseline = "middle";
+  context.fillText(printable(text), size / 2, image.height + 0.8 * size, canvas.width - size);
   return canvas;
 }
 
 function baseOf(name) {
-  return name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{N}._-]+/gu, "-") || "image";
+  const plain = name.replace(/\.[^.]*$/, "").replace(/[^\p{L}\p{M}\p{N}._-]+/gu, "-");
+  return plain.replace(/^[-.]+|-+$/g, "") || "image";
 }

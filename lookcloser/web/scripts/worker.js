@@ -2,7 +2,6 @@
 // The network, in a thread of its own: image files in, predictions out. The page starts it from
 // its own text, so that the page's content security policy holds here too.
 
-const DECODING = { imageOrientation: "from-image", colorSpaceConversion: "none", premultiplyAlpha: "none" };
 const STRIP = 1 << 20; // pixels that are read at a time
 const TOP = 5;
 const SURE = 1e-15; // scores stay this far from 0 and 1, so that their logits are finite
@@ -15,7 +14,8 @@ self.onmessage = async ({ data: { id, task, given } }) => {
   try {
     self.postMessage({ id, value: await TASKS[task](given) });
   } catch (error) {
-    self.postMessage({ id, trouble: { text: String((error && error.message) || error), name: String(error && error.name) } });
+    const { message, name } = await policyTrouble() || error || {};
+    self.postMessage({ id, trouble: { text: String(message || error), name: String(name) } });
   }
 };
 
@@ -38,18 +38,6 @@ async function openNetwork({ card, base }) {
   network = { ort, card, image, parts };
 }
 
-async function loadFile({ url, integrity }, base) {
-  const remedy = url.includes("://") ? "Is this device online?" : "Upload the whole folder again.";
-  let answer;
-  try {
-    answer = await fetch(new URL(url, base), { integrity });
-  } catch {
-    throw new Error(`${url} is not there, or is not the file that was exported. ${remedy}`);
-  }
-  if (!answer.ok) throw new Error(`${url} cannot be loaded (${answer.status}). ${remedy}`);
-  return answer.arrayBuffer();
-}
-
 async function answerImage({ blob }) {
   const { header } = network.card, { pixels, size } = await readInput(blob, header.preprocessing);
   const [height, width] = header.preprocessing.size;
@@ -61,10 +49,24 @@ async function answerImage({ blob }) {
 
 // An image file as the network takes it, and its size.
 async function readInput(blob, { size, interpolation }) {
-  const bitmap = await createImageBitmap(blob, DECODING), { width, height } = bitmap;
-  const rows = Math.min(Math.max(Math.floor(STRIP / width), 1), height);
+  const bitmap = await openImage(blob), { width, height } = bitmap;
+  const lines = new Uint8Array(height * size[1] * 3);
+  try {
+    squeeze(bitmap, makeTaps(width, size[1], interpolation), lines);
+  } catch (error) {
+    throw width > TALLEST ? tooLong([width, height]) : error;
+  }
+  bitmap.close();
+  return {
+    pixels: squeezeColumns(lines, size[1], makeTaps(height, size[0], interpolation)),
+    size: [width, height],
+  };
+}
+
+// The rows of a bitmap, each made narrower, into `lines`, a strip at a time.
+function squeeze(bitmap, taps, lines) {
+  const { width, height } = bitmap, rows = Math.min(Math.max(Math.floor(STRIP / width), 1), height);
   const context = new OffscreenCanvas(width, rows).getContext("2d", { willReadFrequently: true });
-  const taps = makeTaps(width, size[1], interpolation), lines = new Uint8Array(height * size[1] * 3);
   context.imageSmoothingEnabled = false;
   for (let top = 0; top < height; top += rows) {
     const count = Math.min(rows, height - top);
@@ -73,11 +75,6 @@ async function readInput(blob, { size, interpolation }) {
     context.drawImage(bitmap, 0, -top);
     squeezeRows(context.getImageData(0, 0, width, count).data, width, count, taps, lines, top);
   }
-  bitmap.close();
-  return {
-    pixels: squeezeColumns(lines, size[1], makeTaps(height, size[0], interpolation)),
-    size: [width, height],
-  };
 }
 
 // The outputs of the network as `predictionOf` takes them.

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from lookcloser.cli import app, main
+from lookcloser.cli.terminal.interrupts import going_on_later
 
 
 def turned() -> None:
@@ -80,3 +81,12 @@ def test_without_ctrl_c_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(app, "run", fails)
     with pytest.raises(ImportError, match="really"):
         main()
+
+
+def test_what_goes_on_later_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), going_on_later():
+        raise KeyboardInterrupt
+    assert "give the same command again" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="else"), going_on_later():
+        raise ValueError("else")
+    assert capsys.readouterr().err == ""

@@ -124,3 +124,44 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(
     assert bare.out.strip() == asked.out.strip()
     assert "Commands" in bare.out
     assert bare.err == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "birds", "--imgsz", "64"], "--imgsz (Possible options: --size)"),
+        (["train", "birds", "--learning-rate", "1"], "(Possible options: --lr)"),
+        (["predict", "run", "a.jpg", "--top-k", "3"], "(Possible options: --top)"),
+        (["train", "-birds"], "given as ./-name"),
+        (["train", "birds", "--resume"], "'--resume' requires an argument"),
+        (["train", "my", "birds"], "A name with blanks is quoted, and a list is one word: a,b"),
+        (["fit", "birds"], "No such command 'fit'. Did you mean 'train'?"),
+        (["trian", "birds"], "No such command 'trian'. Did you mean 'train'?"),
+    ],
+)
+def test_what_was_meant_is_said(
+    program: Program, tmp_path: Path, words: list[str], said: str
+) -> None:
+    (tmp_path / "run").mkdir()
+    done = program(*words)
+    assert done.code == 2
+    assert said in done.said
+
+
+@pytest.mark.parametrize("words", [["train"], ["data"], ["data", "check"], []])
+def test_help_is_a_verb_too(program: Program, words: list[str]) -> None:
+    asked, usual = program("help", *words), program(*words, "--help")
+    assert (asked.code, asked.out) == (0, usual.out)
+
+
+def test_a_paragraph_of_help_flows(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = " ".join(program("demo", "--help").out.partition("╭")[0].split("  "))
+    assert "from class labels alone, and shows where it looked." in shown
+
+
+def test_the_help_of_a_shell_has_no_word_of_python(program: Program) -> None:
+    shown = " ".join(program("train", "--help").out.replace("│", " ").split())
+    assert "None:" not in shown
+    assert "Default: cam for classes" in shown
+    assert "Loading processes; default: as many as cores" in shown

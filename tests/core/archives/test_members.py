@@ -147,3 +147,24 @@ def test_names_are_handed_on_as_they_stand_and_open_nothing(tmp_path):
     assert [one.name for one in members(path)] == ["../../etc/passwd", "/b.json"]
     assert os.listdir(tmp_path) == ["a.tar"]
     assert str(Packed(path, "../x", 0, 0)) == f"{path}/../x"
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_hard_link_is_the_file_that_it_names(tmp_path, form):
+    """Tar writes a file with several names once: the others would be lost."""
+    first = "a.jpg" if form == tarfile.USTAR_FORMAT else LONG
+    entries = [(first, None), ("b.jpg", first), ("c.jpg", "b.jpg"), ("d.jpg", "nowhere.jpg")]
+    entries += [("e.jpg", None), ("f.jpg", "e.jpg"), ("f.jpg", None), ("g.jpg", "f.jpg")]
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as tar:
+        for number, (name, target) in enumerate(entries):
+            entry = tarfile.TarInfo(name)
+            if target is None:
+                entry.size = 1
+            else:
+                entry.type, entry.linkname = tarfile.LNKTYPE, target
+            tar.addfile(entry, io.BytesIO(b"%d" % number))
+    found = [(one.name, one.read()) for one in members(tmp_path / "a.tar")]
+    assert found == [
+        *((first, b"0"), ("b.jpg", b"0"), ("c.jpg", b"0"), ("e.jpg", b"4"), ("f.jpg", b"4")),
+        *(("f.jpg", b"6"), ("g.jpg", b"6")),
+    ]

@@ -21,7 +21,7 @@ from lookcloser.core.drawing import (
     plot_views,
     save_image,
 )
-from lookcloser.core.drawing.evidence import LONGEST_SIDE
+from lookcloser.core.drawing.evidence import LONGEST_SIDE, WIDE
 from lookcloser.core.drawing.sheets import MARGIN
 
 CYAN = tuple(int(BOX_COLOR[i : i + 2], 16) for i in (1, 3, 5))
@@ -177,8 +177,18 @@ class TestPlot:
         sheet = prediction(Image.new("RGB", size, "teal")).plot(0)
         teal = np.nonzero((np.asarray(sheet) == (0, 128, 128)).all(axis=-1))
         width, height = np.ptp(teal[1]) + 1, np.ptp(teal[0]) + 1
-        assert LONGEST_SIDE[0] <= max(width, height) <= LONGEST_SIDE[1]
+        most = LONGEST_SIDE[1] * (2 if size[0] >= WIDE * size[1] else 1)
+        assert LONGEST_SIDE[0] <= max(width, height) <= most
         assert width / height == pytest.approx(size[0] / size[1], rel=0.02)
+
+    def test_the_panels_of_a_panorama_stand_below_each_other(self):
+        region = Region("map", "cat", 0.5, None, np.eye(4, dtype=np.float32))
+        wide, usual = (prediction(noise(*size), region).plot() for size in ((600, 60), (600, 300)))
+        assert wide.size == (600 + 2 * MARGIN, wide.height)
+        assert usual.width == 2 * 600 + 3 * MARGIN
+        views = plot_views(noise(600, 60), {"cam": region, "gradcam": region})
+        assert views.width == wide.width
+        assert views.height > wide.height
 
     def test_no_evidence_is_said_and_not_painted(self):
         image = noise(400, 400)

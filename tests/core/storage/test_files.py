@@ -121,9 +121,22 @@ def test_what_is_not_there_comes_with_a_near_name(folder: Path, tmp_path: Path) 
         find_images(folder / "bb.jpg")
 
 
+@pytest.mark.parametrize("given", [None, 3, ["a"], b"a"])
+def test_what_is_no_path_is_refused_by_its_type(given: Any) -> None:
+    with pytest.raises(LookcloserError, match=f"{type(given).__name__}: not a path"):
+        own_path(given)
+
+
 def test_a_near_name_may_be_further_up(folder: Path, tmp_path: Path) -> None:
-    error = missing_path(tmp_path / "Pts" / "sub" / "c.jpeg")
+    error = missing_path(tmp_path / "Pts" / "nowhere" / "c.jpeg")
     assert str(error).endswith(f"Did you mean '{folder}'?")
+
+
+def test_of_near_folders_the_one_that_holds_the_rest_is_meant(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "my runs" / "latest").mkdir(parents=True)
+    error = missing_path(tmp_path / "runs" / "latest")
+    assert str(error).endswith(f"Did you mean '{tmp_path}/my runs/latest'?")
 
 
 def test_relative_names_stay_relative(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,36 @@ def test_members_of_one_key_follow_each_other(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("names", "images"),
+    [
+        (
+            ["i.1.jpg", "i.1.cls", "i.2.jpg", "i.2.cls"],
+            [("i.1.jpg", "i.1.cls"), ("i.2.jpg", "i.2.cls")],
+        ),
+        (["i.1.jpg", "i.cls", "i.mask.npy"], [("i.1.jpg", "i.cls")]),
+        (["i.1.jpg", "i.1.cls"], [("i.1.jpg", "i.1.cls")]),
+        (["x/i.1.jpg", "x/i.cls", "x/i.2.png"], [("x/i.1.jpg",), ("x/i.2.png",)]),
+        (["i.seg.png", "i.jpg", "i.seg.cls"], [("i.jpg",)]),
+    ],
+)  # fmt: skip
+def test_dots_in_names_lose_no_image(
+    tmp_path: Path, names: list[str], images: list[tuple[str, ...]]
+) -> None:
+    """Photos are called IMG.001.jpg and IMG.002.jpg, which is one key to WebDataset."""
+    found = images_in(shard(tmp_path / "a.tar", dict.fromkeys(names, b"7")))
+    told = [(m.image.name, *(beside.name for beside in m.beside.values())) for m in found]
+    assert told == images
+
+
+def test_a_second_image_of_a_name_is_said(tmp_path: Path) -> None:
+    members = dict.fromkeys(["1.jpg", "1.png", "1.cls", "2.jpg", "2.seg.png", "2.cls"], b"7")
+    (first, _) = images_in(shard(tmp_path / "a.tar", members))
+    assert [one.name for one in first.others] == ["1.png"]
+    notes = read_as_given(tmp_path).notes
+    assert notes[1:] == ("1 image passed over: not the first one of its name",)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [(b"\xff\xfe", "1.cls: not UTF-8 text"), (b"x" * 9, "1.cls: 9 bytes. Allowed: at most 8"),
      (b" \n", "no answer beside it")],
@@ -168,7 +198,7 @@ def test_archives_and_images_are_known_by_their_names(tmp_path: Path) -> None:
     for name in ("b.tar", "a.tar", ".hidden.tar", "c.TAR", "d.tar.gz"):
         (tmp_path / name).touch()
     (tmp_path / "folder.tar").mkdir()
-    assert [path.name for path in archives_in(tmp_path)] == ["a.tar", "b.tar"]
+    assert [path.name for path in archives_in(tmp_path)] == ["a.tar", "b.tar", "c.TAR"]
     assert archives_in(tmp_path / "a.tar") == [tmp_path / "a.tar"]
     assert archives_in(tmp_path / "d.tar.gz") == archives_in(tmp_path / "nowhere.tar") == []
     assert [is_photo_name(name) for name in ("a.JPG", "a.b.heic", "a.cls", "jpg")] == [

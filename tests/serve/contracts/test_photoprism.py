@@ -122,3 +122,19 @@ def test_the_confidence_of_a_caption_is_the_mean_of_its_words():
     said = Prediction("captioning", (), tuple(words), (1, 1), caption="a bee")
     assert photoprism._confidence(said) == 0.75
     assert photoprism._confidence(replace(said, regions=(), caption="")) == 0.0
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/vision/labels", "/api/v1/vision/caption", "/setup", "/predict"]
+)
+def test_json_without_its_name_is_told_what_to_say(insects, path):
+    """As text its braces would be called no object."""
+    for kind in (None, "text/plain", "text/json", "multipart/form-data"):
+        answer = insects.post(path, content=b"{}", headers={"content-type": kind} if kind else {})
+        assert answer.status_code == 415, kind
+        assert (
+            answer.json()["detail"] == "Send JSON, with the header Content-Type: application/json."
+        )
+    for kind in ("application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json"):
+        answer = insects.post(path, content=b"[]", headers={"content-type": kind})
+        assert answer.status_code == 422, kind

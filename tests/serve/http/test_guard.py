@@ -8,11 +8,17 @@ import pytest
 
 from lookcloser.serve.http import guard as guarding
 from lookcloser.serve.http.guard import HEADERS, Guard
-from lookcloser.serve.http.problems import Problem
+from lookcloser.serve.http.problems import Problem, json_response
 from lookcloser.serve.limits import Access, Limits
 from lookcloser.serve.metrics import Metrics
 
 KEY = "correct horse"
+
+
+@pytest.fixture(autouse=True)
+def hurried(monkeypatch):
+    """Bodies here do not end: what is left of a refused one is not waited for."""
+    monkeypatch.setattr(guarding, "_DRAIN_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -167,10 +173,13 @@ def test_pages_are_kept_by_browsers_and_answers_are_not(insects):
 class Asked:
     """An application behind a guard, as a server calls it: what comes in and goes out."""
 
-    def __init__(self, app, limits=None, headers=(), coming=(), path="/v1/predict"):
+    def __init__(
+        self, app, limits=None, headers=(), coming=(), path="/v1/predict", method="POST", hosts=None
+    ):
         self.coming, self.sent, self.read = list(coming), [], 0
-        self.guard = Guard(app, limits or Limits(), Access(), Metrics())
-        scope = {"type": "http", "method": "POST", "path": path, "headers": list(headers)}
+        access = Access(hosts=hosts and frozenset(hosts))
+        self.guard = Guard(app, limits or Limits(), access, Metrics())
+        scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
         asyncio.run(self.guard(scope, self.receive, self.send))
 
     async def receive(self):
@@ -202,6 +211,46 @@ async def reads_all(scope, receive, send):
 
 async def refuses(scope, receive, send):
     raise Problem(422, "No.")
+
+
+async def echoes(scope, receive, send):
+    told = {name: scope[name] for name in ("method", "path")}
+    await json_response(told)(scope, receive, send)
+
+
+def test_head_is_the_header_of_get():
+    got, asked = (Asked(echoes, path="/healthz", method=method) for method in ("GET", "HEAD"))
+    assert got.problem == {"method": "GET", "path": "/healthz"}
+    assert [message["body"] for message in asked.sent[1:]] == [b""]
+    assert asked.sent[0] == got.sent[0], "with the length of the body that GET has"
+
+
+def test_every_address_that_is_read_answers_head(insects):
+    for path in ("/", "/docs", "/healthz", "/readyz", "/metrics", "/v1/models", "/openapi.json"):
+        asked = insects.head(path)
+        assert (asked.status_code, asked.content) == (200, b""), path
+    assert insects.head("/v1/predict").headers["allow"] == "POST"
+    assert insects.options("/healthz").headers["allow"] == "GET, HEAD"
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "known"),
+    [
+        ("/healthz", {}, True),  # HTTP/1.0
+        ("/healthz", {"host": ""}, False),
+        ("http://here:80/healthz", {"host": "elsewhere"}, True),
+        ("http://here", {"host": "here"}, True),
+        ("http://elsewhere/healthz", {"host": "here"}, False),
+        ("http://here@elsewhere/healthz", {"host": "here"}, False),
+        ("http:///healthz", {"host": "here"}, False),
+        ("http://\ud800\xfc/healthz", {"host": "here"}, False),
+    ],
+)
+def test_a_request_may_name_its_host_in_the_address_or_not_at_all(path, headers, known):
+    asked = Asked(echoes, path=path, headers=header(**headers), method="GET", hosts=["here"])
+    assert asked.status == (200 if known else 421)
+    if known:
+        assert asked.problem["path"] == ("/" if path.endswith("here") else "/healthz")
 
 
 def test_a_body_that_says_that_it_is_too_large_is_not_read_into_memory():
@@ -240,7 +289,6 @@ def test_a_body_that_stops_coming_is_given_up_and_not_waited_for_again():
 
 
 def test_a_refusal_reads_what_is_left_for_a_while_unless_the_client_waits_to_be_asked(monkeypatch):
-    monkeypatch.setattr(guarding, "_DRAIN_SECONDS", 0.05)
     monkeypatch.setattr(guarding, "_DRAINED", 8)
     assert Asked(refuses, coming=[b"x" * 4] * 9).read == 2, "no more than is worth it"
     assert Asked(refuses, coming=[b"x"]).read == 2, "no longer either"
@@ -258,7 +306,9 @@ def test_a_fault_is_counted_and_its_memory_given_back():
     metrics = Metrics()
     guard = Guard(fails, Limits(), Access(), metrics)
     with pytest.raises(RuntimeError, match="broken"):  # the server of the process logs it
-        asyncio.run(guard({"type": "http", "path": "/", "headers": []}, receive, None))
+        asyncio.run(
+            guard({"type": "http", "method": "GET", "path": "/", "headers": []}, receive, None)
+        )
     assert guard.tide.held == 0
     text = metrics.text().decode()
     assert 'lookcloser_requests_total{route="other",status="500"} 1.0' in text
