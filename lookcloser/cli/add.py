@@ -35,9 +35,10 @@ def add(
     added = add_to(run, folder, out=out, columns=columns)
     printing.say_skipped(added.skipped.items())
     new = f", new: {', '.join(added.new)}" if added.new else ""
+    again = f" ({added.again} more were known already)" if added.again else ""
     scores = ", ".join(f"{name} {value:z.4f}" for name, value in added.header.scores.items())
     printing.say(
-        f"{count(added.images, 'image')} added{new}; {count(added.total, 'image')} in all"
+        f"{count(added.images, 'image')} added{again}{new}; {count(added.total, 'image')} in all"
         + (f" ({scores})" if scores else "")
     )
     printing.next_step("predict", run if out is None else out, folder)

@@ -33,9 +33,9 @@ def fit_ridge(memory: Memory, *, shrinkages: Sequence[float] = SHRINKAGES) -> He
     center = known.total / known.count
     rows = memory.features.astype(np.float64) - center
     spectrum = (
-        Spectrum.of_rows(rows)
+        Spectrum.of_rows(rows, memory.squares)
         if memory.statistics is None
-        else Spectrum.of_scatter(known.around_mean)
+        else Spectrum.of_scatter(known.around_mean, memory.squares)
     )
     if not len(spectrum.values):
         raise ValueError("all features are the same")

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+# What two looks of a network at one image may differ by, of float32 features: 8 roundings.
+_NOISE = 8 * float(np.finfo(np.float32).eps)
+
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
@@ -23,20 +26,31 @@ class Spectrum:
     vectors: Array
 
     @classmethod
-    def of_scatter(cls, scatter: Array) -> Spectrum:
-        """Of W itself."""
+    def of_scatter(cls, scatter: Array, squares: float = 0.0) -> Spectrum:
+        """Of W itself.
+
+        Args:
+            scatter: (D, D).
+            squares: The sum of the squares of all features, as they came from the network: what is
+                next to nothing beside them is no variance, but rounding.
+        """
         values, vectors = np.linalg.eigh(scatter)
-        kept = values > _floor(values, len(scatter))
+        kept = values > _floor(values, len(scatter), squares)
         return cls(values[kept], vectors[:, kept])
 
     @classmethod
-    def of_rows(cls, rows: Array) -> Spectrum:
-        """Of W = rowsᵀ rows, rows (N, D): where N < D by way of the small (N, N) matrix."""
+    def of_rows(cls, rows: Array, squares: float = 0.0) -> Spectrum:
+        """Of W = rowsᵀ rows, rows (N, D): where N < D by way of the small (N, N) matrix.
+
+        Args:
+            rows: (N, D).
+            squares: As of `of_scatter`.
+        """
         count, width = rows.shape
         if count >= width:
-            return cls.of_scatter(rows.T @ rows)
+            return cls.of_scatter(rows.T @ rows, squares)
         values, vectors = np.linalg.eigh(rows @ rows.T)
-        kept = values > _floor(values, width)
+        kept = values > _floor(values, width, squares)
         values = values[kept]
         return cls(values, rows.T @ (vectors[:, kept] / np.sqrt(values)))
 
@@ -91,9 +105,14 @@ class Products:
         """(N, C) rows with means, (N,) each row with itself, (C, C) means with means."""
         gains = matrix.gains(self._spectrum)
         between = self._between / matrix.level + (self._rows * gains) @ self._means.T
-        among = self._among / matrix.level + (self._means * gains) @ self._means.T
         squares = self._squares / matrix.level + self._rows**2 @ gains
-        return between, squares, among
+        return between, squares, self.among(matrix)
+
+    def among(self, matrix: Shrunken) -> Array:
+        """(C, C) means with means."""
+        gains = matrix.gains(self._spectrum)
+        products: Array = self._among / matrix.level + (self._means * gains) @ self._means.T
+        return products
 
 
 def solved(spectrum: Spectrum, matrix: Shrunken, rows: Array) -> Array:
@@ -102,6 +121,7 @@ def solved(spectrum: Spectrum, matrix: Shrunken, rows: Array) -> Array:
     return rows / matrix.level + inside
 
 
-def _floor(values: Array, width: int) -> float:
+def _floor(values: Array, width: int, squares: float) -> float:
     """What rounding leaves of an eigenvalue that is zero."""
-    return float(values[-1]) * width * np.finfo(np.float64).eps if len(values) else 0.0
+    largest = max(float(values[-1]), 0.0) if len(values) else 0.0
+    return max(largest * width * float(np.finfo(np.float64).eps), squares * _NOISE**2)

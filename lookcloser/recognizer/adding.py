@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import is_there, missing_path, own_path
+from lookcloser.core.storage.locks import only_one
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.models import read_header
 from lookcloser.training.files import MODEL_FILE
@@ -37,7 +39,8 @@ def add(
         What was added.
 
     Raises:
-        LookcloserError: For a model that was not solved in closed form, and data that does not fit.
+        LookcloserError: For a model that was not solved in closed form, data that does not fit, and
+            while a training or another `add` is at work in the folder of a model to be replaced.
     """
     from lookcloser.training.recipes.adding import add_images
 
@@ -47,7 +50,11 @@ def add(
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise LookcloserError(f"{path}: no {MODEL_FILE} in this folder", fix="Give a run folder")
-    if not isinstance(data, Catalog):
-        header = read_header(file)
-        data = read_as_trained(data, header, columns=columns, val_share=0.0, test_share=0.0)
-    return add_images(file, data, file if out is None else own_path(out))
+    place = file if out is None else own_path(out)
+    # What two would add to the same model at once, only one of them would.
+    alone = only_one(place.parent, "another one") if place.exists() else nullcontext()
+    with alone:
+        if not isinstance(data, Catalog):
+            header = read_header(file)
+            data = read_as_trained(data, header, columns=columns, val_share=0.0, test_share=0.0)
+        return add_images(file, data, place)

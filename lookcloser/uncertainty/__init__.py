@@ -10,6 +10,8 @@ from lookcloser.uncertainty.conformal import (
     lac_sets,
 )
 from lookcloser.uncertainty.temperature import (
+    OF_A_NETWORK,
+    Expected,
     binary_cross_entropy,
     cross_entropy,
     fit_tag_temperature,
@@ -19,7 +21,9 @@ from lookcloser.uncertainty.temperature import (
 
 __all__ = [
     "COVERAGES",
+    "OF_A_NETWORK",
     "Calibration",
+    "Expected",
     "aps_scores",
     "aps_sets",
     "binary_cross_entropy",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,25 +40,57 @@ def binary_cross_entropy(logits: NDArray[np.floating], targets: NDArray[np.bool_
     return float(np.logaddexp(0.0, -signed).mean())
 
 
+class Expected(NamedTuple):
+    """What is known of a temperature before any image is asked.
+
+    Its logarithm has a Cauchy distribution: images that say something else altogether are believed.
+
+    Attributes:
+        temperature: Its median, above 0.
+        spread: By how much its logarithm is off, in half of all cases.
+    """
+
+    temperature: float
+    spread: float
+
+    def surprise(self, temperature: float) -> float:
+        """The negative log-probability density of a temperature's logarithm, above the lowest."""
+        away = float(np.log(temperature / self.temperature)) / self.spread
+        return float(np.log1p(away**2))
+
+
+# Of a network that was trained by cross-entropy: it was taught at 1.
+OF_A_NETWORK = Expected(1.0, 1.0)
+
+
 def fit_temperature(
     logits: NDArray[np.floating],
     targets: NDArray[np.int64],
     offset: NDArray[np.floating] | float = 0.0,
+    expected: Expected | None = None,
 ) -> float:
     """The T at which ``softmax(logits / T + offset)`` has the lowest cross-entropy.
 
     Guo et al., On Calibration of Modern Neural Networks, ICML 2017. The images must not have
-    trained what gave the logits.
+    trained what gave the logits. Where all of them are right by far, that T is 0: a few images
+    would make a model sure of everything. What is expected of it stands against that.
 
     Args:
         logits: (N, C), N at least 1; -inf for a class that is out of the question.
         targets: (N,) classes with a finite logit.
         offset: (C,) what is not to be scaled, e.g. logarithms of the classes' shares.
+        expected: Of T; the most probable T is found then, given the images.
 
     Returns:
-        T between 0.001 and 1,000; the lowest where all images are right by far.
+        T between 0.001 and 1,000; the lowest where all images are right by far and nothing is
+        expected.
     """
-    return _coolest(lambda t: cross_entropy(logits / t + offset, targets))
+
+    def loss(t: float) -> float:
+        known = 0.0 if expected is None else expected.surprise(t) / len(targets)
+        return cross_entropy(logits / t + offset, targets) + known
+
+    return _coolest(loss)
 
 
 def fit_tag_temperature(

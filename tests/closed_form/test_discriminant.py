@@ -3,7 +3,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from lookcloser.closed_form import Memory, discriminant, fit_discriminant
+from lookcloser.closed_form import Memory, Statistics, discriminant, fit_discriminant
 from lookcloser.closed_form.discriminant import leave_one_out, temperature_of_all
 from lookcloser.closed_form.spectrum import Products, Shrunken, Spectrum
 from lookcloser.uncertainty import candidate_sets, fit_temperature, refusals, softmax
@@ -129,10 +129,10 @@ def left_out_temperature(features, classes, shrinkage, monkeypatch):
 
 @pytest.mark.parametrize("per_class", [3, 5])
 def test_the_temperature_is_that_of_all_images_not_of_all_but_one(per_class, monkeypatch):
-    """Over six draws, as one says little: much nearer to what is best for new images."""
+    """Over several draws, as one says little: much nearer to what is best for new images."""
     how = {"spread": 1.5, "width": 60, "classes": 20}
     before, after = [], []
-    for seed in range(6):
+    for seed in range(14):
         features, classes = drawn(per_class, seed=seed, **how)
         head = fit_discriminant(memory_of(features, classes), shrinkages=[0.9])
         best = fit_temperature(*new_images(head, **how))
@@ -200,7 +200,7 @@ def test_the_shrinkage_is_that_of_the_lowest_cross_entropy_left_out(monkeypatch)
         rows = np.arange(len(classes))
         losses.append(min(-log_softmax(s, axis=1)[rows, classes].mean() for s in scaled))
     assert head.shrinkage == [0.01, 0.2, 0.9][int(np.argmin(losses))]
-    assert head.loss == pytest.approx(min(losses), rel=1e-4)
+    assert head.loss == pytest.approx(min(losses), rel=0.01), "but for what was expected"
 
 
 def test_distances_are_mahalanobis():
@@ -291,3 +291,63 @@ def test_channels_that_never_vary_do_no_harm():
     head = fit_discriminant(memory_of(wider, classes))
     assert np.isfinite(head.weight).all()
     assert head.accuracy > 0.9
+
+
+def apart(per_class, classes=4, width=40, seed=0):
+    """Classes that are told apart by far."""
+    features, numbers = drawn(per_class, classes, width, seed)
+    return features + 4 * np.eye(classes, width, dtype=np.float32)[numbers], numbers
+
+
+@pytest.mark.parametrize("per_class", [3, 8])
+def test_images_that_are_all_right_do_not_make_it_extreme(per_class):
+    """Where every candidate is right by far, the least shrunken one is no better for that."""
+    features, classes = apart(per_class)
+    head = fit_discriminant(memory_of(features, classes))
+    assert head.accuracy == 1
+    assert head.shrinkage >= 0.1
+    other = np.random.default_rng(5).normal(size=(400, 40))
+    sure = softmax(logits(head, other) / head.calibration.temperature).max(axis=1)
+    assert np.quantile(sure, 0.2) < 0.95, "of what is none of the classes"
+
+
+@pytest.mark.parametrize("per_class", [1, 2])
+def test_one_or_two_images_a_class_are_not_sure_of_everything(per_class):
+    how = {"classes": 20, "width": 60, "spread": 1.5}
+    for seed in range(3):
+        features, classes = drawn(per_class, seed=seed, **how)
+        head = fit_discriminant(memory_of(features, classes))
+        new, truth = new_images(head, **how)
+        shares = softmax(new / head.calibration.temperature)
+        assert shares.max(axis=1).mean() < (shares.argmax(axis=1) == truth).mean() + 0.15
+
+
+def test_classes_of_one_image_leave_the_temperature_to_the_others():
+    features, classes = apart(6)
+    kept = np.concatenate([np.flatnonzero(classes == c)[:n] for c, n in enumerate((6, 6, 2, 1))])
+    pair = features[kept], classes[kept]
+    assert 1 < fit_discriminant(memory_of(*pair)).calibration.temperature < 100
+
+
+@pytest.mark.parametrize("limit", [100, 5])
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_what_rounding_leaves_is_no_variance(limit, noise):
+    """Copies that a network has seen beside other images differ in their last digits."""
+    features = np.repeat(drawn(1)[0], 5, axis=0)
+    features *= 1 + noise * np.random.default_rng(0).normal(size=features.shape)
+    classes = np.repeat(np.arange(4), 5)
+    labels = np.eye(4, dtype=bool)[classes]
+    memory = Memory(features, labels, None if limit == 100 else Statistics.of(features, labels))
+    head = fit_discriminant(memory)
+    assert np.abs(head.weight).max() < 1e3
+    new, truth = drawn(1)
+    assert (logits(head, new).argmax(axis=1) == truth).all()
+
+
+def test_a_temperature_is_expected_whatever_the_scale_of_features():
+    features, classes = drawn(1)
+    temperatures = [
+        fit_discriminant(memory_of(scale * features, classes)).calibration.temperature
+        for scale in (np.float32(1e-6), np.float32(1e6))
+    ]
+    assert temperatures[0] == pytest.approx(temperatures[1], rel=1e-4)

@@ -80,3 +80,53 @@ def test_adding_a_class_costs_a_few_eigendecompositions():
     np.linalg.eigh(scatter)
     assert spent < 12 * (time.process_time() - before)
     assert head.weight.shape == (50, 1280)
+
+
+@pytest.mark.parametrize("limit", [1000, 25])
+def test_an_image_that_comes_again_counts_once(limit):
+    features, classes = drawn()
+    once = Memory.of(features, one_hot(classes), limit)
+    twice = Memory.of(np.tile(features, (2, 1)), np.tile(one_hot(classes), (2, 1)), limit)
+    same = np.arange(4)
+    kept = Memory.of(once.features, once.labels, limit)
+    for memory in (twice, once.added(kept, same, same)):
+        assert memory.count == once.count == 60
+        assert np.array_equal(memory.features, once.features)
+        one, other = fit_discriminant(once), fit_discriminant(memory)
+        np.testing.assert_allclose(one.weight, other.weight, rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_known_of_a_memory_with_sums_does_not_count_again():
+    features, classes = drawn()
+    first = Memory.of(features[:20], one_hot(classes[:20]))
+    whole = Memory.of(features, one_hot(classes), 30)
+    same = np.arange(4)
+    found = first.added(whole, same, same)
+    again = len(first.features) - (first.count + whole.count - found.count)
+    known = {row.tobytes() for row in whole.features}
+    assert again == sum(row.tobytes() not in known for row in first.features)
+    assert found.per_label.sum() == found.count
+
+
+def test_the_same_image_under_two_labels_is_two_images():
+    features = drawn(2)[0][[0, 0]]
+    assert Memory.of(features, one_hot(np.array([0, 1]))).count == 2
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_images_are_told_apart_whatever_the_scale_of_features(scale):
+    features, classes = drawn(20)
+    assert Memory.of(features * np.float32(scale), one_hot(classes)).count == 20
+
+
+def test_an_image_is_known_again_on_another_machine():
+    """Whose last digits are others, and at the scale of any network."""
+    features, classes = drawn()
+    noise = 1 + 1e-6 * np.random.default_rng(1).normal(size=features.shape)
+    same = np.arange(4)
+    for scale in (1e-12, 1.0, 1e12):
+        first = Memory.of((scale * features).astype(np.float32), one_hot(classes))
+        again = Memory.of((scale * features * noise).astype(np.float32), one_hot(classes))
+        assert first.added(again, same, same).count == 60
+        other = Memory.of((scale * 1.01 * features).astype(np.float32), one_hot(classes))
+        assert first.added(other, same, same).count == 120

@@ -1,4 +1,5 @@
 import sys
+from types import ModuleType
 
 import pytest
 import timm
@@ -107,3 +108,20 @@ def test_without_the_package_the_hub_is_asked_and_the_fix_names_the_package(monk
 
 def test_networks_without_a_package_know_none():
     assert installed_weights("resnet18") is None
+
+
+def test_a_file_that_cannot_be_read_is_named(planted, monkeypatch):
+    path = planted(b"weights")
+
+    def broken(_path):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(type(path), "read_bytes", broken)
+    with pytest.raises(LookcloserError, match=r"w\.pth: cannot be read.*force-reinstall planted"):
+        installed_weights(NAME)
+
+
+def test_a_module_made_by_hand_is_no_package(planted, monkeypatch):
+    planted(b"weights")
+    monkeypatch.setitem(sys.modules, "planted_weights", ModuleType("planted_weights"))
+    assert installed_weights(NAME) is None

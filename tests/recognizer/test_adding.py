@@ -76,17 +76,25 @@ def test_a_file_that_is_named_leaves_the_run_alone(run: Path, squares: Path) -> 
     assert read_header(Path("new/more.safetensors")).names[-1] == "ruby"
 
 
-def test_added_twice_an_image_counts_twice_and_groups_of_both_are_kept(
+def test_added_twice_an_image_counts_once_and_groups_of_both_are_kept(
     run: Path, more: Catalog
 ) -> None:
     add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
     white = Sample("white", np.full((40, 30, 3), 255, np.uint8), ("white",), split="train")
     samples = (*more.samples, white)
     again = add(run, replace(more, samples=samples, parents={"blue": "cold"}))
-    assert (again.new, again.total) == (("white",), 55)
+    assert (again.new, again.images, again.again, again.total) == (("white",), 1, 3, 52)
     assert again.header.parents == {"ruby": "reddish", "red": "reddish", "blue": "cold"}
     (answer,) = lc.load(run).predict(white.source)
     assert answer.labels[0].name == "white"
+
+
+def test_a_class_stays_in_its_group(run: Path, more: Catalog) -> None:
+    add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
+    before = (run / "model.safetensors").read_bytes()
+    with pytest.raises(LookcloserError, match="'ruby' is in the group 'gems', in the model in 'r"):
+        add(run, replace(more, parents={"ruby": "gems"}))
+    assert (run / "model.safetensors").read_bytes() == before
 
 
 def test_a_new_class_without_a_readable_image_is_refused(run: Path, more: Catalog) -> None:

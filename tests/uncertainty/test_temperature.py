@@ -3,6 +3,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 
 from lookcloser.uncertainty import (
+    Expected,
     binary_cross_entropy,
     cross_entropy,
     fit_tag_temperature,
@@ -75,3 +76,24 @@ def test_large_logits_do_not_overflow():
     assert np.array_equal(softmax(logits), np.eye(2))
     assert cross_entropy(logits, np.array([0, 1])) == 0
     assert binary_cross_entropy(logits, logits > 0) == 0
+
+
+def test_images_that_are_all_right_do_not_make_it_sure_of_everything():
+    logits = 10 * np.eye(3)[[0, 1, 2, 0]]
+    targets = logits.argmax(axis=1)
+    assert fit_temperature(logits, targets) < 0.01
+    expected = fit_temperature(logits, targets, expected=Expected(2.0, 1.0))
+    assert 1 < expected < 2
+
+
+def test_many_images_are_believed_whatever_was_expected():
+    logits, targets = drawn(7.0)
+    far = fit_temperature(logits, targets, expected=Expected(0.1, 1.0))
+    assert far == pytest.approx(fit_temperature(logits, targets), rel=0.01)
+
+
+def test_what_is_expected_is_no_surprise():
+    expected = Expected(3.0, 0.5)
+    assert expected.surprise(3.0) == 0
+    assert expected.surprise(1.5) > 0
+    assert expected.surprise(1.5) == pytest.approx(expected.surprise(6.0))

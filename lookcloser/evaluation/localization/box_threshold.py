@@ -16,7 +16,7 @@ from lookcloser.evaluation.localization.scoring import best_cut
 from lookcloser.evaluation.loop import Loop
 from lookcloser.evaluation.tag_sets import tag_places
 from lookcloser.inference.engine import TorchEngine
-from lookcloser.uncertainty import calibrate, fit_temperature
+from lookcloser.uncertainty import OF_A_NETWORK, calibrate, fit_temperature
 
 # By the labels of an image, where it is known whose map belongs to which box.
 PLACES: dict[str, Callable[[Loop, Sequence[Sample]], Iterator[Places]]] = {
@@ -49,7 +49,7 @@ def doubt_on_val(engine: TorchEngine, catalog: Catalog) -> Calibration | None:
         (some.output.logits, some.targets) for some in answer_split(Loop(engine), samples, [])
     ]
     logits, targets = (np.concatenate(parts) for parts in zip(*answered, strict=True))
-    return calibrate(logits, targets, fit_temperature(logits, targets))
+    return calibrate(logits, targets, fit_temperature(logits, targets, expected=OF_A_NETWORK))
 
 
 def choose_box_threshold(engine: TorchEngine, catalog: Catalog) -> float | None:

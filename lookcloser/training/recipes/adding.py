@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +20,16 @@ from lookcloser.models.cam.model import CAM
 from lookcloser.training.recipes.closed_form import solve, with_head
 from lookcloser.training.recipes.features import collect_features
 
+ADDED = "added"  # in the provenance: how often something was
+
 
 @dataclass(frozen=True)
 class Added:
     """What was added to a model.
 
     Attributes:
-        images: How many, of the train split.
+        images: How many, of the train split; those that it knew do not count again.
+        again: How many it knew already, with the same labels, or came twice.
         new: Names that the model did not know.
         total: All images that the model has learned from.
         skipped: Images that could not be read: name -> reason.
@@ -34,6 +37,7 @@ class Added:
     """
 
     images: int
+    again: int
     new: tuple[str, ...]
     total: int
     skipped: dict[str, str]
@@ -51,8 +55,8 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
         out: Where the model is written; may be ``file``.
 
     Raises:
-        LookcloserError: For a model without a closed form, data for another task or without a
-            train split, and where no image can be read.
+        LookcloserError: For a model without a closed form, data for another task, without a train
+            split or with classes in other groups, and where no image can be read.
     """
     model, header = load_model_file(file)
     if isinstance(model, CAM) and model.closer is not None:
@@ -71,6 +75,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
             f"{catalog.root}: a data set for {catalog.task}",
             allowed=f"This model answers {header.task}.",
         )
+    _check_groups(header.parents, catalog)
     before = model.solution.memory()
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(memory_format=torch.channels_last)
@@ -90,9 +95,24 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     balanced = bool(header.provenance.get("balanced", False))
     head = solve(memory, header.task, balanced=balanced)
     model, header = with_head(model, header, memory, head, names)
-    header = replace(header, parents={**header.parents, **catalog.parents})
+    provenance = {**header.provenance, ADDED: int(header.provenance.get(ADDED, 0)) + 1}
+    parents = {**header.parents, **catalog.parents}
+    header = replace(header, parents=parents, provenance=provenance)
     save_model_file(out, model.state_dict(), header)
-    return Added(len(found.values), new, memory.count, found.skipped, header)
+    images = memory.count - before.count
+    again = len(found.values) - images
+    return Added(images, again, new, memory.count, found.skipped, header)
+
+
+def _check_groups(known: Mapping[str, str], catalog: Catalog) -> None:
+    """Raise where a class or group of the data is in another group in the model."""
+    for name, group in catalog.parents.items():
+        if known.get(name, group) != group:
+            raise LookcloserError(
+                f"{catalog.root}: {name!r} is in the group {group!r}, in the model in "
+                f"{known[name]!r}",
+                fix="Put it into the same group, or its images into no group folder",
+            )
 
 
 def joined_names(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from rich.console import Console
 
 from lookcloser.core.choices import TRAITS, Task
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.storage.atomic import make_folder, replacing
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog
@@ -19,6 +19,7 @@ from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FIL
 from lookcloser.training.fit import FitResult, fit
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.parallel import processes
+from lookcloser.training.recipes.adding import ADDED
 from lookcloser.training.recipes.closed_form import METHODS
 from lookcloser.training.recipes.features import FEWEST, doubt_of
 from lookcloser.training.recipes.solving import Solved, solved_run
@@ -104,6 +105,8 @@ def learn(
         if not result.interrupted:
             _look_closer(folder / MODEL_FILE, catalog, options, console)
         return result
+    if resume:
+        _check_nothing_added(folder / MODEL_FILE)
     again = recipe == "auto" and val_is_made()
     solved = solved_run(catalog, options, with_val=again)
     solved, said = looked_closer(solved, options, catalog.task)
@@ -122,6 +125,15 @@ def learn(
     return tuning.better(solved, again=again)
 
 
+def _check_nothing_added(file: Path) -> None:
+    """Raise where a run to resume has images that its own data does not have."""
+    if file.is_file() and ADDED in read_header(file).provenance:
+        raise LookcloserError(
+            f"{file.parent}: images were added to it since, and are not in the data it began with",
+            fix="Train again with all images, with another --out",
+        )
+
+
 def _against_fine_tuning(
     solved: Solved, catalog: Catalog, options: TrainOptions, *, times: int
 ) -> str | None:
@@ -136,8 +148,9 @@ def _against_fine_tuning(
             f"be better (fewer than {FEWEST}); --recipe fine-tune does it"
         )
     if minutes > options.budget:
+        long = f"{minutes:.0f}" if minutes >= 1 else f"{minutes:.1g}"
         return (
-            f"fine-tuning would take about {minutes:.0f} min, more than --budget "
+            f"fine-tuning would take about {long} min, more than --budget "
             f"{options.budget:g}; --recipe fine-tune does it all the same"
         )
     return None

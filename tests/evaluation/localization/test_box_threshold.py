@@ -14,7 +14,7 @@ from lookcloser.evaluation.localization.box_threshold import (
 from lookcloser.evaluation.localization.scoring import best_cut
 from lookcloser.evaluation.loop import Loop
 from lookcloser.metrics.thresholds import THRESHOLDS
-from lookcloser.uncertainty import calibrate, fit_temperature
+from lookcloser.uncertainty import OF_A_NETWORK, calibrate, fit_temperature
 
 BOX = (0.0, 0.0, 8.0, 4.0)
 LABELS = ["a", "b", "c"] * 10
@@ -63,8 +63,16 @@ def test_there_is_no_cut_without_val_or_without_boxes(scripted, split_of, logits
 def test_doubt_is_that_of_all_images_of_val(scripted, split_of, logits):
     found = doubt_on_val(scripted(logits), split_of(LABELS, split="val"))
     truth = np.array(["abc".index(label) for label in LABELS])
-    assert found == calibrate(logits, truth, fit_temperature(logits, truth))
+    expected = fit_temperature(logits, truth, expected=OF_A_NETWORK)
+    assert found == calibrate(logits, truth, expected)
     assert found.images == len(LABELS)
+
+
+def test_images_of_val_that_are_all_right_do_not_make_it_sure_of_everything(scripted, split_of):
+    truth = np.array(["abc".index(label) for label in LABELS])
+    engine = scripted(10 * np.eye(3, dtype=np.float32)[truth])
+    found = doubt_on_val(engine, split_of(LABELS, split="val"))
+    assert found.temperature > 0.1
 
 
 @pytest.mark.parametrize(

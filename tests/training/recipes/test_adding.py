@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -94,3 +96,68 @@ def test_what_is_no_model(place, squares, tmp_path, monkeypatch):
 def test_names_are_sorted_where_they_were():
     assert joined_names(["a", "c"], ["b", "c"]) == ("a", "b", "c")
     assert joined_names(["c", "a"], ["b", "a"]) == ("c", "a", "b")
+
+
+def test_weights_do_not_depend_on_who_came_together(squares, options, tmp_path):
+    """One class of a few images, first among all in one training, alone when it is added."""
+    shutil.copytree(squares / "train", tmp_path / "whole")
+    for number in range(3):
+        place = tmp_path / "more" / "azure" / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(squares / "val" / "blue" / f"{number}.png", place)
+    own = {**options, "val_share": 0.0, "test_share": 0.0}
+    run_training(tmp_path / "whole", out=tmp_path / "b", quiet=True, **own)
+    shutil.copytree(tmp_path / "more" / "azure", tmp_path / "whole" / "azure")
+    run_training(tmp_path / "whole", out=tmp_path / "a", quiet=True, **own)
+    add(tmp_path / "b", tmp_path / "more")
+    one, other = (
+        load_model_file(tmp_path / name / "model.safetensors")[0].state_dict() for name in "ab"
+    )
+    for name, value in one.items():
+        assert value.equal(other[name]), name
+
+
+def test_the_same_images_again_change_nothing(squares, options, tmp_path):
+    run_training(squares, out=tmp_path / "run", quiet=True, **options)
+    before, header = load_model_file(tmp_path / "run" / "model.safetensors")
+    added = add(tmp_path / "run", squares)
+    assert (added.images, added.again, added.total) == (0, 48, 48)
+    after, again = load_model_file(tmp_path / "run" / "model.safetensors")
+    assert after.head.weight.equal(before.head.weight)
+    assert again.calibration == header.calibration
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from lookcloser.core.storage.locks import only_one
+with only_one(Path(sys.argv[1]), "another add"):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_two_at_once_are_refused(squares, options, tmp_path):
+    run_training(squares, out=tmp_path / "run", quiet=True, **options)
+    shutil.copytree(squares / "train" / "red", tmp_path / "more" / "crimson")
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "run")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(LookcloserError, match="is at work in it"):
+            add(tmp_path / "run", tmp_path / "more")
+        assert add(tmp_path / "run", tmp_path / "more", out=tmp_path / "new.safetensors").new
+        other.stdin.close()
+    assert add(tmp_path / "run", tmp_path / "more").new == ("crimson",)
+
+
+def test_a_run_with_added_images_is_not_solved_again_without_them(squares, options, tmp_path):
+    run_training(squares, out=tmp_path / "run", quiet=True, **options)
+    shutil.copytree(squares / "train" / "red", tmp_path / "more" / "crimson")
+    add(tmp_path / "run", tmp_path / "more")
+    before = (tmp_path / "run" / "model.safetensors").read_bytes()
+    with pytest.raises(LookcloserError, match="images were added to it since"):
+        run_training(resume=tmp_path / "run", quiet=True)
+    assert (tmp_path / "run" / "model.safetensors").read_bytes() == before
