@@ -74,10 +74,7 @@ def answer_batch(
     read = [item for item in loaded if item.pixels is not None]
     answers: Iterator[Prediction] = iter(())
     if read:
-        output = engine.answer(
-            np.stack([item.pixels for item in read if item.pixels is not None]), top
-        )
-        answers = _told(engine, output, [item.size for item in read], top, promise)
+        answers = told(engine, asked(engine, read, top), read, top, promise)
     found = []
     for source, item in zip(sources, loaded, strict=True):
         path = Path(source) if isinstance(source, str | Path) else None
@@ -94,14 +91,21 @@ def unread(task: Task, item: Loaded, path: Path | None = None) -> Prediction:
     return Prediction(task, (), (), ImageSize(0, 0), path, error=item.error, error_kind=item.kind)
 
 
-def _told(
+def asked(engine: Engine, read: Sequence[Loaded], top: int) -> ArrayOutput:
+    """What the network says of images that could be read."""
+    return engine.answer(np.stack([item.pixels for item in read if item.pixels is not None]), top)
+
+
+def told(
     engine: Engine,
     output: ArrayOutput,
-    sizes: Sequence[ImageSize],
+    read: Sequence[Loaded],
     top: int,
     promise: Promise | None,
 ) -> Iterator[Prediction]:
+    """The predictions from what `asked` gave, in order; see `answer_batch` for errors."""
     header, good = engine.header, _numbers(output)
+    sizes = [item.size for item in read]
     if good.all():
         yield from predictions(output, header, sizes, top, promise)
         return

@@ -41,6 +41,7 @@ HeatmapsOption = Annotated[
     Heatmaps, Query(description="Rows of numbers, a PNG as data URL, or none.")
 ]
 MOST_LABELS = 1000
+_MANY_REGIONS = 100  # of which JSON takes longer than other requests should wait
 _FILE = {"type": "string", "format": "binary"}
 
 
@@ -100,7 +101,10 @@ def answer_routes(models: Mapping[str, Served], limits: Limits) -> APIRouter:
         promise = None if coverage is None else Promise(coverage, sets)
         answers = await served.answer(uploads, top, promise)
         check_any(answers)
-        content = await asyncio.to_thread(_answer_json, served.name, answers, heatmaps)
+        if sum(len(answer.regions) for answer in answers) > _MANY_REGIONS:
+            content = await asyncio.to_thread(_answer_json, served.name, answers, heatmaps)
+        else:
+            content = _answer_json(served.name, answers, heatmaps)
         return Response(content, media_type=JSON)
 
     @router.post(

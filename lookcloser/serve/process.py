@@ -54,6 +54,7 @@ def run(service: Service, limits: Limits, host: str, port: int, say: Callable[[s
         log_level="error",
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         date_header=True,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=int(2 * limits.seconds) + 1,

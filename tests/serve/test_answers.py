@@ -54,9 +54,11 @@ def test_the_server_answers_what_the_model_answers_offline(serve, files, kind, d
         assert close(found, {**expected.to_dict(), "path": f"{number}.png"})
 
 
-def test_json_of_many_maps_is_made_beside_the_loop(serve, files, drawing, monkeypatch):
+@pytest.mark.parametrize("many", [0, 100])
+def test_json_of_many_maps_is_made_beside_the_loop(serve, files, drawing, monkeypatch, many):
     """A thousand maps of each image take seconds, in which nothing else would be answered."""
     loops = []
+    monkeypatch.setattr(answers, "_MANY_REGIONS", many)
 
     def seen(*given):
         loops.append(asyncio._get_running_loop())
@@ -65,7 +67,8 @@ def test_json_of_many_maps_is_made_beside_the_loop(serve, files, drawing, monkey
     monkeypatch.setattr(answers, "prediction_dict", seen)
     client, sent = serve(files.onnx), files_of(*((f"{n}.png", drawing.file(n)) for n in range(3)))
     found = client.post("/v1/predict", files=sent).json()
-    assert loops == [None] * 3
+    assert len(loops) == 3
+    assert all((loop is None) == (many == 0) for loop in loops)
     assert set(found) == {"model", "predictions"}
     assert [one["path"] for one in found["predictions"]] == ["0.png", "1.png", "2.png"]
 

@@ -1,4 +1,4 @@
-"""One thread for each model, which runs what came together as one batch."""
+"""One thread for each model, which runs what came together as one batch; another makes answers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lookcloser.core.types import Prediction
-from lookcloser.runtime import Engine, Loaded, Promise, answer_batch
+from lookcloser.runtime import Engine, Loaded, Promise
+from lookcloser.runtime.outputs import ArrayOutput
+from lookcloser.runtime.stream import asked, told
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.limits import Limits
 from lookcloser.serve.metrics import Metrics
@@ -75,6 +77,7 @@ class Batcher:
             outcome: metrics.images.labels(name, outcome)
             for outcome in ("answered", "unreadable", "failed", "dropped")
         }
+        self._teller = ThreadPoolExecutor(1, thread_name_prefix=f"answers {name}")
         self._thread = threading.Thread(target=self._work, name=f"model {name}", daemon=True)
         self._thread.start()
 
@@ -123,6 +126,7 @@ class Batcher:
             self._closed = True
             self._change.notify()
         self._thread.join()
+        self._teller.shutdown()
 
     def _finish(self, outcome: str) -> None:
         self._done[outcome].inc()
@@ -164,33 +168,48 @@ class Batcher:
     def _run(self, jobs: Sequence[Job]) -> None:
         first = jobs[0]
         try:
-            answers = answer_batch(
-                first.engine,
-                [b""] * len(jobs),
-                [job.loaded for job in jobs],
-                first.top,
-                first.promise,
-            )
+            output = asked(first.engine, [job.loaded for job in jobs], first.top)
         except Exception:  # whatever a network runs into; the server goes on
-            if len(jobs) > 1:
-                for job in jobs:
-                    self._run([job])
-                return
-            _log.exception("an image could not be answered")
-            self._finish("failed")
-            if _is_well(first.engine):
-                error_of_image = Prediction(
-                    first.engine.header.task, (), (), first.loaded.size, error=NO_ANSWER
-                )
-                first.future.set_result(error_of_image)
-            else:
-                first.future.set_exception(
-                    Problem(500, "The model fails for every image; the server's log says how.")
-                )
+            self._one_by_one(jobs, self._run)
+            return
+        # Beside the next batch: a network's time is what all wait for.
+        self._teller.submit(self._tell, jobs, output)
+
+    def _tell(self, jobs: Sequence[Job], output: ArrayOutput) -> None:
+        first = jobs[0]
+        try:
+            loaded = [job.loaded for job in jobs]
+            answers = list(told(first.engine, output, loaded, first.top, first.promise))
+        except Exception:  # of an output that means nothing
+            rows = iter(range(len(jobs)))
+            self._one_by_one(jobs, lambda own: self._tell(own, _row(output, next(rows))))
             return
         for job, answer in zip(jobs, answers, strict=True):
             self._finish("answered")
-            job.future.set_result(answer)
+            job.future.set_result(replace(answer, image=job.loaded.image))
+
+    def _one_by_one(self, jobs: Sequence[Job], again: Callable[[Sequence[Job]], None]) -> None:
+        """What failed for several, again for each; the end of what failed for one alone."""
+        if len(jobs) > 1:
+            for job in jobs:
+                again([job])
+            return
+        (job,) = jobs
+        _log.exception("an image could not be answered")
+        self._finish("failed")
+        if _is_well(job.engine):
+            task, size = job.engine.header.task, job.loaded.size
+            job.future.set_result(Prediction(task, (), (), size, error=NO_ANSWER))
+        else:
+            job.future.set_exception(
+                Problem(500, "The model fails for every image; the server's log says how.")
+            )
+
+
+def _row(output: ArrayOutput, row: int) -> ArrayOutput:
+    """What is said of one image."""
+    own = [None if values is None else values[row : row + 1] for values in output]
+    return ArrayOutput._make(own)
 
 
 def _is_well(engine: Engine) -> bool:

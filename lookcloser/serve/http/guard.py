@@ -9,7 +9,7 @@ import time
 from base64 import b64decode
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lookcloser.serve.http.pages import PAGES
@@ -37,6 +37,8 @@ HEADERS = {
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
 }
+
+_HEADERS = tuple((name.encode(), value.encode()) for name, value in HEADERS.items())
 
 
 @dataclass
@@ -108,14 +110,17 @@ class Guard:
             self._metrics.seconds.labels(route).observe(time.monotonic() - started)
 
     def _mark(self, message: Message, path: str) -> None:
-        headers = MutableHeaders(scope=message)
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
-        headers.setdefault("cache-control", "no-cache" if path in PAGES else "no-store")
-        if headers.get("allow") == "GET":
-            headers["allow"] = "GET, HEAD"
+        headers = message["headers"]
+        given = {name for name, _ in headers}
+        cache = b"no-cache" if path in PAGES else b"no-store"
+        own = (*_HEADERS, (b"cache-control", cache))
+        headers = [*headers, *(header for header in own if header[0] not in given)]
+        if (b"allow", b"GET") in headers:
+            headers[headers.index((b"allow", b"GET"))] = (b"allow", b"GET, HEAD")
         if self.tide.ending:
-            headers["connection"] = "close"
+            headers = [header for header in headers if header[0] != b"connection"]
+            headers.append((b"connection", b"close"))
+        message["headers"] = headers
 
     def _check(self, scope: Scope, body: _Body) -> None:
         """Raise a `Problem` for a request that is not to be answered."""

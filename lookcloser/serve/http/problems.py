@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+import orjson
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -29,8 +30,11 @@ class Problem(HTTPException):
 
 
 def json_bytes(value: Any) -> bytes:
-    """JSON in ASCII: names may hold what no other encoding takes."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
+    """JSON; in ASCII where names hold what UTF-8 does not take."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value, allow_nan=False, separators=(",", ":")).encode("ascii")
 
 
 def problem_response(

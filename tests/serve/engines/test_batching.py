@@ -8,6 +8,7 @@ import pytest
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.runtime import ArrayOutput, Loaded, Promise
+from lookcloser.serve.engines import batching
 from lookcloser.serve.engines.batching import NO_ANSWER, Batcher, Job
 from lookcloser.serve.http.problems import Problem
 from lookcloser.serve.limits import Limits
@@ -108,6 +109,24 @@ def test_an_image_that_breaks_the_network_fails_alone(batcher, engine):
     assert answer.size == (4, 4)
     text = batcher.metrics.text().decode()
     assert 'lookcloser_images_total{model="m",outcome="failed"} 1.0' in text
+
+
+def test_an_output_of_which_no_answer_can_be_made_fails_alone(batcher, engine, monkeypatch):
+    real = batching.told
+
+    def told(engine, output, read, *rest):
+        if any(item.pixels.max() == 7 for item in read):
+            raise ValueError("no such output")
+        return real(engine, output, read, *rest)
+
+    monkeypatch.setattr(batching, "told", told)
+    hold(batcher, engine)
+    dark, odd, light = put(batcher, *(job(engine, value=value) for value in (50, 7, 200)))
+    engine.gate.set()
+    assert dark.future.result(10).labels[0].name == "dark"
+    assert odd.future.result(10).error == NO_ANSWER
+    assert light.future.result(10).labels[0].name == "light"
+    assert engine.batches[1] == (3, 2), "the network is asked once"
 
 
 def test_a_network_that_breaks_for_every_image_is_the_servers_fault(batcher, engine, monkeypatch):
