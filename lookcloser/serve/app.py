@@ -22,6 +22,7 @@ from lookcloser.serve.engines.sources import Source
 from lookcloser.serve.http.guard import Guard
 from lookcloser.serve.http.pages import page_routes
 from lookcloser.serve.http.problems import Problem, json_response, problem_response
+from lookcloser.serve.images import give_way
 from lookcloser.serve.limits import Access, Limits
 from lookcloser.serve.metrics import Metrics
 from lookcloser.serve.schemas import HealthSchema, ProblemSchema, ReadySchema
@@ -60,7 +61,9 @@ class Service(Guard):
         device: str | None = None,
     ) -> None:
         limits, access, metrics = limits or Limits(), access or Access(), Metrics()
-        decoders = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decoder")
+        decoders = ThreadPoolExecutor(
+            limits.decoders, thread_name_prefix="decoder", initializer=give_way
+        )
         with ExitStack() as opened:
             opened.callback(decoders.shutdown)
             self.models: dict[str, Served] = {}

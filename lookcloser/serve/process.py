@@ -50,7 +50,7 @@ def run(service: Service, limits: Limits, host: str, port: int, say: Callable[[s
         service,
         http=_protocol(limits),
         ws="none",
-        loop="asyncio",
+        loop="auto",
         log_level="error",
         access_log=False,
         server_header=False,

@@ -2,6 +2,10 @@
 
 import base64
 import io
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +13,14 @@ from PIL import Image
 
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.serve.http.problems import Problem
-from lookcloser.serve.images import Upload, decoded, from_data_url, shown_name, unreadable
+from lookcloser.serve.images import (
+    Upload,
+    decoded,
+    from_data_url,
+    give_way,
+    shown_name,
+    unreadable,
+)
 
 INPUT = Preprocessing((8, 8))
 
@@ -117,3 +128,12 @@ def test_a_data_url_of_an_image_is_the_image():
     content = saved(Image.new("RGB", (4, 4), (1, 2, 3)))
     upload = from_data_url(f"data:image/png;base64,{base64.b64encode(content).decode()}")
     assert upload.opened(16).getpixel((0, 0)) == (1, 2, 3)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have a rank of their own on Linux")
+def test_decoders_give_way_and_nobody_else_does():
+    def rank():
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    with ThreadPoolExecutor(1, initializer=give_way) as decoders:
+        assert decoders.submit(rank).result() > rank()
