@@ -28,6 +28,7 @@ RECIPE: dict[str, Any] = {
     "clip": 5.0,
     "augment": "shift",
     "flip": False,
+    "zoom": "off",  # the trial, after which it is not used, takes longer than the training
 }
 
 
