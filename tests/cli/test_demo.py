@@ -55,6 +55,7 @@ def test_it_trains_scores_and_says_what_to_open(program: Program, asked: dict[st
         assert f"{step}/4 " in done.err
     assert "6000 to train, 500 to validate, 600 unseen to test" in done.err
     assert "waiting for data: 25% of the training time" in done.err
+    assert asked["training"]["zoom"] == "off", "its trial takes longer than the training"
     assert f"open {Path('report.html').resolve()}" in done.err
     assert done.next == (
         "lookcloser predict runs/demo/run 'scenes/test/3/a b.png' --save runs/demo/evidence"
