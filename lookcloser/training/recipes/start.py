@@ -100,7 +100,8 @@ def may_be_solved(model: Model, header: ModelHeader, options: TrainOptions) -> b
 def as_before(model: Model, header: ModelHeader, checkpoint: Path) -> tuple[Model, ModelHeader]:
     """The network of a checkpoint, whose head may read rooted features; its weights come later."""
     state = AtomicCheckpointIO().load_checkpoint(checkpoint)
-    if not (state.get(ROOTED) or state.get(SOLVED)):
+    # Older ones say only whether the head reads rooted features, as one taken from a run may, too.
+    if not state.get(SOLVED, state.get(ROOTED)):
         return model, header
     return _learning(*_to_be_solved(model, header))
 

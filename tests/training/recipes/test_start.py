@@ -20,7 +20,7 @@ from lookcloser.training.fit import fit, prepare_model
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes.closed_form import solve
 from lookcloser.training.recipes.features import collect_features
-from lookcloser.training.recipes.start import HEAD_SHARE, with_solved_head
+from lookcloser.training.recipes.start import HEAD_SHARE, as_before, with_solved_head
 from lookcloser.training.tasks.module import parameter_groups
 
 OPTIONS = {
@@ -239,6 +239,16 @@ class TestFromOwnModels:
         wanted = wanted / learnable(scores, solved.recognizer.header.calibration.temperature, 0.1)
         assert torch.allclose(found, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
         assert header.provenance["weights"].startswith("all of")
+
+    def test_a_run_that_took_a_head_over_goes_on_without_a_solved_one(
+        self, solved, catalog, tmp_path
+    ):
+        given = {**OPTIONS, "epochs": 1, "weights": str(solved.folder)}
+        options = make_options(method="cam", **given)
+        fit(catalog, options, tmp_path, quiet=True)
+        model, _ = as_before(*prepare_model(options, catalog), tmp_path / "last.ckpt")
+        assert model.root is not None
+        assert (model.solved, model.head_share, model.blend) == (False, 1, 1)
 
     def test_a_head_that_was_trained_is_not_solved_again(self, catalog, tmp_path):
         options = make_options(method="cam", **OPTIONS, weights="none")
