@@ -11,6 +11,7 @@ from lookcloser.core.storage.files import is_there, missing_path, own_path
 from lookcloser.core.storage.locks import only_one
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.models import read_header
+from lookcloser.runtime.onnx_file import is_onnx
 from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ def add(
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise LookcloserError(f"{path}: no {MODEL_FILE} in this folder", fix="Give a run folder")
+    if is_onnx(file):
+        raise LookcloserError(
+            f"{path}: an exported file, which remembers no images",
+            fix="Add them to the run that it was made of, then export that again",
+        )
     place = file if out is None else own_path(out)
     # What two would add to the same model at once, only one of them would.
     alone = only_one(place.parent, "another one") if place.exists() else nullcontext()

@@ -201,7 +201,7 @@ def test_the_shrinkage_is_that_of_the_lowest_cross_entropy_left_out(monkeypatch)
 
 
 def test_each_shrinkage_is_worked_out_once(monkeypatch):
-    """And the temperature of the best is found once more only where it is another for all images."""
+    """And the best temperature is found anew only where it is another for all images."""
     worked, fitted = [], []
     under, fit = Products.under, discriminant.fit_temperature
     monkeypatch.setattr(Products, "under", lambda *a: worked.append(a) or under(*a))
