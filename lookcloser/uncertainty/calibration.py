@@ -49,8 +49,9 @@ def candidate_sets(
         raise unknown(method, "kind of set", get_args(Method))
     is_number = isinstance(coverage, Real) and not isinstance(coverage, bool)
     if not (is_number and 0 < coverage <= COVERAGES[-1]):
+        said = f"{coverage:g}: not possible" if is_number else f"{coverage!s:.60}: not a number"
         raise UsageError(
-            f"{{}} {coverage!s:.60}: {'not possible' if is_number else 'not a number'}",
+            f"{{}} {said}",
             allowed=f"a number above 0, at most {COVERAGES[-1]}",
             fix=as_share(coverage),
             option="coverage",
