@@ -47,7 +47,8 @@ def candidate_sets(
     """
     if method not in get_args(Method):
         raise unknown(method, "kind of set", get_args(Method))
-    is_number = isinstance(coverage, Real) and not isinstance(coverage, bool)
+    given: object = coverage  # which may be anything where types are not checked
+    is_number = isinstance(given, Real) and not isinstance(given, bool)
     if not (is_number and 0 < coverage <= COVERAGES[-1]):
         said = f"{coverage:g}: not possible" if is_number else f"{coverage!s:.60}: not a number"
         raise UsageError(
