@@ -120,12 +120,13 @@ def _check_groups(header: ModelHeader, catalog: Catalog) -> None:
                 f"{known[name]!r}",
                 fix="Put it into the same group, or its images into no group folder",
             )
-    for name in sorted(set(catalog.names) & set(known.values())):
+    groups, names = set(known.values()), set(header.names)  # a name may be both in a file's tree
+    for name in sorted(set(catalog.names) & groups - names):
         raise LookcloserError(
             f"{catalog.root}: {name!r} is a class, in the model a group of classes",
             fix="Put its images into folders of classes below it, or give the class another name",
         )
-    for name in sorted(set(header.names) & set(catalog.parents.values())):
+    for name in sorted(set(catalog.parents.values()) & names - groups):
         raise LookcloserError(
             f"{catalog.root}: {name!r} is a group of classes, in the model a class",
             fix="Give the group another name",
