@@ -153,6 +153,19 @@ def test_an_exported_file_is_not_taken_for_a_damaged_one(run: Path, more: Catalo
         add("model.onnx", more)
 
 
+@pytest.mark.parametrize("place", ["photo.jpg", "empty.safetensors", "folder"])
+def test_nothing_but_a_model_is_replaced(run: Path, more: Catalog, place: str) -> None:
+    Path(place).mkdir() if place == "folder" else Path(place).write_bytes(b"own")
+    with pytest.raises(LookcloserError, match=f"{place}: there is a .*did not make"):
+        add(run, more, out=place)
+    with pytest.raises(LookcloserError, match=f"{place}: there is a .*did not make"):
+        lc.load(run).save(place)
+    assert Path(place).is_dir() or Path(place).read_bytes() == b"own"
+    shutil.copy(run / "model.safetensors", "other.safetensors")
+    assert add(run, more, out="other.safetensors").total == 51
+    assert read_header(Path("other.safetensors")).names[-1] == "ruby"
+
+
 def test_data_without_anything_to_add_is_refused(run: Path, more: Catalog, squares: Path) -> None:
     tested = tuple(sample for sample in more.samples if sample.split == "test")
     with pytest.raises(UsageError, match="train: unknown split of more"):
