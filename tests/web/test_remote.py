@@ -117,6 +117,12 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
+def show(browser: Browser, address: str, *files: Path) -> None:
+    """Open the page and give it files, which it answers."""
+    browser.open(address)
+    assert give(browser, *files) == ""
+
+
 def choose(browser: Browser, name: str, value: str) -> None:
     browser.value(
         f"(() => {{ const field = document.querySelector('[name={name}]');"
@@ -128,8 +134,7 @@ def choose(browser: Browser, name: str, value: str) -> None:
 def test_two_models_are_compared(
     serve: Serve, browser: Browser, api: type[Api], photo: Path
 ) -> None:
-    browser.open(serve(handler=api))
-    assert give(browser, photo) == ""
+    show(browser, serve(handler=api), photo)
     assert [asked[:2] for asked in api.asked] == [("birds", "raw")]
     assert api.asked[0][2] == photo.read_bytes()
     assert browser.value("document.querySelector('.refusal').textContent") == (
@@ -159,8 +164,7 @@ def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
     tall, wide = tmp_path / "tall.png", tmp_path / "wide.png"
     Image.new("RGB", (20, 400), "teal").save(tall)
     Image.new("RGB", (400, 20), "teal").save(wide)
-    browser.open(serve(handler=api))
-    assert give(browser, tall, wide) == ""
+    show(browser, serve(handler=api), tall, wide)
     shapes = (
         """[...document.querySelectorAll(".thumb")].map((e) => e.clientWidth / e.clientHeight)"""
     )
@@ -179,8 +183,7 @@ def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
 def test_the_evidence_is_drawn_where_it_is(
     serve: Serve, browser: Browser, api: type[Api], photo: Path
 ) -> None:
-    browser.open(serve(handler=api))
-    assert give(browser, photo) == ""
+    show(browser, serve(handler=api), photo)
     light = """(() => {
       const canvas = document.querySelector("canvas.evidence");
       const { width, height } = canvas, context = canvas.getContext("2d");
@@ -258,8 +261,7 @@ def test_what_only_the_server_reads_is_drawn_over_gray(
     serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
 ) -> None:
     Image.new("RGB", (80, 60), "teal").save(tmp_path / "scan.tiff")
-    browser.open(serve(handler=api))
-    assert give(browser, tmp_path / "scan.tiff") == ""
+    show(browser, serve(handler=api), tmp_path / "scan.tiff")
     note = "document.querySelector('.panel .note').textContent"
     assert "does not read this TIFF file" in browser.value(note)
     assert "drawn over gray" in browser.value(note)
@@ -283,8 +285,7 @@ def test_names_are_shown_in_their_order_and_saved_as_they_are(
 ) -> None:
     name = "\u202egnp.'&\" 🦉 <b>हिन्दी.png"
     photo.rename(tmp_path / name)
-    browser.open(serve(handler=api))
-    assert give(browser, tmp_path / name) == ""
+    show(browser, serve(handler=api), tmp_path / name)
     shown = browser.value("document.querySelector('.past-name').textContent")
     assert shown == name.replace("\u202e", "\ufffd")
     assert browser.value(SAVED)[0]["image"] == name
@@ -296,8 +297,7 @@ def test_a_saved_image_is_large_enough_to_see(
     serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
 ) -> None:
     Image.new("RGB", (8, 6), "teal").save(tmp_path / "tiny.png")
-    browser.open(serve(handler=api))
-    assert give(browser, tmp_path / "tiny.png") == ""
+    show(browser, serve(handler=api), tmp_path / "tiny.png")
     browser.value(f"window.saved = {SAVED}[0]")
     told = """new Promise((done) => {
       window.download = async (blob, name) => {
@@ -319,8 +319,7 @@ def test_nothing_is_wider_than_a_phone(
     serve: Serve, browser: Browser, api: type[Api], photo: Path
 ) -> None:
     browser.look(390, 844, dark=True, touch=True)
-    browser.open(serve(handler=api))
-    assert give(browser, photo) == ""
+    show(browser, serve(handler=api), photo)
     choose(browser, "beside", EVIL)
     browser.wait_for("document.querySelectorAll('.panel .region').length === 3")
     assert browser.value("document.documentElement.scrollWidth") == 390
