@@ -23,11 +23,10 @@ from rich.text import Text
 from lookcloser.core.wording import count, duration
 from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import STOPPING, STOPPING_SHORT, GracefulStop, Patience
+from lookcloser.training.pace import WORTH_SAYING, Pace
 from lookcloser.training.tasks.module import TrainingModule
 
 _PAUSE = 0.1  # seconds between two looks at the loss, for which a GPU has to be waited for
-_MEASURED = 10.0  # seconds of batches from which the time of all is estimated
-_WORTH_SAYING = 60.0  # seconds that are left
 
 
 class Display(Callback):
@@ -56,7 +55,7 @@ class Display(Callback):
         self.score_title = score_title
         self._bar: Progress | None = None
         self._looked = 0.0
-        self._since: tuple[int, float] | None = None  # the first batch, and when it had ended
+        self._pace = Pace()
         self._estimated = False
         self.started = False
 
@@ -163,21 +162,16 @@ class Display(Callback):
             self._bar.update(task, loss="" if loss is None else f"loss {loss:.3f}")
 
     def _measure(self, trainer: pl.Trainer, index: int) -> None:
-        """Estimate the time, without that of the first batch, which compiles and fills caches."""
-        now = time.monotonic()
-        if self._since is None:
-            self._since = index, now
-        first, start = self._since
-        if self._estimated or index <= first or now - start < _MEASURED:
-            return
-        batches = float(trainer.num_training_batches)
-        seconds = (now - start) / (index - first) * batches
-        epochs = int(trainer.max_epochs or 0) - trainer.current_epoch
-        self._estimate(trainer, seconds, epochs - (index + 1) / batches)
+        """Estimate the time once some batches have been timed."""
+        seconds = None if self._estimated else self._pace.seconds_each(index + 1)
+        if seconds is not None:
+            batches = float(trainer.num_training_batches)
+            epochs = int(trainer.max_epochs or 0) - trainer.current_epoch
+            self._estimate(trainer, seconds * batches, epochs - (index + 1) / batches)
 
     def _estimate(self, trainer: pl.Trainer, seconds: float, epochs: float) -> None:
         """Say once how long training takes, from the seconds of an epoch and the epochs left."""
-        if not self._estimated and seconds * epochs >= _WORTH_SAYING:
+        if not self._estimated and seconds * epochs >= WORTH_SAYING:
             most = "at most " if _patience(trainer) else ""
             self._say(
                 f"About {duration(seconds)} per epoch, {most}{duration(seconds * epochs)} left"

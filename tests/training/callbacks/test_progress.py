@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lookcloser.data import read_data
 from lookcloser.training import fit as fitting
-from lookcloser.training.callbacks import progress
+from lookcloser.training import pace
 from lookcloser.training.callbacks.progress import epoch_words
 from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.callbacks.stopping import STOPPING
@@ -46,11 +46,11 @@ def said(monkeypatch):
 
 @pytest.fixture
 def slow(monkeypatch):
-    """A clock that goes on by so many seconds whenever `Display` looks at it."""
+    """A clock that goes on by so many seconds whenever it is looked at."""
 
     def pass_by(seconds):
         ticks = itertools.count(step=seconds)
-        monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+        monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
 
     return pass_by
 
