@@ -39,7 +39,7 @@ def check_scans(image: Image.Image, name: str) -> None:
         raise LookcloserError(
             f"{name}: its pixels are drawn over and over",
             allowed=f"at most {_MOST_SCANS} scans of a JPEG file",
-            fix="Save it anew",
+            fix="Save it again",
         )
 
 
