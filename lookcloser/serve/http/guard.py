@@ -139,7 +139,7 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise Problem(415, "Compressed bodies are not read; send it uncompressed.")
+            raise Problem(415, "A compressed body is not read; send it uncompressed.")
         body.expect(headers.get("content-length", "0"))
 
     def _has_key(self, headers: Headers) -> bool:
