@@ -18,7 +18,7 @@ from lookcloser.web import server_page
 from ..browser import CHROMIUM, Browser
 from .conftest import EVIL, Serve
 from .loopback import Quiet
-from .visits import ANSWERED, SAVED, TROUBLE, give
+from .visits import ANSWERED, SAVED, TROUBLE, choose, give
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -26,10 +26,11 @@ KEY = "a key"
 HEAT = np.array([[0.0, 0.25], [0.5, 1.0]], dtype=np.float32)
 
 
-def answer(model: str) -> dict[str, Any]:
+def answer(model: str, coverage: str | None = None) -> dict[str, Any]:
     """Another answer of each model: one a classifier, the other a tagger."""
     if model == "birds":
         label = Label(EVIL, 0.75, 0)
+        sets = {"0.95": (label, Label("owl", 0.2, 1)), "0.8": ()}
         regions = (Region("map", EVIL, 0.75, (20, 10, 60, 40), HEAT),)
         return Prediction(
             "classification",
@@ -38,6 +39,8 @@ def answer(model: str) -> dict[str, Any]:
             (80, 60),
             refusal="like no class it knows",
             group=Label(EVIL, 0.8, -1),
+            candidates=None if coverage is None else sets[coverage],
+            coverage=None if coverage is None else float(coverage),
         ).to_dict()
     labels = (Label("sky", 0.9, 0), Label("sea", 0.6, 1))
     steps = tuple(
@@ -51,6 +54,7 @@ class Api(Quiet):
     """The page and its two routes; what is asked is kept."""
 
     asked: list[tuple[str, str, bytes]]
+    coverages: list[str | None]
     key: str | None = None
     most = 20_000  # bytes
 
@@ -77,7 +81,10 @@ class Api(Quiet):
         if path == "/v1/models":
             if self.allowed():
                 models = [
-                    {"name": "birds", "task": "classification", "classes": [EVIL, "owl"]},
+                    {
+                        **{"name": "birds", "task": "classification", "coverage": True},
+                        "classes": [EVIL, "owl"],
+                    },
                     {"name": EVIL, "task": "multilabel", "classes": 2},
                 ]
                 self.reply(200, {"models": models})
@@ -92,6 +99,7 @@ class Api(Quiet):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.asked.append((query["model"], query["heatmaps"], body))
+        self.coverages.append(query.get("coverage"))
         if self.headers["Content-Type"] != "application/octet-stream":
             self.problem(415, "not as bytes")
             return
@@ -102,13 +110,14 @@ class Api(Quiet):
         elif body.startswith(b"BM"):
             self.reply(200, {"predictions": [{"error": {"detail": "no BMP today"}}]})
         else:
-            self.reply(200, {"model": query["model"], "predictions": [answer(query["model"])]})
+            given = answer(query["model"], query.get("coverage"))
+            self.reply(200, {"model": query["model"], "predictions": [given]})
 
 
 @pytest.fixture
 def api() -> type[Api]:
     """A handler of its own for the test."""
-    return type("OwnApi", (Api,), {"asked": []})
+    return type("OwnApi", (Api,), {"asked": [], "coverages": []})
 
 
 @pytest.fixture
@@ -121,14 +130,6 @@ def show(browser: Browser, address: str, *files: Path) -> None:
     """Open the page and give it files, which it answers."""
     browser.open(address)
     assert give(browser, *files) == ""
-
-
-def choose(browser: Browser, name: str, value: str) -> None:
-    browser.value(
-        f"(() => {{ const field = document.querySelector('[name={name}]');"
-        f"field.value = {json.dumps(value)};"
-        "field.dispatchEvent(new Event('input', { bubbles: true })); })()"
-    )
 
 
 def test_two_models_are_compared(
@@ -155,6 +156,31 @@ def test_two_models_are_compared(
         (EVIL, "photo.png"),
     ]
     assert saved[0]["prediction"]["labels"] == answer("birds")["labels"]
+
+
+def test_classes_that_may_be_true_are_named_where_they_are_asked_for(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    """Of all images of the visit, and by the model that can promise it alone."""
+    show(browser, serve(handler=api), photo, photo)
+    sets = "document.querySelector('.panel .sets')"
+    assert browser.value(f"{sets}.hidden && !document.querySelector('#sets').hidden")
+    choose(browser, "beside", EVIL)
+    choose(browser, "coverage", "0.95")
+    browser.wait_for(f"!{sets}.hidden")
+    assert browser.value(f"{sets}.textContent") == (
+        f"With 95 % coverage, the class is one of: {EVIL}, owl."
+    )
+    browser.wait_for(ANSWERED)
+    saved = browser.value(SAVED)
+    promised = [(row["model"], row["prediction"]["coverage"]) for row in saved]
+    assert sorted(promised) == [(EVIL, None), (EVIL, None), ("birds", 0.95), ("birds", 0.95)]
+    choose(browser, "coverage", "0.8")
+    browser.wait_for(f"{sets}.textContent === 'No class is likely enough for 80 % coverage.'")
+    choose(browser, "coverage", "")
+    browser.wait_for(f"!document.querySelector('.answers').hidden && {sets}.hidden")
+    asked = {(asked[0], covered) for asked, covered in zip(api.asked, api.coverages, strict=True)}
+    assert asked == {("birds", None), ("birds", "0.95"), ("birds", "0.8"), (EVIL, None)}
 
 
 def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
