@@ -211,6 +211,19 @@ class Prediction:
             regions = 1 if TRAITS[self.task].labels == "one" else len(self.regions)
         return plot_prediction(self, regions)
 
+    def show(self, regions: int | None = None) -> None:
+        """Open `plot` in the image viewer of this machine; a notebook shows an answer by itself.
+
+        Args:
+            regions: As in `plot`.
+
+        Raises:
+            LookcloserError: As `plot`, and where there is no viewer.
+        """
+        from lookcloser.core.drawing import show_image
+
+        show_image(self.plot(regions))
+
     def save(self, path: str | Path) -> Path:
         """Write `plot` to ``path`` (format by its ending, folders made); returns the path.
 

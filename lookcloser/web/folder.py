@@ -164,6 +164,7 @@ def _header(header: ModelHeader) -> dict[str, Any]:
         "parents": dict(header.parents),
         "calibration": {
             "temperature": calibration.temperature,
+            "lac": list(calibration.lac),
             "evidence": calibration.evidence,
             "distance": calibration.distance,
         },

@@ -128,7 +128,7 @@ def begin_by_evidence(
         if forced:
             raise LookcloserError(
                 "no class has two images, so that no first scale can be solved",
-                fix="Add images, or take `--apn light`",
+                fix="Add images, or use `--apn light`",
             )
         return None, "no class has two images, so that nothing would tell if it pays"
     place = f"a place of {closer.share:.0%} of the side"

@@ -115,7 +115,7 @@ def looked_closer(solved: Solved, options: TrainOptions, task: Task) -> tuple[So
         if asked is not None:
             raise LookcloserError(
                 "no class has two images, so that no answer of a second look can be rated",
-                fix="Add images, or take `--zoom off`",
+                fix="Add images, or use `--zoom off`",
             )
         return _with_words(
             solved,

@@ -4,10 +4,13 @@
 
 const LIKELY = 0.5 - 1e-6; // as probable as all else together, but for rounding
 const ROUNDING = 1e-5; // of a threshold: how far below it values are above it but for rounding
+const SUMS = 1e-8; // what sums of probabilities lose to rounding
+const LEAST_COVERAGE = 50; // percent, of the first quantile; each of the others is one percent more
 const PIXEL_CLIP = 0.99; // of maps by pixel: the quantile of the evidence that becomes 1
 
 // found: {logits, tokens, tokenScores, maps, boxes, parts, distance}; see `predictionOf`'s callers.
-function predictionOf(found, header, size, top) {
+// coverage: a share in whole percents, of a calibrated classifier only.
+function predictionOf(found, header, size, top, coverage = null) {
   if (!isOfNumbers(found)) throw new Error("The model's answer to it is not a number.");
   const scores = labelScores(found.logits, header);
   const path = found.tokens.map((index, step) => ({
@@ -29,7 +32,14 @@ function predictionOf(found, header, size, top) {
   const [refusal, group] = header.task === "classification"
     ? [refusalOf(found, header.calibration), sureGroup(scores, header)]
     : [null, null];
-  return { ...answer, candidates: null, coverage: null, refusal, group };
+  const candidates = coverage === null ? null : likely(found.logits, scores, header, coverage);
+  return { ...answer, candidates, coverage, refusal, group };
+}
+
+// Of images like those of training, this share has its class among these (LAC sets).
+function likely(logits, scores, { names, calibration }, coverage) {
+  const quantile = calibration.lac[Math.max(Math.round(100 * coverage) - LEAST_COVERAGE, 0)];
+  return bestLabels(logits, scores, names, names.length).filter(({ score }) => 1 - score - quantile <= SUMS);
 }
 
 // A class may be ruled out, at -Infinity, but not each.

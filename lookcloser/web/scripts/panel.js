@@ -136,6 +136,7 @@ function stepsOf(item) {
 
 function fillAnswers(at, prediction, item) {
   fillDoubts(at(".refusal"), prediction);
+  fillSets(at(".sets"), prediction);
   at(".regions").replaceChildren(...item.regions.flatMap((region, number) => (
     region.kind === "scale" || region.kind === "part" ? [] : [regionButton(region, number)]
   )), ...labelsWithout(prediction, item));
@@ -156,6 +157,13 @@ function fillDoubts(box, { refusal, group }) {
   ].filter(Boolean);
   box.hidden = !said.length;
   box.textContent = said.join(" ");
+}
+
+// The classes that may be true, where they were asked for.
+function fillSets(box, { candidates, coverage }) {
+  const share = `${Math.round(100 * coverage)} % coverage`, names = (candidates || []).map(({ name }) => name);
+  box.hidden = !candidates;
+  box.textContent = names.length ? `With ${share}, the class is one of: ${names.join(", ")}.` : `No class is likely enough for ${share}.`;
 }
 
 // Labels that no region speaks for.

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 from matplotlib import colormaps
-from PIL import Image
+from PIL import Image, ImageShow
 
 from lookcloser.core import Label, LookcloserError, Prediction, Region
 from lookcloser.core.drawing import (
@@ -171,6 +171,17 @@ class TestContactSheet:
             contact_sheet([Image.new("RGB", (5, 5))] * count, titles)
 
 
+class Viewer(ImageShow.Viewer):
+    """Keeps what it is to show."""
+
+    def __init__(self, opened):
+        self.opened = opened
+
+    def show_image(self, image, **_options):
+        self.opened.append(image)
+        return True
+
+
 class TestPlot:
     @pytest.mark.parametrize("size", [(28, 28), (96, 40), (400, 600), (5000, 1000)])
     def test_images_get_a_readable_size(self, size):
@@ -240,6 +251,17 @@ class TestPlot:
         answer = prediction(noise(320, 320))
         path = answer.save(tmp_path / "new" / "a.png")
         assert Image.open(path).tobytes() == answer.plot().tobytes()
+
+    def test_show_opens_the_plot_in_a_viewer(self, monkeypatch):
+        opened, answer = [], prediction(noise(320, 320), Region("map", "cat", 0.5))
+        monkeypatch.setattr(ImageShow, "_viewers", [Viewer(opened)])
+        answer.show()
+        answer.show(regions=0)
+        drawn = [answer.plot(), answer.plot(regions=0)]
+        assert [image.tobytes() for image in opened] == [image.tobytes() for image in drawn]
+        monkeypatch.setattr(ImageShow, "_viewers", [])
+        with pytest.raises(LookcloserError, match=r"No image viewer.*prediction\.save"):
+            answer.show()
 
     def test_failed_predictions_say_why(self, tmp_path):
         failed = Prediction("classification", (), (), (0, 0), tmp_path / "a.jpg", error="truncated")
