@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from lookcloser.core import boxes as box_geometry
-from lookcloser.core.drawing.marks import draw_box, draw_move, overlay
+from lookcloser.core.drawing.marks import draw_box, draw_boxes, draw_move, overlay
 from lookcloser.core.drawing.sheets import contact_sheet
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import ImageSize
 
 if TYPE_CHECKING:
-    from lookcloser.core.types import Prediction, Region
+    from lookcloser.core.types import Box, Prediction, Region
 
 LONGEST_SIDE = (320, 640)  # pixels of a drawn image: room for text, and no poster
 WIDE = 2.5  # times as wide as high: a panorama, whose panels stand below each other
@@ -98,9 +98,9 @@ def draw_region(image: Image.Image, region: Region, size: ImageSize) -> Image.Im
         panel = overlay(image, region.heatmap)
     if region.box is None:
         return panel
-    x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
-    panel = draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
-    return panel if region.move is None else draw_move(panel, (x0, y0, x1, y1), region.move)
+    box = _on(image, region.box, size)
+    panel = draw_box(panel, box, f"{region.label} {region.score:.2f}")
+    return panel if region.move is None else draw_move(panel, box, region.move)
 
 
 def _image(prediction: Prediction) -> Image.Image:
@@ -130,12 +130,18 @@ def _fitted(image: Image.Image) -> Image.Image:
 
 def _nested(image: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
     """The boxes of the scales in order, each with its number and how sure it was."""
-    for region in scales:
-        if region.box is not None:
-            x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
-            text = f"{(region.step or 0) + 1}: {region.score:.2f}"
-            image = draw_box(image, (x0, y0, x1, y1), text)
-    return image
+    boxes = [
+        (_on(image, region.box, size), f"{(region.step or 0) + 1}: {region.score:.2f}")
+        for region in scales
+        if region.box is not None
+    ]
+    return draw_boxes(image, boxes)
+
+
+def _on(image: Image.Image, box: Box, size: ImageSize) -> Box:
+    """A box of the original in pixels of an image of any size."""
+    x0, y0, x1, y1 = box_geometry.scale(box, size, ImageSize(*image.size)).tolist()
+    return x0, y0, x1, y1
 
 
 def _title(region: Region) -> str:
