@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lookcloser.closed_form import Head, Memory
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.header import ModelHeader
+from lookcloser.core.header import ModelHeader, with_box_rule
 from lookcloser.core.hooks import evaluating
 from lookcloser.core.sizes import Grid
 from lookcloser.data.catalog import Sample
@@ -121,9 +121,14 @@ def solve_closer(
 
 
 def source_of(header: ModelHeader) -> ModelHeader:
-    """The header for images at the resolution of the source, where a model looks twice."""
+    """The header of a model that looks twice, for images at the resolution of the source.
+
+    Its maps are 0 where it did not look. Boxes are cut by their maximum: a share of their range,
+    which begins below 0, would have all of that inside.
+    """
     grid = Grid(*(FACTOR * side for side in header.preprocessing.size))
-    return replace(header, preprocessing=replace(header.preprocessing, size=grid))
+    preprocessing = replace(header.preprocessing, size=grid)
+    return replace(with_box_rule(header, "max"), preprocessing=preprocessing, box_kind="place")
 
 
 def with_closer(model: CAM, header: ModelHeader, closer: Closer) -> tuple[CAM, ModelHeader]:

@@ -10,7 +10,7 @@ import torch
 from lookcloser.closed_form import Memory
 from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.header import ModelHeader
+from lookcloser.core.header import ModelHeader, with_box_rule
 from lookcloser.core.sizes import Grid
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.layers.class_head import ClassHead
@@ -176,4 +176,5 @@ def _filled(
     fill(proposal.finder, closer.finder)
     fill_to_learn(second, closer.second, closer.crops)
     new.head_share = HEAD_SHARE
-    return new, replace(header, arguments=arguments)
+    # The map of the answer is 0 outside of its box; see `source_of`.
+    return new, replace(with_box_rule(header, "max"), arguments=arguments)

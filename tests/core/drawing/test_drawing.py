@@ -286,6 +286,16 @@ class TestPlot:
         expected = contact_sheet([image, image, panel], titles, 3)
         assert answer.plot().tobytes() == expected.tobytes()
 
+    def test_places_are_counted_from_the_one_that_counts_most(self):
+        image = noise(640, 640)
+        boxes = [(100, 260, 300, 460), (200, 260, 400, 460)]
+        places = [Region("place", "cat", 0.5, box, step=n) for n, box in enumerate(boxes)]
+        answer = prediction(image, Region("map", "cat", 0.5), *places)
+        panel = draw_boxes(image, list(zip(boxes, ("1: 0.50", "2: 0.50"), strict=True)))
+        titles = ["image", "evidence for cat (0.50)", "looked closer: cat"]
+        expected = contact_sheet([image, image, panel], titles, 3)
+        assert answer.plot().tobytes() == expected.tobytes()
+
     def test_save_writes_the_plot(self, tmp_path):
         answer = prediction(noise(320, 320))
         path = answer.save(tmp_path / "new" / "a.png")

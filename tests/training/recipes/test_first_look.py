@@ -84,6 +84,7 @@ def test_the_box_is_on_the_pattern_and_the_first_scale_stays_as_it_was_solved(we
     assert model.by_evidence
     metrics = Recognizer(model, header, device="cpu").evaluate(catalog())
     assert metrics["pointing scale 2"] >= 0.3, "by chance it is 1 in 15"
+    assert header.box_rule == "max", "nothing is said of what is outside the box"
     again, header = prepare_model(
         by_evidence(options(weights, scales=2), "classification"), catalog()
     )
