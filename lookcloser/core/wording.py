@@ -48,6 +48,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{ending}"
 
 
+def in_minutes(minutes: float) -> str:
+    """How long something takes: ``12 min``, below one minute ``20 s``."""
+    return f"{minutes:.0f} min" if minutes >= 1 else f"{max(60 * minutes, 1):.0f} s"
+
+
 def as_share(value: object) -> str | None:
     """The next step for a share that was given in percent: "For 20 % give 0.2"; else None."""
     if not isinstance(value, int | float) or not 1 < value <= 100:

@@ -3,7 +3,15 @@ import os
 import pytest
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import as_share, count, encodable, named, printable, some
+from lookcloser.core.wording import (
+    as_share,
+    count,
+    encodable,
+    in_minutes,
+    named,
+    printable,
+    some,
+)
 
 
 @pytest.mark.parametrize(
@@ -70,3 +78,11 @@ def test_of_many_names_five_are_said_and_how_many_more() -> None:
 )
 def test_percent_are_told_as_a_share(value: object, said: str | None) -> None:
     assert as_share(value) == said
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(90, "90 min"), (1.4, "1 min"), (0.98, "59 s"), (0.25, "15 s"), (1e-6, "1 s"), (0, "1 s")],
+)
+def test_what_takes_less_than_a_minute_is_said_in_seconds(minutes: float, said: str) -> None:
+    assert in_minutes(minutes) == said

@@ -12,7 +12,7 @@ from rich.console import Console
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.storage.atomic import make_folder, replacing
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, in_minutes
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import load_model_file, read_header, save_model_file
 from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE, WHOLE_FOLDER
@@ -148,9 +148,8 @@ def _against_fine_tuning(
             f"be better (fewer than {FEWEST}); --recipe fine-tune does it"
         )
     if minutes > options.budget:
-        long = f"{minutes:.0f}" if minutes >= 1 else f"{minutes:.1g}"
         return (
-            f"fine-tuning would take about {long} min, more than --budget "
+            f"fine-tuning would take about {in_minutes(minutes)}, more than --budget "
             f"{options.budget:g}; --recipe fine-tune does it all the same"
         )
     return None

@@ -20,13 +20,11 @@ from lookcloser.models.racnn.evidence import EvidenceProposal
 from lookcloser.models.racnn.model import RACNN
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closed_form import as_cam, solve
-from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
+from lookcloser.training.recipes.closer import FACTOR, LEAST, Closer, fill, pays, solve_closer
 from lookcloser.training.recipes.features import collect_features
 from lookcloser.training.recipes.start import HEAD_SHARE, fill_to_learn
 
 MOST = 2000  # images that the first look is solved from
-_LEAST = 1.5  # of the input's side, that images must have for a finer view to show more
-_GAIN = 0.01  # of accuracy, that pays for the finer view
 
 
 def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainOptions:
@@ -116,7 +114,7 @@ def begin_by_evidence(
     found = collect_features(
         cam, chosen, header.names, "classification", seen.preprocessing, workers=options.workers
     )
-    if not forced and found.side < _LEAST * options.size:
+    if not forced and found.side < LEAST * options.size:
         return None, f"images of {found.side:.0f} px have little more to show"
     memory = Memory.of(found.values, found.labels)
     closer = solve_closer(
@@ -139,8 +137,7 @@ def begin_by_evidence(
         f"{plain:.1%} of images left out are right in closed form, {closer.accuracy:.1%} with a "
         f"second look at {place}"
     )
-    noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
-    if not closer.accuracy - plain > max(_GAIN, noise):
+    if not pays(plain, closer.accuracy, closer.calibration.images):
         return None, words
     return _filled(model, header, closer, options), words
 

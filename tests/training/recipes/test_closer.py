@@ -124,7 +124,7 @@ class TestAuto:
     @pytest.fixture
     def unsure(self, monkeypatch):
         """Colors are seen at any size: as if there were room for more."""
-        monkeypatch.setattr(zooming, "_GAIN", -1.0)
+        monkeypatch.setattr(zooming, "GAIN", -1.0)
 
     @pytest.mark.usefixtures("unsure")
     def test_the_budget_is_kept(self, small_squares, tmp_path):
