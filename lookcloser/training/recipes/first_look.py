@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import torch
 
@@ -103,12 +104,31 @@ def begin_by_evidence(
 
     Returns:
         The model that is to be fine-tuned, with its header, and what was found, in words; None for
-        the model where nobody has asked for two scales and looking closer does not pay.
+        the model where nobody has asked for two scales and looking closer does not pay, or cannot
+        be tried.
 
     Raises:
-        LookcloserError: Where nothing can be solved, and for a disk that is full.
+        LookcloserError: Where two scales were asked for and nothing can be solved, or the disk is
+            full.
     """
     forced = options.own.get("scales") is not None
+    try:
+        return _begun(model, header, samples, options, forced=forced)
+    except LookcloserError as error:
+        if forced:
+            raise
+        return None, error.what
+
+
+def _begun(
+    model: RACNN,
+    header: ModelHeader,
+    samples: Sequence[Sample],
+    options: TrainOptions,
+    *,
+    forced: bool,
+) -> tuple[tuple[RACNN, ModelHeader] | None, str]:
+    """See `begin_by_evidence`."""
     cam, seen = _first_scale(model, header, options.size)
     chosen = _evenly(samples)
     found = collect_features(
@@ -150,9 +170,11 @@ def _first_scale(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, Mod
 
 
 def _evenly(samples: Sequence[Sample]) -> list[Sample]:
-    """Up to `MOST` of them, of every class its share, in the order of their names."""
+    """About `MOST` of them: of every class its share, and one of the rarest, ordered by name."""
     ordered = sorted(samples, key=lambda sample: (sample.labels, sample.name))
-    return ordered[:: max(1, -(-len(ordered) // MOST))]
+    step = max(1, -(-len(ordered) // MOST))
+    classes = groupby(ordered, key=lambda sample: sample.labels)
+    return [sample for _, own in classes for sample in list(own)[::step]]
 
 
 def _filled(
