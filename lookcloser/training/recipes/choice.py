@@ -182,7 +182,7 @@ class _Tuning:
         _look_closer(own / MODEL_FILE, self.catalog, self.options, self.console)
         tuned = float(read_header(own / MODEL_FILE).scores.get("val_acc", 0.0))
         ours, images = solved.validation
-        both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
+        both = _compared(solved, tuned)
         self.console.print(both, highlight=False, soft_wrap=True)
         # Compared as numbers of images: the two shares are rounded in different ways.
         won = round(tuned * images) > round(ours * images)
@@ -219,6 +219,15 @@ class _Tuning:
 
     def _fit(self, catalog: Catalog, options: TrainOptions, folder: Path) -> FitResult:
         return fit(catalog, options, folder, resume=self.resume, quiet=self.quiet)
+
+
+def _compared(solved: Solved, tuned: float) -> str:
+    """The accuracies of both recipes, in words: a second look is rated on images left out."""
+    ours, images = solved.validation
+    if solved.header.arguments.get("places"):
+        left = f"{ours:.1%} of images left out in closed form"
+        return f"{left}, {tuned:.1%} of {count(images, 'image')} of val fine-tuned"
+    return f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
 
 
 def _look_closer(file: Path, catalog: Catalog, options: TrainOptions, console: Console) -> None:
