@@ -20,7 +20,7 @@ class LabelSchema(BaseModel):
 class RegionSchema(BaseModel):
     """Where the model looked for a label; see `lookcloser.Region`."""
 
-    kind: Literal["map", "scale", "part", "step", "word"]
+    kind: Literal["map", "scale", "place", "part", "step", "word"]
     label: str
     score: float
     box: list[float] | None = Field(description="x0, y0, x1, y1 in pixels of the upright image.")

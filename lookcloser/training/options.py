@@ -130,7 +130,7 @@ class TrainOptions(BackboneOptions):
     box_rule: BoxRule = option(
         "range",
         "What the threshold of a box is a share of: range (from a map's minimum to its maximum) or "
-        "max (of its maximum, as in the CAM paper).",
+        "max (of its maximum, as in the CAM paper). What looks at places alone always has max.",
     )
     val_share: float = option(
         0.1, "Share of train used for validation if the data has no val split.", least=0, below=1

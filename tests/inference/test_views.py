@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lookcloser.core.errors import LookcloserError
 from lookcloser.explain import VIEWS
 from lookcloser.inference.views import look
 from lookcloser.models import METHODS, Model, build_model
@@ -44,3 +45,12 @@ def test_cam_of_any_other_network_is_the_general_view() -> None:
     net = timm.create_model("test_resnet", num_classes=4)
     images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(look(net, images, 2, ["cam"])["cam"], VIEWS["cam"](net, images, 2))
+
+
+def test_a_view_that_a_second_look_does_not_have_names_those_that_it_has() -> None:
+    own = {"num_classes": 4, "backbone": "test_resnet", "places": 1, "view": 32}
+    model = build_model("cam", own)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(LookcloserError, match="gradcam: CAM: no layer.* places .*take cam, "):
+        look(model, images, 2, ["gradcam"])
+    assert set(look(model, images, 2, None)) == {"cam", "saliency"}

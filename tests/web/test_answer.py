@@ -233,6 +233,7 @@ def any_case(seed):
         box_threshold=float(rng.choice([0.2, 0.25, 0.5])),
         box_rule=str(rng.choice(["max", "range"])),
         evidence_kind=kind,
+        box_kind=str(rng.choice(["scale", "place"])),
         parents=groups,
         calibration=Calibration(
             float(rng.choice([0.5, 1.0, 1.7])),

@@ -5,7 +5,14 @@ Every function returns a new RGB image and leaves its arguments as they are. Box
 """
 
 from lookcloser.core.drawing.evidence import draw_region, plot_labels, plot_prediction, plot_views
-from lookcloser.core.drawing.marks import BOX_COLOR, COLORMAP, draw_box, draw_move, overlay
+from lookcloser.core.drawing.marks import (
+    BOX_COLOR,
+    COLORMAP,
+    draw_box,
+    draw_boxes,
+    draw_move,
+    overlay,
+)
 from lookcloser.core.drawing.sheets import contact_sheet, image_format, save_image, show_image
 
 __all__ = [
@@ -13,6 +20,7 @@ __all__ = [
     "COLORMAP",
     "contact_sheet",
     "draw_box",
+    "draw_boxes",
     "draw_move",
     "draw_region",
     "image_format",

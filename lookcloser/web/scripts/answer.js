@@ -22,7 +22,7 @@ function predictionOf(found, header, size, top, coverage = null) {
   const answer = { task: header.task, path: null, size, labels: [], caption: null, regions, error: null };
   if (header.task === "classification") {
     answer.labels = bestLabels(found.logits, scores, header.names, top);
-    regions.push(...scaleRegions(found.boxes, answer.labels[0], size));
+    regions.push(...scaleRegions(found.boxes, answer.labels[0], size, header.box_kind));
     regions.push(...partRegions(found.parts, answer.labels[0]));
   } else if (header.task === "multilabel") {
     answer.labels = [...path].sort((a, b) => found.logits[b.index] - found.logits[a.index] || 0);
@@ -131,11 +131,12 @@ function partRegions(parts, label) {
   return (parts || []).map((map, step) => region("part", label, null, heatmapOf(map, 1), step));
 }
 
-// boxes: [x0, y0, x1, y1, score] in [-1, 1], of the second and finer scales.
-function scaleRegions(boxes, label, size) {
+// boxes: [x0, y0, x1, y1, score] in [-1, 1], of the second and finer scales, or of all places.
+function scaleRegions(boxes, label, size, kind) {
+  const first = kind === "scale" ? 1 : 0;
   return (boxes || []).map(([x0, y0, x1, y1, score], index) => {
     const inside = [x0, y0, x1, y1].map((value) => Math.min(Math.max((value + 1) / 2, 0), 1));
-    return region("scale", { ...label, score }, inPixels(inside, size), null, index + 1);
+    return region(kind, { ...label, score }, inPixels(inside, size), null, index + first);
   });
 }
 
