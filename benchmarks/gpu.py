@@ -37,7 +37,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from _gpu_parts import LOOKING, PARTS, Work, command
+from _gpu_parts import PARTS, command
+from _gpu_work import LOOKING, Work
 from _harness import arguments, machine, report
 from _within import Row, rows_within
 from PIL import Image

@@ -182,6 +182,7 @@ def fine_tuned(
     metrics = Recognizer(model, header).evaluation(scored, evidence=0).metrics
     wanted = {
         "top1": "top-1", "top1 scale 1": "whole image alone", "top1 scale 2": "place alone",
+        "top1 whole image": "whole image alone", "top1 place 1": "place alone",
     }  # fmt: skip
     row = {title: metrics[name] for name, title in wanted.items() if name in metrics}
     if isinstance(model, RACNN) or header.arguments.get("places"):

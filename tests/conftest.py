@@ -8,13 +8,19 @@ import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from PIL import Image
 
+import lookcloser as lc
+
 from .browser import Browser
 from .warm import Warm
+
+if TYPE_CHECKING:
+    from lookcloser.recognizer import Recognizer
 
 # Tests run in as many processes as there are cores; threads beside them would only get in the way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -93,6 +99,18 @@ def make_squares(root: Path) -> Path:
                 rows.append(f"{split}/{name}/{number}.png,{name},{split},{','.join(map(str, box))}")
     (root / "boxes.csv").write_text("\n".join(rows) + "\n")
     return root
+
+
+@pytest.fixture(scope="session")
+def recognizer(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Recognizer:
+    """A small network that has learned `squares`, in a run of its own."""
+    return lc.train(
+        squares,
+        out=tmp_path_factory.mktemp("runs") / "squares",
+        quiet=True,
+        **{"backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 8},
+        **{"batch_size": 16, "lr": 5e-3, "workers": 0, "augment": "shift"},
+    )
 
 
 @pytest.fixture

@@ -230,7 +230,7 @@ def _planned(folder: Folder, sources: Sequence[str], share: Share, part_images: 
 def _changed(folder: Folder, how: str) -> LookcloserError:
     return LookcloserError(
         f"{folder.path}: the source has changed since it was begun ({how})",
-        fix="Make it what it was, or choose another --out",
+        fix="Restore it, or choose another --out",
     )
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _TAGS_SHOWN = 20
 _CLASSES_SHOWN = 100
 
-app = typer.Typer(cls=PanelGroup, no_args_is_help=True, help="Look at a data set.")
+app = typer.Typer(
+    cls=PanelGroup, no_args_is_help=True, help="Check a data set, or pack it into shards."
+)
 
 
 @app.callback()
@@ -77,10 +79,10 @@ def check(
 def shard(
     data: Annotated[str, typer.Argument(help="A data set of any layout.")],
     out: Annotated[Path, typer.Option(help="The folder to write to.", callback=to_disk)],
-    per_shard: Annotated[int, typer.Option(min=1, help="Images of an archive.")] = 1000,
+    per_shard: Annotated[int, typer.Option(min=1, help="Images per shard.")] = 1000,
     columns: Annotated[
         str | None,
-        typer.Option(help="What columns of a table are: image=filename,label=species."),
+        typer.Option(help="What the columns of a table are, e.g. image=filename,label=species."),
     ] = None,
 ) -> None:
     """Write a data set as WebDataset shards: few large files instead of many small ones.

@@ -64,7 +64,7 @@ def explain(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Instead of a run, e.g. timm:resnet50.")] = None,
     shown_image: Annotated[
-        str | None, typer.Option("--image", help="The image, by its option.")
+        str | None, typer.Option("--image", help="The image, as an option.")
     ] = None,
     weights: Annotated[
         str, typer.Option(help="Weights of --model: pretrained, none, or a .safetensors FILE.")

@@ -44,7 +44,7 @@ def export(
     weights: Annotated[
         str,
         typer.Option(
-            help="Of timm:NAME: pretrained, none, or a .safetensors file with timm's keys."
+            help="Weights of timm:NAME: pretrained, none, or a .safetensors file with timm's keys."
         ),
     ] = "pretrained",
 ) -> None:

@@ -72,7 +72,7 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Answer any number of images into this folder; given again, it goes on.",
+            help="Answer any number of images into this folder; run again, it goes on.",
             callback=to_disk,
             rich_help_panel=MANY,
         ),
@@ -95,7 +95,7 @@ def predict(
         ),
     ] = None,
     part_images: Annotated[
-        int | None, typer.Option(min=1, help="Images of a file.", rich_help_panel=MANY)
+        int | None, typer.Option(min=1, help="Images per file.", rich_help_panel=MANY)
     ] = None,
     box_rule: BoxRuleOption = None,
     batch_size: BatchSize = 16,
@@ -104,8 +104,8 @@ def predict(
     coverage: Annotated[
         float | None,
         typer.Option(
-            help="Also name every class that may be true, so that this share of images like those "
-            "of training, e.g. 0.95, has its class among them."
+            help="Also name every class that may be true: for this share of images like those of "
+            "training, e.g. 0.95, the true class is among them."
         ),
     ] = None,
     sets: Annotated[

@@ -15,28 +15,30 @@ from lookcloser.cli.terminal.runs import Run
 def push(
     run: Run,
     repository: Annotated[
-        str, typer.Argument(metavar="OWNER/NAME", help="Where it goes; made if it is not there.")
+        str, typer.Argument(metavar="OWNER/NAME", help="Where to push; created if missing.")
     ],
     license: Annotated[
         str | None,
-        typer.Option(help="An identifier of the hub, e.g. apache-2.0; without it unknown."),
+        typer.Option(help="An identifier of the hub, e.g. apache-2.0; default: unknown."),
     ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Nobody else sees it.")] = False,
+    private: Annotated[
+        bool, typer.Option("--private", help="Make the repository private.")
+    ] = False,
     data: Annotated[
-        str | None, typer.Option(help="What to score it on; without it the run's data.")
+        str | None, typer.Option(help="What to score it on; default: the run's data.")
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Which part of it; without it test, else val.")
+        str | None, typer.Option(help="Which split of it; default: test, else val.")
     ] = None,
     image: Annotated[
         Path | None,
-        typer.Option(help="What the card shows with its evidence; else one of the scored images."),
+        typer.Option(help="Image that the card shows with evidence; default: one of those scored."),
     ] = None,
-    no_image: Annotated[bool, typer.Option("--no-image", help="Show none.")] = False,
+    no_image: Annotated[bool, typer.Option("--no-image", help="Show no image.")] = False,
     dry_run: DryRun = False,
     out: Annotated[
         Path | None,
-        typer.Option(help="Of --dry-run: write the files into this folder.", callback=to_disk),
+        typer.Option(help="With --dry-run: write the files into this folder.", callback=to_disk),
     ] = None,
 ) -> None:
     """Send a model to the Hugging Face hub, with a model card written from the run.

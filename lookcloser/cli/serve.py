@@ -23,7 +23,7 @@ def serve(
         list[str],
         typer.Argument(
             help="Runs, model files, exported .onnx files or timm:NAME; NAME=RUN gives a name. The "
-            "first answers where a request names none."
+            "first answers requests that name none."
         ),
     ],
     host: Annotated[
@@ -31,14 +31,14 @@ def serve(
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
     api_key: Annotated[
-        str | None, typer.Option(help="A key that requests have to give; others see it in ps.")
+        str | None, typer.Option(help="Key that requests must give; others can see it in ps.")
     ] = None,
     api_key_env: Annotated[
-        str | None, typer.Option(help="The environment variable that holds the key.")
+        str | None, typer.Option(help="Environment variable that holds the key.")
     ] = None,
     engine: Annotated[
         str,
-        typer.Option(help="auto: the exported file beside a run, if it is of it; onnx; torch."),
+        typer.Option(help="auto (the exported file in a run, if it matches it), onnx or torch."),
     ] = "auto",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per forward pass.")] = 16,
     batch_wait: Annotated[
@@ -47,22 +47,26 @@ def serve(
     ] = 5.0,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 2,
     max_body: Annotated[
-        float, typer.Option(min=0.001, max=100_000, help="Megabytes of a request.")
+        float, typer.Option(min=0.001, max=100_000, help="Most megabytes of a request.")
     ] = 32.0,
     max_pixels: Annotated[
-        float, typer.Option(min=0.001, max=100_000, help="Megapixels of an image.")
+        float, typer.Option(min=0.001, max=100_000, help="Most megapixels of an image.")
     ] = 50.0,
-    max_images: Annotated[int, typer.Option(min=1, help="Images of a request.")] = 32,
+    max_images: Annotated[int, typer.Option(min=1, help="Most images in a request.")] = 32,
     max_queue: Annotated[
         int, typer.Option(min=1, help="Images that may wait for a model; beyond it, 429.")
     ] = 256,
     timeout: Annotated[
         float,
-        typer.Option(min=0.1, max=86_400, help="Seconds for a body, and again for its answer."),
+        typer.Option(
+            min=0.1, max=86_400, help="Seconds to receive a body, and again to answer it."
+        ),
     ] = 30.0,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(help="A name that the Host header may give; on 127.0.0.1 its own alone."),
+        typer.Option(
+            help="Another name that the Host header may give; on 127.0.0.1 only its own may."
+        ),
     ] = None,
     files: Annotated[
         Path | None, typer.Option(help="The folder of Label Studio's local files.")
@@ -71,7 +75,7 @@ def serve(
         str | None, typer.Option(help="A Label Studio whose uploads may be fetched.")
     ] = None,
     label_studio_key_env: Annotated[
-        str | None, typer.Option(help="The environment variable that holds its access token.")
+        str | None, typer.Option(help="Environment variable that holds its access token.")
     ] = None,
     device: Device = None,
 ) -> None:
@@ -110,7 +114,9 @@ def serve(
         header = served.version.header
         printing.say(f"{served.name}: {header.method}, {header.task}, on {runs_on}")
     if host not in _LOOPBACK and access.key is None:
-        printing.say("Anybody who reaches this machine may ask: there is no --api-key-env")
+        printing.say(
+            "Anybody who can reach this machine may send requests: there is no --api-key-env"
+        )
     run(service, limits, host, port, lambda at: printing.say(f"Serving at {at}, docs at {at}/docs"))
 
 
@@ -137,7 +143,9 @@ def _variable(name: str | None) -> str | None:
     if name is None:
         return None
     if not os.environ.get(name):
-        raise UsageError(f"{name}: an environment variable that is not set", fix="Set it, exported")
+        raise UsageError(
+            f"{name}: an environment variable that is not set", fix="Set and export it"
+        )
     return os.environ[name]
 
 

@@ -66,6 +66,7 @@ Gate = Literal["sigmoid", "relu"]
 
 # Of `metrics`: what the threshold of a box is a share of.
 BoxRule = Literal["max", "range"]
+BoxKind = Literal["scale", "place"]  # of boxes that an answer looked into
 
 # Of `losses`.
 Reduction = Literal["paper", "mean"]

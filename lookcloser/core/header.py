@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 from lookcloser.core.calibration import Calibration
-from lookcloser.core.choices import BoxRule, Task
+from lookcloser.core.choices import BoxKind, BoxRule, Task
 from lookcloser.core.errors import LookcloserError, unknown
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
@@ -39,6 +39,8 @@ class ModelHeader:
         calibration: Temperature, quantiles and thresholds, from images that did not train it.
         scores: Metrics on the validation split at the time of saving.
         evidence_kind: What one piece of evidence of an answer is of.
+        box_kind: What a box that an answer looked into is: a "scale", each inside the one before
+            it, or a "place", each beside the others.
         provenance: Where it comes from: data, seed, command, versions.
         version: The lookcloser that wrote it.
         format: The layout of this header.
@@ -54,6 +56,7 @@ class ModelHeader:
     calibration: Calibration = field(default_factory=Calibration)
     scores: Mapping[str, float] = field(default_factory=dict)
     evidence_kind: Kind = "map"
+    box_kind: BoxKind = "scale"
     parents: Mapping[str, str] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
@@ -150,6 +153,7 @@ def _header(values: Mapping[str, Any]) -> ModelHeader:
         calibration=_calibration(values.get("calibration")),
         scores={k: _number(v) for k, v in _mapping(values.get("scores", {})).items()},
         evidence_kind=_one_of(values.get("evidence_kind", "map"), get_args(Kind)),
+        box_kind=_one_of(values.get("box_kind", "scale"), get_args(BoxKind)),
         parents={k: _text(v) for k, v in _mapping(values.get("parents", {})).items()},
         provenance=_mapping(values.get("provenance", {})),
         version=_text(values.get("version", "")),

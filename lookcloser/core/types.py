@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _EVEN = 0.9
 
-Kind = Literal["map", "scale", "part", "step", "word"]
+Kind = Literal["map", "scale", "place", "part", "step", "word"]
 Box = tuple[float, float, float, float]
 
 # The setting of an evaluation that says whose boxes its thresholds have seen.
@@ -86,14 +86,14 @@ class Region:
     """One piece of evidence: where in the image the model looked for ``label``.
 
     Attributes:
-        kind: What made it: a class "map", a "scale" (RA-CNN), a "part" (OSME), a "step" of a label
-            sequence, a "word" of a caption.
+        kind: What made it: a class "map", a "scale" (RA-CNN), a "place" of a second look, a "part"
+            (OSME), a "step" of a label sequence, a "word" of a caption.
         label: The name the evidence is for.
         score: The score of that label in [0, 1].
         box: (x0, y0, x1, y1) in pixels of the original image, x1 and y1 exclusive, or None.
         heatmap: float32 (h, w) in [0, 1], covering the whole image, at the network's own
             resolution, or None. All zeros means that there is no positive evidence.
-        step: The position in a sequence, or None.
+        step: The position in a sequence, from 0, or None. Scale 0, the whole image, has no region.
         move: (x, y, half-side), the direction, of length 1, in which the derivatives of the score
             or of a loss would move ``box``; right, down and larger are positive. None where nobody
             asked.
@@ -210,6 +210,19 @@ class Prediction:
         if regions is None:
             regions = 1 if TRAITS[self.task].labels == "one" else len(self.regions)
         return plot_prediction(self, regions)
+
+    def show(self, regions: int | None = None) -> None:
+        """Open `plot` in the image viewer of this machine; a notebook shows an answer by itself.
+
+        Args:
+            regions: As in `plot`.
+
+        Raises:
+            LookcloserError: As `plot`, and where there is no viewer.
+        """
+        from lookcloser.core.drawing import show_image
+
+        show_image(self.plot(regions))
 
     def save(self, path: str | Path) -> Path:
         """Write `plot` to ``path`` (format by its ending, folders made); returns the path.

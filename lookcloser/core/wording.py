@@ -64,3 +64,12 @@ def named(names: Sequence[str]) -> str:
 def some(names: Sequence[str], noun: str) -> str:
     """``2 images ('a', 'b')``."""
     return f"{count(len(names), noun)} ({named(names)})"
+
+
+def duration(seconds: float) -> str:
+    """In a unit that fits: 45 s, 12 min, 3.2 h, 2.5 days."""
+    for limit, unit, length in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            value = seconds / length
+            return f"{value:.1f} {unit}" if unit == "h" else f"{value:.0f} {unit}"
+    return f"{seconds / 86_400:.1f} days"

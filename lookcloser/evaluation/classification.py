@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lookcloser import metrics
 from lookcloser.core.calibration import Calibration
+from lookcloser.core.choices import BoxKind
 from lookcloser.core.header import ModelHeader, check_known
 from lookcloser.core.results.scores import Score
 from lookcloser.core.sizes import ImageSize
@@ -22,7 +23,7 @@ from lookcloser.evaluation.groups import group_columns, group_scores
 from lookcloser.evaluation.kept import KeptAnswers
 from lookcloser.evaluation.localization.map_boxes import Places, find_places
 from lookcloser.evaluation.localization.mask_scores import MaskTally
-from lookcloser.evaluation.localization.scale_boxes import ScaleBoxTally
+from lookcloser.evaluation.localization.scale_boxes import ScaleBoxTally, look_names
 from lookcloser.evaluation.localization.scoring import (
     BoxTally,
     Thresholds,
@@ -171,7 +172,7 @@ def evaluate_split(
     names, grid = header.names, header.preprocessing.size
     supervision = supervise(threshold_from, catalog, split)
     thresholds = Thresholds.of(supervision, class_places(loop, supervision.samples), len(names))
-    boxes, scales = BoxTally(len(names), thresholds.levels), ScaleBoxTally()
+    boxes, scales = BoxTally(len(names), thresholds.levels), ScaleBoxTally(header.box_kind)
     masks, moves = MaskTally(catalog.root, grid), ShiftTally()
     kept, columns, skipped = KeptAnswers(evidence, flagged), Columns(), Skipped()
     for answered in answer_split(loop, catalog.split(split), skipped):
@@ -196,7 +197,7 @@ def evaluate_split(
             image_means(found, places.images - answered.first, count),
             answers,
         )
-    scores, calibration = _class_scores(columns, len(names))
+    scores, calibration = _class_scores(columns, len(names), header.box_kind)
     scores += _doubt_scores(columns) + group_scores(columns)
     least = least_calibration_error(calibration)
     settings = {
@@ -247,7 +248,7 @@ def _numbers(answered: Answered) -> dict[str, NDArray[np.generic]]:
 
 
 def _class_scores(
-    columns: Columns, classes: int
+    columns: Columns, classes: int, kind: BoxKind
 ) -> tuple[tuple[Score, ...], tuple[tuple[float, float, int], ...]]:
     """Scores of the answers, and the rows of their calibration."""
     right, predicted, target = columns["top1"], columns["predicted"], columns["target"]
@@ -267,8 +268,8 @@ def _class_scores(
     scores.append(Score("nll", nll, higher_is_better=False, is_share=False))
     by_scale = columns["scales"].mean(axis=0).tolist() if "scales" in columns else []
     scores += [
-        Score(f"top1 scale {number}", value, higher_is_better=True)
-        for number, value in enumerate(by_scale, 1)
+        Score(f"top1 {name}", value, higher_is_better=True)
+        for name, value in zip(look_names(kind, len(by_scale)), by_scale, strict=True)
     ]
     return tuple(scores), calibration
 

@@ -19,8 +19,8 @@ def check_slope(model: nn.Module, logits: Tensor) -> None:
     """Raise a `LookcloserError` where no gradient goes from the logits back to the image."""
     if not logits.requires_grad:
         raise LookcloserError(
-            f"{type(model).__name__}: no gradient goes from its answer back to the image",
-            fix="Use occlusion or rise, which ask for none",
+            f"{type(model).__name__}: no gradient flows from its answer back to the image",
+            fix="Use occlusion or rise, which need none",
         )
 
 
@@ -28,7 +28,7 @@ def check_has_gradients(model: nn.Module) -> None:
     """Raise a `LookcloserError` for a quantized network."""
     if is_quantized(model):
         raise LookcloserError(
-            f"{type(model).__name__}: is quantized, so that it has no gradients",
+            f"{type(model).__name__}: is quantized, so it has no gradients",
             fix="Explain the network before it was quantized, or use occlusion, rise, scorecam or "
             "eigencam",
         )

@@ -179,7 +179,7 @@ def _no_head(model: nn.Module) -> LookcloserError:
     return LookcloserError(
         f"{type(model).__name__}: its logits are not one linear layer on averaged features, so "
         "it has no class activation map",
-        fix="Use gradcam, which asks nothing of the network",
+        fix="Use gradcam, which works on any network with gradients",
     )
 
 

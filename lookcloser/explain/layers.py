@@ -99,7 +99,7 @@ def check_open(model: nn.Module) -> None:
     """Raise a `LookcloserError` for a network whose layers are compiled into one."""
     if _is_script(model):
         raise LookcloserError(
-            f"{type(model).__name__}: is compiled by TorchScript, so that its layers are not seen",
+            f"{type(model).__name__}: is compiled by TorchScript, so its layers cannot be seen",
             fix="Explain the network that it was made from, or use saliency, occlusion or rise",
         )
 

@@ -107,8 +107,8 @@ def _left_out(model: nn.Module) -> list[tuple[str, nn.Module]]:
 
 def _no_classifier(model: nn.Module, why: str) -> LookcloserError:
     return LookcloserError(
-        f"{type(model).__name__}: has no classifier ({why}), so that it names no class",
-        fix="Use eigencam or attention_rollout, which ask for none",
+        f"{type(model).__name__}: has no classifier ({why}), so it names no class",
+        fix="Use eigencam or attention_rollout, which need no class",
     )
 
 
@@ -128,7 +128,7 @@ def run(model: nn.Module, images: Tensor) -> Any:
         raise NetworkError(
             f"{type(model).__name__}: cannot be run on images {tuple(images.shape)} of "
             f"{str(images.dtype).removeprefix('torch.')}: {reason}",
-            fix="Give images as the network was trained on: channels, size, type and device",
+            fix="Give images as in its training: channels, size, type and device",
         ) from error
 
 

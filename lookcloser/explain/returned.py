@@ -71,7 +71,7 @@ def logits_of(output: Any) -> Tensor:
     if len(found) > 1:
         names = " or ".join(name if name.isdigit() else repr(name) for name in found)
         raise LookcloserError(
-            f"the model returned {_listed(found)}: which of them is meant is not to be told",
+            f"the model returned {_listed(found)}: which one is meant cannot be told",
             fix=f"Name one: `NamedOutput(model, output)` for the model, with output = {names}",
         )
     if not found:
@@ -85,7 +85,7 @@ def logits_of(output: Any) -> Tensor:
     if _is_of_features(name):
         raise LookcloserError(
             f"the model returned {name} {tuple(logits.shape)}: features, not the logits of classes",
-            fix="Use eigencam or attention_rollout, which ask for no class; where these are "
+            fix="Use eigencam or attention_rollout, which need no class; where these are "
             f"classes, `NamedOutput(model, {name!r})`",
         )
     return logits

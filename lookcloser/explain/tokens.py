@@ -110,7 +110,7 @@ def no_attention(model: nn.Module) -> LookcloserError:
     return LookcloserError(
         f"{type(model).__name__} has no attention over the patches of a whole image",
         allowed="Plain vision transformers have it, such as vit_small_patch16_224.",
-        fix="Use gradcam, which asks nothing of the network",
+        fix="Use gradcam, which works on any network with gradients",
     )
 
 

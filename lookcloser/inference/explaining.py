@@ -35,10 +35,10 @@ def explain_image(
     wanted = [class_index(target, engine.header)] if target is not None else asked.first()
     maps = asked.maps(wanted)
     found = {view: asked.regions(own, wanted)[0] for view, own in maps.items()}
-    boxes = asked.output.boxes
-    if VIEW in maps and boxes is not None:
+    boxes, kind = asked.output.boxes, engine.header.box_kind
+    if VIEW in maps and boxes is not None and kind == "scale":  # no derivative chose a place
         (label,) = asked.labels(wanted)
-        scales = scale_regions(asked.output, 0, label, asked.size)
+        scales = scale_regions(asked.output, 0, label, asked.size, kind)
         corners = torch.from_numpy(boxes[0])
         found |= moved_regions(maps[VIEW][0, 0], corners, scales)
         if isinstance(engine, TorchEngine):

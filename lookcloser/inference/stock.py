@@ -120,7 +120,7 @@ def stock_classifier(
         raise LookcloserError(
             f"{name}: has no classifier, so that there is no class to look for",
             fix="Name a model with one, such as vit_small_patch16_224; in Python, "
-            "`lookcloser.explain.eigencam` and `attention_rollout` ask for no class",
+            "`lookcloser.explain.eigencam` and `attention_rollout` need no class",
         )
     config: dict[str, Any] = resolve_model_data_config(model)  # type: ignore[no-untyped-call]  # timm has no types here
     size = _pair(given.get("img_size", config["input_size"][1:]))

@@ -13,11 +13,16 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
 from lookcloser.explain import VIEWS
 from lookcloser.models import Model
+from lookcloser.models.cam.twice import LooksTwice
 
 ScoresOf = Callable[[Tensor], Tensor]
 
 DEFAULT_VIEWS = ("cam", "gradcam", "saliency")
 ALL = "all"
+_OF_PLACES = (
+    "Its answer comes from the places that it looks at again: take cam, the map of that answer, or "
+    "saliency or occlusion, whose maps lie on the pixels of the image"
+)
 
 
 def check_views(views: Sequence[str] | None) -> None:
@@ -76,6 +81,7 @@ def look(
         LookcloserError: For an unknown view, and for one that this network does not have.
     """
     check_views(views)
+    twice = isinstance(model, LooksTwice) and model.closer is not None
     asked = DEFAULT_VIEWS if views is None else tuple(VIEWS) if ALL in views else views
     found = {}
     for view in asked:
@@ -83,8 +89,8 @@ def look(
             found[view] = _view(view, model, images, targets, scores)
         except LookcloserError as error:
             if views is not None and ALL not in views:
-                what = f"{view}: {error.what}"
-                raise type(error)(what, allowed=error.allowed, fix=error.fix) from error
+                what, fix = f"{view}: {error.what}", _OF_PLACES if twice else error.fix
+                raise type(error)(what, allowed=error.allowed, fix=fix) from error
     return found
 
 

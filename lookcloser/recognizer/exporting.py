@@ -217,7 +217,7 @@ def _calibration(
         return pixels, f"{len(pixels)} images of {folder}"
     if catalog is None or not catalog.splits:
         raise LookcloserError(
-            "8 bits need images to take their ranges from, and the data of this run is not there",
+            "8 bits need images to measure their ranges on, and the data of this run is not there",
             fix="Give a folder of images like those of the training: `--calibrate FOLDER`",
         )
     found = data_images(catalog, catalog.splits[0], engine.header, CALIBRATED)

@@ -52,7 +52,9 @@ def load(
         refuse_url(path)
     if is_onnx(path):
         if weights != "pretrained" or model_kwargs:
-            raise UsageError(f"{path}: has its own weights", fix="Leave out what is of timm:NAME")
+            raise UsageError(
+                f"{path}: has its own weights", fix="Leave out the arguments for timm:NAME"
+            )
         if device is not None and str(device) != "cpu":
             raise UsageError(f"{device}: not for an exported file", allowed="cpu")
         return load_onnx(path, box_rule=box_rule)

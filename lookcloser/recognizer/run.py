@@ -170,6 +170,9 @@ def _train(
     resume: bool,
     quiet: bool,
 ) -> TrainResult:
+    from rich.console import Console
+
+    from lookcloser.training.pace import shown_on
     from lookcloser.training.recipes.choice import learn
 
     record = record_of(catalog)
@@ -184,15 +187,16 @@ def _train(
         for note in notes if not quiet else ():
             print(note, file=sys.stderr)
 
-    result = learn(
-        catalog,
-        options,
-        folder,
-        resume=resume,
-        quiet=quiet,
-        on_start=on_start,
-        val_is_made=lambda: "val" not in _read(data, options, 0.0).splits,
-    )
+    with shown_on(Console(stderr=True, quiet=quiet)):
+        result = learn(
+            catalog,
+            options,
+            folder,
+            resume=resume,
+            quiet=quiet,
+            on_start=on_start,
+            val_is_made=lambda: "val" not in _read(data, options, 0.0).splits,
+        )
     recognizer = load_run(folder)
     engine = recognizer.trained_engine()
     measured = processes.first_decides(lambda: measured_on_val(engine, catalog))

@@ -124,6 +124,7 @@ def _summary(evaluation: Evaluation, audit: Audit | None) -> dict[str, Any]:
         "settings": evaluation.settings,
         "limits": words.LIMITS,
         "map_sizes": words.map_sizes(evaluation),
+        "looked_into": words.looked_into(evaluation),
     }
 
 

@@ -25,6 +25,12 @@ LIMITS = (
     "would vary with other images of the same kind, not how the model does on other kinds.",
 )
 
+_LOOKED_INTO: Mapping[str, str] = {
+    "scale": "The thin boxes are the scales that it looked into, each inside the one before",
+    "place": "The thin boxes are the places that it looked at again, place 1 the one that counts "
+    "most",
+}
+
 
 def findings(
     evaluation: Evaluation, rows: Sequence[Row], calibration: Mapping[str, Any] | None
@@ -88,6 +94,13 @@ def map_sizes(evaluation: Evaluation) -> str:
         if region.heatmap is not None
     }
     return ", ".join(f"{width}\u00a0×\u00a0{height}" for width, height in sorted(sizes)[:4])
+
+
+def looked_into(evaluation: Evaluation) -> str:
+    """What the boxes are that the answers looked into; empty where they have none."""
+    kinds = {region.kind for answer in evaluation.answers for region in answer.prediction.regions}
+    said = [words for kind, words in _LOOKED_INTO.items() if kind in kinds]
+    return f"{said[0]}; the percentage of each is that of this look alone." if said else ""
 
 
 def _weakest_class(evaluation: Evaluation) -> str:

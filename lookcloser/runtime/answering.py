@@ -139,7 +139,7 @@ def _classified(
 ) -> Prediction:
     labels = best_labels(output.logits[row], scores, header.names, top)
     regions = _regions(output, row, _labels(output, scores, row, header), header, size)
-    regions += scale_regions(output, row, labels[0], size)
+    regions += scale_regions(output, row, labels[0], size, header.box_kind)
     regions += part_regions(output, row, labels[0])
     group = sure_group(scores, header.names, header.parents)
     return Prediction(header.task, labels, regions, size, group=group)

@@ -83,7 +83,7 @@ class OnnxEngine:
     def _require(self, sane: bool) -> None:
         if not sane:
             raise LookcloserError(
-                f"{self.file.path}: what its network puts out is no answer",
+                f"{self.file.path}: the outputs of its network are not an answer",
                 fix="Take the original file or export it again",
             )
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookcloser.core import boxes as geometry
-from lookcloser.core.choices import BoxRule
+from lookcloser.core.choices import BoxKind, BoxRule
 from lookcloser.core.sizes import Grid, ImageSize
 from lookcloser.core.types import Box, Kind, Label, Region
 from lookcloser.metrics.map_boxes import boxes_from_maps
@@ -103,21 +103,22 @@ def part_regions(output: ArrayOutput, row: int, label: Label) -> tuple[Region, .
 
 
 def scale_regions(
-    output: ArrayOutput, row: int, label: Label, size: ImageSize
+    output: ArrayOutput, row: int, label: Label, size: ImageSize, kind: BoxKind
 ) -> tuple[Region, ...]:
-    """One "scale" region per box in [-1, 1] of one image; none for methods without boxes.
+    """One region per box in [-1, 1] of one image; none for methods without boxes.
 
-    The first scale is the whole image and has no box. The score is that of the scale on its own,
-    where it has one.
+    The first scale is the whole image and has no box; places are counted alone. The score is that
+    of the scale or place on its own, where it has one.
     """
     if output.boxes is None:
         return ()
     pixels = geometry.to_pixels(output.boxes[row], size)
     scores = scale_scores(output, row, label)
+    first = 1 if kind == "scale" else 0
     return tuple(
-        Region("scale", label.name, score, as_box(box), step=scale)
-        for scale, (box, score) in enumerate(
-            zip(geometry.clip(pixels, size), scores.tolist(), strict=True), start=1
+        Region(kind, label.name, score, as_box(box), step=step)
+        for step, (box, score) in enumerate(
+            zip(geometry.clip(pixels, size), scores.tolist(), strict=True), first
         )
     )
 

@@ -206,6 +206,7 @@ def _about(served: Served, models: Mapping[str, Served]) -> dict[str, Any]:
         "version": version.fingerprint,
         "input": list(header.preprocessing.size),
         "classes": list(header.names),
+        "coverage": header.task == "classification" and bool(header.calibration.lac),
         "views": _views(served),
     }
 

@@ -166,7 +166,7 @@ def _say_problems(api: FastAPI) -> None:
 
     @api.exception_handler(Exception)
     async def failed(request: Request, _error: Exception) -> Response:
-        return problem_response(500, "The server failed; its log says how.", path=request.url.path)
+        return problem_response(500, "The server failed; its log says why.", path=request.url.path)
 
     plain = api.openapi
 

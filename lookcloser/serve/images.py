@@ -93,7 +93,7 @@ def from_data_url(url: str) -> Upload:
     if not comma or not head.lower().startswith("data:"):
         raise Problem(
             422,
-            "An image is given by an address that is not asked; send it inside the request as "
+            "An image is given by an address that is not fetched; send it inside the request as "
             "'data:image/jpeg;base64,…'.",
         )
     if not head.lower().endswith(";base64"):

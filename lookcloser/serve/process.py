@@ -41,7 +41,7 @@ def run(service: Service, limits: Limits, host: str, port: int, say: Callable[[s
         say: Told the address once requests are taken.
 
     Raises:
-        LookcloserError: For an address that cannot be listened at.
+        LookcloserError: For an address that cannot listen there.
     """
     listening = _listen(host, port)
     connections, backlog = _room(limits.connections)
@@ -95,7 +95,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.close()
         reason = getattr(error, "strerror", None) or error
         raise LookcloserError(
-            f"{host}:{port}: cannot be listened at ({reason})",
+            f"{host}:{port}: cannot listen there ({reason})",
             fix="Choose another --host or --port",
         ) from error
     return listening

@@ -20,7 +20,7 @@ class LabelSchema(BaseModel):
 class RegionSchema(BaseModel):
     """Where the model looked for a label; see `lookcloser.Region`."""
 
-    kind: Literal["map", "scale", "part", "step", "word"]
+    kind: Literal["map", "scale", "place", "part", "step", "word"]
     label: str
     score: float
     box: list[float] | None = Field(description="x0, y0, x1, y1 in pixels of the upright image.")
@@ -76,6 +76,7 @@ class ModelSchema(BaseModel):
     version: str = Field(description="A fingerprint of its weights.")
     input: list[int] = Field(description="Height and width of its input.")
     classes: list[str] = Field(description="Their names; of a captioner its words.")
+    coverage: bool = Field(description="Whether it can name all classes that may be true.")
     views: list[str] = Field(description="What /v1/explain can show; empty of exported files.")
 
 

@@ -46,8 +46,8 @@ class TrainOptions(BackboneOptions):
     )
     zoom: Literal["auto", "off", "1", "2", "3", "4", "5"] = option(
         "auto",
-        "Look again: at so many places of an image, each cut from the source; off; or auto: a cam "
-        "at 3 where images have the pixels and those left out, or val, say that it pays.",
+        "Look again at this many places of an image, each cropped from the original; off; or "
+        "auto: 3 for a cam, if images are large enough and those held out are answered better.",
     )
     weights: str = option(
         "pretrained",
@@ -66,7 +66,7 @@ class TrainOptions(BackboneOptions):
     accumulate: int = option(1, "Batches whose gradients are averaged for one update.", above=0)
     optimizer: Literal["adamw", "sgd"] = option("adamw", "adamw or sgd (Nesterov momentum 0.9).")
     lr: float = option(
-        3e-3, "Peak learning rate of the head; one in closed form learns at a third.", above=0
+        3e-3, "Peak learning rate of the head; a head solved at first learns at a third.", above=0
     )
     backbone_lr: float | None = option(
         None,
@@ -84,7 +84,7 @@ class TrainOptions(BackboneOptions):
         0.6, "Smallest share of the image's area that a random crop keeps.", least=0, below=1
     )
     flip: bool | None = option(
-        None, "Mirror images at random; wrong for digits and text. None: not for captions."
+        None, "Mirror images at random; wrong for digits and text. None: yes, but not for captions."
     )
     erase: float = option(0.0, "Probability of blanking a random rectangle.", least=0, below=1)
     mixup: float = option(0.0, "MixUp's alpha; 0 is off.", least=0)
@@ -93,13 +93,13 @@ class TrainOptions(BackboneOptions):
         "none", "Against uneven classes: none, weights (loss) or sampling."
     )
     freeze_norm: bool | None = option(
-        None, "Keep the backbone's batch-norm statistics as loaded; None: if it has weights."
+        None, "Keep the backbone's batch-norm statistics as loaded; None: yes, if it has weights."
     )
     ema: float = option(0.0, "Decay of averaged weights, e.g. 0.999; 0 is off.", least=0, below=1)
     blend: float | None = option(
         None,
-        "Share of the trained weights in those that are kept, beside the first ones; 1 is off. "
-        "None: 0.5 where the head began in closed form and there is no --ema.",
+        "Share of the trained weights in their average with the first ones, which is kept; 1 is "
+        "off. None: 0.5 if the head began in closed form and there is no --ema.",
         above=0,
         most=1,
     )
@@ -113,7 +113,7 @@ class TrainOptions(BackboneOptions):
         False, "torch.compile the network for training; needs a C++ compiler, and a minute or more."
     )
     deterministic: bool = option(
-        True, "The same weights from the same seed on a GPU, too, where torch has kernels for it."
+        True, "Same seed, same weights on a GPU too, where torch has kernels for it."
     )
     channels_last: bool = option(True, "Channels-last memory, faster for convolutions.")
     devices: int = option(
@@ -130,7 +130,7 @@ class TrainOptions(BackboneOptions):
     box_rule: BoxRule = option(
         "range",
         "What the threshold of a box is a share of: range (from a map's minimum to its maximum) or "
-        "max (of its maximum, as in the CAM paper).",
+        "max (of its maximum, as in the CAM paper). What looks at places alone always has max.",
     )
     val_share: float = option(
         0.1, "Share of train used for validation if the data has no val split.", least=0, below=1

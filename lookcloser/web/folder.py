@@ -161,9 +161,11 @@ def _header(header: ModelHeader) -> dict[str, Any]:
         "box_threshold": header.box_threshold,
         "box_rule": header.box_rule,
         "evidence_kind": header.evidence_kind,
+        "box_kind": header.box_kind,
         "parents": dict(header.parents),
         "calibration": {
             "temperature": calibration.temperature,
+            "lac": list(calibration.lac),
             "evidence": calibration.evidence,
             "distance": calibration.distance,
         },

@@ -27,17 +27,6 @@ from lookcloser.metrics.thresholds import THRESHOLDS
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-@pytest.fixture(scope="module")
-def recognizer(squares, tmp_path_factory):
-    return lc.train(
-        squares,
-        out=tmp_path_factory.mktemp("runs") / "squares",
-        quiet=True,
-        **{"backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 8},
-        **{"batch_size": 16, "lr": 5e-3, "workers": 0, "augment": "shift"},
-    )
-
-
 def names(found):
     return [record.name for record in found.records]
 

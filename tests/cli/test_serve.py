@@ -61,7 +61,7 @@ def test_an_address_that_is_taken():
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(LookcloserError, match="cannot be listened at"):
+        with pytest.raises(LookcloserError, match="cannot listen there"):
             run(None, Limits(), "127.0.0.1", port, print)
 
 
@@ -138,7 +138,7 @@ def test_no_limit_is_left_open(program, served, option, value):
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "192.168.0.2"])
 def test_who_listens_to_all_without_a_key_is_told_so(program, served, monkeypatch, host):
-    warning = "Anybody who reaches this machine may ask: there is no --api-key-env"
+    warning = "Anybody who can reach this machine may send requests: there is no --api-key-env"
     monkeypatch.setenv("KEY", "s3cret-of-mine")
     done = program("serve", "run", "--host", host, "--port", 0)
     assert (warning in done.err) == (host in {"0.0.0.0", "192.168.0.2"})
@@ -177,4 +177,4 @@ def test_an_empty_variable_is_no_key(program, served, monkeypatch):
     for option in ("--api-key-env", "--label-studio-key-env"):
         done = program("serve", "run", option, "KEY")
         assert done.code == 2
-        assert "KEY: an environment variable that is not set. Set it, exported." in done.said
+        assert "KEY: an environment variable that is not set. Set and export it." in done.said

@@ -28,6 +28,7 @@ HEADER = ModelHeader(
     calibration=Calibration(2.5, 40, (0.25,) * 50, (0.75,) * 50, evidence=-1.5, distance=30.0),
     scores={"top1": 0.5},
     evidence_kind="step",
+    box_kind="place",
     provenance={"seed": 3},
 )
 
@@ -38,10 +39,11 @@ def test_a_header_is_read_as_it_was_written():
 
 def test_a_header_without_newer_fields_is_read():
     values = json.loads(header_text(HEADER))
-    del values["evidence_kind"], values["box_threshold"], values["calibration"]
+    for name in ("evidence_kind", "box_kind", "box_threshold", "calibration"):
+        del values[name]
     found = parse_header("old", json.dumps(values))
     assert found.calibration == Calibration()
-    assert (found.evidence_kind, found.box_threshold) == ("map", 0.2)
+    assert (found.evidence_kind, found.box_kind, found.box_threshold) == ("map", "scale", 0.2)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +107,7 @@ def test_another_box_rule_comes_with_its_own_share():
         {"scores": {"top1": True}},
         {"scores": {"top1": float("inf")}},
         {"evidence_kind": "dream"},
+        {"box_kind": "map"},
         {"parents": {"Ente": 3}},
         {"parents": ["Ente"]},
         {"provenance": "a shop"},

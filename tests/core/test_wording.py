@@ -3,7 +3,7 @@ import os
 import pytest
 
 from lookcloser.core.errors import LookcloserError
-from lookcloser.core.wording import as_share, count, encodable, named, printable, some
+from lookcloser.core.wording import as_share, count, duration, encodable, named, printable, some
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,18 @@ def test_of_many_names_five_are_said_and_how_many_more() -> None:
 )
 def test_percent_are_told_as_a_share(value: object, said: str | None) -> None:
     assert as_share(value) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (720, "12 min"),
+        (11_520, "3.2 h"),
+        (216_000, "2.5 days"),
+    ],
+)
+def test_a_duration_has_the_unit_that_fits(seconds: float, words: str) -> None:
+    assert duration(seconds) == words

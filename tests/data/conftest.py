@@ -1,4 +1,3 @@
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,17 +22,3 @@ def write(tmp_path: Path) -> Write:
         return tmp_path
 
     return write
-
-
-@pytest.fixture
-def real() -> Callable[[str], Path]:
-    """A folder of real data, from LOOKCLOSER_DATA or ../shared/data; skips where it is absent."""
-    beside = Path(__file__).parents[2].parent / "shared" / "data"
-    base = Path(os.environ.get("LOOKCLOSER_DATA", beside))
-
-    def find(name: str) -> Path:
-        if not (base / name).is_dir():
-            pytest.skip(f"no real data in {base / name}")
-        return base / name
-
-    return find

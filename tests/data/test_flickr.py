@@ -168,7 +168,8 @@ def test_what_is_wrong_is_named(photos: Path, line: str, message: str) -> None:
 def test_of_two_files_one_must_be_given(photos: Path) -> None:
     save(photos / "Flickr8k.token.txt", *TOKENS)
     path = save(photos / "captions.txt", "image,caption", "1.jpg,a")
-    assert "several files of captions (Flickr8k.token.txt, captions.txt). Give one." in error_of(
-        photos
+    assert (
+        "several files of captions (Flickr8k.token.txt, captions.txt). Give one of them."
+        in error_of(photos)
     )
     assert captions_of(read(path)) == {"1.jpg": ("a",)}

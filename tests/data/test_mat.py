@@ -25,24 +25,23 @@ def test_values_come_as_lists_dictionaries_numbers_and_strings(tmp_path: Path) -
         read_mat(path, "other")
 
 
-def test_a_file_that_kills_its_reader_kills_nobody_else(tmp_path: Path, monkeypatch: Any) -> None:
-    path = tmp_path / "a.mat"
+@pytest.mark.parametrize(
+    ("reader", "said"),
+    [
+        ("import os; os.abort()", "as a MATLAB file: its structure is damaged"),
+        ("while True: pass", "not done after 1 seconds"),
+    ],
+)
+def test_a_file_that_ends_its_reader_or_never_ends_is_named(
+    tmp_path: Path, monkeypatch: Any, reader: str, said: str
+) -> None:
+    path, program = tmp_path / "a.mat", tmp_path / "reader.py"
     savemat(path, {"x": 1})
-    crash = tmp_path / "crash.py"
-    crash.write_text("import os; os.abort()")
-    monkeypatch.setattr("lookcloser.data.readers.mat.__file__", str(crash))
-    with pytest.raises(LookcloserError, match="as a MATLAB file: its structure is damaged"):
-        read_mat(path, "x")
-
-
-def test_a_file_that_never_ends_is_given_up(tmp_path: Path, monkeypatch: Any) -> None:
-    path = tmp_path / "a.mat"
-    savemat(path, {"x": 1})
-    endless = tmp_path / "endless.py"
-    endless.write_text("while True: pass")
-    monkeypatch.setattr("lookcloser.data.readers.mat.__file__", str(endless))
-    monkeypatch.setattr("lookcloser.data.readers.files._MAT_SECONDS", 1)
-    with pytest.raises(LookcloserError, match="not done after 1 seconds"):
+    program.write_text(reader)
+    monkeypatch.setattr("lookcloser.data.readers.mat.__file__", str(program))
+    if "while" in reader:
+        monkeypatch.setattr("lookcloser.data.readers.files._MAT_SECONDS", 1)
+    with pytest.raises(LookcloserError, match=said):
         read_mat(path, "x")
 
 

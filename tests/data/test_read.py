@@ -116,8 +116,8 @@ def test_readers_agree_with_what_they_read(write: Any) -> None:
     assert [r.layout for r in READERS if r.recognizes(root / "t.csv")] == ["table"]
 
 
-def test_real_birds(real: Any) -> None:
-    root = real("birds50")
+def test_real_birds(shared_data: Any) -> None:
+    root = shared_data("birds50")
     catalog = read_data(root)
     assert {split: len(catalog.split(split)) for split in catalog.splits} == {
         "train": 1_350,
@@ -135,8 +135,8 @@ def test_real_birds(real: Any) -> None:
         assert sample.source.is_file()
 
 
-def test_real_boxes(real: Any) -> None:
-    root = real("boxes20")
+def test_real_boxes(shared_data: Any) -> None:
+    root = shared_data("boxes20")
     catalog = read_data(root)
     assert {split: len(catalog.split(split)) for split in catalog.splits} == {
         "train": 3_600,

@@ -145,8 +145,8 @@ def test_half_of_mnist_is_an_error(tmp_path: Path) -> None:
         read_data(tmp_path / "MNIST")
 
 
-def test_the_real_mnist_equals_torchvisions(real: Any) -> None:
-    root = real("MNIST")
+def test_the_real_mnist_equals_torchvisions(shared_data: Any) -> None:
+    root = shared_data("MNIST")
     catalog = read_data(root)
     counts = {split: len(catalog.split(split)) for split in catalog.splits}
     assert counts == {"train": 54_000, "val": 6_000, "test": 10_000}

@@ -174,7 +174,7 @@ def quantized():
 
 def test_quantized_networks(quantized, images):
     for view in (cam, gradcam, saliency, guided_backprop):
-        with pytest.raises(LookcloserError, match="is quantized, so that it has no gradients"):
+        with pytest.raises(LookcloserError, match="is quantized, so it has no gradients"):
             view(quantized, images, 1)
     for view in (scorecam, eigencam):
         assert view(quantized, images, 1).shape == (4, 6, 8)
@@ -387,6 +387,6 @@ def test_an_answer_without_a_way_back_is_said_to_have_none(gap, images):
             return self.network(images).detach()
 
     for view in (saliency, smoothgrad, fooling_images):
-        with pytest.raises(LookcloserError, match="no gradient goes from its answer"):
+        with pytest.raises(LookcloserError, match="no gradient flows from its answer"):
             view(Cut(), images, 1)
     assert occlusion(Cut(), images, 1).any()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lookcloser.core.calibration import Calibration
+from lookcloser.core.errors import LookcloserError
 from lookcloser.core.header import ModelHeader
 from lookcloser.explain import VIEWS
 from lookcloser.inference.views import look, scores_of
@@ -69,3 +70,12 @@ def test_a_view_of_scores_sees_those_of_the_answer(
     given.clear()
     look(torch.nn.Identity(), images, 1, ["rise"])
     assert given == {}
+
+
+def test_a_view_that_a_second_look_does_not_have_names_those_that_it_has() -> None:
+    own = {"num_classes": 4, "backbone": "test_resnet", "places": 1, "view": 32}
+    model = build_model("cam", own)
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(LookcloserError, match="gradcam: CAM: no layer.* places .*take cam, "):
+        look(model, images, 2, ["gradcam"])
+    assert set(look(model, images, 2, None)) == {"cam", "saliency"}

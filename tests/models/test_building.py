@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.models import build_model, load_model_file, save_model_file
 from lookcloser.models.building import build_as
 
+from ..headers import Change, rewritten
+
 ARGUMENTS = {"num_classes": 3, "backbone": "test_resnet", "stride": 8}
-Change = Callable[[dict[str, Any]], Any]
 
 
 def shapes_of(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
@@ -105,17 +105,6 @@ def saved(tmp_path: Path) -> Path:
     )
     state = build_model("cam", ARGUMENTS).state_dict()
     return save_model_file(tmp_path / "m.safetensors", state, header)
-
-
-def rewritten(path: Path, change: Change) -> Path:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        values = json.loads(file.metadata()["lookcloser"])
-    change(values)
-    save_file(tensors, path, metadata={"lookcloser": json.dumps(values)})
-    return path
 
 
 CHANGES: dict[str, Change] = {

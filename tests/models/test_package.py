@@ -1,5 +1,3 @@
-import json
-
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -10,6 +8,8 @@ from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.models import build_model, load_model_file, read_header, save_model_file
 from lookcloser.models import package as module
 from lookcloser.version import __version__
+
+from ..headers import rewritten
 
 ARGUMENTS = {"num_classes": 3, "backbone": "test_resnet", "stride": 8}
 
@@ -29,18 +29,6 @@ def saved(tmp_path):
         provenance={"seed": 1},
     )
     return save_model_file(tmp_path / "m.safetensors", model.state_dict(), header), model, header
-
-
-def rewrite(path, change):
-    """The file with a changed header."""
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        values = json.loads(file.metadata()["lookcloser"])
-    change(values)
-    save_file(tensors, path, metadata={"lookcloser": json.dumps(values)})
-    return path
 
 
 def test_the_header_comes_back_whole(saved):
@@ -96,13 +84,13 @@ def test_a_foreign_file_is_named_with_what_it_is_good_for(tmp_path):
 
 
 def test_a_newer_format_asks_for_an_upgrade(saved):
-    path = rewrite(saved[0], lambda values: values.update(format=99, version="9.1"))
+    path = rewritten(saved[0], lambda values: values.update(format=99, version="9.1"))
     with pytest.raises(LookcloserError, match=r"lookcloser 9\.1 in format 99.*Upgrade"):
         load_model_file(path)
 
 
 def test_a_newer_writer_of_the_same_format_is_read(saved):
-    path = rewrite(saved[0], lambda values: values.update(version="9.1", something_new=1))
+    path = rewritten(saved[0], lambda values: values.update(version="9.1", something_new=1))
     assert read_header(path).version == "9.1"
 
 
@@ -119,11 +107,11 @@ def test_a_newer_writer_of_the_same_format_is_read(saved):
 )
 def test_a_damaged_header_is_named(saved, change):
     with pytest.raises(LookcloserError, match=r"header is damaged|in format one"):
-        read_header(rewrite(saved[0], change))
+        read_header(rewritten(saved[0], change))
 
 
 def test_weights_that_do_not_fit_are_named(saved):
-    path = rewrite(
+    path = rewritten(
         saved[0],
         lambda values: (
             values["arguments"].update(num_classes=4),
@@ -135,13 +123,13 @@ def test_weights_that_do_not_fit_are_named(saved):
 
 
 def test_a_header_cannot_ask_for_a_memory_that_is_not_there(saved):
-    path = rewrite(saved[0], lambda values: values["arguments"].update(kept=10**9))
+    path = rewritten(saved[0], lambda values: values["arguments"].update(kept=10**9))
     with pytest.raises(LookcloserError, match="do not fit a cam model"):
         load_model_file(path)
 
 
 def test_a_header_cannot_make_timm_read_files(saved):
-    path = rewrite(
+    path = rewritten(
         saved[0],
         lambda values: values["arguments"].update(model_kwargs={"checkpoint_path": "/etc/passwd"}),
     )
@@ -150,7 +138,7 @@ def test_a_header_cannot_make_timm_read_files(saved):
 
 
 def test_a_header_cannot_name_a_backbone_on_a_hub(saved):
-    path = rewrite(
+    path = rewritten(
         saved[0], lambda values: values["arguments"].update(backbone="hf-hub:evil/model")
     )
     with pytest.raises(LookcloserError, match="unknown backbone"):

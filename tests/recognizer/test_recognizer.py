@@ -24,17 +24,6 @@ def as_batch(recognizer, picture):
     return recognizer.engine.images(input_pixels(picture, recognizer.header.preprocessing)[None])
 
 
-@pytest.fixture(scope="module")
-def recognizer(squares, tmp_path_factory):
-    return lc.train(
-        squares,
-        out=tmp_path_factory.mktemp("runs") / "squares",
-        quiet=True,
-        **{"backbone": "test_resnet", "weights": "none", "stride": 8, "size": 32, "epochs": 8},
-        **{"batch_size": 16, "lr": 5e-3, "workers": 0, "augment": "shift"},
-    )
-
-
 def test_every_form_of_an_image_gets_the_same_answer(recognizer, squares):
     path = squares / RED
     picture = Image.open(path).convert("RGB")

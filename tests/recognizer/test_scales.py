@@ -96,11 +96,13 @@ def test_a_box_has_the_score_of_its_own_scale_in_pixels_of_the_original():
         boxes=np.array([[[-0.5, -1.0, 0.5, 0.0], [0.0, -0.5, 0.25, -0.25]]], np.float32),
         scale_logits=np.array([[[9.0, 0.0], [0.0, 1.0], [0.0, 2.0]]], np.float32),
     )
-    regions = scale_regions(output, 0, Label("b", 0.5, 1), (400, 200))
+    regions = scale_regions(output, 0, Label("b", 0.5, 1), (400, 200), "scale")
     assert [region.box for region in regions] == [(100, 0, 300, 100), (200, 50, 250, 75)]
     expected = [torch.tensor(value).sigmoid().item() for value in (1.0, 2.0)]
     assert [region.score for region in regions] == pytest.approx(expected)
-    plain = scale_regions(output._replace(scale_logits=None), 0, Label("b", 0.5, 1), (400, 200))
+    plain = scale_regions(
+        output._replace(scale_logits=None), 0, Label("b", 0.5, 1), (400, 200), "scale"
+    )
     assert [region.score for region in plain] == [0.5, 0.5]
 
 

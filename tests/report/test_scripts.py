@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from PIL import Image
 from scipy import ndimage
 
 from lookcloser.core import boxes as box_geometry
+from lookcloser.core.drawing.evidence import LOOKS
+from lookcloser.core.types import Kind
 from lookcloser.report import write_report
 from lookcloser.report.cards import encode_grid
 from lookcloser.report.sources import gallery_colors, source
@@ -20,12 +23,11 @@ NODE = shutil.which("node")
 EIGHT = np.ones((3, 3))
 
 
-def node(expression, **values):
-    """The value of a JavaScript expression after heat.js, with ``values`` as constants."""
+def node(expression, *more, **values):
+    """The value of a JavaScript expression after heat.js and more, ``values`` being constants."""
     constants = "".join(f"const {name} = {json.dumps(value)};\n" for name, value in values.items())
-    program = (
-        f"{source('heat.js')}\n{constants}\nprocess.stdout.write(JSON.stringify({expression}));"
-    )
+    scripts = "\n".join(map(source, ("heat.js", *more)))
+    program = f"{scripts}\n{constants}\nprocess.stdout.write(JSON.stringify({expression}));"
     done = subprocess.run([NODE, "-"], input=program, capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
 
@@ -48,6 +50,13 @@ class TestHeat:
             size=size,
         )
         np.testing.assert_allclose(values, expected.ravel(), atol=1e-5)
+
+    def test_boxes_that_were_looked_into_are_drawn_beside_every_map(self):
+        box = [0.1, 0.1, 0.5, 0.5]
+        regions = [{"kind": kind, "box": box} for kind in get_args(Kind)]
+        regions.append({"kind": "scale", "box": None})
+        drawn = node("regions.map((one) => !!lookedInto(one))", "viewer.js", regions=regions)
+        assert drawn == [kind in LOOKS for kind in get_args(Kind)] + [False]
 
     def test_boxes_equal_the_largest_component(self):
         rng = np.random.default_rng(2)

@@ -4,9 +4,10 @@ import dataclasses
 
 import pytest
 
+from lookcloser.core import Region
 from lookcloser.report.charts import reliability
 from lookcloser.report.scores import score_rows
-from lookcloser.report.words import ENOUGH, calibration_words, findings, map_sizes
+from lookcloser.report.words import ENOUGH, calibration_words, findings, looked_into, map_sizes
 
 
 def sentences(evaluation):
@@ -76,3 +77,17 @@ def test_of_few_images_no_good_calibration_is_claimed():
 def test_map_sizes(evaluation, bare):
     assert map_sizes(evaluation) == "7\u00a0×\u00a07"
     assert map_sizes(bare) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("scale", "each inside the one before"), ("place", "place 1 the one")]
+)
+def test_the_boxes_that_were_looked_into_are_explained(evaluation, kind, words):
+    assert looked_into(evaluation) == ""
+    first, *others = evaluation.answers
+    look = Region(kind, "cat", 0.5, (0, 0, 9, 9), step=1)
+    prediction = dataclasses.replace(first.prediction, regions=(*first.prediction.regions, look))
+    answers = (dataclasses.replace(first, prediction=prediction), *others)
+    said = looked_into(dataclasses.replace(evaluation, answers=answers))
+    assert words in said
+    assert said.endswith("this look alone.")

@@ -241,7 +241,7 @@ def test_a_sequence_may_be_longer_than_the_graph_of_its_maps_was_made_for(opened
 
 def test_a_tag_behind_the_names_is_refused(opened: Opens) -> None:
     end = Search("beam", START, 0, LONGEST)  # so that token 3, which is END, becomes a tag
-    with pytest.raises(LookcloserError, match="puts out is no answer"):
+    with pytest.raises(LookcloserError, match="outputs of its network are not an answer"):
         opened(end).answer(PIXELS[:1], 1)
 
 

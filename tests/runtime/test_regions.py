@@ -116,21 +116,31 @@ BOXES = np.array([[[-0.5, -0.5, 0.5, 0.5], [-2.0, 0.0, 0.0, 2.0]]], np.float32)
 
 
 def test_scales_are_in_pixels_and_end_at_the_image() -> None:
-    first, second = scale_regions(ArrayOutput(LOGITS, boxes=BOXES), 0, LABELS[0], SIZE)
+    first, second = scale_regions(ArrayOutput(LOGITS, boxes=BOXES), 0, LABELS[0], SIZE, "scale")
     assert first.box == (30.0, 15.0, 90.0, 45.0)
     assert second.box == (0.0, 30.0, 60.0, 60.0)
     assert (first.kind, first.step, second.step) == ("scale", 1, 2)
     assert first.score == second.score == 0.75
-    assert scale_regions(ArrayOutput(LOGITS), 0, LABELS[0], SIZE) == ()
+    assert scale_regions(ArrayOutput(LOGITS), 0, LABELS[0], SIZE, "scale") == ()
+
+
+def test_places_are_counted_without_the_whole_image() -> None:
+    scales, places = (
+        scale_regions(ArrayOutput(LOGITS, boxes=BOXES), 0, LABELS[0], SIZE, kind)
+        for kind in ("scale", "place")
+    )
+    assert [(place.kind, place.step) for place in places] == [("place", 0), ("place", 1)]
+    assert [place.box for place in places] == [scale.box for scale in scales]
+    assert repr(places[0]).startswith("Region(place 1, ")
 
 
 def test_a_scale_has_the_score_of_its_own_logits() -> None:
     logits = np.log(np.array([[[0.5, 0.5], [0.9, 0.1], [0.2, 0.8]]], np.float32))
     output = ArrayOutput(LOGITS, boxes=BOXES, scale_logits=logits)
-    scores = [region.score for region in scale_regions(output, 0, LABELS[1], SIZE)]
+    scores = [region.score for region in scale_regions(output, 0, LABELS[1], SIZE, "scale")]
     assert scores == pytest.approx([0.1, 0.8], rel=1e-5)
     output = ArrayOutput(LOGITS, boxes=BOXES, box_scores=np.array([[0.3, 0.6]], np.float32))
-    scores = [region.score for region in scale_regions(output, 0, LABELS[1], SIZE)]
+    scores = [region.score for region in scale_regions(output, 0, LABELS[1], SIZE, "scale")]
     assert scores == pytest.approx([0.3, 0.6], rel=1e-5)
 
 

@@ -28,7 +28,7 @@ def modules():
     """The script and what it is made of, by name; their folder is on the path only here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(BENCHMARKS))
-        names = ("_harness", "_within", "_gpu_parts", "gpu")
+        names = ("_harness", "_within", "_gpu_work", "_gpu_parts", "gpu")
         for name in names:
             patch.delitem(sys.modules, name, raising=False)
         yield {name: importlib.import_module(name) for name in names}

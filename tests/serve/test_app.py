@@ -100,7 +100,7 @@ def test_faults_are_told_to_photoprism_in_its_words(serve, files, drawing, monke
     monkeypatch.setattr(served, "answer", None)
     photo = client.post("/api/v1/vision/labels", json={"images": [drawing.url()]})
     assert photo.status_code == 500
-    assert photo.json()["error"] == "The server failed; its log says how."
+    assert photo.json()["error"] == "The server failed; its log says why."
     assert "error" not in client.post("/v1/predict", content=drawing.file()).json()
 
 

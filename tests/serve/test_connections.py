@@ -231,12 +231,12 @@ def test_an_address_of_version_6_is_one_to_click_on(start):
 
 @pytest.mark.parametrize("host", ["..", f"{'x' * 70}.y", "203.0.113.1", "::zz"])
 def test_a_host_that_is_none_of_this_machine_is_one_sentence(host):
-    with pytest.raises(LookcloserError, match="cannot be listened at .*Choose another --host or"):
+    with pytest.raises(LookcloserError, match="cannot listen there .*Choose another --host or"):
         process.run(None, Limits(), host, 0, print)
 
 
 def test_a_port_that_is_none():
-    with pytest.raises(LookcloserError, match="127.0.0.1:70000: cannot be listened at"):
+    with pytest.raises(LookcloserError, match="127.0.0.1:70000: cannot listen there"):
         process.run(None, Limits(), "127.0.0.1", 70_000, print)
 
 

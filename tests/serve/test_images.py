@@ -71,11 +71,11 @@ def test_data_urls(url, content):
         ("data:;base64,YWI", "is not base64"),
         ("data:;base64,\ud800", "is not base64"),
         ("data:;base64,YW-_", "is not base64"),
-        ("data:image/png;base64", "is not asked"),
-        ("http://127.0.0.1/a.png,b", "is not asked"),
-        ("file:///etc/passwd", "is not asked"),
-        ("", "is not asked"),
-        (" data:,a", "is not asked"),
+        ("data:image/png;base64", "is not fetched"),
+        ("http://127.0.0.1/a.png,b", "is not fetched"),
+        ("file:///etc/passwd", "is not fetched"),
+        ("", "is not fetched"),
+        (" data:,a", "is not fetched"),
     ],
 )
 def test_what_is_no_data_url(url, said):

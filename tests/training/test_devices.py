@@ -179,7 +179,7 @@ def test_under_torchrun_all_images_are_seen_once_and_one_process_writes(
 
 def test_a_process_that_breaks_off_is_named(squares, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "executable", shutil.which("false"))
-    with pytest.raises(LookcloserError, match="[Pp]rocess 1 of 2 broke off .exit code 1."):
+    with pytest.raises(LookcloserError, match="[Pp]rocess 1 of 2 ended early .exit code 1."):
         run(squares, tmp_path / "run", devices=2)
     assert not (tmp_path / "run").exists()
 
@@ -199,7 +199,7 @@ def test_so_is_one_that_is_killed_in_training_and_nothing_hangs(
 
     monkeypatch.setattr(launch, "_start", start)
     monkeypatch.setattr(RunWriter, "on_train_batch_end", kills)
-    with pytest.raises(LookcloserError, match="[Pp]rocess 1 of 2 broke off .exit code -9."):
+    with pytest.raises(LookcloserError, match="[Pp]rocess 1 of 2 ended early .exit code -9."):
         run(squares, tmp_path / "run", devices=2)
     assert not processes.is_joined()
 

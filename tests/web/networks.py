@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
+from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.choices import Task
 from lookcloser.core.header import ModelHeader, header_text
 from lookcloser.core.preprocessing import Preprocessing
@@ -91,6 +93,9 @@ def write_network(path: Path, method: str = "racnn") -> Path:
     )
     task, kind = TASKS[method]
     header = ModelHeader(method, {}, task, NAMES, Preprocessing((48, 48)), evidence_kind=kind)
+    if task == "classification":
+        quantiles = tuple(np.linspace(0.5, 0.95, len(COVERAGES)).tolist())
+        header = replace(header, calibration=Calibration(images=100, lac=quantiles, aps=quantiles))
     parts = Parts(threshold=0.5) if method == "sigmoid" else Parts()
     texts = {KEY: header_text(header), PARTS_KEY: parts_text(parts)}
     if method == "lstm":

@@ -5,10 +5,11 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from lookcloser.core.calibration import Calibration
+from lookcloser.core.calibration import COVERAGES, Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.runtime import ArrayOutput, predictions
+from lookcloser.runtime.answering import Promise
 from lookcloser.web.folder import _header
 
 from .conftest import needs_node, node
@@ -24,7 +25,7 @@ PREDICT = """(() => {
   const values = (rows) => Float32Array.from(rows.flat());
   const map = (rows) => ({ w: rows[0].length, h: rows.length, values: values(rows) });
   const maps = found.maps && found.maps.map(map), parts = found.parts && found.parts.map(map);
-  return predictionOf({ ...found, maps, parts }, header, size, top);
+  return predictionOf({ ...found, maps, parts }, header, size, top, coverage);
 })()"""
 
 
@@ -52,10 +53,10 @@ def found_by(output):
     }
 
 
-def in_browser(output, header, top=5):
+def in_browser(output, header, top=5, coverage=None):
     """What answer.js makes of it."""
-    found = found_by(output)
-    return node(SCRIPTS, PREDICT, found=found, header=_header(header), size=SIZE, top=top)
+    given = {"header": _header(header), "size": SIZE, "top": top, "coverage": coverage}
+    return node(SCRIPTS, PREDICT, found=found_by(output), **given)
 
 
 def same(found, wanted, place=""):
@@ -150,13 +151,36 @@ def test_doubts_are_those_of_python(limits, refusal):
     assert in_browser(output, header, 2)["refusal"] == refusal
 
 
+@needs_node
+@pytest.mark.parametrize("coverage", [0.3, 0.5, 0.8, 0.95, 0.99])
+@pytest.mark.parametrize("quantiles", [(0.2, 0.9), (-0.1, 0.0), (0.5, 2.0)])
+def test_sets_are_those_of_python(coverage, quantiles):
+    """From empty ones to such that hold every class, in the order of the logits."""
+    lac = tuple(np.linspace(*quantiles, len(COVERAGES)).tolist())
+    header = replace(HEADER, calibration=Calibration(1.7, 100, lac, lac))
+    output = drawn()
+    (wanted,) = predictions(output, header, [SIZE], 2, Promise(coverage, "lac"))
+    same(in_browser(output, header, 2, coverage), wanted.to_dict())
+
+
+def test_sets_of_the_cases_differ():
+    lac = tuple(np.linspace(0.2, 0.9, len(COVERAGES)).tolist())
+    header = replace(HEADER, calibration=Calibration(1.7, 100, lac, lac))
+    sizes = [
+        len(next(predictions(drawn(), header, [SIZE], 2, Promise(coverage, "lac"))).candidates)
+        for coverage in (0.5, 0.8, 0.95)
+    ]
+    assert sizes == sorted(sizes)
+    assert len(set(sizes)) > 1
+
+
 def test_the_header_of_the_page_holds_what_an_answer_needs():
     whole = asdict(HEADER)
     for key, value in _header(HEADER).items():
         given = {name: value[name] for name in value} if isinstance(value, dict) else value
         of_python = whole[key]
         if key == "calibration":
-            of_python = {name: whole[key][name] for name in given}
+            of_python = {name: whole[key][name] for name in given} | {"lac": []}
         assert given == (list(of_python) if isinstance(of_python, tuple) else of_python)
 
 
@@ -209,6 +233,7 @@ def any_case(seed):
         box_threshold=float(rng.choice([0.2, 0.25, 0.5])),
         box_rule=str(rng.choice(["max", "range"])),
         evidence_kind=kind,
+        box_kind=str(rng.choice(["scale", "place"])),
         parents=groups,
         calibration=Calibration(
             float(rng.choice([0.5, 1.0, 1.7])),

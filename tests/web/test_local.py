@@ -17,7 +17,7 @@ from ..browser import CHROMIUM, Browser
 from .conftest import EVIL, Serve, Site
 from .loopback import Quiet
 from .networks import write_network
-from .visits import SAVED, TROUBLE, answers, give, require_same
+from .visits import SAVED, TROUBLE, answers, choose, give, require_same
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -51,11 +51,32 @@ def test_answers_are_those_of_python(
     assert browser.value("document.querySelectorAll('main img[onerror]').length") == 0
 
 
+def test_classes_that_may_be_true_are_those_of_python(
+    site: Site, serve: Serve, browser: Browser, photos: list[Path]
+) -> None:
+    folder, recognizer = site()
+    browser.open(serve(folder))
+    browser.wait_for("!document.querySelector('#sets').hidden")
+    choose(browser, "coverage", "0.9")
+    assert give(browser, *photos) == ""
+    found, sizes = answers(browser), set()
+    for path in photos:
+        (wanted,) = recognizer.predict(path, coverage=0.9)
+        assert wanted.candidates is not None
+        names = [label["name"] for label in found[path.name]["candidates"]]
+        assert names == [label.name for label in wanted.candidates]
+        assert found[path.name]["coverage"] == 0.9
+        sizes.add(len(names))
+    assert max(sizes) > 0
+
+
 def test_tags_are_those_of_python(
     site: Site, serve: Serve, browser: Browser, photos: list[Path]
 ) -> None:
     folder, recognizer = site("sigmoid")
     browser.open(serve(folder))
+    browser.wait_for("document.querySelector('#about').textContent")
+    assert browser.value("document.querySelector('#sets').hidden"), "a tag is no class"
     assert give(browser, *photos) == ""
     found = answers(browser)
     for path in photos:

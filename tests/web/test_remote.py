@@ -18,7 +18,7 @@ from lookcloser.web import server_page
 from ..browser import CHROMIUM, Browser
 from .conftest import EVIL, Serve
 from .loopback import Quiet
-from .visits import ANSWERED, SAVED, TROUBLE, give
+from .visits import ANSWERED, SAVED, TROUBLE, choose, give
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -26,10 +26,11 @@ KEY = "a key"
 HEAT = np.array([[0.0, 0.25], [0.5, 1.0]], dtype=np.float32)
 
 
-def answer(model: str) -> dict[str, Any]:
+def answer(model: str, coverage: str | None = None) -> dict[str, Any]:
     """Another answer of each model: one a classifier, the other a tagger."""
     if model == "birds":
         label = Label(EVIL, 0.75, 0)
+        sets = {"0.95": (label, Label("owl", 0.2, 1)), "0.8": ()}
         regions = (Region("map", EVIL, 0.75, (20, 10, 60, 40), HEAT),)
         return Prediction(
             "classification",
@@ -38,6 +39,8 @@ def answer(model: str) -> dict[str, Any]:
             (80, 60),
             refusal="like no class it knows",
             group=Label(EVIL, 0.8, -1),
+            candidates=None if coverage is None else sets[coverage],
+            coverage=None if coverage is None else float(coverage),
         ).to_dict()
     labels = (Label("sky", 0.9, 0), Label("sea", 0.6, 1))
     steps = tuple(
@@ -51,6 +54,7 @@ class Api(Quiet):
     """The page and its two routes; what is asked is kept."""
 
     asked: list[tuple[str, str, bytes]]
+    coverages: list[str | None]
     key: str | None = None
     most = 20_000  # bytes
 
@@ -77,7 +81,10 @@ class Api(Quiet):
         if path == "/v1/models":
             if self.allowed():
                 models = [
-                    {"name": "birds", "task": "classification", "classes": [EVIL, "owl"]},
+                    {
+                        **{"name": "birds", "task": "classification", "coverage": True},
+                        "classes": [EVIL, "owl"],
+                    },
                     {"name": EVIL, "task": "multilabel", "classes": 2},
                 ]
                 self.reply(200, {"models": models})
@@ -92,6 +99,7 @@ class Api(Quiet):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         query = {name: values[0] for name, values in parse_qs(urlsplit(self.path).query).items()}
         self.asked.append((query["model"], query["heatmaps"], body))
+        self.coverages.append(query.get("coverage"))
         if self.headers["Content-Type"] != "application/octet-stream":
             self.problem(415, "not as bytes")
             return
@@ -102,13 +110,14 @@ class Api(Quiet):
         elif body.startswith(b"BM"):
             self.reply(200, {"predictions": [{"error": {"detail": "no BMP today"}}]})
         else:
-            self.reply(200, {"model": query["model"], "predictions": [answer(query["model"])]})
+            given = answer(query["model"], query.get("coverage"))
+            self.reply(200, {"model": query["model"], "predictions": [given]})
 
 
 @pytest.fixture
 def api() -> type[Api]:
     """A handler of its own for the test."""
-    return type("OwnApi", (Api,), {"asked": []})
+    return type("OwnApi", (Api,), {"asked": [], "coverages": []})
 
 
 @pytest.fixture
@@ -117,19 +126,16 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-def choose(browser: Browser, name: str, value: str) -> None:
-    browser.value(
-        f"(() => {{ const field = document.querySelector('[name={name}]');"
-        f"field.value = {json.dumps(value)};"
-        "field.dispatchEvent(new Event('input', { bubbles: true })); })()"
-    )
+def show(browser: Browser, address: str, *files: Path) -> None:
+    """Open the page and give it files, which it answers."""
+    browser.open(address)
+    assert give(browser, *files) == ""
 
 
 def test_two_models_are_compared(
     serve: Serve, browser: Browser, api: type[Api], photo: Path
 ) -> None:
-    browser.open(serve(handler=api))
-    assert give(browser, photo) == ""
+    show(browser, serve(handler=api), photo)
     assert [asked[:2] for asked in api.asked] == [("birds", "raw")]
     assert api.asked[0][2] == photo.read_bytes()
     assert browser.value("document.querySelector('.refusal').textContent") == (
@@ -152,6 +158,31 @@ def test_two_models_are_compared(
     assert saved[0]["prediction"]["labels"] == answer("birds")["labels"]
 
 
+def test_classes_that_may_be_true_are_named_where_they_are_asked_for(
+    serve: Serve, browser: Browser, api: type[Api], photo: Path
+) -> None:
+    """Of all images of the visit, and by the model that can promise it alone."""
+    show(browser, serve(handler=api), photo, photo)
+    sets = "document.querySelector('.panel .sets')"
+    assert browser.value(f"{sets}.hidden && !document.querySelector('#sets').hidden")
+    choose(browser, "beside", EVIL)
+    choose(browser, "coverage", "0.95")
+    browser.wait_for(f"!{sets}.hidden")
+    assert browser.value(f"{sets}.textContent") == (
+        f"With 95 % coverage, the class is one of: {EVIL}, owl."
+    )
+    browser.wait_for(ANSWERED)
+    saved = browser.value(SAVED)
+    promised = [(row["model"], row["prediction"]["coverage"]) for row in saved]
+    assert sorted(promised) == [(EVIL, None), (EVIL, None), ("birds", 0.95), ("birds", 0.95)]
+    choose(browser, "coverage", "0.8")
+    browser.wait_for(f"{sets}.textContent === 'No class is likely enough for 80 % coverage.'")
+    choose(browser, "coverage", "")
+    browser.wait_for(f"!document.querySelector('.answers').hidden && {sets}.hidden")
+    asked = {(asked[0], covered) for asked, covered in zip(api.asked, api.coverages, strict=True)}
+    assert asked == {("birds", None), ("birds", "0.95"), ("birds", "0.8"), (EVIL, None)}
+
+
 def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
     serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
 ) -> None:
@@ -159,8 +190,7 @@ def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
     tall, wide = tmp_path / "tall.png", tmp_path / "wide.png"
     Image.new("RGB", (20, 400), "teal").save(tall)
     Image.new("RGB", (400, 20), "teal").save(wide)
-    browser.open(serve(handler=api))
-    assert give(browser, tall, wide) == ""
+    show(browser, serve(handler=api), tall, wide)
     shapes = (
         """[...document.querySelectorAll(".thumb")].map((e) => e.clientWidth / e.clientHeight)"""
     )
@@ -179,8 +209,7 @@ def test_the_images_of_a_visit_are_small_and_say_what_the_chosen_model_says(
 def test_the_evidence_is_drawn_where_it_is(
     serve: Serve, browser: Browser, api: type[Api], photo: Path
 ) -> None:
-    browser.open(serve(handler=api))
-    assert give(browser, photo) == ""
+    show(browser, serve(handler=api), photo)
     light = """(() => {
       const canvas = document.querySelector("canvas.evidence");
       const { width, height } = canvas, context = canvas.getContext("2d");
@@ -258,8 +287,7 @@ def test_what_only_the_server_reads_is_drawn_over_gray(
     serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
 ) -> None:
     Image.new("RGB", (80, 60), "teal").save(tmp_path / "scan.tiff")
-    browser.open(serve(handler=api))
-    assert give(browser, tmp_path / "scan.tiff") == ""
+    show(browser, serve(handler=api), tmp_path / "scan.tiff")
     note = "document.querySelector('.panel .note').textContent"
     assert "does not read this TIFF file" in browser.value(note)
     assert "drawn over gray" in browser.value(note)
@@ -283,8 +311,7 @@ def test_names_are_shown_in_their_order_and_saved_as_they_are(
 ) -> None:
     name = "\u202egnp.'&\" 🦉 <b>हिन्दी.png"
     photo.rename(tmp_path / name)
-    browser.open(serve(handler=api))
-    assert give(browser, tmp_path / name) == ""
+    show(browser, serve(handler=api), tmp_path / name)
     shown = browser.value("document.querySelector('.past-name').textContent")
     assert shown == name.replace("\u202e", "\ufffd")
     assert browser.value(SAVED)[0]["image"] == name
@@ -296,8 +323,7 @@ def test_a_saved_image_is_large_enough_to_see(
     serve: Serve, browser: Browser, api: type[Api], tmp_path: Path
 ) -> None:
     Image.new("RGB", (8, 6), "teal").save(tmp_path / "tiny.png")
-    browser.open(serve(handler=api))
-    assert give(browser, tmp_path / "tiny.png") == ""
+    show(browser, serve(handler=api), tmp_path / "tiny.png")
     browser.value(f"window.saved = {SAVED}[0]")
     told = """new Promise((done) => {
       window.download = async (blob, name) => {
@@ -319,8 +345,7 @@ def test_nothing_is_wider_than_a_phone(
     serve: Serve, browser: Browser, api: type[Api], photo: Path
 ) -> None:
     browser.look(390, 844, dark=True, touch=True)
-    browser.open(serve(handler=api))
-    assert give(browser, photo) == ""
+    show(browser, serve(handler=api), photo)
     choose(browser, "beside", EVIL)
     browser.wait_for("document.querySelectorAll('.panel .region').length === 3")
     assert browser.value("document.documentElement.scrollWidth") == 390

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +42,15 @@ def give(browser: Visitor, *paths: Path) -> str:
     browser.give_files("#files", paths)
     browser.wait_for(ANSWERED)
     return str(browser.value(TROUBLE))
+
+
+def choose(browser: Visitor, name: str, value: str) -> None:
+    """Give a field of the page a value, as a person does."""
+    browser.value(
+        f"(() => {{ const field = document.querySelector('[name={name}]');"
+        f"field.value = {json.dumps(value)};"
+        "field.dispatchEvent(new Event('input', { bubbles: true })); })()"
+    )
 
 
 def answers(browser: Visitor) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.interrupts import going_on_later
 from lookcloser.cli.terminal.runs import FAILED, SKIPPED
 from lookcloser.core.errors import UsageError, unknown
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, duration
 
 if TYPE_CHECKING:
     from lookcloser.batch import Job, RaySpread
@@ -128,7 +128,7 @@ def progress(
 
     def words(done: int, total: int) -> str:
         speed = (done - first) / max(clock() - start, 1e-9)
-        left = f", {_duration((total - done) / speed)} left" if speed > 0 else ""
+        left = f", {duration((total - done) / speed)} left" if speed > 0 else ""
         return f"{speed:,.1f} images/s{left}"
 
     if console.is_terminal:
@@ -153,12 +153,3 @@ def progress(
             printing.say(f"{done:,} of {count(total, 'image')}, {words(done, total)}")
 
     yield tell
-
-
-def _duration(seconds: float) -> str:
-    """In a unit that fits: 45 s, 12 min, 3.2 h, 2.5 days."""
-    for limit, unit, length in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            value = seconds / length
-            return f"{value:.1f} {unit}" if unit == "h" else f"{value:.0f} {unit}"
-    return f"{seconds / 86_400:.1f} days"

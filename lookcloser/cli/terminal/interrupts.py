@@ -69,7 +69,7 @@ def going_on_later() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        printing.say("\nWhat is done is kept: give the same command again to go on")
+        printing.say("\nWhat is done is kept: run the same command again to go on")
         raise
 
 

@@ -48,7 +48,7 @@ BoxRuleOption = Annotated[
     typer.Option(
         "--box-rule",
         help="What the threshold of a box is a share of: range (from a map's minimum to its "
-        "maximum) or max (as in the CAM paper); without it as the model was trained.",
+        "maximum) or max (as in the CAM paper); default: as in training.",
     ),
 ]
 _CLUSTER = "Cluster"
@@ -60,15 +60,15 @@ Processes = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="Processes, each with a network of its own; without it 1, with Ray one for each core "
-        "or GPU.",
+        help="Processes, each with a network of its own; default: 1, with Ray one for each core or "
+        "GPU.",
         rich_help_panel=_CLUSTER,
     ),
 ]
 RayAddress = Annotated[
     str | None,
     typer.Option(
-        help="Of a cluster of Ray that is there: auto, HOST:6379; without it this machine.",
+        help="Address of a running Ray cluster, auto or HOST:6379; default: this machine.",
         rich_help_panel=_CLUSTER,
     ),
 ]

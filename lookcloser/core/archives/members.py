@@ -126,7 +126,7 @@ def _header(path: Path, place: int, block: bytes) -> tarfile.TarInfo:
     except tarfile.HeaderError as error:
         if block.startswith(_COMPRESSED):
             raise LookcloserError(
-                f"{path}: a compressed archive, in which no image can be found by its place",
+                f"{path}: a compressed archive, whose images cannot be read in place",
                 fix="Unpack the archive itself, e.g. `gunzip FILE.tar.gz`; images are compressed",
             ) from error
         what = "not a tar archive" if place == 0 else f"damaged at byte {place:,} ({error})"
@@ -136,7 +136,7 @@ def _header(path: Path, place: int, block: bytes) -> tarfile.TarInfo:
 def _size(path: Path, header: tarfile.TarInfo, extended: dict[str, str]) -> int:
     """Of what follows a header; links and folders have a size that nothing follows."""
     if header.type == tarfile.GNUTYPE_SPARSE:
-        raise LookcloserError(f"{path}: a file with holes in it", fix="Write it without --sparse")
+        raise LookcloserError(f"{path}: a sparse file", fix="Write it without --sparse")
     if header.type not in _FOLLOWED:
         return 0
     text = extended.get("size", "")

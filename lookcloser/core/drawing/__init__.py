@@ -5,14 +5,22 @@ Every function returns a new RGB image and leaves its arguments as they are. Box
 """
 
 from lookcloser.core.drawing.evidence import draw_region, plot_labels, plot_prediction, plot_views
-from lookcloser.core.drawing.marks import BOX_COLOR, COLORMAP, draw_box, draw_move, overlay
-from lookcloser.core.drawing.sheets import contact_sheet, image_format, save_image
+from lookcloser.core.drawing.marks import (
+    BOX_COLOR,
+    COLORMAP,
+    draw_box,
+    draw_boxes,
+    draw_move,
+    overlay,
+)
+from lookcloser.core.drawing.sheets import contact_sheet, image_format, save_image, show_image
 
 __all__ = [
     "BOX_COLOR",
     "COLORMAP",
     "contact_sheet",
     "draw_box",
+    "draw_boxes",
     "draw_move",
     "draw_region",
     "image_format",
@@ -21,4 +29,5 @@ __all__ = [
     "plot_prediction",
     "plot_views",
     "save_image",
+    "show_image",
 ]

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from PIL import Image
 
 from lookcloser.core import boxes as box_geometry
-from lookcloser.core.drawing.marks import draw_box, draw_move, overlay
+from lookcloser.core.choices import BoxKind
+from lookcloser.core.drawing.marks import draw_box, draw_boxes, draw_move, overlay
 from lookcloser.core.drawing.sheets import contact_sheet
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.sizes import ImageSize
 
 if TYPE_CHECKING:
-    from lookcloser.core.types import Prediction, Region
+    from lookcloser.core.types import Box, Prediction, Region
 
 LONGEST_SIDE = (320, 640)  # pixels of a drawn image: room for text, and no poster
+LOOKS = get_args(BoxKind)
 WIDE = 2.5  # times as wide as high: a panorama, whose panels stand below each other
 
 
 def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     """The image beside its evidence, one panel for each of the first ``regions``.
 
-    The maps of all attentions are in a panel each, and the boxes of all scales together in one
-    more, whatever ``regions``.
+    The maps of all attentions are in a panel each, and the boxes of all scales or places together
+    in one more, whatever ``regions``.
 
     The image is scaled so that its longest side lies in `LONGEST_SIDE`; panels of a `WIDE` image
     stand below each other, twice as large. A heatmap that points
@@ -38,15 +40,15 @@ def plot_prediction(prediction: Prediction, regions: int = 1) -> Image.Image:
     name = prediction.path.name if prediction.path else "image"
     doubt = "perhaps none of these: " if prediction.refusal else ""
     panels, titles = [image], [doubt + (prediction.caption or name)]
-    scales = [region for region in prediction.regions if region.kind == "scale"]
+    looks = [region for region in prediction.regions if region.kind in LOOKS]
     parts = [region for region in prediction.regions if region.kind == "part"]
-    single = [region for region in prediction.regions if region.kind not in {"scale", "part"}]
+    single = [region for region in prediction.regions if region.kind not in {*LOOKS, "part"}]
     for region in [*single[:regions], *parts]:
         panels.append(draw_region(image, region, prediction.size))
         titles.append(_title(region))
-    if scales:
-        panels.append(_nested(image, scales, prediction.size))
-        titles.append(f"looked closer: {scales[-1].label}")  # each box has its own score
+    if looks:
+        panels.append(_nested(image, looks, prediction.size))
+        titles.append(f"looked closer: {looks[-1].label}")  # each box has its own score
     return contact_sheet(panels, titles, columns=_columns(image))
 
 
@@ -98,9 +100,9 @@ def draw_region(image: Image.Image, region: Region, size: ImageSize) -> Image.Im
         panel = overlay(image, region.heatmap)
     if region.box is None:
         return panel
-    x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
-    panel = draw_box(panel, (x0, y0, x1, y1), f"{region.label} {region.score:.2f}")
-    return panel if region.move is None else draw_move(panel, (x0, y0, x1, y1), region.move)
+    box = _on(image, region.box, size)
+    panel = draw_box(panel, box, f"{region.label} {region.score:.2f}")
+    return panel if region.move is None else draw_move(panel, box, region.move)
 
 
 def _image(prediction: Prediction) -> Image.Image:
@@ -128,14 +130,20 @@ def _fitted(image: Image.Image) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def _nested(image: Image.Image, scales: Sequence[Region], size: ImageSize) -> Image.Image:
-    """The boxes of the scales in order, each with its number and how sure it was."""
-    for region in scales:
-        if region.box is not None:
-            x0, y0, x1, y1 = box_geometry.scale(region.box, size, ImageSize(*image.size)).tolist()
-            text = f"{(region.step or 0) + 1}: {region.score:.2f}"
-            image = draw_box(image, (x0, y0, x1, y1), text)
-    return image
+def _nested(image: Image.Image, looks: Sequence[Region], size: ImageSize) -> Image.Image:
+    """The boxes that were looked into, each with its number and how sure that look was."""
+    boxes = [
+        (_on(image, region.box, size), f"{(region.step or 0) + 1}: {region.score:.2f}")
+        for region in looks
+        if region.box is not None
+    ]
+    return draw_boxes(image, boxes)
+
+
+def _on(image: Image.Image, box: Box, size: ImageSize) -> Box:
+    """A box of the original in pixels of an image of any size."""
+    x0, y0, x1, y1 = box_geometry.scale(box, size, ImageSize(*image.size)).tolist()
+    return x0, y0, x1, y1
 
 
 def _title(region: Region) -> str:

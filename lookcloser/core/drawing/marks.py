@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 COLORMAP = "inferno"  # rises evenly in lightness, so it reads alike with every color vision
 BOX_COLOR = "#35d0ff"  # stands out from every color of the map
 FONT_SIZE = 15
+_Corners = tuple[int, int, int, int]
 
 
 def overlay(
@@ -46,23 +48,44 @@ def overlay(
 
 
 def draw_box(image: Image.Image, box: Box, text: str = "", color: str = BOX_COLOR) -> Image.Image:
-    """``image`` with one box and its text, which stays inside the image.
+    """``image`` with one box and its text; see `draw_boxes`."""
+    return draw_boxes(image, [(box, text)], color)
 
-    The line lies inside the box and has a dark inner edge, so that it shows on any image.
+
+def draw_boxes(
+    image: Image.Image, boxes: Sequence[tuple[Box, str]], color: str = BOX_COLOR
+) -> Image.Image:
+    """``image`` with boxes, each with its text, which stays inside the image.
+
+    A line lies inside its box and has a dark inner edge, so that it shows on any image. Texts lie
+    above all lines, and none on another where there is room beside its box.
+
+    Args:
+        image: RGB image.
+        boxes: In its pixels, each with a text or "".
+        color: Of the lines and behind the texts.
     """
     result = image.convert("RGB")  # a copy, also of an RGB image
     draw = ImageDraw.Draw(result)
     size = ImageSize(*image.size)
-    x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, size).tolist())
-    line = max(2, round(max(size) / 200))
-    x1, y1 = max(x1, x0 + 1), max(y1, y0 + 1)
-    for inset in range(line + 2):  # Pillow's own wide lines leave a thin rectangle
-        inner = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
-        if inner[0] <= inner[2] and inner[1] <= inner[3]:
-            draw.rectangle(inner, outline=color if inset < line else "black")
-    if text:
-        _tag(draw, text, (x0, y0), size, color)
+    line = max(2, round(min(size) / 200))
+    corners = [_whole_pixels(box, size) for box, _ in boxes]
+    for x0, y0, x1, y1 in corners:
+        for inset in range(line + 2):  # Pillow's own wide lines leave a thin rectangle
+            inner = (x0 + inset, y0 + inset, x1 - 1 - inset, y1 - 1 - inset)
+            if inner[0] <= inner[2] and inner[1] <= inner[3]:
+                draw.rectangle(inner, outline=color if inset < line else "black")
+    taken: list[_Corners] = []
+    for own, (_, text) in zip(corners, boxes, strict=True):
+        if text:
+            _tag(draw, text, own, size, color, taken)
     return result
+
+
+def _whole_pixels(box: Box, size: ImageSize) -> _Corners:
+    """A box inside the image, at least one pixel wide and high."""
+    x0, y0, x1, y1 = (round(value) for value in box_geometry.clip(box, size).tolist())
+    return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
 
 
 def draw_move(
@@ -117,19 +140,41 @@ def _arrow(
 def _tag(
     draw: ImageDraw.ImageDraw,
     text: str,
-    corner: tuple[int, int],
+    box: _Corners,
     size: ImageSize,
     color: str,
+    taken: list[_Corners],
 ) -> None:
-    """Text on a filled plate above the box; inside it, where there is no room above.
+    """Text on a filled plate above the box; elsewhere at it, where there is no room above.
 
-    An image too small for a plate has none: a part of a letter says nothing.
+    An image too small for a plate has none: a part of a letter says nothing. Where the plate lies
+    is added to ``taken``.
     """
     text = shorten(text, FONT_SIZE, size.width - 8)
     width, height = math.ceil(text_width(text, FONT_SIZE)) + 8, FONT_SIZE + 6
     if text == "…" or width > size.width or height > size.height:
         return
-    x = max(0, min(corner[0], size.width - width))
-    y = corner[1] - height if corner[1] >= height else corner[1]
-    draw.rectangle((x, y, x + width - 1, y + height - 1), fill=color)
+    spots = [(x, y, x + width, y + height) for x, y in _spots(box, ImageSize(width, height), size)]
+    spot = next((one for one in spots if not any(_meet(one, other) for other in taken)), spots[0])
+    taken.append(spot)
+    x, y, right, bottom = spot
+    draw.rectangle((x, y, right - 1, bottom - 1), fill=color)
     draw_text(draw, (x + 4, y + 1), text, "black", FONT_SIZE)
+
+
+def _spots(box: _Corners, plate: ImageSize, size: ImageSize) -> list[tuple[int, int]]:
+    """Upper left corners of a plate at a box that lie in the image, the best first.
+
+    Above the box, inside it at the top, below it, inside at the bottom, each at its left or right.
+    """
+    x0, y0, x1, y1 = box
+    lowest, rightmost = size.height - plate.height, size.width - plate.width
+    rows = [y for y in (y0 - plate.height, y0, y1, y1 - plate.height) if 0 <= y <= lowest]
+    columns = [max(0, min(x, rightmost)) for x in (x0, x1 - plate.width)]
+    return [(x, y) for y in rows or [lowest] for x in columns]
+
+
+def _meet(one: _Corners, other: _Corners) -> bool:
+    """Whether two boxes have a pixel in common."""
+    across = max(one[0], other[0]) < min(one[2], other[2])
+    return across and max(one[1], other[1]) < min(one[3], other[3])

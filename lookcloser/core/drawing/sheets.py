@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageShow
 
 from lookcloser.core.drawing.text import draw_text, wrap
-from lookcloser.core.errors import UsageError
+from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.outputs import mark
 from lookcloser.core.storage.atomic import replacing
 
@@ -81,3 +81,16 @@ def save_image(image: Image.Image, path: str | Path) -> Path:
     with replacing(path) as temporary:
         image.save(temporary, format=kind, **mark(kind))
     return path
+
+
+def show_image(image: Image.Image) -> None:
+    """Open an image in the viewer of this machine, which does not wait for it to be closed.
+
+    Raises:
+        LookcloserError: Where Pillow finds no viewer, as on a server.
+    """
+    if not ImageShow.show(image):
+        raise LookcloserError(
+            "no image viewer on this machine",
+            fix="Save the image and copy it: `prediction.save('evidence.png')`",
+        )

@@ -1,1 +1,1 @@
-"""Files: found, written whole or not at all, and locked."""
+"""Files: found, looked through, written whole or not at all, and locked."""

@@ -48,7 +48,7 @@ def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
     if len(catalog.names) < 2:
         meant = list(beside(root)) if catalog.layout == FOLDERS and root.is_dir() else []
         yield LookcloserError(
-            f"{root}: one class only ({named(catalog.names)}), there is nothing to tell apart",
+            f"{root}: only one class ({named(catalog.names)}), there is nothing to tell apart",
             fix="; ".join(meant)
             or "Give each class a folder of its own, or a label of its own in the table",
         )
@@ -58,7 +58,7 @@ def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
     single = {name for name, images in total.items() if images == 1 and tested}
     if single:
         yield LookcloserError(
-            f"{root}: one image only of {named(sorted(single))}, "
+            f"{root}: only one image of {named(sorted(single))}, "
             "which cannot be both learned from and tested on",
             fix="Add images of it, or remove it; or test on nothing: "
             "`--recipe closed-form --test-share 0`",
@@ -81,7 +81,7 @@ def _tag_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
         )
     elif len(catalog.names) == 1 and all(sample.labels for sample in train):
         yield LookcloserError(
-            f"{catalog.root}: one tag only ({named(catalog.names)}), which every training image "
+            f"{catalog.root}: only one tag ({named(catalog.names)}), which every training image "
             "has: there is nothing to tell apart",
             fix="Add images without it, or more tags",
         )

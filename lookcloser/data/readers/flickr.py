@@ -65,7 +65,9 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     files = _files(root)
     if len(files) > 1:
         names = ", ".join(file.name for file in files)
-        raise LookcloserError(f"{root}: several files of captions ({names})", fix="Give one")
+        raise LookcloserError(
+            f"{root}: several files of captions ({names})", fix="Give one of them"
+        )
     base = root if root.is_dir() else root.parent
     captions, places = dict[str, list[str]](), dict[str, str]()
     for where, image, caption in _lines(files[0]):

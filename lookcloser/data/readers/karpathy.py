@@ -39,7 +39,9 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     files = _files(root)
     if len(files) > 1:
         found = ", ".join(file.name for file in files)
-        raise LookcloserError(f"{root}: several files of captions ({found})", fix="Give one")
+        raise LookcloserError(
+            f"{root}: several files of captions ({found})", fix="Give one of them"
+        )
     base = root if root.is_dir() else root.parent
     content = read_json(files[0], _SIGNS | {"filepath"})
     entries = list(records(content, "images", files[0].name))

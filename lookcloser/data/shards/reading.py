@@ -207,7 +207,7 @@ def _name(told: Any, image: Packed) -> str:
     plain = posixpath.normpath(name.replace("\\", "/"))
     if plain.startswith(("/", "../")) or plain in {".", ".."} or "\0" in plain:
         raise LookcloserError(
-            f"{image}: its name '{name}' leads out of the data set", fix="Write the shards anew"
+            f"{image}: its name '{name}' leads out of the data set", fix="Write the shards again"
         )
     return plain
 
@@ -273,7 +273,7 @@ def _check_answers(task: Task, names: Iterable[str], samples: Iterable[Sample]) 
             raise LookcloserError(
                 f"{sample.source}: {named(sorted({*labels} - known))} is not among the names of "
                 f"{INDEX}",
-                fix="Write the shards anew",
+                fix="Write the shards again",
             )
 
 

@@ -69,7 +69,7 @@ def write_shards(
     Args:
         catalog: As it was read, before splits are made.
         out: A folder that is not there, empty, or in which this was begun before.
-        per_shard: Images of an archive.
+        per_shard: Images per shard.
         progress: Called with (done, total) images.
 
     Raises:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lookcloser.core import boxes as geometry
 from lookcloser.core.boxes import Boxes
+from lookcloser.core.choices import BoxKind
 from lookcloser.core.results.scores import CENTER_BOX, Score
 from lookcloser.core.sizes import ImageSize
 from lookcloser.core.types import Box
@@ -36,14 +37,25 @@ class _Scale:
         self.on_object += bool(inside.any())
 
 
+def look_names(kind: BoxKind, count: int) -> tuple[str, ...]:
+    """What the ``count`` looks of an answer are called, that at the whole image first."""
+    if kind == "place":
+        return "whole image", *(f"place {number}" for number in range(1, count))
+    return tuple(f"scale {number}" for number in range(1, count + 1))
+
+
 class ScaleBoxTally:
-    """The boxes of the finer scales beside true boxes, batch by batch.
+    """The boxes of the finer scales, or of places, beside true boxes, batch by batch.
 
     Each is compared with a box of its own size in the middle of the image. Boxes are made from no
     threshold, so that no true box is used for anything but the score.
+
+    Args:
+        kind: What a box is.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kind: BoxKind = "scale") -> None:
+        self._kind = kind
         self._own: list[_Scale] = []
         self._center: list[_Scale] = []
         self._images = 0
@@ -78,19 +90,20 @@ class ScaleBoxTally:
                 self._center[scale].add(np.concatenate([middle - half, middle + half]), true)
 
     def scores(self) -> tuple[Score, ...]:
-        """For each finer scale: boxes with IoU ≥ 0.5, mean IoU, and middles on the object."""
+        """For each box: those with IoU ≥ 0.5, mean IoU, and middles on the object."""
         found = []
-        for number, (own, center) in enumerate(zip(self._own, self._center, strict=True), 2):
+        names = look_names(self._kind, 1 + len(self._own))[1:]
+        for name, own, center in zip(names, self._own, self._center, strict=True):
             values = {
-                f"BoxAcc@{SCORED_IOU} scale {number}": (own.found, center.found),
-                f"mean IoU scale {number}": (own.overlap, center.overlap),
-                f"pointing scale {number}": (own.on_object, center.on_object),
+                f"BoxAcc@{SCORED_IOU} {name}": (own.found, center.found),
+                f"mean IoU {name}": (own.overlap, center.overlap),
+                f"pointing {name}": (own.on_object, center.on_object),
             }
             found += [
                 Score(
-                    name, value / self._images, None, {CENTER_BOX: guess / self._images},
+                    title, value / self._images, None, {CENTER_BOX: guess / self._images},
                     higher_is_better=True, of_evidence=True,
                 )
-                for name, (value, guess) in values.items()
+                for title, (value, guess) in values.items()
             ]  # fmt: skip
         return tuple(found)

@@ -52,11 +52,16 @@ function paint(context, image, item, number, maps, view, scale) {
   if (view.trueBoxes) for (const truth of item.boxes) drawBox(context, truth, TRUE_BOX, false, scale);
   if (view.boxes) {
     for (const other of item.regions) {
-      if (other !== region && other.kind === "scale" && other.box) drawBox(context, other.box, BOX, true, scale * 0.6);
+      if (other !== region && lookedInto(other)) drawBox(context, other.box, BOX, true, scale * 0.6);
     }
     if (box) drawBox(context, box, BOX, true, scale);
   }
   return box;
+}
+
+// A box that the answer looked into: a finer scale, or a place.
+function lookedInto({ kind, box }) {
+  return (kind === "scale" || kind === "place") && box;
 }
 
 function rasterOf(item, number, maps) {

@@ -72,7 +72,7 @@ class TaskImages:
             return await asyncio.to_thread(self._fetch, parts)
         raise Problem(
             422,
-            "A task's image is at an address that is not asked; start the server with --files "
+            "A task's image is at an address that is not fetched; start the server with --files "
             "FOLDER or --label-studio-url URL.",
         )
 

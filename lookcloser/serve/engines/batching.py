@@ -202,7 +202,7 @@ class Batcher:
             job.future.set_result(Prediction(task, (), (), size, error=NO_ANSWER))
         else:
             job.future.set_exception(
-                Problem(500, "The model fails for every image; the server's log says how.")
+                Problem(500, "The model fails for every image; the server's log says why.")
             )
 
 

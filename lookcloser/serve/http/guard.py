@@ -139,7 +139,7 @@ class Guard:
                 {"WWW-Authenticate": "Bearer"},
             )
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise Problem(415, "A body that is compressed is not read; send it as it is.")
+            raise Problem(415, "A compressed body is not read; send it uncompressed.")
         body.expect(headers.get("content-length", "0"))
 
     def _has_key(self, headers: Headers) -> bool:
@@ -184,9 +184,7 @@ class _Body:
         if self._taken > self._limits.body:
             raise self._too_large()
         if self._tide.held > self._limits.held:
-            raise Problem(
-                429, "The server has its hands full; try again in 1 s.", {"Retry-After": "1"}
-            )
+            raise Problem(429, "The server is busy; try again in 1 s.", {"Retry-After": "1"})
         return message
 
     async def drop(self) -> None:

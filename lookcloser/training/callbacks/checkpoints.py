@@ -70,7 +70,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             raise LookcloserError(
                 f"{path}: written by a newer lookcloser, in format {written}",
                 allowed=f"Formats up to {CHECKPOINT_FORMAT}",
-                fix="Update lookcloser",
+                fix="Upgrade lookcloser",
             )
         loaded.setdefault("means", {})  # which the first version did not have
         wrong = [name for name, kind in _KINDS.items() if not isinstance(loaded.get(name), kind)]

@@ -20,8 +20,10 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from lookcloser.core.wording import count, duration
 from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import STOPPING, STOPPING_SHORT, GracefulStop, Patience
+from lookcloser.training.pace import WORTH_SAYING, Pace
 from lookcloser.training.tasks.module import TrainingModule
 
 _PAUSE = 0.1  # seconds between two looks at the loss, for which a GPU has to be waited for
@@ -53,6 +55,8 @@ class Display(Callback):
         self.score_title = score_title
         self._bar: Progress | None = None
         self._looked = 0.0
+        self._pace = Pace()
+        self._estimated = False
         self.started = False
 
     def on_train_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
@@ -87,6 +91,7 @@ class Display(Callback):
     ) -> None:
         """A step further."""
         self._advance(trainer, module, index)
+        self._measure(trainer, index)
 
     def on_validation_start(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
         """Another bar, as validation is not part of the epoch's batches."""
@@ -113,16 +118,17 @@ class Display(Callback):
         while len(parts) > 1 and len("  ".join(parts)) > width:
             parts.pop()
         self._say("  ".join(parts))
+        self._estimate(trainer, row["seconds"], int(trainer.max_epochs or 0) - int(row["epoch"]))
 
     def on_train_end(self, trainer: pl.Trainer, _module: pl.LightningModule) -> None:
         """No bar; say where training stopped early, and why."""
         self._end()
-        patience = [one for one in trainer.callbacks if isinstance(one, Patience)]  # type: ignore[attr-defined]  # Lightning's own list
-        if patience and patience[0].stopped_epoch and self.writer.best is not None:
+        patience = _patience(trainer)
+        if patience and patience.stopped_epoch and self.writer.best is not None:
             best = max(self.writer.history, key=self._rank)
             self._say(
-                f"Stopped early: no better {self.score_title} in {patience[0].patience} epochs; "
-                f"the best was epoch {int(best['epoch'])}"
+                f"Stopped early: no better {self.score_title} in "
+                f"{count(patience.patience, 'epoch')}; the best was epoch {int(best['epoch'])}"
             )
 
     def on_exception(self, *_: Any) -> None:
@@ -155,6 +161,23 @@ class Display(Callback):
             loss, self._looked = module.means.latest("loss"), now
             self._bar.update(task, loss="" if loss is None else f"loss {loss:.3f}")
 
+    def _measure(self, trainer: pl.Trainer, index: int) -> None:
+        """Estimate the time once some batches have been timed."""
+        seconds = None if self._estimated else self._pace.seconds_each(index + 1)
+        if seconds is not None:
+            batches = float(trainer.num_training_batches)
+            epochs = int(trainer.max_epochs or 0) - trainer.current_epoch
+            self._estimate(trainer, seconds * batches, epochs - (index + 1) / batches)
+
+    def _estimate(self, trainer: pl.Trainer, seconds: float, epochs: float) -> None:
+        """Say once how long training takes, from the seconds of an epoch and the epochs left."""
+        if not self._estimated and seconds * epochs >= WORTH_SAYING:
+            most = "at most " if _patience(trainer) else ""
+            self._say(
+                f"About {duration(seconds)} per epoch, {most}{duration(seconds * epochs)} left"
+            )
+        self._estimated = True
+
     def _end(self) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -164,6 +187,12 @@ class Display(Callback):
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def _patience(trainer: pl.Trainer) -> Patience | None:
+    """What may stop this training early."""
+    found = (one for one in trainer.callbacks if isinstance(one, Patience))  # type: ignore[attr-defined]  # Lightning's own list
+    return next(found, None)
 
 
 class _Title(ProgressColumn):

@@ -194,7 +194,7 @@ def _one_sentence_of_loss() -> Iterator[None]:
             raise
         raise LookcloserError(
             "another process of this training has ended, so this one ends too",
-            fix="What it had to say stands with its own messages; `lookcloser train --resume RUN`, "
+            fix="Its own messages say why; `lookcloser train --resume RUN`, "
             "with as many processes or fewer, goes on from the last checkpoint",
         ) from error
 
@@ -254,6 +254,6 @@ def _check_alive(others: Sequence[subprocess.Popen[bytes]]) -> None:
     for number, other in enumerate(others, start=1):
         if other.poll():
             raise LookcloserError(
-                f"process {number} of {len(others) + 1} broke off (exit code {other.returncode})",
+                f"process {number} of {len(others) + 1} ended early (exit code {other.returncode})",
                 fix="Its own message stands above; with --devices 1 there is only one process",
             )

@@ -66,7 +66,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     if isinstance(model, CAM) and model.closer is not None:
         raise LookcloserError(
             f"{file}: looks twice, and keeps no features to which more could be added",
-            fix="Train it again with all images, or keep one to which they can be: "
+            fix="Train it again with all images, or train one that can grow: "
             "`--recipe closed-form --zoom off`",
         )
     if not isinstance(model, CAM) or model.solution is None:

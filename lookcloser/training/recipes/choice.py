@@ -12,7 +12,7 @@ from rich.console import Console
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.storage.atomic import make_folder, replacing
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, duration
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import load_model_file, read_header, save_model_file
 from lookcloser.training.files import FINE_TUNED_FOLDER, HISTORY_FILE, MODEL_FILE, WHOLE_FOLDER
@@ -148,9 +148,8 @@ def _against_fine_tuning(
             f"be better (fewer than {FEWEST}); --recipe fine-tune does it"
         )
     if minutes > options.budget:
-        long = f"{minutes:.0f}" if minutes >= 1 else f"{minutes:.1g}"
         return (
-            f"fine-tuning would take about {long} min, more than --budget "
+            f"fine-tuning would take about {duration(max(60 * minutes, 1))}, more than --budget "
             f"{options.budget:g}; --recipe fine-tune does it all the same"
         )
     return None
@@ -183,7 +182,7 @@ class _Tuning:
         _look_closer(own / MODEL_FILE, self.catalog, self.options, self.console)
         tuned = float(read_header(own / MODEL_FILE).scores.get("val_acc", 0.0))
         ours, images = solved.validation
-        both = f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
+        both = _compared(solved, tuned)
         self.console.print(both, highlight=False, soft_wrap=True)
         # Compared as numbers of images: the two shares are rounded in different ways.
         won = round(tuned * images) > round(ours * images)
@@ -220,6 +219,15 @@ class _Tuning:
 
     def _fit(self, catalog: Catalog, options: TrainOptions, folder: Path) -> FitResult:
         return fit(catalog, options, folder, resume=self.resume, quiet=self.quiet)
+
+
+def _compared(solved: Solved, tuned: float) -> str:
+    """The accuracies of both recipes, in words: a second look is rated on images left out."""
+    ours, images = solved.validation
+    if solved.header.arguments.get("places"):
+        left = f"{ours:.1%} of images left out in closed form"
+        return f"{left}, {tuned:.1%} of {count(images, 'image')} of val fine-tuned"
+    return f"val {ours:.1%} in closed form, {tuned:.1%} fine-tuned, {count(images, 'image')}"
 
 
 def _look_closer(file: Path, catalog: Catalog, options: TrainOptions, console: Console) -> None:

@@ -25,6 +25,7 @@ from lookcloser.data.transforms import evaluation_transform
 from lookcloser.models import load_model_file
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.cam.twice import LooksTwice
+from lookcloser.training.pace import looking
 from lookcloser.uncertainty import OF_A_NETWORK, calibrate, fit_temperature
 
 BATCH = 32
@@ -87,10 +88,10 @@ def collect_features(
     values, labels, rows, sides, skipped = [], [], [], [], {}
     device = next(model.parameters()).device
     start = time.perf_counter()
-    with torch.inference_mode(), evaluating(model):
-        for batch in image_loader(
-            dataset, order, batch_size=BATCH, workers=workers, keep_last=True
-        ):
+    loader = image_loader(dataset, order, batch_size=BATCH, workers=workers, keep_last=True)
+    with torch.inference_mode(), evaluating(model), looking(len(samples)) as tell:
+        for number, batch in enumerate(loader, start=1):
+            tell(min(number * BATCH, len(samples)))
             skipped.update(batch.skipped)
             if not len(batch.targets):
                 continue

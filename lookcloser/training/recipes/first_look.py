@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 import torch
 
 from lookcloser.closed_form import Memory
 from lookcloser.core.choices import Task
 from lookcloser.core.errors import LookcloserError, UsageError
-from lookcloser.core.header import ModelHeader
+from lookcloser.core.header import ModelHeader, with_box_rule
 from lookcloser.core.sizes import Grid
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.layers.class_head import ClassHead
@@ -20,13 +21,11 @@ from lookcloser.models.racnn.evidence import EvidenceProposal
 from lookcloser.models.racnn.model import RACNN
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closed_form import as_cam, solve
-from lookcloser.training.recipes.closer import FACTOR, Closer, fill, solve_closer
+from lookcloser.training.recipes.closer import FACTOR, LEAST, Closer, fill, pays, solve_closer
 from lookcloser.training.recipes.features import collect_features
 from lookcloser.training.recipes.start import HEAD_SHARE, fill_to_learn
 
 MOST = 2000  # images that the first look is solved from
-_LEAST = 1.5  # of the input's side, that images must have for a finer view to show more
-_GAIN = 0.01  # of accuracy, that pays for the finer view
 
 
 def by_evidence(options: TrainOptions, task: Task, processes: int = 1) -> TrainOptions:
@@ -105,18 +104,37 @@ def begin_by_evidence(
 
     Returns:
         The model that is to be fine-tuned, with its header, and what was found, in words; None for
-        the model where nobody has asked for two scales and looking closer does not pay.
+        the model where nobody has asked for two scales and looking closer does not pay, or cannot
+        be tried.
 
     Raises:
-        LookcloserError: Where nothing can be solved, and for a disk that is full.
+        LookcloserError: Where two scales were asked for and nothing can be solved, or the disk is
+            full.
     """
     forced = options.own.get("scales") is not None
+    try:
+        return _begun(model, header, samples, options, forced=forced)
+    except LookcloserError as error:
+        if forced:
+            raise
+        return None, error.what
+
+
+def _begun(
+    model: RACNN,
+    header: ModelHeader,
+    samples: Sequence[Sample],
+    options: TrainOptions,
+    *,
+    forced: bool,
+) -> tuple[tuple[RACNN, ModelHeader] | None, str]:
+    """See `begin_by_evidence`."""
     cam, seen = _first_scale(model, header, options.size)
     chosen = _evenly(samples)
     found = collect_features(
         cam, chosen, header.names, "classification", seen.preprocessing, workers=options.workers
     )
-    if not forced and found.side < _LEAST * options.size:
+    if not forced and found.side < LEAST * options.size:
         return None, f"images of {found.side:.0f} px have little more to show"
     memory = Memory.of(found.values, found.labels)
     closer = solve_closer(
@@ -128,7 +146,7 @@ def begin_by_evidence(
         if forced:
             raise LookcloserError(
                 "no class has two images, so that no first scale can be solved",
-                fix="Add images, or take `--apn light`",
+                fix="Add images, or use `--apn light`",
             )
         return None, "no class has two images, so that nothing would tell if it pays"
     place = f"a place of {closer.share:.0%} of the side"
@@ -139,8 +157,7 @@ def begin_by_evidence(
         f"{plain:.1%} of images left out are right in closed form, {closer.accuracy:.1%} with a "
         f"second look at {place}"
     )
-    noise = 0.5 / closer.calibration.images**0.5  # at most, of the difference
-    if not closer.accuracy - plain > max(_GAIN, noise):
+    if not pays(plain, closer.accuracy, closer.calibration.images):
         return None, words
     return _filled(model, header, closer, options), words
 
@@ -153,9 +170,11 @@ def _first_scale(model: RACNN, header: ModelHeader, side: int) -> tuple[CAM, Mod
 
 
 def _evenly(samples: Sequence[Sample]) -> list[Sample]:
-    """Up to `MOST` of them, of every class its share, in the order of their names."""
+    """About `MOST` of them: of every class its share, and one of the rarest, ordered by name."""
     ordered = sorted(samples, key=lambda sample: (sample.labels, sample.name))
-    return ordered[:: max(1, -(-len(ordered) // MOST))]
+    step = max(1, -(-len(ordered) // MOST))
+    classes = groupby(ordered, key=lambda sample: sample.labels)
+    return [sample for _, own in classes for sample in list(own)[::step]]
 
 
 def _filled(
@@ -176,4 +195,5 @@ def _filled(
     fill(proposal.finder, closer.finder)
     fill_to_learn(second, closer.second, closer.crops)
     new.head_share = HEAD_SHARE
-    return new, replace(header, arguments=arguments)
+    # The map of the answer is 0 outside of its box; see `source_of`.
+    return new, replace(with_box_rule(header, "max"), arguments=arguments)

@@ -25,6 +25,7 @@ from lookcloser.data.dataset import EpochSampler, ImageDataset, image_loader
 from lookcloser.data.targets import ClassTargets
 from lookcloser.models.cam.model import CAM
 from lookcloser.models.cam.twice import LooksTwice
+from lookcloser.training.pace import looking
 
 BATCH = 8  # images; a second look has several crops of each
 _FEW = 16 * BATCH
@@ -140,18 +141,21 @@ def collect_looks(
     beside = device.type == "cuda" and len(samples) > _FEW
     workers = min(os.cpu_count() or 1, 4) if beside else 0
     read = 0
-    for batch in image_loader(dataset, order, batch_size=BATCH, workers=workers, keep_last=True):
-        if not len(batch.targets):
-            continue
-        rows = slice(read, read + len(batch.targets))
-        read = rows.stop
-        pixels[rows], classes[rows] = batch.images.numpy(), batch.targets.numpy()
-        images = torch.from_numpy(normalized(pixels[rows], preprocessing)).to(device)
-        with torch.inference_mode(), evaluating(model):
-            found = model.backbone(images.contiguous(memory_format=torch.channels_last))
-        # Beyond its range half precision would be infinite.
-        limit = float(np.finfo(np.float16).max)
-        features[rows] = found.float().clamp(-limit, limit).half().cpu().numpy()
+    loader = image_loader(dataset, order, batch_size=BATCH, workers=workers, keep_last=True)
+    with looking(len(samples)) as tell:
+        for number, batch in enumerate(loader, start=1):
+            tell(min(number * BATCH, len(samples)))
+            if not len(batch.targets):
+                continue
+            rows = slice(read, read + len(batch.targets))
+            read = rows.stop
+            pixels[rows], classes[rows] = batch.images.numpy(), batch.targets.numpy()
+            images = torch.from_numpy(normalized(pixels[rows], preprocessing)).to(device)
+            with torch.inference_mode(), evaluating(model):
+                found = model.backbone(images.contiguous(memory_format=torch.channels_last))
+            # Beyond its range half precision would be infinite.
+            limit = float(np.finfo(np.float16).max)
+            features[rows] = found.float().clamp(-limit, limit).half().cpu().numpy()
     if not read:
         raise LookcloserError(
             f"None of the {len(samples)} images could be read",

@@ -16,7 +16,7 @@ from lookcloser.models import load_model_file, read_header, save_model_file
 from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import TrainOptions
-from lookcloser.training.recipes.closer import FACTOR, PLACES, SHARES
+from lookcloser.training.recipes.closer import FACTOR, PLACES, SHARES, pays
 from lookcloser.training.recipes.features import FEWEST, Features, collect_features, head_logits
 from lookcloser.training.recipes.tuned_look import Choice, TunedLook, solve_tuned, with_tuned
 from lookcloser.training.recipes.zooming import (
@@ -24,7 +24,6 @@ from lookcloser.training.recipes.zooming import (
     against,
     check_source,
     looks_twice,
-    pays,
     places_asked,
     places_of,
 )
@@ -129,8 +128,8 @@ def look_alike(file: Path, like: Path, catalog: Catalog, options: TrainOptions) 
         return
     own, crops = decided.provenance[_CHOICE]
     rates = (decided.scores.get(name, float("nan")) for name in ("val_acc", "val_loss"))
-    looks = decided.arguments["share"], decided.arguments["whole"]
-    choice = Choice(*looks, own, crops, decided.calibration, *rates)
+    size = decided.arguments["share"], decided.arguments["whole"]
+    choice = Choice(*size, own, crops, decided.calibration, *rates)
     found = _solved(model, header, catalog, options, (), places, choice)
     _keep(file, *with_tuned(model, header, found, places), words, choice)
 

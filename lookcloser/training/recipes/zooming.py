@@ -9,7 +9,7 @@ from typing import NamedTuple
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
-from lookcloser.core.wording import count
+from lookcloser.core.wording import count, duration
 from lookcloser.models import METHODS
 from lookcloser.models.cam.options import LookOptions
 from lookcloser.models.cam.twice import LooksTwice
@@ -17,19 +17,19 @@ from lookcloser.models.feedback.options import TWO_BLOCK
 from lookcloser.training.options import TrainOptions
 from lookcloser.training.recipes.closer import (
     FACTOR,
+    GAIN,
+    LEAST,
     PLACES,
     SHARES,
     TRIED,
     Closer,
+    pays,
     solve_closer,
     source_of,
     with_closer,
 )
 from lookcloser.training.recipes.looks import no_room
 from lookcloser.training.recipes.solving import Solved
-
-LEAST = 1.5  # of the input's side, that images must have for a second look to show more
-_GAIN = 0.01  # of accuracy, that pays for several times the compute
 
 
 def places_asked(options: TrainOptions) -> int | None:
@@ -109,13 +109,13 @@ def looked_closer(solved: Solved, options: TrainOptions, task: Task) -> tuple[So
         solved.header,
         places=asked or PLACES,
         balanced=options.balance != "none",
-        enough=-1.0 if asked else plain + _GAIN,
+        enough=-1.0 if asked else plain + GAIN,
     )
     if not isinstance(closer, Closer):
         if asked is not None:
             raise LookcloserError(
                 "no class has two images, so that no answer of a second look can be rated",
-                fix="Add images, or take `--zoom off`",
+                fix="Add images, or use `--zoom off`",
             )
         return _with_words(
             solved,
@@ -161,7 +161,7 @@ def against(trial: Trial, options: TrainOptions) -> str | None:
         return f"zoom: not tried; images of {trial.side:.0f} px have little more to show"
     if math.isnan(trial.plain):
         return "zoom: not tried; no class has two images, so that nothing would tell if it pays"
-    if not trial.plain < 1 - _GAIN:
+    if not trial.plain < 1 - GAIN:
         return f"zoom: not tried; {trial.plain:.1%} of {trial.rated} are right without"
     source = source_of(trial.header).preprocessing
     lacking = _impossible(trial.model, trial.header) or no_room(trial.model, trial.images, source)
@@ -170,22 +170,10 @@ def against(trial: Trial, options: TrainOptions) -> str | None:
     minutes = trial.seconds * trial.passes / 60
     if minutes > options.budget:
         return (
-            f"zoom: not tried; it would take about {minutes:.0f} min, more than --budget "
-            f"{options.budget:g}; --zoom {PLACES} does it all the same"
+            f"zoom: not tried; it would take about {duration(max(60 * minutes, 1))}, more than "
+            f"--budget {options.budget:g}; --zoom {PLACES} does it all the same"
         )
     return None
-
-
-def pays(plain: float, closer: float, images: int) -> bool:
-    """Whether a share of right answers is higher than another by enough, and by more than chance.
-
-    Args:
-        plain: Of one look.
-        closer: Of two.
-        images: Of which both are.
-    """
-    noise = 0.5 / math.sqrt(images)  # at most, of the difference
-    return closer - plain > max(_GAIN, noise)
 
 
 def places_of(places: int, share: float) -> str:

@@ -4,10 +4,13 @@
 
 const LIKELY = 0.5 - 1e-6; // as probable as all else together, but for rounding
 const ROUNDING = 1e-5; // of a threshold: how far below it values are above it but for rounding
+const SUMS = 1e-8; // what sums of probabilities lose to rounding
+const LEAST_COVERAGE = 50; // percent, of the first quantile; each of the others is one percent more
 const PIXEL_CLIP = 0.99; // of maps by pixel: the quantile of the evidence that becomes 1
 
 // found: {logits, tokens, tokenScores, maps, boxes, parts, distance}; see `predictionOf`'s callers.
-function predictionOf(found, header, size, top) {
+// coverage: a share in whole percents, of a calibrated classifier only.
+function predictionOf(found, header, size, top, coverage = null) {
   if (!isOfNumbers(found)) throw new Error("The model's answer to it is not a number.");
   const scores = labelScores(found.logits, header);
   const path = found.tokens.map((index, step) => ({
@@ -19,7 +22,7 @@ function predictionOf(found, header, size, top) {
   const answer = { task: header.task, path: null, size, labels: [], caption: null, regions, error: null };
   if (header.task === "classification") {
     answer.labels = bestLabels(found.logits, scores, header.names, top);
-    regions.push(...scaleRegions(found.boxes, answer.labels[0], size));
+    regions.push(...scaleRegions(found.boxes, answer.labels[0], size, header.box_kind));
     regions.push(...partRegions(found.parts, answer.labels[0]));
   } else if (header.task === "multilabel") {
     answer.labels = [...path].sort((a, b) => found.logits[b.index] - found.logits[a.index] || 0);
@@ -29,7 +32,14 @@ function predictionOf(found, header, size, top) {
   const [refusal, group] = header.task === "classification"
     ? [refusalOf(found, header.calibration), sureGroup(scores, header)]
     : [null, null];
-  return { ...answer, candidates: null, coverage: null, refusal, group };
+  const candidates = coverage === null ? null : likely(found.logits, scores, header, coverage);
+  return { ...answer, candidates, coverage, refusal, group };
+}
+
+// Of images like those of training, this share has its class among these (LAC sets).
+function likely(logits, scores, { names, calibration }, coverage) {
+  const quantile = calibration.lac[Math.max(Math.round(100 * coverage) - LEAST_COVERAGE, 0)];
+  return bestLabels(logits, scores, names, names.length).filter(({ score }) => 1 - score - quantile <= SUMS);
 }
 
 // A class may be ruled out, at -Infinity, but not each.
@@ -121,11 +131,12 @@ function partRegions(parts, label) {
   return (parts || []).map((map, step) => region("part", label, null, heatmapOf(map, 1), step));
 }
 
-// boxes: [x0, y0, x1, y1, score] in [-1, 1], of the second and finer scales.
-function scaleRegions(boxes, label, size) {
+// boxes: [x0, y0, x1, y1, score] in [-1, 1], of the second and finer scales, or of all places.
+function scaleRegions(boxes, label, size, kind) {
+  const first = kind === "scale" ? 1 : 0;
   return (boxes || []).map(([x0, y0, x1, y1, score], index) => {
     const inside = [x0, y0, x1, y1].map((value) => Math.min(Math.max((value + 1) / 2, 0), 1));
-    return region("scale", { ...label, score }, inPixels(inside, size), null, index + 1);
+    return region(kind, { ...label, score }, inPixels(inside, size), null, index + first);
   });
 }
 

@@ -1,6 +1,6 @@
 "use strict";
-// The engine in the browser: `models()`; `answer(blob, model)`, which gives a prediction in the form
-// of `Prediction.to_dict`; and `isReady()`, whether it can answer without loading anything first.
+// The engine in the browser: `models()`; `answer(blob, model, coverage)`, which gives a prediction in
+// the form of `Prediction.to_dict`; and `isReady()`, whether it can answer without loading anything first.
 
 function localEngine(settings) {
   const waiting = new Map();
@@ -61,9 +61,10 @@ function localEngine(settings) {
     isReady: () => ready,
     async models() {
       const { name, header, bytes } = await readCard();
-      return [{ name, task: header.task, classes: header.names.length, bytes }];
+      const coverage = header.task === "classification" && header.calibration.lac.length > 0;
+      return [{ name, task: header.task, classes: header.names.length, coverage, bytes }];
     },
-    async answer(blob) {
+    async answer(blob, model, coverage) {
       opening = opening || open();
       try {
         await opening;
@@ -71,7 +72,7 @@ function localEngine(settings) {
         stop(error);
         throw error;
       }
-      return ask("answer", { blob });
+      return ask("answer", { blob, coverage });
     },
   };
 }

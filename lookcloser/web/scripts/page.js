@@ -13,6 +13,8 @@ function setUpPage() {
 
   const chosenModels = () => [...new Set([at("[name=model]").value, at("[name=beside]").value].filter(Boolean))];
   const view = () => readKnobs(form, SETTINGS.colormaps);
+  // The share that sets of classes are to cover, where the model can promise it; else null.
+  const asked = (model) => (models.some((one) => one.name === model && one.coverage) && Number(at("[name=coverage]").value)) || null;
 
   function say(text) {
     at("#status").textContent = text;
@@ -52,8 +54,10 @@ function setUpPage() {
   // What an entry has of a model: {item, prediction, number, maps} or {trouble}.
   async function answer(entry, model) {
     if (entry.answers.has(model)) return;
+    const coverage = asked(model);
     try {
-      const prediction = await engine.answer(entry.blob, model);
+      const prediction = await engine.answer(entry.blob, model, coverage);
+      if (coverage !== asked(model)) return answer(entry, model); // something else was chosen meanwhile
       prediction.path = entry.path;
       entry.answers.set(model, { busy: "", item: itemOf(prediction), prediction, number: 0, maps: new Map() });
       if (entry.id) say(`${entry.name}: ${inWords(prediction)}`); // not of each frame of the camera
@@ -122,6 +126,16 @@ function setUpPage() {
     current = entry;
     if (chosenModels().some((model) => !entry.answers.has(model))) enqueue(entry);
     render();
+  }
+
+  // All images of the visit, the one that is shown first.
+  function askAgain() {
+    for (const entry of visit) {
+      entry.answers.clear();
+      pastButton(entry).querySelector(".past-answer").textContent = "waiting";
+    }
+    if (current && current !== live) select(current);
+    for (const entry of visit) if (entry !== current) enqueue(entry);
   }
 
   // The history.
@@ -243,7 +257,8 @@ function setUpPage() {
         buildPanels();
         visit.forEach(fillPast);
         if (current && current !== live) select(current);
-      } else requestAnimationFrame(redraw);
+      } else if (target.name === "coverage") askAgain();
+      else requestAnimationFrame(redraw);
     });
     window.addEventListener("resize", () => requestAnimationFrame(redraw));
   }
@@ -253,6 +268,7 @@ function setUpPage() {
     at("[name=model]").replaceChildren(...options());
     at("[name=beside]").replaceChildren(new Option("nothing", ""), ...options());
     at("#choice").hidden = models.length < 2;
+    at("#sets").hidden = !models.some(({ coverage }) => coverage);
     const [{ name, task, classes, bytes }] = models, many = Array.isArray(classes) ? classes.length : classes;
     const size = bytes ? ` · ${(bytes / 1e6).toFixed(0)} MB to load` : "";
     at("#about").textContent = models.length > 1 ? `${models.length} models`

@@ -136,8 +136,9 @@ function stepsOf(item) {
 
 function fillAnswers(at, prediction, item) {
   fillDoubts(at(".refusal"), prediction);
+  fillSets(at(".sets"), prediction);
   at(".regions").replaceChildren(...item.regions.flatMap((region, number) => (
-    region.kind === "scale" || region.kind === "part" ? [] : [regionButton(region, number)]
+    lookedInto(region) || region.kind === "part" ? [] : [regionButton(region, number)]
   )), ...labelsWithout(prediction, item));
   at(".parts").replaceChildren(...item.regions.flatMap((region, number) => (
     region.kind === "part" ? [regionButton({ ...region, label: `attention ${region.step + 1}`, score: null }, number)] : []
@@ -156,6 +157,13 @@ function fillDoubts(box, { refusal, group }) {
   ].filter(Boolean);
   box.hidden = !said.length;
   box.textContent = said.join(" ");
+}
+
+// The classes that may be true, where they were asked for.
+function fillSets(box, { candidates, coverage }) {
+  const share = `${Math.round(100 * coverage)} % coverage`, names = (candidates || []).map(({ name }) => name);
+  box.hidden = !candidates;
+  box.textContent = names.length ? `With ${share}, the class is one of: ${names.join(", ")}.` : `No class is likely enough for ${share}.`;
 }
 
 // Labels that no region speaks for.
@@ -195,18 +203,18 @@ function fillRegion(element, label, score) {
   element.style.setProperty("--share", score || 0);
 }
 
-// Each finer scale as an image of what it looked at.
+// Each finer scale or place as an image of what was looked at.
 function fillZooms(box, { image, item }) {
-  const scales = (item ? item.regions : []).flatMap((region, number) => (
-    region.kind === "scale" && region.box ? [{ ...region, number }] : []
+  const looks = (item ? item.regions : []).flatMap((region, number) => (
+    lookedInto(region) ? [{ ...region, number }] : []
   ));
-  box.hidden = !scales.length;
-  box.querySelector(".strip").replaceChildren(...scales.map(({ box: place, label, step, score, number }) => {
+  box.hidden = !looks.length;
+  box.querySelector(".strip").replaceChildren(...looks.map(({ kind, box: place, label, step, score, number }) => {
     const button = document.createElement("button"), words = document.createElement("span");
     button.type = "button";
     button.className = "region zoom";
     button.dataset.region = number;
-    words.textContent = `look ${step + 1} · ${label} ${percent(score)}`;
+    words.textContent = `${kind === "place" ? kind : "look"} ${step + 1} · ${label} ${percent(score)}`;
     button.append(cutOut(image, place), words);
     return button;
   }));

@@ -29,8 +29,8 @@ function remoteEngine(askKey) {
     async models() {
       return (await ask("v1/models")).models;
     },
-    async answer(blob, model) {
-      const query = new URLSearchParams({ model, heatmaps: "raw" });
+    async answer(blob, model, coverage) {
+      const query = new URLSearchParams({ model, heatmaps: "raw", ...(coverage && { coverage }) });
       // Whatever the file calls itself, the server looks into it.
       const body = new Blob([blob], { type: "application/octet-stream" });
       const { predictions: [found] } = await ask(`v1/predict?${query}`, { method: "POST", body });

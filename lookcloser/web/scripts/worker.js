@@ -38,13 +38,13 @@ async function openNetwork({ card, base }) {
   network = { ort, card, image, parts };
 }
 
-async function answerImage({ blob }) {
+async function answerImage({ blob, coverage }) {
   const { header } = network.card, { pixels, size } = await readInput(blob, header.preprocessing);
   const [height, width] = header.preprocessing.size;
   const image = new network.ort.Tensor("float32", pixels, [1, 3, height, width]);
   const outputs = await network.image.run({ [network.image.inputNames[0]]: image });
   const found = await findAnswer(outputs, network.card);
-  return predictionOf(found, header, size, TOP);
+  return predictionOf(found, header, size, TOP, coverage);
 }
 
 // An image file as the network takes it, and its size.

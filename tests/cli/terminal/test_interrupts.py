@@ -86,7 +86,7 @@ def test_without_ctrl_c_errors_stay_what_they_are(monkeypatch: pytest.MonkeyPatc
 def test_what_goes_on_later_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(KeyboardInterrupt), going_on_later():
         raise KeyboardInterrupt
-    assert "give the same command again" in capsys.readouterr().err
+    assert "run the same command again" in capsys.readouterr().err
     with pytest.raises(ValueError, match="else"), going_on_later():
         raise ValueError("else")
     assert capsys.readouterr().err == ""

@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from lookcloser.cli.app import app
 
-from ..conftest import Program
+from ..conftest import Done, Program
 
 
 def verbs() -> list[str]:
@@ -19,6 +19,14 @@ def verbs() -> list[str]:
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]  # a group
         found += [f"{name} {own}" for own in getattr(command, "commands", {})] or [name]
     return found
+
+
+def refused(program: Program, folder: Path, words: list[str]) -> Done:
+    """A call that is wrong usage, beside a folder that may be a run."""
+    (folder / "run").mkdir()
+    done = program(*words)
+    assert done.code == 2
+    return done
 
 
 def examples(said: str) -> list[list[str]]:
@@ -62,9 +70,7 @@ def test_help_fits_and_has_an_example(
 def test_a_refused_value_is_named(
     program: Program, tmp_path: Path, words: list[str], said: str
 ) -> None:
-    (tmp_path / "run").mkdir()
-    done = program(*words)
-    assert done.code == 2
+    done = refused(program, tmp_path, words)
     assert said in done.said
     assert words[-1] in done.said
     assert "parse string" not in done.said
@@ -142,10 +148,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(
 def test_what_was_meant_is_said(
     program: Program, tmp_path: Path, words: list[str], said: str
 ) -> None:
-    (tmp_path / "run").mkdir()
-    done = program(*words)
-    assert done.code == 2
-    assert said in done.said
+    assert said in refused(program, tmp_path, words).said
 
 
 @pytest.mark.parametrize("words", [["train"], ["data"], ["data", "check"], []])

@@ -128,7 +128,7 @@ def header(name="a.jpg", size=0, kind=tarfile.REGTYPE):
         (header(size=1 << 40, kind=tarfile.GNUTYPE_LONGNAME), "a header of"),
         (header(size=9, kind=tarfile.XHDTYPE) + b"9999 a=b\n".ljust(512, b"\0"), "damaged"),
         (header(size=9, kind=tarfile.XHDTYPE) + b"0 path=a\n".ljust(512, b"\0"), "damaged"),
-        (header(size=5, kind=tarfile.GNUTYPE_SPARSE) + b"0" * 512, "holes"),
+        (header(size=5, kind=tarfile.GNUTYPE_SPARSE) + b"0" * 512, "sparse"),
         (header(size=1 << 62, kind=tarfile.XGLTYPE), None),
     ],
 )

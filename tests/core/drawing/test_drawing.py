@@ -6,13 +6,14 @@ import sys
 import numpy as np
 import pytest
 from matplotlib import colormaps
-from PIL import Image
+from PIL import Image, ImageShow
 
 from lookcloser.core import Label, LookcloserError, Prediction, Region
 from lookcloser.core.drawing import (
     BOX_COLOR,
     contact_sheet,
     draw_box,
+    draw_boxes,
     draw_move,
     draw_region,
     overlay,
@@ -117,6 +118,55 @@ class TestDrawBox:
         assert (np.ptp(xs) + 1, np.ptp(ys) + 1) == size
 
 
+class TestDrawBoxes:
+    @staticmethod
+    def plates(boxes, size):
+        """(x0, y0, x1, y1) of the plate of each text, by what it changes when it is drawn alone."""
+        image = Image.new("RGB", size)
+        found = []
+        for number in range(len(boxes)):
+            texts = [(box, text if n <= number else "") for n, (box, text) in enumerate(boxes)]
+            before = [(box, text if n < number else "") for n, (box, text) in enumerate(boxes)]
+            more, less = (np.asarray(draw_boxes(image, some)) for some in (texts, before))
+            ys, xs = np.nonzero((more != less).any(axis=-1))
+            found.append((xs.min(), ys.min(), xs.max() + 1, ys.max() + 1))
+        return found
+
+    @pytest.mark.parametrize(
+        "corners",
+        [
+            [(40, 90), (100, 90), (40, 60)],
+            [(40, 90), (45, 90), (50, 92)],
+            [(0, 0), (0, 0), (0, 0)],
+            [(180, 150), (180, 150), (180, 150)],
+            [(100, 2), (140, 2)],
+        ],
+        ids=["beside", "nearly one", "corner", "last corner", "top"],
+    )
+    def test_no_text_lies_on_another(self, corners):
+        boxes = [((x, y, x + 60, y + 60), f"{n}: 0.88") for n, (x, y) in enumerate(corners)]
+        plates = self.plates(boxes, (240, 210))
+        for number, (x0, y0, x1, y1) in enumerate(plates):
+            # A line below the plate has its color.
+            assert 50 <= x1 - x0 <= 70, "a part of it is hidden"
+            assert y1 - y0 >= 16, "a part of it is hidden"
+            assert 0 <= x0 < x1 <= 240
+            assert 0 <= y0 < y1 <= 210
+            for left, top, right, bottom in plates[:number]:
+                assert x1 <= left or right <= x0 or y1 <= top or bottom <= y0
+
+    def test_without_room_every_text_is_still_there(self):
+        boxes = [((0, 0, 60, 24), f"{n}: 0.88") for n in range(9)]
+        alone = draw_box(Image.new("RGB", (60, 24)), (0, 0, 60, 24), "8: 0.88")
+        drawn = draw_boxes(Image.new("RGB", (60, 24)), boxes)
+        assert drawn.tobytes() == alone.tobytes()
+
+    def test_lines_leave_room_in_flat_images(self):
+        drawn = np.asarray(draw_box(Image.new("RGB", (1280, 100)), (100, 20, 400, 60)))
+        lit = (drawn == CYAN).all(axis=-1)[:, 250]
+        assert lit.sum() == 4, "2 pixels above and below"
+
+
 @pytest.mark.parametrize("size", [(320, 7), (7, 320), (20, 640), (640, 20), (320, 12)])
 def test_what_is_too_thin_for_a_name_has_none(size):
     """Half a letter says nothing; the title of the panel has the name."""
@@ -169,6 +219,17 @@ class TestContactSheet:
     def test_wrong_numbers(self, count, titles):
         with pytest.raises(ValueError, match=f"{count} images and {len(titles)} titles"):
             contact_sheet([Image.new("RGB", (5, 5))] * count, titles)
+
+
+class Viewer(ImageShow.Viewer):
+    """Keeps what it is to show."""
+
+    def __init__(self, opened):
+        self.opened = opened
+
+    def show_image(self, image, **_options):
+        self.opened.append(image)
+        return True
 
 
 class TestPlot:
@@ -236,10 +297,31 @@ class TestPlot:
         expected = contact_sheet([image, image, panel], titles, 3)
         assert answer.plot().tobytes() == expected.tobytes()
 
+    def test_places_are_counted_from_the_one_that_counts_most(self):
+        image = noise(640, 640)
+        boxes = [(100, 260, 300, 460), (200, 260, 400, 460)]
+        places = [Region("place", "cat", 0.5, box, step=n) for n, box in enumerate(boxes)]
+        answer = prediction(image, Region("map", "cat", 0.5), *places)
+        panel = draw_boxes(image, list(zip(boxes, ("1: 0.50", "2: 0.50"), strict=True)))
+        titles = ["image", "evidence for cat (0.50)", "looked closer: cat"]
+        expected = contact_sheet([image, image, panel], titles, 3)
+        assert answer.plot().tobytes() == expected.tobytes()
+
     def test_save_writes_the_plot(self, tmp_path):
         answer = prediction(noise(320, 320))
         path = answer.save(tmp_path / "new" / "a.png")
         assert Image.open(path).tobytes() == answer.plot().tobytes()
+
+    def test_show_opens_the_plot_in_a_viewer(self, monkeypatch):
+        opened, answer = [], prediction(noise(320, 320), Region("map", "cat", 0.5))
+        monkeypatch.setattr(ImageShow, "_viewers", [Viewer(opened)])
+        answer.show()
+        answer.show(regions=0)
+        drawn = [answer.plot(), answer.plot(regions=0)]
+        assert [image.tobytes() for image in opened] == [image.tobytes() for image in drawn]
+        monkeypatch.setattr(ImageShow, "_viewers", [])
+        with pytest.raises(LookcloserError, match=r"No image viewer.*prediction\.save"):
+            answer.show()
 
     def test_failed_predictions_say_why(self, tmp_path):
         failed = Prediction("classification", (), (), (0, 0), tmp_path / "a.jpg", error="truncated")

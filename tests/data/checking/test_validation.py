@@ -63,13 +63,13 @@ def test_no_train_split() -> None:
 def test_one_class_only(write: Any) -> None:
     data = read_data(write("birds/wren/1.jpg", "birds/wren/2.jpg") / "birds")
     message = error_of(data)
-    assert "one class only ('wren'), there is nothing to tell apart. Give each class" in message
+    assert "only one class ('wren'), there is nothing to tell apart. Give each class" in message
 
 
 def test_a_class_with_one_image(write: Any) -> None:
     names = [f"cat/{i}.jpg" for i in range(9)]
     data = read_data(write(*names, "dodo/1.jpg", "auk/1.jpg"))
-    assert "one image only of 'auk', 'dodo', which cannot be both learned from" in error_of(data)
+    assert "only one image of 'auk', 'dodo', which cannot be both learned from" in error_of(data)
     assert "--recipe closed-form --test-share 0" in error_of(data)
     assert is_accepted(read_data(data.root, val_share=0, test_share=0)), "where nothing is tested"
     assert not is_accepted(read_data(data.root, val_share=0.1, test_share=0))
@@ -100,7 +100,7 @@ def test_no_tags_to_train_on() -> None:
 def test_one_tag_that_every_training_image_has() -> None:
     data = catalog([("train", "cat"), ("train", "cat"), ("test", "")], "multilabel")
     assert error_of(data) == (
-        "pets: one tag only ('cat'), which every training image has: there is nothing to tell "
+        "pets: only one tag ('cat'), which every training image has: there is nothing to tell "
         "apart. Add images without it, or more tags."
     )
     assert is_accepted(catalog([("train", "cat"), ("train", "")], "multilabel"))

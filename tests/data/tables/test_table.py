@@ -328,5 +328,5 @@ def test_a_folder_without_a_table_and_tables_of_other_answers(write: Any) -> Non
         tables.read(root, skip_missing=False)
     (root / "train.csv").write_text("image,label\n0.jpg,a\n")
     (root / "test.csv").write_text("image,caption\n1.jpg,a dog\n")
-    with pytest.raises(LookcloserError, match="tables test.csv, train.csv have other columns"):
+    with pytest.raises(LookcloserError, match="tables test.csv, train.csv have different columns"):
         tables.read(root, skip_missing=False)

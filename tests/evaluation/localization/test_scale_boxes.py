@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lookcloser.core.results.scores import flat_scores
-from lookcloser.evaluation.localization.scale_boxes import ScaleBoxTally
+from lookcloser.evaluation.localization.scale_boxes import ScaleBoxTally, look_names
 
 SIZE = (80, 40)
 
@@ -45,6 +45,25 @@ def test_any_true_box_counts_and_images_without_are_left_out():
     scores = flat_scores(tally.scores())
     assert scores["mean IoU scale 2"] == pytest.approx(1)
     assert scores["BoxAcc@0.5 scale 2"] == scores["pointing scale 2"] == 1
+
+
+def test_places_have_names_of_their_own():
+    tally = ScaleBoxTally("place")
+    tally.add(boxes((0, 0, 20, 20), (40, 0, 80, 40)), [[(0, 0, 20, 20)]], [SIZE])
+    scores = flat_scores(tally.scores())
+    assert (scores["pointing place 1"], scores["pointing place 2"]) == (1, 0)
+    assert not [name for name in scores if "scale" in name]
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("scale", ("scale 1", "scale 2", "scale 3")),
+        ("place", ("whole image", "place 1", "place 2")),
+    ],
+)
+def test_the_first_look_is_at_the_whole_image(kind, names):
+    assert look_names(kind, 3) == names
 
 
 def test_nothing_without_boxes():

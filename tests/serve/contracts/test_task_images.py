@@ -100,7 +100,7 @@ def test_no_address_is_asked_by_default(insects, label_studio):
     for place in (f"{url}/data/upload/1/a.png", "/data/upload/1/a.png", f"{LOCAL}a.png"):
         answer = ask(insects, [task(place)])
         assert answer.status_code == 422
-        assert "not asked" in answer.json()["detail"]
+        assert "not fetched" in answer.json()["detail"]
     vision = {"images": [f"{url}/a.png"]}
     assert insects.post("/api/v1/vision/labels", json=vision).status_code == 422
     assert asked == []
@@ -165,7 +165,7 @@ def test_a_label_studio_below_a_path(label_studio):
         assert find(place, access).content
     assert asked == [f"/studio/data/{name}" for name in ("upload/1.png", "2.png", "3.png")]
     for place in ("/studio/api/data/", "/studio/data/../api", "/studio/data/%2E%2E/api"):
-        assert "not asked" in refused(place, access)[1]
+        assert "not fetched" in refused(place, access)[1]
 
 
 def test_without_its_token_a_label_studio_gives_nothing(label_studio):

@@ -1,13 +1,16 @@
 """What a training says: one line an epoch, and a bar that leaves nothing behind."""
 
 import io
+import itertools
 import signal
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from lookcloser.data import read_data
 from lookcloser.training import fit as fitting
+from lookcloser.training import pace
 from lookcloser.training.callbacks.progress import epoch_words
 from lookcloser.training.callbacks.run_files import RunWriter
 from lookcloser.training.callbacks.stopping import STOPPING
@@ -41,6 +44,17 @@ def said(monkeypatch):
     return run
 
 
+@pytest.fixture
+def slow(monkeypatch):
+    """A clock that goes on by so many seconds whenever it is looked at."""
+
+    def pass_by(seconds):
+        ticks = itertools.count(step=seconds)
+        monkeypatch.setattr(pace, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+
+    return pass_by
+
+
 def on_screen(text, width):
     """The lines of a terminal after ``text``, which uses the few controls that bars need."""
     import re
@@ -67,6 +81,42 @@ def test_without_a_terminal_there_is_a_line_for_each_epoch(squares, quick, tmp_p
     lines = said(squares, quick, tmp_path / "run").splitlines()
     assert [line.split("  ")[0] for line in lines] == ["epoch 1/3", "epoch 2/3", "epoch 3/3"]
     assert all("top-1" in line and "waiting for data" in line for line in lines)
+
+
+def test_how_long_it_takes_is_said_once_after_the_first_batches(
+    squares, quick, tmp_path, said, slow
+):
+    slow(6)
+    lines = said(squares, {**quick, "batch_size": 12, "epochs": 4}, tmp_path / "a").splitlines()
+    # Of 4 batches an epoch the first does not count; 12 s for the two after it.
+    assert lines[0] == "About 24 s per epoch, 78 s left"
+    assert [line.split("  ")[0] for line in lines[1:]] == [f"epoch {n}/4" for n in (1, 2, 3, 4)]
+    slow(1000)
+    longer = {**quick, "epochs": 5, "patience": 4}
+    lines = said(squares, longer, tmp_path / "b").splitlines()
+    assert lines[0] == "About 50 min per epoch, at most 3.6 h left"
+
+
+def test_what_is_soon_done_has_no_estimate(squares, quick, tmp_path, said, slow):
+    slow(6)
+    assert "left" not in said(squares, {**quick, "epochs": 2}, tmp_path / "run")
+
+
+def test_epochs_that_are_short_are_counted_by_the_first_of_them(
+    squares, quick, tmp_path, said, slow, monkeypatch
+):
+    real = RunWriter.on_train_epoch_end
+
+    def took_two_seconds(self, *rest):
+        real(self, *rest)
+        self.history[-1]["seconds"] = 2.0
+
+    monkeypatch.setattr(RunWriter, "on_train_epoch_end", took_two_seconds)
+    slow(0)
+    options = {**quick, "epochs": 100, "patience": 1, "lr": 1e-12}
+    lines = said(squares, options, tmp_path / "run").splitlines()
+    assert lines[1] == "About 2 s per epoch, at most 3 min left"
+    assert not any("left" in line for line in lines[2:])
 
 
 @pytest.mark.parametrize("width", [60, 80, 160])
@@ -102,6 +152,6 @@ def test_early_stopping_is_said_with_the_best_epoch(squares, quick, tmp_path, sa
     options = {**quick, "lr": 1e-12, "epochs": 30, "patience": 1}
     lines = said(squares, options, tmp_path / "run").splitlines()
     assert len(lines) == 3
-    assert lines[-1].startswith("Stopped early: no better top-1 in 1 epochs; the best was epoch ")
+    assert lines[-1].startswith("Stopped early: no better top-1 in 1 epoch; the best was epoch ")
     longer = said(squares, {**options, "epochs": 31}, tmp_path / "run", resume=True)
     assert "Resumed in epoch 3 of 31" in longer, "more epochs begin the count anew"

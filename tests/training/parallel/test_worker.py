@@ -72,7 +72,7 @@ class TestTheOthers:
 
     @pytest.mark.parametrize(("codes", "number"), [((1, None), 1), ((0, -9), 2)])
     def test_who_broke_off_is_named(self, codes: tuple[int | None, ...], number: int) -> None:
-        words = f"Process {number} of 3 broke off .exit code {codes[number - 1]}.*--devices 1"
+        words = f"Process {number} of 3 ended early .exit code {codes[number - 1]}.*--devices 1"
         with pytest.raises(LookcloserError, match=words):
             launch._check_alive(list(map(other, codes)))
 
@@ -88,7 +88,7 @@ class TestTheOthers:
 
     def test_one_that_died_while_loading_is_not_waited_for(self) -> None:
         store: Any = SimpleNamespace(set_timeout=lambda _: None, check=lambda _names: False)
-        with pytest.raises(LookcloserError, match="Process 2 of 3 broke off"):
+        with pytest.raises(LookcloserError, match="Process 2 of 3 ended early"):
             launch._wait_until_ready(store, list(map(other, (None, 1))))
 
 

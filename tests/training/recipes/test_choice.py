@@ -1,6 +1,7 @@
 """Runs that are solved, fine-tuned, or the better of both."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -275,3 +276,16 @@ def test_features_do_not_depend_on_the_batch(solved, squares):
     alone = collect_features(recognizer.model, samples[5:6], *given)
     np.testing.assert_allclose(alone.values[0], together.values[5], rtol=1e-4, atol=1e-5)
     assert together.labels.sum() == len(samples)
+
+
+@pytest.mark.parametrize(
+    ("places", "said"),
+    [
+        (0, "val 75.0% in closed form, 50.0% fine-tuned, 24 images"),
+        (3, "75.0% of images left out in closed form, 50.0% of 24 images of val fine-tuned"),
+    ],
+)
+def test_what_the_accuracies_are_of_is_said(places, said):
+    header = SimpleNamespace(arguments={"places": places})
+    solved = SimpleNamespace(header=header, validation=(0.75, 24))
+    assert recipes._compared(solved, 0.5) == said

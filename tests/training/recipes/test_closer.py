@@ -62,9 +62,9 @@ class TestRun:
 
     def test_an_answer_has_the_places_as_evidence(self, looked, small_squares):
         prediction = lc.load(looked.folder).predict(small_squares / "test" / "red" / "0.png")[0]
-        scales = [region for region in prediction.regions if region.kind == "scale"]
-        assert [region.step for region in scales] == [1, 2]
-        for region in scales:
+        places = [region for region in prediction.regions if region.kind == "place"]
+        assert [region.step for region in places] == [0, 1]
+        for region in places:
             x0, y0, x1, y1 = region.box
             assert 0 <= x0 < x1 <= 96
             assert 0 <= y0 < y1 <= 96
@@ -74,11 +74,30 @@ class TestRun:
     def test_it_is_scored_and_drawn_like_every_run(self, looked, small_squares):
         recognizer = lc.load(looked.folder)
         metrics = recognizer.evaluate(small_squares)
-        assert {"top1", "top1 scale 2", "pointing scale 2"} <= metrics.keys()
+        assert {"top1", "top1 whole image", "top1 place 2", "pointing place 1"} <= metrics.keys()
+        assert not [name for name in metrics if "scale" in name], "no place is inside another"
         page = recognizer.report(small_squares).path.read_text(encoding="utf-8")
         assert "2 places of" in page
+        assert "place 1: " in page
+        assert "What would move the boxes" not in page, "no derivative chose a place"
         views = recognizer.explain(small_squares / "test" / "red" / "0.png")
         assert {"cam", "saliency"} <= views.keys()
+        moved = recognizer.explain(small_squares / "test" / "red" / "0.png", ["derivative"])
+        assert list(moved) == ["derivative"]
+
+    def test_no_box_of_evidence_reaches_where_it_did_not_look(self, looked, small_squares):
+        recognizer = lc.load(looked.folder)
+        a_place = 96 / 8  # of the canvas of the maps
+        seen = 0
+        for prediction in recognizer.predict(small_squares / "test", top=3):
+            boxes = np.array([r.box for r in prediction.regions if r.kind == "place"])
+            low, high = boxes[:, :2].min(axis=0) - a_place, boxes[:, 2:].max(axis=0) + a_place
+            for region in prediction.regions:
+                if region.kind == "map" and region.box is not None:
+                    assert (np.array(region.box[:2]) >= low).all()
+                    assert (np.array(region.box[2:]) <= high).all()
+                    seen += 1
+        assert seen > 10
 
     def test_the_same_options_give_the_same_bytes(self, looked, small_squares, tmp_path):
         again = run_training(small_squares, out=tmp_path / "a", quiet=True, zoom="2", **OPTIONS)
@@ -115,7 +134,7 @@ class TestAuto:
     @pytest.fixture
     def unsure(self, monkeypatch):
         """Colors are seen at any size: as if there were room for more."""
-        monkeypatch.setattr(zooming, "_GAIN", -1.0)
+        monkeypatch.setattr(zooming, "GAIN", -1.0)
 
     @pytest.mark.usefixtures("unsure")
     def test_the_budget_is_kept(self, small_squares, tmp_path):

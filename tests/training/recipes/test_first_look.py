@@ -84,6 +84,7 @@ def test_the_box_is_on_the_pattern_and_the_first_scale_stays_as_it_was_solved(we
     assert model.by_evidence
     metrics = Recognizer(model, header, device="cpu").evaluate(catalog())
     assert metrics["pointing scale 2"] >= 0.3, "by chance it is 1 in 15"
+    assert header.box_rule == "max", "nothing is said of what is outside the box"
     again, header = prepare_model(
         by_evidence(options(weights, scales=2), "classification"), catalog()
     )
@@ -192,3 +193,27 @@ def test_of_many_images_every_class_gives_its_share(monkeypatch):
     chosen = first_look._evenly(catalog(60).split("train"))
     assert [sample.labels[0] for sample in chosen].count("rows") == 4
     assert len(chosen) == 12
+
+
+def test_of_many_images_a_rare_class_gives_one(monkeypatch):
+    monkeypatch.setattr(first_look, "MOST", 12)
+    samples = [sample for sample in catalog(60).samples if sample.split == "train"]
+    rare = [sample for sample in samples if sample.labels == ("rows",)][1:2]
+    others = [sample for sample in samples if sample.labels != ("rows",)]
+    chosen = first_look._evenly([*others, *rare])
+    assert {sample.labels for sample in chosen} == {sample.labels for sample in samples}
+    assert len(chosen) <= 12 + 2
+
+
+def test_what_cannot_be_tried_is_said_and_stops_who_asked_for_it(weights, monkeypatch):
+    def lacking(*_given, **_named):
+        raise LookcloserError("no head can be solved", fix="Add images")
+
+    monkeypatch.setattr(first_look, "collect_features", lacking)
+    asked = by_evidence(options(weights), "classification")
+    model, header = prepare_model(asked, catalog(3))
+    train = catalog(3).split("train")
+    assert begin_by_evidence(model, header, train, asked) == (None, "no head can be solved")
+    forced = by_evidence(options(weights, scales=2), "classification")
+    with pytest.raises(LookcloserError, match="o head can be solved"):
+        begin_by_evidence(model, header, train, forced)

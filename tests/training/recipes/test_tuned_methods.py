@@ -98,8 +98,8 @@ def test_it_is_drawn_and_explained_like_every_run(runs: Runs) -> None:
     _, recognizer = opened(runs.run("2"))
     source = catalog().split("test")[0].source
     (prediction,) = recognizer.predict(source)
-    scales = [region for region in prediction.regions if region.kind == "scale"]
-    assert [region.step for region in scales] == [1, 2]
+    places = [region for region in prediction.regions if region.kind == "place"]
+    assert [region.step for region in places] == [0, 1]
     assert prediction.regions[0].heatmap is not None
     views = recognizer.explain(source, ["cam", "saliency"])
     assert {"cam", "saliency"} <= views.keys()

@@ -144,7 +144,9 @@ def _read_tables(
     answers = {listing.columns.answer for listing in listings}
     if len(answers) > 1:
         names = ", ".join(path.name for path, _ in tables)
-        raise LookcloserError(f"{root}: the tables {names} have other columns", fix="Give one")
+        raise LookcloserError(
+            f"{root}: the tables {names} have different columns", fix="Give one of them"
+        )
     drafts: dict[str, _Draft] = {}
     notes: list[str] = []
     for listing in listings:

@@ -162,7 +162,7 @@ def _by_names(root: Path) -> Description:
     others = [file for file in files[1:] if read_names(root / file)[0] != names]
     if others:
         raise LookcloserError(
-            f"'{files[0]}' and '{others[0]}' give the classes other names",
+            f"'{files[0]}' and '{others[0]}' give the classes different names",
             fix="Keep the one that is right",
         )
     return Description(files[0], names, _parts(root, files[0])).with_notes(note)

@@ -124,7 +124,7 @@ def test_names_that_differ(data: Data) -> None:
     root = data("train/1.jpg", {"classes.txt": "cat", "train/_darknet.labels": "cat\n"})
     assert describe(root).where == "classes.txt"
     (root / "train/_darknet.labels").write_text("dog")
-    assert "'classes.txt' and 'train/_darknet.labels' give the classes other names" in error_of(
+    assert "'classes.txt' and 'train/_darknet.labels' give the classes different names" in error_of(
         root
     )
 

@@ -325,9 +325,9 @@ def test_the_check_has_no_complaint(data: Data) -> None:
     assert not [p for p in report.problems if p.severity == "warning" and "box" in p.text]
 
 
-def test_it_says_what_coco_says(real: Any, tmp_path: Path) -> None:
+def test_it_says_what_coco_says(shared_data: Any, tmp_path: Path) -> None:
     """The same photographs in both forms."""
-    source = real("coco200")
+    source = shared_data("coco200")
     coco = read_data(source)
     number = {name: i for i, name in enumerate(coco.names)}
     (tmp_path / "images").symlink_to(source / "images")
