@@ -34,13 +34,17 @@ def add(
 
     added = add_to(run, folder, out=out, columns=columns)
     printing.say_skipped(added.skipped.items())
-    new = f", new: {', '.join(added.new)}" if added.new else ""
+    parents = added.header.parents
+    named = (f"{name} (in {parents[name]})" if name in parents else name for name in added.new)
+    new = f", new: {', '.join(named)}" if added.new else ""
     again = f" ({added.again} more were known already)" if added.again else ""
     scores = ", ".join(f"{name} {value:z.4f}" for name, value in added.header.scores.items())
     printing.say(
         f"{count(added.images, 'image')} added{again}{new}; {count(added.total, 'image')} in all"
         + (f" ({scores})" if scores else "")
     )
+    for name, known in added.alike:
+        printing.say(f"{name} differs in case only from {known}, which the model knew: it is new")
     printing.next_step("predict", run if out is None else out, folder)
     if added.skipped:
         raise typer.Exit(SKIPPED)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookcloser.closed_form.head import SHRINKAGES, Head, Metric
 from lookcloser.closed_form.memory import Memory
-from lookcloser.closed_form.spectrum import Products, Shrunken, Spectrum, shrunken, solved
+from lookcloser.closed_form.spectrum import Inner, Products, Shrunken, Spectrum, shrunken, solved
 from lookcloser.core.calibration import COLDEST, HOTTEST
 from lookcloser.uncertainty import (
     Calibration,
@@ -86,8 +86,9 @@ def fit_discriminant(
     best: _Rated | None = None
     for shrinkage in shrinkages if known.any() else shrinkages[-1:]:
         matrix = shrunken(spectrum, degrees, shrinkage)
-        expected = expected_temperature(products.among(matrix), per_class)
-        left_out = leave_one_out(products, matrix, classes[known], per_class)
+        inner = products.under(matrix)
+        expected = expected_temperature(inner.among, per_class)
+        left_out = leave_one_out(inner, matrix, classes[known], per_class)
         rating, loss, temperature = np.nan, np.nan, min(expected.temperature, HOTTEST)
         if telling.any():
             scores, truth = left_out.scores[telling], classes[known][telling]
@@ -130,11 +131,13 @@ def _of_all(
     """The same at the temperature for the discriminant of all images."""
     if memory.per_label.max() < 3:  # one that knows a single image of a class is another one
         return best._replace(temperature=min(best.expected.temperature, HOTTEST))
+    if memory.statistics is not None:  # so many images that one fewer changes nothing
+        return best
     scores, truth = best.left_out.scores, classes[known]
-    ratio = 1.0
-    if memory.statistics is None:
-        plain = fit_temperature(scores, truth, priors)
-        ratio = temperature_of_all(rows, classes, plain, best.shrinkage, priors) / plain
+    plain = fit_temperature(scores, truth, priors)
+    ratio = temperature_of_all(rows, classes, plain, best.shrinkage, priors) / plain
+    if ratio == 1:
+        return best
     temperature = fit_temperature(
         scores[best.telling] * ratio, truth[best.telling], priors, best.expected
     )
@@ -195,15 +198,13 @@ def _without(rows: Array, classes: Classes, shrinkage: float, priors: Array) -> 
     if not len(spectrum.values):
         return float("nan"), float("nan")
     matrix = shrunken(spectrum, max(len(rows) - len(means), 1), shrinkage)
-    products = Products(spectrum, rows[known], means)
-    scores = leave_one_out(products, matrix, classes[known], per_class).scores
+    inner = Products(spectrum, rows[known], means).under(matrix)
+    scores = leave_one_out(inner, matrix, classes[known], per_class).scores
     inverse = float((1 / (per_class[classes[known]] - 1)).mean())
     return fit_temperature(scores, classes[known], priors), inverse
 
 
-def leave_one_out(
-    products: Products, matrix: Shrunken, classes: Classes, per_class: Array
-) -> LeftOut:
+def leave_one_out(inner: Inner, matrix: Shrunken, classes: Classes, per_class: Array) -> LeftOut:
     """Scores and distances of each row from a discriminant without it, by a change of rank one.
 
     With d = x - μ_y of n images, leaving x out takes slope · n / (n - 1) · d dᵀ from A (Sherman and
@@ -211,14 +212,14 @@ def leave_one_out(
     stay those of all images.
 
     Args:
-        products: Of the rows (N, D) and the means (C, D).
+        inner: Of the rows (N, D) and the means (C, D) under A.
         matrix: A.
         classes: (N,) of the rows, each of a class with two images or more.
         per_class: (C,) number of images.
     """
     own = np.arange(len(classes)), classes
     others = per_class[classes] - 1
-    between, squares, among = products.under(matrix)  # x A⁻¹ μ, x A⁻¹ x, μ A⁻¹ μ
+    between, squares, among = inner  # x A⁻¹ μ, x A⁻¹ x, μ A⁻¹ μ
     lengths = np.diag(among)
     along = between - among[classes]  # μ A⁻¹ d
     across = squares - between[own]  # x A⁻¹ d

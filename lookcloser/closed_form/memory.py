@@ -71,7 +71,8 @@ class Memory:
             columns: For each label of this memory its number among the labels of both.
             others_columns: The same for the other.
         """
-        number = int(max(columns.max(), others_columns.max())) + 1
+        # Either may be empty: images that have no tag.
+        number = int(np.concatenate([columns, others_columns]).max()) + 1
         first, second = self._widened(columns, number), other._widened(others_columns, number)
         second = second._without(first)
         statistics = None

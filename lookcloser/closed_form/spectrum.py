@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +85,22 @@ def shrunken(spectrum: Spectrum, degrees: float, shrinkage: float) -> Shrunken:
     return Shrunken((1 - shrinkage) / degrees, shrinkage * mean)
 
 
+class Inner(NamedTuple):
+    """Inner products x A⁻¹ y under one A.
+
+    Attributes:
+        between: (N, C) rows with means.
+        squares: (N,) each row with itself.
+        among: (C, C) means with means.
+    """
+
+    between: Array
+    squares: Array
+    among: Array
+
+
 class Products:
-    """Inner products x A⁻¹ y of some rows with some means, for one A after the other.
+    """The inner products of some rows with some means, for one A after the other.
 
     All that does not depend on the shrinkage is worked out once.
 
@@ -101,18 +116,13 @@ class Products:
         self._between, self._among = rows @ means.T, means @ means.T
         self._squares = (rows**2).sum(axis=1)
 
-    def under(self, matrix: Shrunken) -> tuple[Array, Array, Array]:
-        """(N, C) rows with means, (N,) each row with itself, (C, C) means with means."""
+    def under(self, matrix: Shrunken) -> Inner:
+        """All of them."""
         gains = matrix.gains(self._spectrum)
         between = self._between / matrix.level + (self._rows * gains) @ self._means.T
         squares = self._squares / matrix.level + self._rows**2 @ gains
-        return between, squares, self.among(matrix)
-
-    def among(self, matrix: Shrunken) -> Array:
-        """(C, C) means with means."""
-        gains = matrix.gains(self._spectrum)
-        products: Array = self._among / matrix.level + (self._means * gains) @ self._means.T
-        return products
+        among = self._among / matrix.level + (self._means * gains) @ self._means.T
+        return Inner(between, squares, among)
 
 
 def solved(spectrum: Spectrum, matrix: Shrunken, rows: Array) -> Array:

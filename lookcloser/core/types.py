@@ -257,8 +257,9 @@ class Prediction:
         """Flat rows, one per label in the order of `answered`; `pandas.DataFrame` takes them.
 
         Keys are "path", "rank" (from 1), "label", "score", "x0", "y0", "x1", "y1" (the box of the
-        label in original pixels) and "error"; what is missing is None. A caption is one row, as
-        is an image without an answer.
+        label in original pixels), "error", "candidate" (whether the label is one of `candidates`,
+        all of which have a row), "refusal", "group" and "group_score"; what is missing is None. A
+        caption is one row, as is an image without an answer.
         """
         return prediction_rows(self)
 

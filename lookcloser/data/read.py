@@ -17,8 +17,10 @@ from lookcloser.core.storage.files import (
 )
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.checking.advice import first_reader, unknown_layout
+from lookcloser.data.known_tree import read_known_tree
 from lookcloser.data.names import tidy
 from lookcloser.data.readers.files import is_regular
+from lookcloser.data.readers.folders import LAYOUT as FOLDERS
 from lookcloser.data.readers.tables import table as tables
 from lookcloser.data.readers.tables.delimited import TABLE_SUFFIXES
 from lookcloser.data.readers.tables.finding import has_columns
@@ -58,6 +60,10 @@ def read_data(
             there are no images, or the reader of the layout finds something wrong.
     """
     catalog = read_as_given(path, skip_missing=skip_missing, columns=columns)
+    return _with_splits(catalog, split_seed, val_share, test_share)
+
+
+def _with_splits(catalog: Catalog, split_seed: int, val_share: float, test_share: float) -> Catalog:
     samples = make_splits(
         catalog.samples, seed=split_seed, val_share=val_share, test_share=test_share
     )
@@ -100,10 +106,11 @@ def read_as_trained(
     val_share: float | None = None,
     test_share: float | None = None,
 ) -> Catalog:
-    """`read_data` with the splits that the training of a model made, and its columns.
+    """`read_data` with the splits that the training of a model made, its columns and its groups.
 
     Data without splits is split by a seed and shares. With others than those of the training, its
-    "test" would hold images that the model has learned from.
+    "test" would hold images that the model has learned from. And which folders of a part of a tree
+    are classes is told by the groups that the model knows; see `read_known_tree`.
 
     Args:
         path: As `read_data` takes it.
@@ -118,20 +125,40 @@ def read_as_trained(
         LookcloserError: As `read_data`.
     """
     stored = header.provenance.get(SPLITS)
-    given = stored if isinstance(stored, Mapping) else {}
-    seed, *stored_shares = (given.get(name) for name in SPLIT_OPTIONS)
+    known = stored if isinstance(stored, Mapping) else {}
+    seed, *stored_shares = (known.get(name) for name in SPLIT_OPTIONS)
     shares = [
         share if isinstance(share, int | float) and 0 <= share < 1 else default
         for share, default in zip(stored_shares, (0.1, 0.2), strict=True)
     ]
-    return read_data(
-        path,
-        split_seed=seed if isinstance(seed, int) else 0,
-        val_share=shares[0] if val_share is None else val_share,
-        test_share=shares[1] if test_share is None else test_share,
-        skip_missing=skip_missing,
-        columns=_stored_columns(path, header) if columns is None else parse_columns(columns),
+    given = _stored_columns(path, header) if columns is None else parse_columns(columns)
+    catalog = None if given else _by_known_groups(path, header)
+    if catalog is None:
+        catalog = read_as_given(path, skip_missing=skip_missing, columns=given)
+    return _with_splits(
+        catalog,
+        seed if isinstance(seed, int) else 0,
+        shares[0] if val_share is None else val_share,
+        shares[1] if test_share is None else test_share,
     )
+
+
+def _by_known_groups(path: str | Path, header: ModelHeader) -> Catalog | None:
+    """Class folders by the tree of a model; None for all else, and where it knows all classes."""
+    root = own_path(path)
+    if not header.parents or not root.is_dir():
+        return None
+    try:
+        reader = first_reader(root)
+        if reader is not None and reader.layout != FOLDERS:
+            return None
+        plain = None if reader is None else tidy(reader.read(root, False))
+        if plain is not None and set(header.names).issuperset(plain.names):
+            return None
+        found = read_known_tree(root, header.names, header.parents)
+    except OSError as error:
+        raise unreadable(error.filename, error) from error
+    return None if found is None else tidy(found)
 
 
 def read_to_score(path: str | Path, header: ModelHeader, *, columns: str | None = None) -> Catalog:

@@ -42,8 +42,8 @@ from lookcloser.metrics.classification import (
     least_calibration_error,
 )
 from lookcloser.models import Model
-from lookcloser.runtime import ArrayOutput, label_scores, predictions
-from lookcloser.uncertainty import candidate_sets, refusals
+from lookcloser.runtime import ArrayOutput, Promise, label_scores, predictions
+from lookcloser.uncertainty import FAR, LOOK_ALIKE, candidate_sets, refusals
 
 TOP = 5
 COVERAGE = 0.95  # of the sets that an evaluation scores
@@ -98,8 +98,9 @@ class Answered(NamedTuple):
         return losses
 
     def answers(self, header: ModelHeader) -> list[Answer]:
-        """The answers with their evidence, without the IoU."""
-        found = predictions(self.output, header, self.sizes, TOP)
+        """The answers with their evidence and their sets, without the IoU."""
+        promise = Promise(COVERAGE) if header.calibration.lac else None
+        found = predictions(self.output, header, self.sizes, TOP, promise)
         rows = zip(self.samples, found, self.targets.tolist(), self.true_boxes(),
                    self.losses().tolist(), strict=True)  # fmt: skip
         return [
@@ -274,27 +275,39 @@ def _class_scores(
 
 
 def _doubts(answered: Answered, calibration: Calibration) -> dict[str, NDArray[np.generic]]:
-    """Of each image (B,): its candidates, whether the truth is one, and whether it is refused."""
+    """Of each image (B,): its candidates, whether the truth is one, and whether it is refused.
+
+    Refused it is for one of two reasons, each of which has a column where the model knows it.
+    """
     if not calibration.lac:
         return {}
     sets = candidate_sets(calibration, answered.probabilities, COVERAGE)
     reasons = refusals(calibration, answered.output.logits, answered.output.distances)
-    return {
+    kept: dict[str, NDArray[np.generic]] = {
         "covered": np.take_along_axis(sets, answered.targets[:, None], axis=1)[:, 0],
         "candidates": sets.sum(axis=1),
         "refused": np.array([reason is not None for reason in reasons]),
     }
+    if calibration.distance is not None and answered.output.distances is not None:
+        kept["refused unlike"] = np.array([reason == FAR for reason in reasons])
+    if calibration.evidence is not None:
+        kept["refused look-alike"] = np.array([reason == LOOK_ALIKE for reason in reasons])
+    return kept
 
 
 def _doubt_scores(columns: Columns) -> tuple[Score, ...]:
     """Whether the sets keep their promise, how large they are, and how many images are refused."""
     if "covered" not in columns:
         return ()
-    covered, refused = (float(columns[name].mean()) for name in ("covered", "refused"))
-    candidates = float(columns["candidates"].mean())
+    covered, candidates = (float(columns[name].mean()) for name in ("covered", "candidates"))
+    refused = [
+        Score(name, float(columns[name].mean()), higher_is_better=False)
+        for name in ("refused", "refused unlike", "refused look-alike")
+        if name in columns
+    ]
     return (
         # What was promised is best; more comes of larger sets.
         Score(f"coverage@{COVERAGE:.0%}", covered, higher_is_better=None),
         Score(f"set size@{COVERAGE:.0%}", candidates, higher_is_better=False, is_share=False),
-        Score("refused", refused, higher_is_better=False),
+        *refused,
     )

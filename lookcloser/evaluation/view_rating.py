@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lookcloser.core.choices import TRAITS, Task
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import check_known
 from lookcloser.core.hooks import evaluating
@@ -20,7 +20,7 @@ from lookcloser.data.targets import ClassTargets, TagTargets, Targets
 from lookcloser.explain.returned import logits_of
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.split_loop import Skipped, nothing_read, read_split
-from lookcloser.inference.views import check_task, check_views, look
+from lookcloser.inference.views import ScoresOf, check_task, check_views, look, scores_of
 from lookcloser.metrics import SanityCheck, deletion, insertion, random_maps, road, sanity_check
 from lookcloser.metrics.faithfulness import Predict
 from lookcloser.metrics.imputation import Baseline
@@ -91,10 +91,12 @@ class _Asked(NamedTuple):
         for row, path in enumerate(self.tokens):
             yield model.following(path), slice(row, row + 1)
 
-    def maps(self, model: Model, views: Sequence[str] | None) -> dict[str, Tensor]:
+    def maps(
+        self, model: Model, views: Sequence[str] | None, scores: ScoresOf
+    ) -> dict[str, Tensor]:
         """(B, h, w) of each view; see `look`."""
         found = [
-            look(network, self.images[rows], self.targets[rows, None], views)
+            look(network, self.images[rows], self.targets[rows, None], views, scores)
             for network, rows in self.parts(model)
         ]
         return {view: torch.cat([maps[view][:, 0].detach() for maps in found]) for view in found[0]}
@@ -124,21 +126,24 @@ def rate_split(
     own: dict[str, list[Floats]] = {}
     checks: dict[str, list[SanityCheck]] = {}
     baselines: dict[str, list[Floats]] = {}
+    scores_by = scores_of(header)
     done = 0
     with evaluating(model):
         for batch in read_split(engine, samples, targets, skipped, batch_size=batch_size):
             asked = _ask(model, batch.images)
-            found = asked.maps(model, views)
+            found = asked.maps(model, views, scores_by)
             for view, maps in found.items():
-                scores = _measure(model, header.task, asked, maps, seed, batch_size)
+                scores = _measure(model, scores_by, asked, maps, seed, batch_size)
                 own.setdefault(view, []).append(scores)
-                checks.setdefault(view, []).append(_check(model, asked, view, maps, seed))
+                checks.setdefault(view, []).append(
+                    _check(model, scores_by, asked, view, maps, seed)
+                )
             # Coarse maps remove squares and fine ones single pixels, which does another harm.
             for grid in dict.fromkeys(Grid(*maps.shape[1:]) for maps in found.values()):
                 rows = range(done, done + len(batch.images))
                 noise = [random_maps(1, grid.image_size, seed + row) for row in rows]
                 maps = torch.from_numpy(np.concatenate(noise))
-                scores = _measure(model, header.task, asked, maps, seed, batch_size)
+                scores = _measure(model, scores_by, asked, maps, seed, batch_size)
                 baselines.setdefault(f"random map {grid.columns} × {grid.rows}", []).append(scores)
             done += len(batch.images)
     if not own:
@@ -154,12 +159,12 @@ def _ask(model: Model, images: Tensor) -> _Asked:
 
 
 def _measure(
-    model: Model, task: Task, asked: _Asked, maps: Tensor, seed: int, batch_size: int
+    model: Model, scores: ScoresOf, asked: _Asked, maps: Tensor, seed: int, batch_size: int
 ) -> Floats:
     """(3, B): deletion, insertion and ROAD of the explained classes, for maps (B, h, w)."""
     found = []
     for network, rows in asked.parts(model):
-        predict = _probabilities(network, task)
+        predict = _probabilities(network, scores)
         given = asked.images[rows], maps[rows].float().cpu().numpy(), asked.targets[rows].cpu()
         curves = [
             score(
@@ -172,17 +177,18 @@ def _measure(
     return np.concatenate(found, axis=1)
 
 
-def _probabilities(network: nn.Module, task: Task) -> Predict:
+def _probabilities(network: nn.Module, scores: ScoresOf) -> Predict:
     def predict(images: Tensor) -> Tensor:
         # Of one class: maps of all of them would be thrown away.
         output = network(images, top=1) if isinstance(network, Model) else network(images)
-        logits = logits_of(output).float()
-        return logits.softmax(dim=1) if TRAITS[task].labels == "one" else logits.sigmoid()
+        return scores(logits_of(output))
 
     return predict
 
 
-def _check(model: Model, asked: _Asked, view: str, maps: Tensor, seed: int) -> SanityCheck:
+def _check(
+    model: Model, scores: ScoresOf, asked: _Asked, view: str, maps: Tensor, seed: int
+) -> SanityCheck:
     """The sanity check of one view, whose ``maps`` of the model are there already."""
 
     def explain(network: Model, _images: Tensor) -> Tensor:
@@ -190,7 +196,7 @@ def _check(model: Model, asked: _Asked, view: str, maps: Tensor, seed: int) -> S
             return maps
         # One by one, so that no image decides for others what random weights still see.
         found = [
-            _map_at_random(network, one, view, own)
+            _map_at_random(network, scores, one, view, own)
             for one, own in zip(asked.singly(), maps, strict=True)
         ]
         return torch.stack(found)
@@ -198,10 +204,12 @@ def _check(model: Model, asked: _Asked, view: str, maps: Tensor, seed: int) -> S
     return sanity_check(explain, model, asked.images, stages=STAGES, seed=seed)
 
 
-def _map_at_random(network: Model, asked: _Asked, view: str, own: Tensor) -> Tensor:
+def _map_at_random(
+    network: Model, scores: ScoresOf, asked: _Asked, view: str, own: Tensor
+) -> Tensor:
     """The map of one image beside its ``own`` (h, w); zeros where this network has none like it."""
     try:
-        (found,) = asked.maps(network, [view])[view]
+        (found,) = asked.maps(network, [view], scores)[view]
     except LookcloserError:  # it may see no image, or answer NaN
         return torch.zeros_like(own)
     # Where its layer has lost its say, an earlier one with another grid stands in for it.

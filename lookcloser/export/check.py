@@ -34,7 +34,8 @@ class Differences:
         boxes: In pixels of the network's input; None where there are none.
         scores: Of tokens; None where an answer is no sequence.
         sequences: Images whose sequences or certificates are not the same.
-        distances: From the training's images, as a share of the largest; None where there are none.
+        distances: From the training's images, as a share of the largest, or of twice the largest
+            logit; None where there are none.
         box_scores: How sure the scale of each box is; None where there are no boxes.
         moved: Images with a box on another step, so that the network sees another crop. Nothing
             else of them is compared.
@@ -131,7 +132,7 @@ def _of_batch(engine: Engine, reference: Engine, pixels: NDArray[np.uint8]) -> D
         _share(found.logits, wanted.logits) or 0.0,
         _largest(maps),
         None if boxes is None else float(boxes.max()),
-        distances=_of_distances(found.distances, wanted.distances),
+        distances=_of_distances(found.distances, wanted),
         box_scores=_of_box_scores(found, wanted, reference.header),
         moved=len(pixels) - len(kept),
     )
@@ -153,13 +154,16 @@ def _by_image(
     return steps * max(size) / 2
 
 
-def _of_distances(
-    found: NDArray[np.floating] | None, wanted: NDArray[np.floating] | None
-) -> float | None:
-    step = _largest_step(found, wanted)
-    if step is None or wanted is None:
+def _of_distances(found: NDArray[np.floating] | None, wanted: ArrayOutput) -> float | None:
+    """A distance is a difference, from which twice a logit was taken: what rounds it is the larger.
+
+    Images that the head was solved from are next to nothing away from it.
+    """
+    step = _largest_step(found, wanted.distances)
+    if step is None or wanted.distances is None:
         return step
-    return step / (float(np.abs(wanted).max(initial=0.0)) or 1.0)
+    terms = (wanted.distances, 2 * wanted.logits[np.isfinite(wanted.logits)])
+    return step / (max(float(np.abs(term).max(initial=0.0)) for term in terms) or 1.0)
 
 
 def _of_box_scores(found: ArrayOutput, wanted: ArrayOutput, header: ModelHeader) -> float | None:

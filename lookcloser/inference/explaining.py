@@ -20,7 +20,7 @@ from lookcloser.core.types import Kind, Label, Region
 from lookcloser.inference.derivatives import VIEW, moved_regions, ranking_regions
 from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.stock import StockEngine
-from lookcloser.inference.views import ALL, check_list, check_task, check_views, look
+from lookcloser.inference.views import ALL, check_list, check_task, check_views, look, scores_of
 from lookcloser.runtime import ArrayOutput, label_scores, map_regions
 from lookcloser.runtime.regions import part_regions, scale_regions
 
@@ -137,7 +137,8 @@ class _Asked:
         if isinstance(engine, TorchEngine) and tokens is not None:
             network = engine.model.following(torch.from_numpy(tokens[0]).to(engine.device))
         targets = torch.tensor([list(wanted)], device=engine.device)
-        return look(network, engine.images(self.pixels), targets, self.views)
+        images, scores = engine.images(self.pixels), scores_of(engine.header)
+        return look(network, images, targets, self.views, scores)
 
     def parts(self, wanted: int) -> tuple[Region, ...]:
         """The maps of the attentions for one label, of methods that have some."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lookcloser.core.choices import TRAITS
 from lookcloser.core.errors import LookcloserError, UsageError, unknown
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.hooks import evaluating
 from lookcloser.explain import VIEWS
 from lookcloser.models import Model
 from lookcloser.models.cam.twice import LooksTwice
+
+ScoresOf = Callable[[Tensor], Tensor]
 
 DEFAULT_VIEWS = ("cam", "gradcam", "saliency")
 ALL = "all"
@@ -46,8 +49,22 @@ def check_task(header: ModelHeader) -> None:
         )
 
 
+def scores_of(header: ModelHeader) -> ScoresOf:
+    """What makes scores of logits (..., C), as `lookcloser.runtime.label_scores` does."""
+
+    def scores(logits: Tensor) -> Tensor:
+        calm = logits.float() / header.calibration.temperature
+        return calm.sigmoid() if TRAITS[header.task].labels == "some" else calm.softmax(dim=-1)
+
+    return scores
+
+
 def look(
-    model: nn.Module, images: Tensor, targets: int | Tensor, views: Sequence[str] | None
+    model: nn.Module,
+    images: Tensor,
+    targets: int | Tensor,
+    views: Sequence[str] | None,
+    scores: ScoresOf | None = None,
 ) -> dict[str, Tensor]:
     """The maps of each view by its name: (B, h, w), or (B, K, h, w) for several classes.
 
@@ -58,6 +75,7 @@ def look(
         views: Names in `VIEWS`; None takes `DEFAULT_VIEWS`, and "all" among them every view, both
             without those that this network does not have. Of a method of lookcloser "cam" is its
             own map, also where that is not one linear layer on averaged features.
+        scores: What makes scores of its logits, for a view of scores (RISE); None takes softmax.
 
     Raises:
         LookcloserError: For an unknown view, and for one that this network does not have.
@@ -68,7 +86,7 @@ def look(
     found = {}
     for view in asked:
         try:
-            found[view] = _view(view, model, images, targets)
+            found[view] = _view(view, model, images, targets, scores)
         except LookcloserError as error:
             if views is not None and ALL not in views:
                 what, fix = f"{view}: {error.what}", _OF_PLACES if twice else error.fix
@@ -76,7 +94,9 @@ def look(
     return found
 
 
-def _view(name: str, model: nn.Module, images: Tensor, targets: int | Tensor) -> Tensor:
+def _view(
+    name: str, model: nn.Module, images: Tensor, targets: int | Tensor, scores: ScoresOf | None
+) -> Tensor:
     if name == "cam" and isinstance(model, Model):
         several = torch.tensor([[targets]]) if isinstance(targets, int) else targets
         several = several.to(images.device).expand(len(images), -1)
@@ -85,5 +105,6 @@ def _view(name: str, model: nn.Module, images: Tensor, targets: int | Tensor) ->
         if maps is not None:
             own: Tensor = maps if isinstance(targets, Tensor) else maps[:, 0]
             return own
-    found: Tensor = VIEWS[name](model, images, targets)
+    own_scores = {"score": scores} if scores is not None and name == "rise" else {}
+    found: Tensor = VIEWS[name](model, images, targets, **own_scores)
     return found

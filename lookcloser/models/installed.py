@@ -52,11 +52,22 @@ INSTALLED = {
 }
 
 
+_TAG = ".in1k"  # what timm calls their origin; its lists of names have it
+
+
+def installed_file(name: str) -> InstalledFile | None:
+    """Which package has the ImageNet weights of a timm network, with timm's tag or without.
+
+    None where none has. Whether it is installed is another matter.
+    """
+    return INSTALLED.get(name.removesuffix(_TAG))
+
+
 def installed_weights(name: str) -> tuple[dict[str, Tensor], str] | None:
     """A timm network's ImageNet weights from an installed package.
 
     Args:
-        name: The timm model name, without a tag.
+        name: The timm model name.
 
     Returns:
         The state dict under timm's keys, classifier included, and where it comes from in words;
@@ -65,7 +76,7 @@ def installed_weights(name: str) -> tuple[dict[str, Tensor], str] | None:
     Raises:
         LookcloserError: For a file that is not the one that was checked.
     """
-    known = INSTALLED.get(name)
+    known = installed_file(name)
     path = None if known is None else _find(known)
     if known is None or path is None:
         return None

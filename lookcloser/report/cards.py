@@ -46,7 +46,7 @@ def card_text(answer: Answer, index: int) -> dict[str, Any]:
         "labels": _ranked(prediction),
         "truth": answer.truth,
         "caption": _spoken(prediction),
-        "doubts": doubts(prediction),
+        "doubts": doubts(prediction, LABELS_SHOWN),
         "loss": answer.loss,
         "iou": answer.iou,
     }

@@ -47,6 +47,8 @@ KNOWN = {
     "rolled up": ("Rolled up", "images where no class is sure and a group is named"),
     "top1 rolled up": ("Right where rolled up", "the true class is in it; promised: 50 %"),
     "refused": ("Perhaps none of these", "images of these classes that are doubted; meant: 5 %"),
+    "refused unlike": ("Unlike the training images", "by the distance of features; meant: 1 %"),
+    "refused look-alike": ("Like no class it knows", "by the evidence for a class; meant: 4 %"),
 }
 TILES = frozenset(
     {"top1", "top5", "macro_f1", "mAP", "C-F1", "O-F1", "exact"}

@@ -106,7 +106,7 @@ def predictions(
         doubts = _doubts(output, scores, header, promise)
     elif promise is not None:
         raise UsageError(
-            f"coverage {promise.coverage:g}: this model answers {header.task}",
+            f"coverage {promise.coverage!s:.60}: this model answers {header.task}",
             allowed="A model that names one class",
         )
     for row, size in enumerate(sizes):

@@ -1,7 +1,14 @@
 """What a model does not know: temperature, sets with a promised coverage, "none of these"."""
 
 from lookcloser.core.calibration import COVERAGES, Calibration
-from lookcloser.uncertainty.calibration import calibrate, candidate_sets, evidence, refusals
+from lookcloser.uncertainty.calibration import (
+    FAR,
+    LOOK_ALIKE,
+    calibrate,
+    candidate_sets,
+    evidence,
+    refusals,
+)
 from lookcloser.uncertainty.conformal import (
     aps_scores,
     aps_sets,
@@ -21,6 +28,8 @@ from lookcloser.uncertainty.temperature import (
 
 __all__ = [
     "COVERAGES",
+    "FAR",
+    "LOOK_ALIKE",
     "OF_A_NETWORK",
     "Calibration",
     "Expected",

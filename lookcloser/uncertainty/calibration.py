@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import get_args
 
 import numpy as np
@@ -46,9 +47,12 @@ def candidate_sets(
     """
     if method not in get_args(Method):
         raise unknown(method, "kind of set", get_args(Method))
-    if not 0 < coverage <= COVERAGES[-1]:
+    given: object = coverage  # which may be anything where types are not checked
+    is_number = isinstance(given, Real) and not isinstance(given, bool)
+    if not (is_number and 0 < coverage <= COVERAGES[-1]):
+        said = f"{coverage:g}: not possible" if is_number else f"{coverage!s:.60}: not a number"
         raise UsageError(
-            f"{{}} {coverage:g}: not possible",
+            f"{{}} {said}",
             allowed=f"a number above 0, at most {COVERAGES[-1]}",
             fix=as_share(coverage),
             option="coverage",
@@ -57,7 +61,8 @@ def candidate_sets(
     if not quantiles:
         raise LookcloserError(
             "this model promises no coverage: it was not calibrated",
-            fix="Train it again, with images left for validation",
+            fix="Train it again, with 20 images or more of val, or in closed form with several "
+            "images of a class",
         )
     place = next(i for i, known in enumerate(COVERAGES) if known >= coverage - 1e-9)
     make = lac_sets if method == "lac" else aps_sets

@@ -98,9 +98,15 @@ def fit_tag_temperature(
     logits: NDArray[np.floating],
     targets: NDArray[np.bool_],
     offset: NDArray[np.floating] | float = 0.0,
+    expected: Expected | None = None,
 ) -> float:
     """As `fit_temperature` for tags: ``sigmoid(logits / T + offset)``, targets (N, C)."""
-    return _coolest(lambda t: binary_cross_entropy(logits / t + offset, targets))
+
+    def loss(t: float) -> float:
+        known = 0.0 if expected is None else expected.surprise(t) / targets.size
+        return binary_cross_entropy(logits / t + offset, targets) + known
+
+    return _coolest(loss)
 
 
 def _coolest(loss: Callable[[float], float]) -> float:

@@ -50,6 +50,15 @@ def test_adding_a_class(trained, program, squares, tmp_path):
     assert done.next == "lookcloser predict run more"
     (row,) = json.loads(program("predict", "run", "more/crimson/0.png", "--json").out)
     assert len(row["labels"]) == 4
+    for name in ("Crimson", "pink"):
+        shutil.copytree(squares / "test" / "red", tmp_path / "more" / "warm" / name)
+    shutil.rmtree(tmp_path / "more" / "crimson")
+    shutil.copytree(squares / "test" / "blue", tmp_path / "more" / "cold" / "navy")
+    shutil.copytree(squares / "test" / "green", tmp_path / "more" / "cold" / "grass")
+    done = program("add", "run", "more")
+    new = "new: Crimson (in warm), grass (in cold), navy (in cold), pink (in warm); "
+    assert new in done.said
+    assert "Crimson differs in case only from crimson, which the model knew: it is new" in done.said
 
 
 def test_adding_to_a_trained_head_says_what_to_do(program, squares):

@@ -74,12 +74,9 @@ def test_leaving_one_out_equals_solving_without_it(per_class):
     means = np.stack([features[classes == c].astype(float).mean(axis=0) for c in range(4)])
     wide = features.astype(float)
     spectrum = Spectrum.of_rows(wide - means[classes])
-    found = leave_one_out(
-        Products(spectrum, wide, means),
-        Shrunken(slope, level),
-        classes,
-        np.full(4, float(per_class)),
-    )
+    matrix = Shrunken(slope, level)
+    inner = Products(spectrum, wide, means).under(matrix)
+    found = leave_one_out(inner, matrix, classes, np.full(4, float(per_class)))
     for row in range(len(features)):
         scores, distances = refitted(features, classes, slope, level, row)
         np.testing.assert_allclose(found.scores[row], scores, rtol=1e-8, atol=1e-8)
@@ -201,6 +198,21 @@ def test_the_shrinkage_is_that_of_the_lowest_cross_entropy_left_out(monkeypatch)
         losses.append(min(-log_softmax(s, axis=1)[rows, classes].mean() for s in scaled))
     assert head.shrinkage == [0.01, 0.2, 0.9][int(np.argmin(losses))]
     assert head.loss == pytest.approx(min(losses), rel=0.01), "but for what was expected"
+
+
+def test_each_shrinkage_is_worked_out_once(monkeypatch):
+    """And the best temperature is found anew only where it is another for all images."""
+    worked, fitted = [], []
+    under, fit = Products.under, discriminant.fit_temperature
+    monkeypatch.setattr(Products, "under", lambda *a: worked.append(a) or under(*a))
+    monkeypatch.setattr(
+        discriminant, "fit_temperature", lambda *a: fitted.append(fit(*a)) or fitted[-1]
+    )
+    features, classes = drawn(per_class=30)  # so many that one fewer changes nothing
+    head = fit_discriminant(memory_of(features, classes), shrinkages=[0.1, 0.5])
+    assert len(worked) == 2
+    assert len(fitted) == 3, "for each shrinkage, and without what is expected"
+    assert head.calibration.temperature in fitted[:2]
 
 
 def test_distances_are_mahalanobis():

@@ -130,3 +130,14 @@ def test_an_image_is_known_again_on_another_machine():
         assert first.added(again, same, same).count == 60
         other = Memory.of((scale * 1.01 * features).astype(np.float32), one_hot(classes))
         assert first.added(other, same, same).count == 120
+
+
+def test_images_without_any_label_are_added_as_such():
+    """Of tags: a folder in which no image has one says what none of them looks like."""
+    features, classes = drawn(20)
+    some = Memory.of(features[:15], one_hot(classes[:15]))
+    none = Memory.of(features[15:], np.zeros((5, 0), dtype=bool))
+    added = some.added(none, np.arange(4), np.array([], dtype=np.int64))
+    whole = Memory.of(features, one_hot(classes) & (np.arange(20) < 15)[:, None])
+    assert np.array_equal(added.features, whole.features)
+    assert np.array_equal(added.labels, whole.labels)

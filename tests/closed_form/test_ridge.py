@@ -3,6 +3,8 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from lookcloser.closed_form import Memory, fit_ridge
+from lookcloser.closed_form.ridge import expected_temperature
+from lookcloser.core.calibration import COLDEST, HOTTEST
 from lookcloser.metrics import multilabel_scores
 
 
@@ -81,6 +83,56 @@ def test_a_tag_that_is_always_or_never_there():
     scores = logits(head, features)
     assert (scores[:, 0] > 0).all()
     assert (scores[:, 1] < 0).all()
+
+
+def apart(count, gap, width=300):
+    """Two tags, each image with one of them, ``gap`` standard deviations from the others."""
+    rng = np.random.default_rng(0)
+    which = np.arange(count) % 2
+    ends = rng.normal(size=(2, width))
+    ends *= gap / np.linalg.norm(ends[0] - ends[1])
+    features = ends[which] + rng.normal(size=(count, width))
+    return features.astype(np.float32), np.stack([which == 0, which == 1], axis=1)
+
+
+@pytest.mark.parametrize("count", [4, 6, 12])
+def test_few_images_that_are_all_right_are_no_certainty(count):
+    features, labels = apart(count, gap=40)
+    head = fit_ridge(Memory.of(features, labels))
+    assert head.accuracy == 1
+    assert head.calibration.temperature > 30 * COLDEST
+    nats = np.abs(logits(head, features) / head.calibration.temperature)
+    assert 2 < nats.max() < 60
+
+
+def test_few_images_that_are_all_wrong_still_say_something():
+    """Left out, an image of two makes its own tag the rarer one."""
+    features, labels = apart(4, gap=4)
+    head = fit_ridge(Memory.of(features, labels))
+    assert head.accuracy < 0.5
+    assert head.calibration.temperature < HOTTEST / 100
+
+
+def test_the_temperature_of_two_normal_distributions_is_expected():
+    """Their log-odds are 1 / (1 - R²) of what the regression says above the share."""
+    rng = np.random.default_rng(0)
+    truth = rng.random(20_000) < 0.3
+    rows = rng.normal(size=(20_000, 1)) + 2.0 * truth[:, None]
+    fitted = np.polyval(np.polyfit(rows[:, 0], truth, 1), rows)
+    mean = truth.mean(keepdims=True)
+    spread = mean * (1 - mean)
+    expected = expected_temperature(fitted, truth[:, None], mean, spread)
+    assert expected.temperature == pytest.approx(1 / (1 + 0.21 * 2.0**2), rel=0.02)
+    slope = np.polyfit(rows[:, 0], (fitted - mean)[:, 0] / spread, 1)[0]
+    assert slope / expected.temperature == pytest.approx(2.0, rel=0.02), "of the log-odds"
+
+
+def test_what_is_expected_of_nothing_is_no_change():
+    features, labels = drawn()
+    labels[:] = False
+    head = fit_ridge(Memory.of(features, labels))
+    assert np.isfinite(head.calibration.temperature)
+    assert (logits(head, features) < 0).all()
 
 
 def test_features_that_are_all_the_same():

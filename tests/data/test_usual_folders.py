@@ -137,6 +137,12 @@ class TestTrees:
         catalog = read_data(write(*(f"{leaf}/{i}.jpg" for leaf in leaves for i in "12")))
         assert {"a/red", "b/red", "blue", "white"} <= set(catalog.names)
 
+    def test_one_name_in_each_of_two_groups_is_enough_to_be_a_tree(self, write: Any) -> None:
+        leaves = ["a/red", "a/blue", "b/red", "b/white"]
+        catalog = read_data(write(*(f"{leaf}/{i}.jpg" for leaf in leaves for i in "12")))
+        assert catalog.names == ("a/red", "b/red", "blue", "white")
+        assert catalog.parents == {"a/red": "a", "b/red": "b", "blue": "a", "white": "b"}
+
     @pytest.mark.parametrize(
         "leaves",
         [("day/cat", "day/dog", "night/cat", "night/dog"), ("images/cat", "masks/cat")],

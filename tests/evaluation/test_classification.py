@@ -1,6 +1,7 @@
 """What is measured of a classifier, of answers that are known in advance."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,10 +10,19 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix, f1_score, log_loss, top_k_accuracy_score
 
 from lookcloser.core import LookcloserError
-from lookcloser.core.calibration import Calibration
-from lookcloser.evaluation.classification import TOP, answer_split, class_places, evaluate_split
+from lookcloser.core.calibration import COVERAGES, Calibration
+from lookcloser.evaluation.classification import (
+    TOP,
+    Answered,
+    _doubt_scores,
+    _doubts,
+    answer_split,
+    class_places,
+    evaluate_split,
+)
 from lookcloser.evaluation.loop import Loop
 from lookcloser.metrics.classification import least_calibration_error
+from lookcloser.runtime import ArrayOutput
 
 CLASSES, COUNT = 7, 40
 NAMES = "abcdefg"
@@ -187,3 +197,19 @@ def test_a_class_that_the_model_does_not_know_is_named_before_any_image_is_read(
 def test_a_split_of_which_nothing_can_be_read(scripted, split_of):
     with pytest.raises(LookcloserError, match="None of the 2 images could be read"):
         evaluate_split(Loop(scripted(np.eye(3))), split_of("ab", unreadable=[0, 1]), "test")
+
+
+def test_each_reason_of_a_doubt_has_its_share():
+    distances = np.array([1, 9, 9, 1], np.float32)
+    logits = np.array([[5, 0], [5, 0], [1, 1], [1, 1]], np.float32)
+    output = ArrayOutput(logits, distances=distances)
+    answered = Answered([], [], 0, output, softmax(logits), np.array([0, 0, 0, 1]), logits)
+    known = Calibration(lac=(0.6,) * len(COVERAGES), evidence=1.0, distance=4.0, images=40)
+    columns = _doubts(answered, known)
+    assert columns["refused"].tolist() == [False, True, True, True]
+    assert columns["refused unlike"].tolist() == [False, True, True, False]
+    assert columns["refused look-alike"].tolist() == [False, False, False, True]
+    scores = {score.name: score.value for score in _doubt_scores(columns)}
+    shares = [scores[name] for name in ("refused", "refused unlike", "refused look-alike")]
+    assert shares == [0.75, 0.5, 0.25]
+    assert "refused unlike" not in _doubts(answered, replace(known, distance=None))

@@ -133,8 +133,11 @@ def test_what_a_model_says_of_its_doubt_needs_no_answer_kept():
     assert few.metrics == whole.metrics
     refused = [answer.prediction.refusal is not None for answer in whole.answers]
     assert whole.score("refused").value == pytest.approx(np.mean(refused))
+    assert "refused unlike" not in whole.metrics, "it knows no distance"
     found = asked.predict([sample.source for sample in catalog.samples], coverage=0.95)
     names = [{label.name for label in answer.candidates} for answer in found]
+    shown = [{label.name for label in answer.prediction.candidates} for answer in whole.answers]
+    assert shown == names, "a report shows the sets that it scores"
     truth = [sample.labels[0] for sample in catalog.samples]
     covered = [name in own for name, own in zip(truth, names, strict=True)]
     assert whole.score("coverage@95%").value == pytest.approx(np.mean(covered))

@@ -1,11 +1,14 @@
 """Views are rated by what the network answers, and leave it as it was."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lookcloser.core import LookcloserError
+from lookcloser.core.calibration import Calibration
 from lookcloser.core.header import ModelHeader
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.types import Output
@@ -97,6 +100,18 @@ def test_views_of_a_planted_corner_beat_random_maps(planted):
         assert own.road > reference.road + 0.1
         assert own.left is not None
         assert all(0 <= score <= 1 for score in (own.deletion, own.insertion, own.left))
+
+
+def test_scores_are_those_at_the_models_temperature(planted):
+    """A head in closed form has logits of hundreds, whose plain softmax is 0 or 1."""
+    plain = planted.rate_views(catalog(), views=["cam"], images=4)
+    planted.model.head.weight.data *= 128
+    loud = planted.rate_views(catalog(), views=["cam"], images=4)
+    planted.header = replace(planted.header, calibration=Calibration(128.0))
+    calm = planted.rate_views(catalog(), views=["cam"], images=4)
+    for view in ("cam", RANDOM):
+        assert calm[view][1:4] == pytest.approx(plain[view][1:4], rel=1e-4)
+        assert abs(loud[view].insertion - plain[view].insertion) > 0.01
 
 
 def test_a_view_that_ignores_the_weights_is_flagged(planted, monkeypatch):

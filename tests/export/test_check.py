@@ -239,6 +239,18 @@ def test_distances_that_decide_on_a_refusal_are_compared(given: np.ndarray | Non
         assert found.distances == pytest.approx(1 / 500)
 
 
+def test_distances_next_to_zero_are_differences_of_large_numbers() -> None:
+    """As of images that the head was solved from: 23 is what is left of 17,000."""
+    far = PLAIN._replace(logits=LOGITS * np.float32(2000), distances=DISTANCES * np.float32(0.04))
+    most = 2 * float(np.abs(far.logits).max())
+    near = far._replace(distances=far.distances + np.float32(5e-3))
+    found = differences(near, far)
+    assert found.distances == pytest.approx(5e-3 / most, rel=1e-2)
+    found.require_equal("a.onnx")
+    with pytest.raises(LookcloserError, match="in its distances"):
+        differences(far._replace(distances=far.distances + np.float32(5)), far).require_equal("a")
+
+
 def test_of_an_image_with_another_crop_only_the_box_is_compared() -> None:
     boxes, logits = BOXES.copy(), LOGITS.copy()
     boxes[1], logits[1] = np.float32(2.0**-10), 9

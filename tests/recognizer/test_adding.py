@@ -97,6 +97,39 @@ def test_a_class_stays_in_its_group(run: Path, more: Catalog) -> None:
     assert (run / "model.safetensors").read_bytes() == before
 
 
+def test_a_folder_in_a_group_folder_is_a_class_of_the_group(
+    run: Path, more: Catalog, squares: Path
+) -> None:
+    """One class in one group alone: without the model, "reddish" could be the class."""
+    add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
+    Path("new/reddish/pink").mkdir(parents=True)
+    shutil.copy(squares / "test" / "red" / "4.png", "new/reddish/pink/4.png")
+    added = add(run, "new")
+    assert added.new == ("pink",)
+    assert added.header.parents == {"pink": "reddish", "ruby": "reddish", "red": "reddish"}
+
+
+def test_a_group_is_no_class_and_a_class_no_group(run: Path, more: Catalog) -> None:
+    add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
+    before = (run / "model.safetensors").read_bytes()
+    samples = tuple(replace(sample, labels=("reddish",)) for sample in more.samples[:1])
+    with pytest.raises(LookcloserError, match="more: 'reddish' is a class, in the model a group"):
+        add(run, replace(more, samples=samples, names=("reddish",)))
+    with pytest.raises(LookcloserError, match="more: 'blue' is a group of .*, in the model a cla"):
+        add(run, replace(more, parents={"pink": "blue"}))
+    assert (run / "model.safetensors").read_bytes() == before
+
+
+def test_what_differs_in_case_only_is_new_and_told(run: Path, more: Catalog) -> None:
+    add(run, replace(more, parents={"ruby": "reddish", "red": "reddish"}))
+    samples = tuple(replace(sample, labels=("Blue",)) for sample in more.samples[:1])
+    parents = {"Blue": "Reddish", "other": "thing"}
+    added = add(run, replace(more, samples=samples, names=("Blue",), parents=parents))
+    assert added.new == ("Blue",)
+    assert added.alike == (("Blue", "blue"), ("Reddish", "reddish"))
+    assert added.header.parents == {"Blue": "Reddish", "ruby": "reddish", "red": "reddish"}
+
+
 def test_a_new_class_without_a_readable_image_is_refused(run: Path, more: Catalog) -> None:
     before = (run / "model.safetensors").read_bytes()
     broken = Sample("broken.png", Path("nowhere.png"), ("opal",), split="train")
@@ -112,6 +145,25 @@ def test_what_is_no_model_is_named(run: Path, more: Catalog, place: str) -> None
         add(place, more)
     if place == "rum":
         assert "Did you mean 'run'" in str(refused.value)
+
+
+def test_an_exported_file_is_not_taken_for_a_damaged_one(run: Path, more: Catalog) -> None:
+    Path("model.onnx").write_bytes(b"any")
+    with pytest.raises(LookcloserError, match="model.onnx: an exported file.*then export that"):
+        add("model.onnx", more)
+
+
+@pytest.mark.parametrize("place", ["photo.jpg", "empty.safetensors", "folder"])
+def test_nothing_but_a_model_is_replaced(run: Path, more: Catalog, place: str) -> None:
+    Path(place).mkdir() if place == "folder" else Path(place).write_bytes(b"own")
+    with pytest.raises(LookcloserError, match=f"{place}: there is a .*did not make"):
+        add(run, more, out=place)
+    with pytest.raises(LookcloserError, match=f"{place}: there is a .*did not make"):
+        lc.load(run).save(place)
+    assert Path(place).is_dir() or Path(place).read_bytes() == b"own"
+    shutil.copy(run / "model.safetensors", "other.safetensors")
+    assert add(run, more, out="other.safetensors").total == 51
+    assert read_header(Path("other.safetensors")).names[-1] == "ruby"
 
 
 def test_data_without_anything_to_add_is_refused(run: Path, more: Catalog, squares: Path) -> None:

@@ -131,3 +131,8 @@ def test_what_an_answer_does_not_know_is_on_its_card(make_answer):
         "surer of the group birds (80%)",
         "perhaps none of these: unlike the training images",
     ]
+    labels = tuple(Label(f"class {number}", 0.1, number) for number in range(7))
+    doubted = dataclasses.replace(answer.prediction, candidates=labels, coverage=0.95)
+    card = card_text(dataclasses.replace(answer, prediction=doubted), 0)
+    named = ", ".join(f"class {number}" for number in range(5))
+    assert card["doubts"] == [f"at 95% coverage: {named} and 2 more"]

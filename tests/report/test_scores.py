@@ -104,3 +104,7 @@ def test_what_a_model_says_of_its_doubt_has_titles():
         ("Candidates at 95 %", "0.9"),
         ("Perhaps none of these", "5.0\u202f%"),
     ]
+    kinds = ("refused look-alike", "refused unlike", "refused")
+    found = score_rows(score(name, 0.01) for name in kinds)
+    assert [row.name for row in found] == list(reversed(kinds)), "the whole comes first"
+    assert all(row.title != row.name for row in found)

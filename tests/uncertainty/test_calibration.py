@@ -50,7 +50,7 @@ def test_a_coverage_between_two_percents_takes_the_higher(calibration):
     )
 
 
-@pytest.mark.parametrize("coverage", [0, -1, 0.995, 1, 95, float("nan")])
+@pytest.mark.parametrize("coverage", [0, -1, 0.995, 1, 95, float("nan"), "0.9", True, [0.9], None])
 def test_other_coverages_are_refused(calibration, coverage):
     with pytest.raises(LookcloserError, match=r"coverage .*at most 0\.99"):
         candidate_sets(calibration, np.eye(4), coverage)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 _LABELS_SHOWN = 3
 _SCORES_SHOWN = 4
-ROW_NAMES = ("path", "rank", "label", "score", "x0", "y0", "x1", "y1", "error")
+ROW_NAMES = (
+    *("path", "rank", "label", "score", "x0", "y0", "x1", "y1", "error"),
+    *("candidate", "refusal", "group", "group_score"),
+)
 
 
 def answer_line(prediction: Prediction) -> str:
@@ -26,12 +29,20 @@ def answer_line(prediction: Prediction) -> str:
     return ranked or "no label"
 
 
-def doubts(prediction: Prediction) -> list[str]:
-    """What the answer does not know, in words: other classes, a surer group, perhaps none."""
+def doubts(prediction: Prediction, most: int | None = None) -> list[str]:
+    """What the answer does not know, in words: other classes, a surer group, perhaps none.
+
+    Args:
+        prediction: The answer.
+        most: How many candidates are named; None names all.
+    """
     said = []
     if prediction.candidates is not None:
-        names = ", ".join(label.name for label in prediction.candidates) or "none of them"
-        said.append(f"at {prediction.coverage:.0%} coverage: {names}")
+        shown = prediction.candidates[:most]
+        names = ", ".join(label.name for label in shown) or "none of them"
+        left = len(prediction.candidates) - len(shown)
+        more = f" and {left} more" if left else ""
+        said.append(f"at {prediction.coverage:.0%} coverage: {names}{more}")
     if prediction.group is not None:
         said.append(f"surer of the group {prediction.group.name} ({prediction.group.score:.0%})")
     if prediction.refusal is not None:
@@ -123,15 +134,24 @@ def prediction_rows(prediction: Prediction) -> list[dict[str, Any]]:
     empty: dict[str, Any] = {**dict.fromkeys(ROW_NAMES), "path": path, "error": prediction.error}
     if prediction.caption is not None:
         return [{**empty, "rank": 1, "label": prediction.caption}]
+    empty["refusal"] = prediction.refusal
+    if prediction.group is not None:
+        empty |= {"group": prediction.group.name, "group_score": prediction.group.score}
     boxes = {
         region.label: region.box
         for region in prediction.regions
         if region.kind in {"map", "step"} and region.box is not None
     }
+    labels, candidates = list(prediction.answered), prediction.candidates
+    # Both are the best of one ranking; a set may be the longer one.
+    labels += (candidates or ())[len(labels) :]
     rows = []
-    for rank, label in enumerate(prediction.answered, 1):
+    for rank, label in enumerate(labels, 1):
         corners = dict(zip(("x0", "y0", "x1", "y1"), boxes.get(label.name, ()), strict=False))
-        rows.append({**empty, "rank": rank, "label": label.name, "score": label.score, **corners})
+        row = {**empty, "rank": rank, "label": label.name, "score": label.score, **corners}
+        if candidates is not None:
+            row["candidate"] = rank <= len(candidates)
+        rows.append(row)
     return rows or [empty]
 
 

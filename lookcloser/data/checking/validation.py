@@ -18,9 +18,9 @@ def validate_for_training(catalog: Catalog) -> None:
 
     Raises:
         LookcloserError: Without images or a train split; in classification with one class only, a
-            class of one image, or a class that has no image to train on; without a training image
-            that has tags, or with one tag that every training image has; with a training image
-            that has no caption or an empty one.
+            class of one image beside other splits, or a class that has no image to train on;
+            without a training image that has tags, or with one tag that every training image has;
+            with a training image that has no caption or an empty one.
     """
     for obstacle in obstacles(catalog):
         raise obstacle
@@ -53,12 +53,15 @@ def _class_obstacles(catalog: Catalog) -> Iterator[LookcloserError]:
             or "Give each class a folder of its own, or a label of its own in the table",
         )
     total = {name: sum(of[name] for of in counts.values()) for name in catalog.names}
-    single = {name for name, images in total.items() if images == 1}
+    # Where all is learned from, as a closed form can, there is nothing that it would be missing in.
+    tested = len(counts) > 1
+    single = {name for name, images in total.items() if images == 1 and tested}
     if single:
         yield LookcloserError(
             f"{root}: only one image of {named(sorted(single))}, "
             "which cannot be both learned from and tested on",
-            fix="Add images of it, or remove it",
+            fix="Add images of it, or remove it; or test on nothing: "
+            "`--recipe closed-form --test-share 0`",
         )
     untrained = [n for n in catalog.names if counts["train"][n] == 0 and n not in single]
     if untrained:

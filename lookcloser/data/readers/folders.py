@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -65,23 +65,53 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     Raises:
         LookcloserError: If two folders are the same split, such as ``val`` and ``valid``.
     """
-    splits = _split_folders(root)
-    parts: dict[str | None, str] = {split: folder for folder, split in splits.items()}
-    if len(parts) < len(splits):
-        folders = ", ".join(folder.split("/")[0] for folder in splits)
-        raise LookcloserError(f"{root}: {folders}: several folders of one split", fix="Merge them")
-    # Of the part of a data set that is given by itself, "birds/test", all is that part.
-    places = parts or {SPLIT_OF.get(root.absolute().name.lower()): ""}
+    places = split_places(root, _split_folders(root))
     leaves = {place: _class_folders(root / place) for place in places.values()}
     labels = _labels({leaf for found in leaves.values() for leaf in found})
+    return as_catalog(root, places, leaves, labels, _parents(labels))
+
+
+def split_places(root: Path, folders: Mapping[str, str]) -> dict[str | None, str]:
+    """Split -> its folder below ``root``, "" for the root itself, which is no split or is one.
+
+    Args:
+        root: As of `read`.
+        folders: Folder -> split, see `split_of`.
+
+    Raises:
+        LookcloserError: If two folders are the same split.
+    """
+    places: dict[str | None, str] = {split: folder for folder, split in folders.items()}
+    if len(places) < len(folders):
+        several = ", ".join(folder.split("/")[0] for folder in folders)
+        raise LookcloserError(f"{root}: {several}: several folders of one split", fix="Merge them")
+    # Of the part of a data set that is given by itself, "birds/test", all is that part.
+    return places or {SPLIT_OF.get(root.absolute().name.lower()): ""}
+
+
+def as_catalog(
+    root: Path,
+    splits: Mapping[str | None, str],
+    leaves: Mapping[str, Sequence[str]],
+    labels: Mapping[str, str],
+    parents: Mapping[str, str],
+) -> Catalog:
+    """The images of class folders.
+
+    Args:
+        root: As of `read`.
+        splits: Split -> folder below ``root``, "" for the root itself.
+        leaves: Such a folder -> the class folders below it.
+        labels: Class folder -> class.
+        parents: Class or group -> the group above it, "" at the top.
+    """
     samples = tuple(
         Sample(name=name, source=path, labels=(labels[leaf],), split=split)
-        for split, place in places.items()
+        for split, place in splits.items()
         for leaf in leaves[place]
         for name, path in _images_below(root, f"{place}/{leaf}" if place else leaf)
     )
     names = tuple(sorted({sample.labels[0] for sample in samples}))
-    parents = _parents(labels)
     return Catalog(
         root,
         LAYOUT,
@@ -93,7 +123,7 @@ def read(root: Path, skip_missing: bool) -> Catalog:
     )
 
 
-def _notes(root: Path, names: Sequence[str], parents: dict[str, str]) -> Iterator[str]:
+def _notes(root: Path, names: Sequence[str], parents: Mapping[str, str]) -> Iterator[str]:
     loose = _images_directly(root)
     if loose:
         yield f"{some(loose, 'image')} in no class folder: left out"
@@ -133,7 +163,7 @@ def _parents(labels: dict[str, str]) -> dict[str, str]:
     A folder that all classes are in is what an archive was unpacked to, and no group.
     """
     parents: dict[str, str] = {}
-    around = _levels_of_all([leaf.split("/")[:-1] for leaf in labels])
+    around = levels_of_all([leaf.split("/")[:-1] for leaf in labels])
     for leaf, label in labels.items():
         *above, _ = leaf.split("/")
         if above[around:]:
@@ -142,7 +172,7 @@ def _parents(labels: dict[str, str]) -> dict[str, str]:
     return parents
 
 
-def _levels_of_all(groups: Sequence[Sequence[str]]) -> int:
+def levels_of_all(groups: Sequence[Sequence[str]]) -> int:
     """How many folders, from the top, all classes share."""
     levels = zip(*groups, strict=False)
     return sum(1 for _ in takewhile(lambda names: len(set(names)) == 1, levels))
@@ -161,9 +191,9 @@ def _split_folders(root: Path) -> dict[str, str]:
             continue
         inner = subfolders(root / name)
         wrapped = len(inner) == 1 and (inner[0] == name or is_part(inner[0]))
-        if wrapped and not _holds_images(root / name):
+        if wrapped and not holds_images(root / name):
             place = f"{name}/{inner[0]}"
-            if not _holds_images(root / place) and _class_folders(root / place):
+            if not holds_images(root / place) and _class_folders(root / place):
                 found[place] = split
         elif _class_folders(root / name):
             found[name] = split
@@ -197,15 +227,15 @@ def _class_folders(root: Path) -> list[str]:
     classes, unless they repeat in every folder.
     """
     tree = {
-        name: _with_images(root / name)
+        name: with_images(root / name)
         for name in subfolders(root)
         if not (name == MASKS and _repeats(root))
     }
-    tree = {name: inner for name, inner in tree.items() if inner or _holds_images(root / name)}
+    tree = {name: inner for name, inner in tree.items() if inner or holds_images(root / name)}
     if not tree or all(is_part(name) or split_of(name, list(tree)) for name in tree):
         return []
     inner_names = [sub for inner in tree.values() for sub in inner]
-    direct = [name for name in tree if _holds_images(root / name)]
+    direct = [name for name in tree if holds_images(root / name)]
     deep = [inner for name, inner in tree.items() if name not in direct]
     if any(split_of(sub, inner) for inner in deep for sub in inner):
         return []
@@ -216,7 +246,7 @@ def _class_folders(root: Path) -> list[str]:
     repeated = Counter(leaf.rpartition("/")[2] for leaf in leaves)
     doubled = sum(number for number in repeated.values() if number > 1)
     parts = any(is_part(name) for name in (*tree, *inner_names))
-    return [] if parts or 2 * doubled >= len(leaves) else leaves
+    return [] if parts or 2 * doubled > len(leaves) else leaves
 
 
 def _leaves(root: Path, folder: str) -> list[str]:
@@ -226,15 +256,15 @@ def _leaves(root: Path, folder: str) -> list[str]:
         level = [
             f"{above}/{name}" if above else name
             for above in level
-            for name in _with_images(root / above)
+            for name in with_images(root / above)
         ]
-        direct = [place for place in level if _holds_images(root / place)]
+        direct = [place for place in level if holds_images(root / place)]
         if direct:
             return level if len(direct) == len(level) else []
     return []
 
 
-def _with_images(folder: Path) -> list[str]:
+def with_images(folder: Path) -> list[str]:
     """Subfolders with an image anywhere below."""
     return [name for name in subfolders(folder) if any(islice(walk_images(folder / name), 1))]
 
@@ -245,7 +275,7 @@ def _repeats(root: Path) -> bool:
     return bool(inner) and set(inner) <= set(beside) - {MASKS}
 
 
-def _holds_images(folder: Path) -> bool:
+def holds_images(folder: Path) -> bool:
     """Whether an image is directly in a folder; looks no further than to the first."""
     with os.scandir(folder) as entries:
         return any(is_image_name(e.name) and not leads_to_folder(e) for e in entries)

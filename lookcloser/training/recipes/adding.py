@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import load_model_file, save_model_file
 from lookcloser.models.cam.model import CAM
+from lookcloser.runtime.groups import groups_above
 from lookcloser.training.recipes.closed_form import solve, with_head
 from lookcloser.training.recipes.features import collect_features
 
@@ -31,6 +32,8 @@ class Added:
         images: How many, of the train split; those that it knew do not count again.
         again: How many it knew already, with the same labels, or came twice.
         new: Names that the model did not know.
+        alike: What is new of names and groups, and differs from a known one in case only, with that
+            one.
         total: All images that the model has learned from.
         skipped: Images that could not be read: name -> reason.
         header: The new header.
@@ -39,6 +42,7 @@ class Added:
     images: int
     again: int
     new: tuple[str, ...]
+    alike: tuple[tuple[str, str], ...]
     total: int
     skipped: dict[str, str]
     header: ModelHeader
@@ -75,7 +79,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
             f"{catalog.root}: a data set for {catalog.task}",
             allowed=f"This model answers {header.task}.",
         )
-    _check_groups(header.parents, catalog)
+    _check_groups(header, catalog)
     before = model.solution.memory()
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(memory_format=torch.channels_last)
@@ -83,6 +87,8 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     known = sorted({label for sample in samples for label in sample.labels})
     names = joined_names(header.names, known)
     new = tuple(name for name in known if name not in set(header.names))
+    groups = _groups_of(known, catalog.parents)
+    alike = _alike([*known, *groups, *groups.values()], header)
     found = collect_features(model, samples, known, catalog.task, header.preprocessing)
     memory = before.added(
         Memory.of(found.values, found.labels),
@@ -96,16 +102,17 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     head = solve(memory, header.task, balanced=balanced)
     model, header = with_head(model, header, memory, head, names)
     provenance = {**header.provenance, ADDED: int(header.provenance.get(ADDED, 0)) + 1}
-    parents = {**header.parents, **catalog.parents}
+    parents = _groups_of(names, {**header.parents, **catalog.parents})
     header = replace(header, parents=parents, provenance=provenance)
     save_model_file(out, model.state_dict(), header)
     images = memory.count - before.count
     again = len(found.values) - images
-    return Added(images, again, new, memory.count, found.skipped, header)
+    return Added(images, again, new, alike, memory.count, found.skipped, header)
 
 
-def _check_groups(known: Mapping[str, str], catalog: Catalog) -> None:
-    """Raise where a class or group of the data is in another group in the model."""
+def _check_groups(header: ModelHeader, catalog: Catalog) -> None:
+    """Raise where a class or group of the data is not, or not where, it is in the model."""
+    known = header.parents
     for name, group in catalog.parents.items():
         if known.get(name, group) != group:
             raise LookcloserError(
@@ -113,6 +120,31 @@ def _check_groups(known: Mapping[str, str], catalog: Catalog) -> None:
                 f"{known[name]!r}",
                 fix="Put it into the same group, or its images into no group folder",
             )
+    groups, names = set(known.values()), set(header.names)  # a name may be both in a file's tree
+    for name in sorted(set(catalog.names) & groups - names):
+        raise LookcloserError(
+            f"{catalog.root}: {name!r} is a class, in the model a group of classes",
+            fix="Put its images into folders of classes below it, or give the class another name",
+        )
+    for name in sorted(set(catalog.parents.values()) & names - groups):
+        raise LookcloserError(
+            f"{catalog.root}: {name!r} is a group of classes, in the model a class",
+            fix="Give the group another name",
+        )
+
+
+def _groups_of(names: Iterable[str], parents: Mapping[str, str]) -> dict[str, str]:
+    """Of these classes and of the groups above them: the group above each."""
+    chains = (child for name in names for child in (name, *groups_above(name, parents)))
+    return {child: parents[child] for child in chains if child in parents}
+
+
+def _alike(given: Iterable[str], header: ModelHeader) -> tuple[tuple[str, str], ...]:
+    """Names and groups that a model does not know, with those that it knows in another case."""
+    known = {*header.names, *header.parents.values()}
+    others = {name.casefold(): name for name in sorted(known, reverse=True)}
+    new = sorted(set(given) - known)
+    return tuple((name, others[name.casefold()]) for name in new if name.casefold() in others)
 
 
 def joined_names(before: Sequence[str], more: Sequence[str]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from lookcloser.closed_form import Head, Memory, fit_discriminant, fit_ridge
@@ -60,6 +61,8 @@ def solve(memory: Memory, task: Task, *, balanced: bool = False) -> Head:
         LookcloserError: For features from which nothing can be solved.
     """
     try:
+        if not np.isfinite(memory.features).all():
+            raise ValueError("the network answers with NaN or infinity")
         if task == "multilabel":
             return fit_ridge(memory)
         return fit_discriminant(memory, balanced=balanced)

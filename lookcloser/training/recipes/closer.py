@@ -31,7 +31,7 @@ from lookcloser.training.recipes.finding import (
     true_places,
 )
 from lookcloser.training.recipes.looks import Looks, Part, collect_looks
-from lookcloser.uncertainty import calibrate, cross_entropy, fit_temperature
+from lookcloser.uncertainty import OF_A_NETWORK, calibrate, cross_entropy, fit_temperature
 
 T = TypeVar("T")
 
@@ -218,8 +218,8 @@ class _Answers:
 
     @property
     def temperature(self) -> float:
-        """At which the logits mean what they say."""
-        return fit_temperature(self.logits, self.classes)
+        """At which the logits mean what they say; not next to 0 where a few are all right."""
+        return fit_temperature(self.logits, self.classes, expected=OF_A_NETWORK)
 
     def rates(self) -> tuple[Calibration, float, float]:
         """The calibration, the share of right answers, and the cross-entropy in nats."""

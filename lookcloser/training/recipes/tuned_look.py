@@ -34,7 +34,7 @@ from lookcloser.training.recipes.closer import (
 )
 from lookcloser.training.recipes.finding import collect_windows, first_vectors
 from lookcloser.training.recipes.looks import Looks, collect_looks
-from lookcloser.uncertainty import calibrate, cross_entropy, fit_temperature
+from lookcloser.uncertainty import OF_A_NETWORK, calibrate, cross_entropy, fit_temperature
 
 WHOLE = tuple(tenths / 10 for tenths in range(10))  # shares of the whole image that are tried
 
@@ -200,7 +200,8 @@ def _chosen(held: _Held, look: SecondLook, second: Head) -> Choice:
     assert second.metric is not None  # as of every discriminant
     raw = crops[rows, top] * second.calibration.temperature
     distances = second.metric.distances(vectors[rows, top], raw)
-    calibration = calibrate(logits, classes, fit_temperature(logits, classes), distances)
+    temperature = fit_temperature(logits, classes, expected=OF_A_NETWORK)
+    calibration = calibrate(logits, classes, temperature, distances)
     accuracy = float((logits.argmax(axis=1) == classes).mean())
     return Choice(look.share, whole, own, heat, calibration, accuracy, loss)
 

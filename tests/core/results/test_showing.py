@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -85,6 +86,7 @@ def test_rows_are_flat_and_every_image_has_one():
     assert first == {
         "path": "a.jpg", "rank": 1, "label": "robin", "score": 0.931,
         "x0": 1.0, "y0": 2.0, "x1": 30.5, "y1": 40.0, "error": None,
+        "candidate": None, "refusal": None, "group": None, "group_score": None,
     }  # fmt: skip
     assert second["x0"] is None
     (failed,) = prediction(labels=(), error="truncated").to_rows()
@@ -95,7 +97,25 @@ def test_rows_are_flat_and_every_image_has_one():
     assert (caption["label"], caption["score"]) == ("a dog", None)
     text = io.StringIO()
     csv.DictWriter(text, ROW_NAMES).writerows(found.to_rows())
-    assert text.getvalue().startswith("a.jpg,1,robin,0.931,1.0,2.0,30.5,40.0,\r\n")
+    assert text.getvalue().startswith("a.jpg,1,robin,0.931,1.0,2.0,30.5,40.0,,,,,\r\n")
+
+
+def test_rows_say_what_the_answer_does_not_know():
+    ranked = (Label("robin", 0.4, 1), Label("wren", 0.3, 0), Label("emu", 0.2, 2))
+    group = Label("songbirds", 0.7, -1)
+    doubted = replace(
+        prediction(labels=ranked[:2]), coverage=0.9, candidates=ranked, group=group, refusal="odd"
+    )
+    rows = doubted.to_rows()
+    assert [(row["rank"], row["label"], row["score"]) for row in rows] == [
+        (1, "robin", 0.4), (2, "wren", 0.3), (3, "emu", 0.2)
+    ], "each candidate, also beyond the labels that were asked for"  # fmt: skip
+    assert {(row["refusal"], row["group"], row["group_score"]) for row in rows} == {
+        ("odd", "songbirds", 0.7)
+    }
+    for candidates in (0, 1, 2):
+        rows = replace(doubted, candidates=ranked[:candidates]).to_rows()
+        assert [row["candidate"] for row in rows] == [n < candidates for n in range(2)]
 
 
 def test_a_notebook_shows_the_image_and_nothing_where_there_is_none(tmp_path):
@@ -159,3 +179,10 @@ def test_json_has_flat_keys_and_no_nan(evaluation):
 )  # fmt: skip
 def test_what_an_answer_does_not_know_is_said(more, said):
     assert doubts(prediction(**more)) == said
+
+
+def test_a_long_set_is_cut_where_there_is_no_room():
+    both = prediction(candidates=LABELS, coverage=0.9)
+    assert doubts(both, 1) == ["at 90% coverage: robin and 1 more"]
+    assert doubts(both, 2) == doubts(both) == ["at 90% coverage: robin, wren"]
+    assert doubts(replace(both, candidates=()), 1) == ["at 90% coverage: none of them"]

@@ -70,6 +70,9 @@ def test_a_class_with_one_image(write: Any) -> None:
     names = [f"cat/{i}.jpg" for i in range(9)]
     data = read_data(write(*names, "dodo/1.jpg", "auk/1.jpg"))
     assert "only one image of 'auk', 'dodo', which cannot be both learned from" in error_of(data)
+    assert "--recipe closed-form --test-share 0" in error_of(data)
+    assert is_accepted(read_data(data.root, val_share=0, test_share=0)), "where nothing is tested"
+    assert not is_accepted(read_data(data.root, val_share=0.1, test_share=0))
 
 
 def test_one_image_of_a_tag_is_allowed() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import lookcloser as lc
+from lookcloser.core.calibration import COLDEST
 from lookcloser.core.errors import LookcloserError, UsageError
 from lookcloser.core.sizes import Grid
 from lookcloser.models import Backbone, load_model_file, read_header
@@ -14,7 +15,7 @@ from lookcloser.recognizer import add, run_training
 from lookcloser.training.options import make_options
 from lookcloser.training.recipes import looks, zooming
 from lookcloser.training.recipes.choice import planned_recipe
-from lookcloser.training.recipes.closer import fold_numbers
+from lookcloser.training.recipes.closer import _Answers, fold_numbers
 from lookcloser.training.recipes.finding import far_places, true_places
 from tests.conftest import COLORS, paint
 
@@ -113,6 +114,15 @@ class TestRun:
         assert float(model.closer.temperature) > 0
         assert model.solution.rank > 0
         assert header.calibration.distance is not None
+
+
+def test_a_few_images_that_are_all_right_are_no_certainty():
+    classes = np.arange(12) % 3
+    logits = 9 * np.eye(3, dtype=np.float32)[classes]
+    calibration, right, loss = _Answers(logits, np.ones(12, np.float32), classes).rates()
+    assert right == 1
+    assert calibration.temperature > 100 * COLDEST
+    assert 0 < loss < 0.01
 
 
 class TestAuto:

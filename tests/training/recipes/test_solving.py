@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from lookcloser.closed_form import Memory
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 from lookcloser.training.options import make_options
+from lookcloser.training.recipes.closed_form import solve
 from lookcloser.training.recipes.solving import solved_run
 
 
@@ -24,3 +28,14 @@ def test_a_class_none_of_whose_images_can_be_read_is_named(squares: Path, tmp_pa
     )
     with pytest.raises(LookcloserError, match="No training image of 'red' can be read"):
         solved_run(read_data(tmp_path, val_share=0, test_share=0), options, with_val=False)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("task", ["classification", "multilabel"])
+def test_features_that_are_no_numbers_are_said_to_be_so(value: float, task: Any) -> None:
+    """As of weights whose variances are negative; without a warning of NumPy on the way."""
+    features = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    features[2, 1] = value
+    memory = Memory(features, np.eye(2, dtype=np.bool_)[np.arange(6) % 2])
+    with pytest.raises(LookcloserError, match=r"no head.* NaN or infinity\. Check .*weights"):
+        solve(memory, task)
