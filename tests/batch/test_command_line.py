@@ -102,14 +102,6 @@ def test_progress_without_a_terminal_is_a_line_now_and_then(capsys):
     ]
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(5, "5 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (864_000, "10.0 days")],
-)
-def test_durations(seconds, words):
-    assert batch._duration(seconds) == words
-
-
 def test_a_share_is_two_numbers():
     assert batch.read_share("2/4") == (2, 4)
     for text in ("", "2", "-1/2", "1/2/3", "a/b"):

@@ -30,7 +30,8 @@ def test_predict_writes_a_row_for_each_label_of_each_image(
     assert done.out == ""
     with Path("out/a.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "rank", "label", "score", "x0", "y0", "x1", "y1", "error"]
+    answer = ["path", "rank", "label", "score", "x0", "y0", "x1", "y1", "error"]
+    assert list(rows[0]) == [*answer, "candidate", "refusal", "group", "group_score"]
     assert len(rows) == 6 * 2 + 1
     assert [row["rank"] for row in rows[:2]] == ["1", "2"]
     (failed,) = (row for row in rows if row["error"])

@@ -374,7 +374,7 @@ def of_another_kind(path):
         (of_another_kind, "a damaged checkpoint: without loops, epoch, or with another kind"),
         (truncated, r"last\.ckpt: not a readable checkpoint.*model\.safetensors"),
         (foreign, r"last\.ckpt: a checkpoint that lookcloser did not write"),
-        (newer, r"last\.ckpt: written by a newer lookcloser, in format 99.*up to 1.*Update"),
+        (newer, r"last\.ckpt: written by a newer lookcloser, in format 99.*up to 1.*Upgrade"),
         (of_another_network, "checkpoint is of another network than cam on test_resnet"),
     ],
 )
