@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.header import ModelHeader, check_known
+from lookcloser.core.memory import kept_memory
 from lookcloser.core.types import Evaluation
 from lookcloser.data import Catalog
 from lookcloser.evaluation.captioning import evaluate_captions
@@ -37,6 +38,7 @@ def check_scored(header: ModelHeader, catalog: Catalog, split: str, threshold_fr
     return len(samples)
 
 
+@kept_memory()
 def evaluate_data(
     engine: TorchEngine,
     catalog: Catalog,

@@ -23,6 +23,7 @@ from torch import Tensor
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import UsageError, as_usage
 from lookcloser.core.header import LARGEST_INPUT, ModelHeader
+from lookcloser.core.memory import kept_memory
 from lookcloser.core.options import stored
 from lookcloser.core.preprocessing import Preprocessing
 from lookcloser.core.sizes import Grid
@@ -44,6 +45,7 @@ from lookcloser.models.package import is_model_file
 from lookcloser.models.transfer import begin_from, inherited
 from lookcloser.training.callbacks.averaging import averaged
 from lookcloser.training.callbacks.checkpoints import AtomicCheckpointIO
+from lookcloser.training.callbacks.memory import KeepMemory
 from lookcloser.training.callbacks.progress import Display
 from lookcloser.training.callbacks.run_files import ResumedOrder, RunWriter
 from lookcloser.training.callbacks.stopping import GracefulStop, Patience, TrainingInterruptedError
@@ -213,6 +215,7 @@ def fit(
     return fit_here(catalog, options, folder, resume=resume, quiet=quiet, on_start=on_start)
 
 
+@kept_memory()
 def fit_here(
     catalog: Catalog,
     options: TrainOptions,
@@ -284,7 +287,7 @@ def _fit(
             patience = (
                 Patience(module.score, options.patience) if options.patience and val else None
             )
-            callbacks = [instead, patience, watch, order, writer, display, stop]
+            callbacks = [instead, patience, watch, order, writer, display, stop, KeepMemory()]
             trainer = _trainer(module, folder, [one for one in callbacks if one is not None])
             module.after_batch = _after_batch(trainer, module, writer, watch, stop)
             resumed = checkpoint if resume and checkpoint.is_file() else None

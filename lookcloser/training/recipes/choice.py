@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lookcloser.core.choices import TRAITS, Task
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.memory import kept_memory
 from lookcloser.core.storage.atomic import make_folder, replacing
 from lookcloser.core.wording import count, duration
 from lookcloser.data.catalog import Catalog
@@ -72,6 +73,7 @@ def _planned(options: TrainOptions, task: Task) -> Recipe:
     return "auto" if options.recipe == "auto" and possible else "fine-tune"
 
 
+@kept_memory()
 def learn(
     catalog: Catalog,
     options: TrainOptions,
