@@ -14,6 +14,7 @@ from lookcloser.batch.answering import answer_part
 from lookcloser.batch.job import Job
 from lookcloser.batch.sources import Part
 from lookcloser.core.errors import LookcloserError
+from lookcloser.core.memory import kept_memory
 
 
 def read_words(line: str) -> list[Any] | None:
@@ -53,7 +54,7 @@ def main() -> None:
     told = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     try:
-        with told:
+        with told, kept_memory():
             serve(sys.stdin, told)
     except BrokenPipeError:  # who started this is gone
         os._exit(1)

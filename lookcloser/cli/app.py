@@ -32,6 +32,7 @@ from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.panels import PanelCommand, PanelGroup
 from lookcloser.cli.terminal.runs import FAILED
 from lookcloser.core.errors import LookcloserError, UsageError, system_words
+from lookcloser.core.memory import kept_memory
 from lookcloser.core.wording import printable
 from lookcloser.version import __version__
 
@@ -111,7 +112,8 @@ def run() -> None:
         further = sys.argv[1 + len(options) :]
         sys.argv[1:] = ["--debug", *(word for word in options if word != "--debug"), *further]
     try:
-        _call(as_json="--json" in options)
+        with kept_memory():
+            _call(as_json="--json" in options)
     except (LookcloserError, OSError, MemoryError, RuntimeError) as error:
         said = _said(error)
         if said is None or "--debug" in options:

@@ -12,6 +12,7 @@ import typer
 from lookcloser.cli.terminal import printing
 from lookcloser.cli.terminal.options import Device
 from lookcloser.core.errors import LookcloserError, UsageError
+from lookcloser.core.memory import keep
 
 _NEEDED = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -108,6 +109,7 @@ def serve(
         label_studio=label_studio_url,
         label_studio_key=_variable(label_studio_key_env),
     )
+    keep(False)  # this runs for long, and its decoders take much at times
     service = Service(read_sources(runs, engine), limits, access, device)
     for served in service.models.values():
         runs_on = "ONNX Runtime" if served.source.exported else "torch"

@@ -203,6 +203,26 @@ def test_what_the_caller_has_set_stays(program: Program, monkeypatch: pytest.Mon
     assert os.environ["TORCH_CPP_LOG_LEVEL"] == "ERROR"
 
 
+def test_memory_is_kept_while_a_verb_works(
+    program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[bool] = []
+
+    class Library:
+        def mallopt(self, name: int, value: int) -> None:
+            if name == -4:  # the number of blocks that are mapped
+                kept.append(value == 0)
+
+        def malloc_trim(self, _pad: int) -> None:
+            pass
+
+    monkeypatch.setattr("lookcloser.core.memory._glibc", Library)
+    assert program("methods").code == 0
+    assert kept == [True, False]
+    assert program("serve", "nowhere").code == 1
+    assert kept[2:] == [True, False, False], "a service gives it back at once"
+
+
 def test_the_same_refusal_has_the_same_code_with_and_without_json(program: Program) -> None:
     for words in (["data", "check", "nowhere"], ["data", "check"], ["data", "chekc"]):
         plain, as_json = program(*words), program(*words, "--json")
