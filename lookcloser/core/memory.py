@@ -67,15 +67,21 @@ def keep(kept: bool) -> None:
 
 
 def has_room() -> bool:
-    """Whether this process could hold half as much again as it held at most so far."""
+    """Whether this process could hold half as much again as it held at most so far.
+
+    Where the system does not tell, it could not.
+    """
     if not sys.platform.startswith("linux"):
         return True
     import resource
 
-    page = os.sysconf("SC_PAGE_SIZE")
-    held = int(Path("/proc/self/statm").read_text().split()[1]) * page
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return held + min(_free(), _limit() - held) >= _SPARE * most
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        held = pages * resource.getpagesize()
+        return held + min(_free(), _limit() - held) >= _SPARE * most
+    except OSError:
+        return False
 
 
 def _free() -> float:

@@ -2,6 +2,7 @@
 
 import ctypes
 import resource
+import sys
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,15 @@ def test_there_is_room_for_half_as_much_again(
     monkeypatch.setattr(memory, free, lambda: 2 * most)
     assert has_room()
     monkeypatch.setattr(memory, free, lambda: most // 4)
+    assert not has_room()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="nothing is kept elsewhere")
+def test_a_system_that_does_not_tell_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed() -> float:
+        raise PermissionError
+
+    monkeypatch.setattr(memory, "_free", closed)
     assert not has_room()
 
 
