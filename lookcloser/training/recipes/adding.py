@@ -16,6 +16,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog
 from lookcloser.models import load_model_file, save_model_file
+from lookcloser.models.backbone import in_channels_last
 from lookcloser.models.cam.model import CAM
 from lookcloser.runtime.groups import groups_above
 from lookcloser.training.recipes.closed_form import solve, with_head
@@ -82,7 +83,7 @@ def add_images(file: Path, catalog: Catalog, out: Path) -> Added:
     _check_groups(header, catalog)
     before = model.solution.memory()
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(memory_format=torch.channels_last)
+    model = in_channels_last(model)
     samples = sorted(catalog.split("train"), key=lambda sample: sample.name)
     known = sorted({label for sample in samples for label in sample.labels})
     names = joined_names(header.names, known)

@@ -17,6 +17,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import named
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.data.read import SPLITS
+from lookcloser.models.backbone import in_channels_last
 from lookcloser.models.cam.model import CAM
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import TrainOptions
@@ -62,7 +63,7 @@ def solved_run(catalog: Catalog, options: TrainOptions, *, with_val: bool) -> So
     model, header = rooted(model, header)
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
     if options.channels_last:
-        model = model.to(memory_format=torch.channels_last)
+        model = in_channels_last(model)
     wanted = {"train", "val"} if "val" in catalog.splits else {"train"}
     samples = sorted((s for s in catalog.samples if s.split in wanted), key=lambda s: s.name)
     features = collect_features(

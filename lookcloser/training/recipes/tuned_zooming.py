@@ -13,6 +13,7 @@ from lookcloser.core.header import ModelHeader
 from lookcloser.core.wording import count
 from lookcloser.data.catalog import Catalog, Sample
 from lookcloser.models import load_model_file, read_header, save_model_file
+from lookcloser.models.backbone import in_channels_last
 from lookcloser.models.cam.twice import LooksTwice
 from lookcloser.training.fit import prepare_model
 from lookcloser.training.options import TrainOptions
@@ -149,7 +150,7 @@ def _opened(file: Path) -> tuple[LooksTwice, ModelHeader]:
     model, header = load_model_file(file)
     assert isinstance(model, LooksTwice)  # as its header says
     model = model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(memory_format=torch.channels_last), header
+    return in_channels_last(model), header
 
 
 def _split(catalog: Catalog, name: str) -> Sequence[Sample]:
