@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from lookcloser.closed_form import Memory
 from lookcloser.core import LookcloserError
 from lookcloser.data import read_data
 from lookcloser.training.options import make_options
+from lookcloser.training.recipes import solving
 from lookcloser.training.recipes.closed_form import solve
 from lookcloser.training.recipes.solving import solved_run
 
@@ -28,6 +30,24 @@ def test_a_class_none_of_whose_images_can_be_read_is_named(squares: Path, tmp_pa
     )
     with pytest.raises(LookcloserError, match="No training image of 'red' can be read"):
         solved_run(read_data(tmp_path, val_share=0, test_share=0), options, with_val=False)
+
+
+def test_weights_of_five_axes_are_passed_over(
+    squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda networks have some, which no channels-last memory takes."""
+    made = solving.rooted
+
+    def with_five_axes(model: Any, header: Any) -> Any:
+        model, header = made(model, header)
+        model.backbone.register_buffer("five", torch.zeros(1, 1, 1, 2, 2), persistent=False)
+        return model, header
+
+    monkeypatch.setattr(solving, "rooted", with_five_axes)
+    options = make_options(
+        backbone="test_resnet", weights="none", size=32, recipe="closed-form", workers=0
+    )
+    assert solved_run(read_data(squares), options, with_val=False).features.values.size
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
