@@ -13,6 +13,7 @@ from lookcloser.core.storage.files import subfolders
 from lookcloser.data.catalog import Catalog
 from lookcloser.data.names import tidy_name
 from lookcloser.data.readers.folders import (
+    DEEPEST,
     as_catalog,
     holds_images,
     levels_of_all,
@@ -21,8 +22,6 @@ from lookcloser.data.readers.folders import (
     with_images,
 )
 from lookcloser.data.readers.tables.places import is_part
-
-_DEEPEST = 6
 
 
 def read_known_tree(root: Path, names: Sequence[str], parents: Mapping[str, str]) -> Catalog | None:
@@ -97,7 +96,7 @@ class _Tree:
                 yield from self.leaves(root, path)
 
     def _is_class(self, root: Path, path: str) -> bool:
-        if holds_images(root / path) or path.count("/") >= _DEEPEST:
+        if holds_images(root / path) or path.count("/") >= DEEPEST:
             return True
         if self._group(tidy_name(path)) is not None:
             return False

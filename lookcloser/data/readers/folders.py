@@ -35,7 +35,7 @@ from lookcloser.data.splits import SPLIT_OF
 
 LAYOUT = "class folders"
 
-_DEEPEST = 6
+DEEPEST = 6
 
 
 def recognizes(root: Path) -> bool:
@@ -252,7 +252,7 @@ def _class_folders(root: Path) -> list[str]:
 def _leaves(root: Path, folder: str) -> list[str]:
     """The folders below with images in them, all at one depth; [] where they are at several."""
     level = [folder]
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         level = [
             f"{above}/{name}" if above else name
             for above in level
